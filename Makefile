@@ -1,0 +1,92 @@
+# Targets for working on photoseek from a checkout. Needs make, python3 >= 3.11 and its venv module.
+
+PYTHON ?= python3
+VENV ?= .venv
+# What pip gets for torch. Options are allowed, because pip installs these alone, before the project.
+TORCH ?= torch torchvision
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --quiet --disable-pip-version-check --no-input
+MADE := $(VENV)/.photoseek-made
+CPU := $(VENV)/.photoseek-cpu
+FAST := $(VENV)/.photoseek-fast
+FULL := $(VENV)/.photoseek-full
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# All stamps stand for one environment: pip must not run in it twice at once.
+.NOTPARALLEL:
+.PHONY: help demo test test-fast check bench clean
+
+help: ## show this list
+	@echo 'usage: make TARGET [VARIABLE=value ...]'
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s%s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo 'variables:'
+	@echo '  PYTHON       Python >= 3.11 that the environment is made with (now: $(PYTHON))'
+	@echo '  VENV         folder of the environment (now: $(VENV))'
+	@echo '  TORCH        how pip gets torch for test and check (now: $(TORCH))'
+	@echo '               Linux gets the CUDA build by default, about 5.5 GB on disk; for the small CPU build:'
+	@echo "               make test TORCH='torch torchvision --index-url URL', URL as given on pytorch.org"
+	@echo '  PYTEST_ARGS  more options for pytest'
+	@echo '  BENCH_ARGS   options for the benchmark'
+
+demo: $(CPU) ## set up, index examples/photos, search it by words and by picture
+	@$(PY) examples/demo.py
+
+test: $(FULL) ## set up (with torch) and run every test
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+test-fast: $(FAST) ## set up without torch and run the tests that need none
+	$(PY) -m pytest -m 'not torch' $(PYTEST_ARGS)
+
+check: $(FULL) ## lint (ruff) and check types (mypy)
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+# A kernel choice left in the environment would decide the exact-search figures in place of the machine.
+bench: $(CPU) ## measure: stages, encoder, re-index, queries, memory
+	@unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE; $(PY) -m benchmarks.run $(BENCH_ARGS)
+
+# The literal name: a VENV chosen by hand may hold more than this project.
+clean: ## remove .venv, the demo's gallery, build products and caches
+	rm -rf .venv .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info
+	find . -name .git -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# --- the environment: a stamp is written only when its install succeeded ------------------------------------
+
+$(MADE):
+	@command -v '$(PYTHON)' >/dev/null 2>&1 || { \
+		echo 'make: no "$(PYTHON)" found. Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3' >&2; \
+		exit 1; }
+	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "make: photoseek needs Python 3.11 or newer; $(PYTHON) is $$('$(PYTHON)' --version 2>&1)." >&2; \
+		echo '      Name a newer one, for instance: make PYTHON=python3.12' >&2; \
+		exit 1; }
+	@'$(PYTHON)' -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo 'make: $(PYTHON) cannot make environments: its venv or ensurepip module is missing.' >&2; \
+		echo '      On Debian and Ubuntu: sudo apt install python3-venv' >&2; \
+		exit 1; }
+	@echo 'Making the environment $(VENV)'
+	@'$(PYTHON)' -m venv '$(VENV)'
+	@touch $@
+
+$(CPU): pyproject.toml $(MADE)
+	@echo 'Installing photoseek[cpu] into $(VENV)'
+	@$(PIP) install -e '.[cpu]'
+	@touch $@
+
+$(FAST): pyproject.toml $(MADE)
+	@echo 'Installing photoseek[cpu,dev] into $(VENV)'
+	@$(PIP) install -e '.[cpu,dev]'
+	@touch $(CPU) $@
+
+$(FULL): pyproject.toml $(MADE)
+	@echo 'Installing $(TORCH) into $(VENV): by default up to 5.5 GB on Linux (see: make help)'
+	@$(PIP) install $(TORCH)
+	@echo 'Installing photoseek[cpu,torch,dev] into $(VENV)'
+	@$(PIP) install -e '.[cpu,torch,dev]'
+	@touch $(CPU) $(FAST) $@
