@@ -1,0 +1,382 @@
+"""Write a catalog: the one place that changes its tables, one transaction a call.
+
+A call that returned is on disk (WAL, synchronous FULL); a call that was cut off never happened.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from retrieval import schema
+from retrieval.encoders.base import EncoderSpec
+from retrieval.paths import decode_path, is_below
+from retrieval.schema import embeddings, encoders, failures, folders, images, runs, state
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What a decoded picture told about itself; the columns of ``images`` under the same names."""
+
+    format: str
+    width: int
+    height: int
+    taken_at: str | None = None
+    taken_offset_minutes: int | None = None
+    camera: str | None = None
+    lens: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """Column name -> value."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedImage:
+    """A picture that is ready to be committed.
+
+    Attributes:
+        folder_id, name: where it lies.
+        vector: float16 bytes (``records.pack_vector``).
+        is_reused: the vector was taken over from an image with the same bytes.
+    """
+
+    folder_id: int
+    name: str
+    size: int
+    mtime_ns: int
+    content_hash: bytes
+    metadata: Metadata
+    vector: bytes
+    is_reused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FailedImage:
+    """A file that cannot be indexed as it is now; ``is_transient`` ones are tried again on every run."""
+
+    folder_id: int
+    name: str
+    size: int
+    mtime_ns: int
+    reason: str
+    is_transient: bool = False
+
+
+@dataclass
+class Batch:
+    """What one transaction changes."""
+
+    indexed: list[IndexedImage] = field(default_factory=list)
+    failed: list[FailedImage] = field(default_factory=list)
+    restored: list[int] = field(default_factory=list)  # ids of retired images whose files are back, unchanged
+    retired: list[int] = field(default_factory=list)  # ids of images whose files are gone
+    resolved: list[int] = field(default_factory=list)  # ids of failures whose files are gone
+
+    def __len__(self) -> int:
+        return sum(map(len, (self.indexed, self.failed, self.restored, self.retired, self.resolved)))
+
+
+@dataclass
+class Counts:
+    """What became of the images of a batch."""
+
+    added: int = 0
+    updated: int = 0
+    moved: int = 0
+    restored: int = 0
+    retired: int = 0
+    failed: int = 0
+
+    def __iadd__(self, other: Counts) -> Counts:
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+        return self
+
+
+KnownFile: TypeAlias = tuple[int, int, int, int, int]
+"""(image id, size, mtime_ns, is_retired, has an embedding): a bare row, on the hot path of a no-change run."""
+
+
+class Catalog:
+    """The writer. Whoever makes one holds the gallery's lock (see ``gallery.Gallery.writer``)."""
+
+    def __init__(self, path: Path) -> None:
+        self._engine = schema.open_engine(path)
+        try:
+            with self._engine.connect() as connection:
+                current = schema.is_current(connection)
+            if not current:
+                schema.upgrade(self._engine)
+        except BaseException:
+            self._engine.dispose()
+            raise
+
+    def close(self) -> None:
+        """Close the database; the write-ahead log is folded into it."""
+        self._engine.dispose()
+
+    # Encoders and runs
+
+    def register_encoder(self, spec: EncoderSpec) -> int:
+        """The id of the encoder with this fingerprint, after adding it if it is new."""
+        with self._engine.begin() as connection:
+            row = connection.execute(select(encoders.c.id).where(encoders.c.fingerprint == spec.fingerprint)).first()
+            if row is not None:
+                return int(row[0])
+            values = {
+                "fingerprint": spec.fingerprint,
+                "name": spec.name,
+                "source": spec.source,
+                "dim": spec.dim,
+                "licence": spec.licence,
+                "added_at": _now(),
+            }
+            return _inserted_id(connection.execute(insert(encoders).values(values)))
+
+    def activate_encoder(self, encoder_id: int) -> None:
+        """Make searches use this encoder from now on."""
+        with self._engine.begin() as connection:
+            connection.execute(update(state).values(active_encoder_id=encoder_id))
+
+    def unembedded(self, encoder_id: int) -> list[str]:
+        """Folders that hold present images which this encoder has not embedded yet."""
+        missing = (
+            select(folders.c.path)
+            .join(images, images.c.folder_id == folders.c.id)
+            .where(~images.c.is_retired)
+            .where(
+                ~select(embeddings.c.id)
+                .where(embeddings.c.image_id == images.c.id, embeddings.c.encoder_id == encoder_id)
+                .exists()
+            )
+            .distinct()
+        )
+        with self._engine.connect() as connection:
+            return list(connection.execute(missing).scalars())
+
+    def set_index_spec(self, spec: str | None) -> None:
+        """Remember the index specification that the user asked for (None: by size)."""
+        with self._engine.begin() as connection:
+            connection.execute(update(state).values(index_spec=spec))
+
+    def begin_run(self, encoder_id: int, roots: Sequence[str]) -> int:
+        """Note that a run has started; its id."""
+        values = {"encoder_id": encoder_id, "started_at": _now(), "roots": json.dumps(list(roots))}
+        with self._engine.begin() as connection:
+            return _inserted_id(connection.execute(insert(runs).values(values)))
+
+    def finish_run(self, run_id: int, outcome: str, report: dict[str, Any]) -> None:
+        """Note how a run ended. A run without this was killed."""
+        values = {"finished_at": _now(), "outcome": outcome, "report": json.dumps(report)}
+        with self._engine.begin() as connection:
+            connection.execute(update(runs).where(runs.c.id == run_id).values(values))
+
+    # Folders
+
+    def folder_id(self, path: str, *, is_root: bool = False, is_mount: bool = False) -> int:
+        """The id of the folder, after adding it; ``is_root`` is never taken back, ``is_mount`` is as given."""
+        with self._engine.begin() as connection:
+            query = select(folders.c.id, folders.c.is_root, folders.c.is_mount).where(folders.c.path == path)
+            row = connection.execute(query).first()
+            if row is None:
+                values = {"path": path, "is_root": is_root, "is_mount": is_mount}
+                return _inserted_id(connection.execute(insert(folders).values(values)))
+            if (is_root and not row.is_root) or is_mount != row.is_mount:
+                changed = {"is_root": is_root or row.is_root, "is_mount": is_mount}
+                connection.execute(update(folders).where(folders.c.id == row.id).values(changed))
+            return int(row.id)
+
+    def folders_below(self, root: str) -> dict[str, tuple[int, bool]]:
+        """Path -> (id, is_mount) of the folders at or below ``root`` that the catalog knows."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(folders.c.path, folders.c.id, folders.c.is_mount))
+            return {path: (id_, is_mount) for path, id_, is_mount in rows if is_below(path, root)}
+
+    def mounts(self) -> list[str]:
+        """Folders on which a file system was mounted when they were last walked."""
+        with self._engine.connect() as connection:
+            return list(connection.execute(select(folders.c.path).where(folders.c.is_mount)).scalars())
+
+    def known_files(self, folder_id: int, encoder_id: int) -> dict[str, KnownFile]:
+        """Name -> what is known of it, retired images included.
+
+        Driver-level SQL: this runs once a folder in a no-change run, whose whole cost is the walk plus this.
+        """
+        with self._engine.connect() as connection:
+            rows = connection.exec_driver_sql(
+                """SELECT i.name, i.id, i.size, i.mtime_ns, i.is_retired, e.id IS NOT NULL FROM images AS i
+                   LEFT JOIN embeddings AS e ON e.image_id = i.id AND e.encoder_id = ? WHERE i.folder_id = ?""",
+                (encoder_id, folder_id),
+            ).fetchall()
+        return {decode_path(row[0]): tuple(row[1:]) for row in rows}
+
+    def known_failures(self, folder_id: int) -> dict[str, tuple[int, int, int, bool]]:
+        """Name -> (failure id, size, mtime_ns, is_transient)."""
+        with self._engine.connect() as connection:
+            rows = connection.exec_driver_sql(
+                "SELECT name, id, size, mtime_ns, is_transient FROM failures WHERE folder_id = ?", (folder_id,)
+            ).fetchall()
+        return {decode_path(row[0]): (row[1], row[2], row[3], bool(row[4])) for row in rows}
+
+    def count_present(self, below: str) -> int:
+        """How many present images lie at or below a folder."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(
+                select(folders.c.path, func.count())
+                .join(images, images.c.folder_id == folders.c.id)
+                .where(~images.c.is_retired)
+                .group_by(folders.c.id)
+            )
+            return sum(count for path, count in rows if is_below(path, below))
+
+    # Images
+
+    def commit(self, batch: Batch, encoder_id: int, *, unplugged: Sequence[str] = ()) -> Counts:
+        """Write a batch: all of it or nothing.
+
+        Args:
+            unplugged: mount points that are not mounted now. A file below one is not "gone", so a second file
+                with its bytes is a copy and not the moved file.
+        """
+        counts = Counts(restored=len(batch.restored), failed=len(batch.failed))
+        with self._engine.begin() as connection:
+            change = int(connection.execute(select(state.c.change)).scalar_one()) + 1
+            connection.execute(update(state).values(change=change))
+            _retire(connection, batch.retired, change)
+            counts.retired += len(batch.retired)
+            for failure in batch.failed:
+                _record_failure(connection, failure, change)
+            _by_id(connection, update(images).values(is_retired=False, change=change), images.c.id, batch.restored)
+            _by_id(connection, delete(failures), failures.c.id, batch.resolved)
+            for image in batch.indexed:
+                outcome = _commit_image(connection, image, encoder_id, change, unplugged)
+                setattr(counts, outcome, getattr(counts, outcome) + 1)
+        return counts
+
+    def forget(self, folder: str) -> int:
+        """Retire every image at or below ``folder`` and stop knowing it as a root; how many were retired."""
+        with self._engine.begin() as connection:
+            known = connection.execute(select(folders.c.id, folders.c.path)).all()
+            ids = [row.id for row in known if is_below(row.path, folder)]
+            gone = [
+                image
+                for folder_id in ids
+                for image in connection.execute(
+                    select(images.c.id).where(images.c.folder_id == folder_id, ~images.c.is_retired)
+                ).scalars()
+            ]
+            change = int(connection.execute(select(state.c.change)).scalar_one()) + 1
+            connection.execute(update(state).values(change=change))
+            _retire(connection, gone, change)
+            _by_id(connection, update(folders).values(is_root=False, is_mount=False), folders.c.id, ids)
+            _by_id(connection, delete(failures), failures.c.folder_id, ids)
+        return len(gone)
+
+
+def _commit_image(
+    connection: Connection, image: IndexedImage, encoder_id: int, change: int, unplugged: Sequence[str]
+) -> str:
+    """Insert or update one image with its embedding; the name of the count that goes up."""
+    columns = image.metadata.columns() | {
+        "folder_id": image.folder_id,
+        "name": image.name,
+        "size": image.size,
+        "mtime_ns": image.mtime_ns,
+        "content_hash": image.content_hash,
+        "is_retired": False,
+        "change": change,
+    }
+    here = connection.execute(_AT, {"folder": image.folder_id, "file": image.name}).first()
+    row_id: int | None
+    if here is not None:
+        row_id, outcome = here.id, "updated"
+        if here.content_hash != image.content_hash:
+            # Other encoders' embeddings are of the picture that was here before.
+            connection.execute(delete(embeddings).where(embeddings.c.image_id == row_id))
+        if here.is_retired:
+            outcome = "added" if here.content_hash != image.content_hash else "restored"
+    else:
+        row_id = _moved_from(connection, image.content_hash, unplugged)
+        outcome = "added" if row_id is None else "moved"
+    if row_id is None:
+        row_id = _inserted_id(connection.execute(insert(images).values(columns | {"added_at": _now()})))
+    else:
+        connection.execute(update(images).where(images.c.id == row_id).values(columns))
+    embedding = {"encoder_id": encoder_id, "image_id": row_id, "vector": image.vector, "change": change}
+    connection.execute(
+        upsert(embeddings).on_conflict_do_update(
+            index_elements=["encoder_id", "image_id"], set_={"vector": image.vector, "change": change}
+        ),
+        embedding,
+    )
+    connection.execute(_FORGET_FAILURE, {"folder": image.folder_id, "file": image.name})
+    return outcome
+
+
+_AT = select(images.c.id, images.c.content_hash, images.c.is_retired).where(
+    images.c.folder_id == bindparam("folder"), images.c.name == bindparam("file")
+)
+_FORGET_FAILURE = delete(failures).where(
+    failures.c.folder_id == bindparam("folder"), failures.c.name == bindparam("file")
+)
+_SAME_BYTES = (
+    select(images.c.id, folders.c.path, images.c.name)
+    .join(folders, folders.c.id == images.c.folder_id)
+    .where(images.c.content_hash == bindparam("hash"))
+    .order_by(images.c.id)
+)
+
+
+def _moved_from(connection: Connection, content_hash: bytes, unplugged: Sequence[str]) -> int | None:
+    """The image that was moved here: same bytes, and its old path is gone (but not merely unplugged)."""
+    for id_, folder, name in connection.execute(_SAME_BYTES, {"hash": content_hash}):
+        if any(is_below(folder, mount) for mount in unplugged):
+            continue
+        if not os.path.lexists(os.path.join(folder, name)):
+            return int(id_)
+    return None
+
+
+def _record_failure(connection: Connection, failure: FailedImage, change: int) -> None:
+    """Remember the failure, and retire the image that was at this path: the file no longer shows it."""
+    values = {name: getattr(failure, name) for name in failure.__slots__} | {"failed_at": _now()}
+    key = {"folder_id", "name"}
+    connection.execute(
+        upsert(failures).on_conflict_do_update(
+            index_elements=["folder_id", "name"], set_={k: v for k, v in values.items() if k not in key}
+        ),
+        values,
+    )
+    here = connection.execute(_AT, {"folder": failure.folder_id, "file": failure.name}).first()
+    if here is not None and not here.is_retired:
+        _retire(connection, [here.id], change)
+
+
+def _retire(connection: Connection, ids: Iterable[int], change: int) -> None:
+    _by_id(connection, update(images).values(is_retired=True, change=change), images.c.id, ids)
+
+
+def _by_id(connection: Connection, statement: Any, column: Any, ids: Iterable[int]) -> None:
+    """Run an update or delete for each id."""
+    keys = [{"key": id_} for id_ in ids]
+    if keys:
+        connection.execute(statement.where(column == bindparam("key")), keys)
+
+
+def _inserted_id(result: Any) -> int:
+    return int(result.inserted_primary_key[0])
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,124 @@
+"""What an encoder is: uint8 pixels or texts in, unit vectors of one space out. Importable without any engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.base import Vectors
+from retrieval.errors import EncoderError
+
+Resize = Literal["shortest", "squash"]
+Interpolation = Literal["bicubic", "bilinear"]
+Pixels = NDArray[np.uint8]
+"""(n, 3, size, size) RGB, resized and cropped; the encoder scales and normalises them itself."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a picture becomes the tower's input; recorded per model because families differ.
+
+    Args:
+        size: side of the square input, pixels.
+        resize: ``shortest`` scales the shorter side to ``size`` and crops the centre (CLIP);
+            ``squash`` scales both sides to ``size`` (SigLIP, PE, DFN5B).
+        interpolation: resampling filter, antialiased.
+        mean, std: per channel, applied after scaling pixels to 0..1.
+    """
+
+    size: int
+    resize: Resize = "shortest"
+    interpolation: Interpolation = "bicubic"
+    mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
+    std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """One encoder as a row: what it is, not how it is run.
+
+    Args:
+        name: how people call it, e.g. ``builtin-64`` or ``ViT-B-32-256/datacomp_s34b_b86k``.
+        family: ``clip``, ``siglip``, ``pe``, ``mobileclip`` ... (decides which advice we give, never the maths).
+        source: where the weights come from (``builtin``, a folder, an open_clip name and tag, a hub repository).
+        dim: length of an embedding.
+        preprocessing: see there.
+        has_text: False for image-only towers.
+        context_length: tokens that a text may have, both end tokens counted; 0 without a text tower.
+        licence: of the weights, as an SPDX name where there is one.
+        fingerprint: hash over weights, preprocessing and tokenizer. Two encoders with the same fingerprint
+            give the same embeddings (up to the engine's rounding); others never share an index.
+        logit_scale, logit_bias: the trained temperature (already exponentiated) and bias, where known.
+        prompt_templates: for zero-shot classification.
+    """
+
+    name: str
+    family: str
+    source: str
+    dim: int
+    preprocessing: Preprocessing
+    has_text: bool
+    context_length: int
+    licence: str
+    fingerprint: str
+    logit_scale: float | None = None
+    logit_bias: float | None = None
+    prompt_templates: tuple[str, ...] = field(default=("a photo of a {}.",))
+
+
+class Encoder(Protocol):
+    """A loaded (or lazily loading) model. Loading is cheap; the first encode wakes the tower it needs."""
+
+    spec: EncoderSpec
+
+    @property
+    def streams(self) -> int:
+        """How many threads should call :meth:`encode_images` at once.
+
+        More than 1 (CPU): each caller's batch runs on its own one-thread stream.
+        1 (GPU): one caller feeds the device with batches of :attr:`batch_size`.
+        """
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Images per call that this engine likes best."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """What runs the image tower, in words for a person: ``cpu (OpenVINO, bf16)``, ``cuda:0 (NVIDIA ...)``."""
+        ...
+
+    def encode_images(self, pixels: Pixels) -> Vectors:
+        """(n, 3, size, size) uint8 -> (n, dim) float32 unit vectors; raises EncoderError on NaN output."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Texts -> (n, dim) float32 unit vectors; raises TextNotSupported on image-only encoders."""
+        ...
+
+    def is_cut(self, text: str) -> bool:
+        """True if the tokenizer cuts ``text`` because it is longer than the context length."""
+        ...
+
+
+def unit(features: NDArray[np.floating]) -> Vectors:
+    """Scale each row of (n, dim) features to L2 norm 1, as C-contiguous float32.
+
+    Raises:
+        EncoderError: a row is zero or not finite: the model is broken or overflowed, and its vector would
+            rank at random.
+    """
+    rows = np.ascontiguousarray(features, dtype=np.float32)
+    norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    if not np.isfinite(norms).all() or (norms == 0).any():
+        raise EncoderError(
+            "the encoder returned a zero or non-finite embedding",
+            "try fp32 (PHOTOSEEK_PRECISION=fp32), or another model",
+        )
+    return np.ascontiguousarray(rows / norms, dtype=np.float32)

@@ -1,0 +1,121 @@
+"""The error tree. Each leaf prints two lines (what happened, what to do) and has a stable exit code.
+
+::
+
+    RetrievalError(message, hint)           exit 3 unless said otherwise
+    ├── SettingsError, QueryError           exit 2: what was given, what is accepted
+    ├── GalleryError                        GalleryNotFound, GalleryLocked, GalleryTooNew, UnknownImage
+    ├── EncoderError                        UnknownEncoder (exit 2), WeightsUnavailable, TextNotSupported (exit 2),
+    │                                       EncoderMismatch, RuntimeUnavailable
+    ├── UnreadableImage                     exit 2 for a query; recorded, never raised, while indexing
+    └── VectorIndexError                    SpecError (exit 2), DimensionMismatch, DuplicateId, NotTrained,
+                                            SnapshotCorrupt, BackendUnavailable
+"""
+
+from __future__ import annotations
+
+from indexes.errors import (
+    BackendUnavailable,
+    DimensionMismatch,
+    DuplicateId,
+    NotTrained,
+    RetrievalError,
+    SnapshotCorrupt,
+    SpecError,
+    VectorIndexError,
+)
+
+__all__ = [
+    "BackendUnavailable",
+    "DimensionMismatch",
+    "DuplicateId",
+    "EncoderError",
+    "EncoderMismatch",
+    "GalleryError",
+    "GalleryLocked",
+    "GalleryNotFound",
+    "GalleryTooNew",
+    "NotTrained",
+    "QueryError",
+    "RetrievalError",
+    "RuntimeUnavailable",
+    "SettingsError",
+    "SnapshotCorrupt",
+    "SpecError",
+    "TextNotSupported",
+    "UnknownEncoder",
+    "UnknownImage",
+    "UnreadableImage",
+    "VectorIndexError",
+    "WeightsUnavailable",
+]
+
+
+class SettingsError(RetrievalError):
+    """A flag, variable or settings file holds something we cannot use."""
+
+    exit_code = 2
+
+
+class QueryError(RetrievalError):
+    """The query cannot be answered as it was asked."""
+
+    exit_code = 2
+
+
+class GalleryError(RetrievalError):
+    """Something about the gallery folder stops us."""
+
+
+class GalleryNotFound(GalleryError):
+    """No gallery here, or nothing indexed in it yet."""
+
+
+class GalleryLocked(GalleryError):
+    """Another process is writing to the gallery; the message names it."""
+
+
+class GalleryTooNew(GalleryError):
+    """The catalog was written by a newer photoseek."""
+
+
+class UnknownImage(GalleryError):
+    """An image id that the catalog does not hold."""
+
+
+class EncoderError(RetrievalError):
+    """Root of everything that can go wrong with a model."""
+
+
+class UnknownEncoder(EncoderError):
+    """No such model; the hint offers the nearest names."""
+
+    exit_code = 2
+
+
+class WeightsUnavailable(EncoderError):
+    """The weights are not here, damaged, or in a format we refuse; the hint says where to put which file."""
+
+
+class TextNotSupported(EncoderError):
+    """An image-only encoder was asked for a text embedding."""
+
+    exit_code = 2
+
+
+class EncoderMismatch(EncoderError):
+    """The gallery was built with another model than the one given."""
+
+
+class RuntimeUnavailable(EncoderError):
+    """The library that runs this model is not installed; the hint names the extra."""
+
+
+class UnreadableImage(RetrievalError):
+    """This file cannot be used as a picture; ``reason`` is short and stable enough to be stored and grouped."""
+
+    exit_code = 2
+
+    def __init__(self, reason: str, hint: str = "give another picture") -> None:
+        super().__init__(reason, hint)
+        self.reason = reason

@@ -1,0 +1,196 @@
+"""Which files are pictures: by extension for the walk, by content for the decoder.
+
+Pillow can open far more than photographs, some of it through other programs (EPS, WMF). Here the content
+picks one decoder from a short table, and that decoder is called directly: nothing else is ever tried, and
+Pillow's process-wide pixel limit stays as the host program set it (ours is checked per call).
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import re
+from typing import TYPE_CHECKING
+
+from retrieval.errors import UnreadableImage
+
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
+IMAGE_EXTENSIONS = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"}
+    | {".heic", ".heics", ".heif", ".heifs", ".hif", ".avif", ".avifs", ".jxl"}
+    | {".jp2", ".j2k", ".jpx", ".j2c", ".jpc", ".jpf", ".pnm", ".pbm", ".pgm", ".ppm", ".pfm"}
+)
+"""Lower-case, with the dot. Only says which files are worth reading; the content decides what they are."""
+
+_PLUGINS = {
+    "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
+    "PNG": ("PIL.PngImagePlugin", "PngImageFile"),
+    "GIF": ("PIL.GifImagePlugin", "GifImageFile"),
+    "WEBP": ("PIL.WebPImagePlugin", "WebPImageFile"),
+    "BMP": ("PIL.BmpImagePlugin", "BmpImageFile"),
+    "TIFF": ("PIL.TiffImagePlugin", "TiffImageFile"),
+    "JPEG2000": ("PIL.Jpeg2KImagePlugin", "Jpeg2KImageFile"),
+    "PPM": ("PIL.PpmImagePlugin", "PpmImageFile"),
+    "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
+    "HEIF": ("pillow_heif", "HeifImageFile"),
+    "JXL": ("pillow_jxl.JpegXLImagePlugin", "JXLImageFile"),
+}
+
+_INSTALL = {
+    "HEIF": "pip install pillow-heif",
+    "AVIF": "pip install 'pillow>=11.3'",
+    "JXL": "pip install pillow-jxl-plugin",
+}
+
+_MAGIC = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    (b"II+\x00", "TIFF"),
+    (b"MM\x00+", "TIFF"),
+    (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG2000"),
+    (b"\xff\x4f\xff\x51", "JPEG2000"),
+    (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JXL"),
+    (b"\xff\x0a", "JXL"),
+)
+
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+
+
+def sniff(data: bytes) -> str:
+    """The format of an image file, by its first bytes.
+
+    Raises:
+        UnreadableImage: the file is empty or not an image of a kind we read.
+    """
+    if not data:
+        raise UnreadableImage("empty file")
+    for magic, name in _MAGIC:
+        if data.startswith(magic):
+            return name
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if re.match(rb"P([1-6]\s|[fF]\s)", data):
+        return "PPM"
+    if data[4:8] == b"ftyp":
+        brands = {data[8:12], *(data[at : at + 4] for at in range(16, min(_u32(data, 0), 256), 4))}
+        if brands & {b"avif", b"avis"}:
+            return "AVIF"
+        # mif1 and msf1 name the container only; without an AV1 brand beside them it holds HEVC in practice.
+        if brands & _HEIF_BRANDS or data[8:12] in (b"mif1", b"msf1"):
+            return "HEIF"
+    raise UnreadableImage(f"not an image (starts with {_opening(data)})")
+
+
+def open_image(data: bytes, image_format: str) -> ImageFile:
+    """Read the header of ``data`` with the one decoder of that format; only JXL decodes its pixels here.
+
+    Raises:
+        UnreadableImage: the decoder is not installed.
+        Exception: whatever the decoder raises on a damaged header.
+    """
+    module, name = _PLUGINS[image_format]
+    try:
+        plugin = getattr(importlib.import_module(module), name)
+    except ImportError:
+        raise UnreadableImage(
+            f"no {image_format} decoder installed", _INSTALL.get(image_format, "reinstall pillow")
+        ) from None
+    image: ImageFile = plugin(io.BytesIO(data))
+    return image
+
+
+def jpeg_is_buffered_whole(data: bytes) -> bool:
+    """True if libjpeg keeps every coefficient of this JPEG in memory (3 bytes a pixel at 4:2:0, 6 at 4:4:4).
+
+    It does for progressive files and those with a scan per channel. A reduced decoding does not help then.
+    """
+    at, components, progressive = 2, 0, False
+    while at + 10 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+            continue
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            progressive, components = marker in (0xC2, 0xC6, 0xCA, 0xCE), data[at + 9]
+        if marker == 0xDA:
+            return progressive or data[at + 4] != components
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return True
+
+
+def jxl_size(data: bytes) -> tuple[int, int]:
+    """(width, height) from a JPEG XL header; needed because its decoder decodes as soon as it opens.
+
+    Raises:
+        UnreadableImage: no codestream in the container.
+
+    Reference: ISO/IEC 18181-1, SizeHeader; 18181-2, boxes.
+    """
+    start = 0
+    while not data.startswith(b"\xff\x0a", start):
+        length, kind = _u32(data, start), data[start + 4 : start + 8]
+        if kind == b"jxlc":
+            start += 8
+        elif kind == b"jxlp":
+            start += 12
+        elif 8 <= length < len(data) - start:
+            start += length
+            continue
+        if not data.startswith(b"\xff\x0a", start):
+            raise UnreadableImage("damaged JXL file")
+    bits = int.from_bytes(data[start + 2 : start + 14], "little")
+
+    def take(count: int) -> int:
+        nonlocal bits
+        value = bits & ((1 << count) - 1)
+        bits >>= count
+        return value
+
+    small = take(1)
+
+    def side() -> int:
+        return (take(5) + 1) * 8 if small else take((9, 13, 18, 30)[take(2)]) + 1
+
+    height = side()
+    numerator, denominator = ((0, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))[take(3)]
+    return (height * numerator // denominator if numerator else side()), height
+
+
+def is_cut_short(data: bytes, image_format: str) -> bool:
+    """True if a file's own structure says that bytes are missing at its end; asked when decoding has failed.
+
+    Decoders word this in many ways or not at all, and for the owner of the file a broken copy is the most
+    useful thing to know.
+    """
+    if image_format == "WEBP":
+        return len(data) < 8 + int.from_bytes(data[4:8], "little")
+    if image_format == "TIFF" and data[2] + data[3] == 42:
+        return len(data) < 10 + int.from_bytes(data[4:8], "little" if data[:2] == b"II" else "big")
+    at = 0
+    while data[:1] == b"\x00" and at < len(data):
+        size = _u32(data, at)
+        if size == 1:
+            size = int.from_bytes(data[at + 8 : at + 16], "big")
+        if size < 8:  # 0 is "to the end of the file", the rest is damage
+            return False
+        at += size
+    return at > len(data)
+
+
+def _u32(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 4], "big")
+
+
+def _opening(data: bytes) -> str:
+    """The first bytes for a person: text if they are text, hexadecimal otherwise."""
+    start = data[4:12] if data[4:8] == b"ftyp" else data[:8]
+    if all(32 <= byte < 127 for byte in start):
+        return repr(start.decode("ascii"))
+    return start[:4].hex(" ")

@@ -1,0 +1,168 @@
+"""A gallery: the folder that holds one collection's catalog and its vector indexes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from indexes import IndexSpec, VectorIndex
+from retrieval.errors import GalleryError, GalleryLocked, GalleryNotFound, SettingsError
+from retrieval.reader import CatalogReader, EncoderRow
+from retrieval.sync import open_index
+
+if TYPE_CHECKING:
+    from retrieval.catalog import Catalog
+
+GALLERY_VARIABLE = "PHOTOSEEK_GALLERY"
+
+
+def default_gallery() -> Path:
+    """``$PHOTOSEEK_GALLERY``, else ``gallery`` in the user's data folder."""
+    named = os.environ.get(GALLERY_VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    from platformdirs import user_data_path
+
+    return user_data_path("photoseek") / "gallery"
+
+
+class Gallery:
+    """The on-disk folder of a collection. Opening it is cheap; nothing is read until it is asked for.
+
+    Layout::
+
+        catalog.sqlite     the truth: images, embeddings, failures, runs
+        index/<16 hex>/    a saved vector index per encoder fingerprint; can be deleted at any time
+        writer.lock        held by the one process that writes; writer.json says who that is
+
+    Args:
+        path: the folder; the default is :func:`default_gallery`.
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self.path = default_gallery() if path is None else Path(path).expanduser()
+        if self.path.exists() and not self.path.is_dir():
+            raise SettingsError(f"{self.path} is a file, not a folder", "name a folder with --gallery")
+
+    @property
+    def catalog_path(self) -> Path:
+        """The SQLite file."""
+        return self.path / "catalog.sqlite"
+
+    def index_path(self, fingerprint: str) -> Path:
+        """Where the saved index of one encoder lies."""
+        return self.path / "index" / fingerprint[:16]
+
+    def exists(self) -> bool:
+        """True if something was ever indexed here."""
+        return self.catalog_path.is_file()
+
+    @contextmanager
+    def reader(self) -> Iterator[CatalogReader]:
+        """A read-only view of the catalog; GalleryNotFound where there is none."""
+        reader = CatalogReader(self.catalog_path)
+        try:
+            yield reader
+        finally:
+            reader.close()
+
+    @contextmanager
+    def writer(self) -> Iterator[Catalog]:
+        """The catalog for writing, made if it is not there; held by one process at a time.
+
+        Raises:
+            GalleryLocked: another process is writing; the message says which.
+            GalleryError: the folder cannot be written.
+        """
+        from filelock import FileLock, Timeout
+
+        from retrieval.catalog import Catalog
+
+        holder = self.path / "writer.json"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / "writer.lock", timeout=0)
+            lock.acquire()
+        except Timeout:
+            raise GalleryLocked(
+                f"the gallery {self.path} is being written by {_holder(holder)}",
+                "wait until it has finished, or stop it (Ctrl-C loses nothing)",
+            ) from None
+        except OSError as error:
+            raise GalleryError(
+                f"cannot write to {self.path}: {error.strerror}", "choose another folder with --gallery"
+            ) from error
+        try:
+            holder.write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")
+            catalog = Catalog(self.catalog_path)
+            try:
+                yield catalog
+            finally:
+                catalog.close()
+        finally:
+            with suppress(OSError):
+                holder.unlink()
+            lock.release()
+
+    def active_encoder(self, reader: CatalogReader) -> EncoderRow:
+        """The encoder that searches use; GalleryNotFound while nothing is indexed."""
+        encoder = reader.active_encoder()
+        if encoder is None:
+            raise GalleryNotFound(f"nothing is indexed in {self.path}", "run: photoseek index FOLDER")
+        return encoder
+
+    def open_index(self, reader: CatalogReader, encoder: EncoderRow) -> VectorIndex:
+        """The encoder's vector index in step with the catalog as it is now; saves nothing."""
+        return open_index(self.index_path(encoder.fingerprint), reader, encoder).index
+
+    def spec_in_use(self, encoder: EncoderRow) -> IndexSpec | None:
+        """The kind of index that is saved for an encoder; None if there is none."""
+        from indexes.snapshot import read_manifest
+
+        manifest = read_manifest(self.index_path(encoder.fingerprint))
+        return None if manifest is None else manifest.spec
+
+    def bytes_on_disk(self) -> dict[str, int]:
+        """Bytes of ``catalog`` (with its write-ahead log) and ``index``."""
+        catalog = sum(_size(self.path / f"catalog.sqlite{suffix}") for suffix in ("", "-wal", "-shm"))
+        index = sum(_size(file) for file in (self.path / "index").rglob("*"))
+        return {"catalog": catalog, "index": index}
+
+
+def forget_folders(gallery: Gallery, folders: Sequence[str | Path]) -> dict[str, int]:
+    """Take folders (mounted or not) out of a gallery; path -> how many images were retired.
+
+    Raises:
+        GalleryNotFound: there is no gallery.
+        SettingsError: the gallery holds nothing of a folder.
+    """
+    with gallery.reader() as reader:
+        known = reader.roots()
+    counts: dict[str, int] = {}
+    with gallery.writer() as catalog:
+        for folder in folders:
+            path = os.path.realpath(Path(folder).expanduser())
+            counts[path] = catalog.forget(path)
+            if not counts[path] and path not in known:
+                raise SettingsError(
+                    f"the gallery holds nothing of {folder}", f"it knows: {', '.join(known) or 'no folder'}"
+                )
+    return counts
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:  # removed meanwhile by a writer
+        return 0
+
+
+def _holder(path: Path) -> str:
+    try:
+        return f"process {json.loads(path.read_text(encoding='utf-8'))['pid']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"

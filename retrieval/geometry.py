@@ -1,0 +1,86 @@
+"""Which part of a picture becomes the tower's square input: open_clip's resize and crop as one box.
+
+open_clip resizes the whole picture and then crops. Both steps together are one resampling of a box of the
+source, so a 3000x10 strip needs no 67200x224 bitmap. The box has to follow the integer rounding of both
+steps: the fractional centre square that suggests itself differs by up to 26 dB PSNR.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from retrieval.encoders.base import Preprocessing
+
+# How far the filter reaches, in output pixels when shrinking and source pixels when enlarging.
+_REACH = {"bilinear": 1, "bicubic": 2}
+
+# EXIF orientations whose upright picture runs against the stored one along that upright axis, or swaps axes.
+_FLIPPED_X = frozenset({2, 3, 6, 7})
+_FLIPPED_Y = frozenset({3, 4, 7, 8})
+_SWAPPED = frozenset({5, 6, 7, 8})
+
+
+class Box(NamedTuple):
+    """Edges in pixels of the picture it belongs to; fractions are allowed."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
+    """(width, height) in pixels after the EXIF orientation 1..8 has been applied."""
+    return (height, width) if orientation in _SWAPPED else (width, height)
+
+
+def input_box(width: int, height: int, preprocessing: Preprocessing) -> Box:
+    """The box of an upright width x height picture that fills the square input.
+
+    Reference: torchvision ``Resize`` (long side truncated) and ``CenterCrop`` (offset rounded half to even),
+    as put together by open_clip's ``image_transform``.
+    """
+    size = preprocessing.size
+    if preprocessing.resize == "squash":
+        return Box(0, 0, width, height)
+    if width <= height:
+        resized_width, resized_height = size, int(size * height / width)
+    else:
+        resized_width, resized_height = int(size * width / height), size
+    left = round((resized_width - size) / 2)
+    top = round((resized_height - size) / 2)
+    # Multiply before dividing: an edge on the picture's border is then exactly on it, never a hair outside.
+    return Box(
+        left * width / resized_width,
+        top * height / resized_height,
+        (left + size) * width / resized_width,
+        (top + size) * height / resized_height,
+    )
+
+
+def on_draft(box: Box, width: int, height: int, scale: int, orientation: int) -> Box:
+    """The same box on an upright picture that was decoded at 1/scale of width x height.
+
+    A decoder rounds the reduced size up. The part of a pixel too much lies at the stored right and bottom
+    edge, which the orientation may have turned to the left or top.
+    """
+    left, top, right, bottom = (edge / scale for edge in box)
+    dx = math.ceil(width / scale) - width / scale if orientation in _FLIPPED_X else 0
+    dy = math.ceil(height / scale) - height / scale if orientation in _FLIPPED_Y else 0
+    return Box(left + dx, top + dy, right + dx, bottom + dy)
+
+
+def surroundings(
+    box: Box, width: int, height: int, preprocessing: Preprocessing
+) -> tuple[int, int, int, int]:
+    """Smallest whole-pixel crop of a width x height picture that resamples ``box`` to the same values."""
+    reach = _REACH[preprocessing.interpolation]
+    margin_x = math.ceil(reach * max(1.0, (box.right - box.left) / preprocessing.size)) + 1
+    margin_y = math.ceil(reach * max(1.0, (box.bottom - box.top) / preprocessing.size)) + 1
+    return (
+        max(0, math.floor(box.left) - margin_x),
+        max(0, math.floor(box.top) - margin_y),
+        min(width, math.ceil(box.right) + margin_x),
+        min(height, math.ceil(box.bottom) + margin_y),
+    )

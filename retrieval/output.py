@@ -1,0 +1,152 @@
+"""How results look: a table for people, lines for programs. Functions write to the stream they are given."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import IO, Literal
+
+from retrieval.engine import Hit
+from retrieval.report import IndexReport
+
+HitFormat = Literal["table", "plain", "json", "paths", "null"]
+
+
+def write_hits(hits: Sequence[Hit], form: HitFormat, out: IO[str]) -> None:
+    """Write hits to ``out``.
+
+    ``table`` is for a terminal (paths can be clicked), ``plain`` has tabs, ``json`` is an object a line, ``paths`` and
+    ``null`` are bare paths ended by a newline or a NUL, byte for byte as on disk; files that are missing now are left
+    out of these two, because programs are going to open them.
+    """
+    if form == "table":
+        _write_table(hits, out)
+    elif form == "plain":
+        for hit in hits:
+            note = "" if hit.on_disk == "same" else f"\t({hit.on_disk})"
+            out.write(f"{hit.rank}\t{hit.score:.4f}\t{printable(hit.image.path)}{note}\n")
+    elif form == "json":
+        for hit in hits:
+            out.write(json.dumps(as_json(hit)) + "\n")
+    else:
+        end = b"\0" if form == "null" else b"\n"
+        out.flush()
+        raw = out.buffer if hasattr(out, "buffer") else None
+        for hit in hits:
+            if hit.on_disk != "missing":
+                line = os.fsencode(hit.image.path) + end
+                if raw is None:
+                    out.write(os.fsdecode(line))
+                else:
+                    raw.write(line)
+        if raw is not None:
+            raw.flush()
+
+
+def as_json(hit: Hit) -> dict[str, object]:
+    """A hit as plain values; paths that are not valid text keep their bytes as ``\\udcXX`` escapes."""
+    image = hit.image
+    return {
+        "rank": hit.rank,
+        "score": round(hit.score, 6),
+        "path": image.path,
+        "id": image.id,
+        "width": image.width,
+        "height": image.height,
+        "format": image.format,
+        "bytes": image.size,
+        "taken_at": None if image.taken_at is None else image.taken_at.isoformat(),
+        "camera": image.camera,
+        "lens": image.lens,
+        "latitude": image.latitude,
+        "longitude": image.longitude,
+        "on_disk": hit.on_disk,
+    }
+
+
+def printable(path: str) -> str:
+    """A path without the characters that would steer a terminal or break a line."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)
+
+
+def _write_table(hits: Sequence[Hit], out: IO[str]) -> None:
+    from rich.console import Console
+    from rich.style import Style
+    from rich.table import Table
+    from rich.text import Text
+
+    with_dates = any(hit.image.taken_at is not None for hit in hits)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("rank", justify="right")
+    table.add_column("score", justify="right")
+    if with_dates:
+        table.add_column("taken")
+    table.add_column("path", overflow="fold")
+    for hit in hits:
+        path = Text(printable(hit.image.path), Style(link=file_uri(hit.image.path)))
+        if hit.on_disk == "missing":
+            path.append("  (missing)", "dim")
+        taken = hit.image.taken_at.strftime("%Y-%m-%d") if hit.image.taken_at else ""
+        cells = [str(hit.rank), f"{hit.score:.3f}", *([taken] if with_dates else []), path]
+        table.add_row(*cells)
+    Console(file=out, soft_wrap=True, highlight=False).print(table)
+
+
+def file_uri(path: str) -> str:
+    """``file:///...`` for a link that a terminal opens."""
+    return Path(path).as_uri()
+
+
+def report_rows(report: IndexReport) -> list[tuple[str, str]]:
+    """The summary of a run as (label, value) pairs; nothing that did not happen is listed."""
+    counts = report.counts
+    total = report.seconds["total"]
+    rows = [("model", report.encoder)]
+    labels = (
+        ("new", counts.added),
+        ("changed", counts.updated),
+        ("moved or renamed", counts.moved),
+        ("back again", counts.restored),
+        ("gone", counts.retired),
+        ("unchanged", report.unchanged),
+        ("failed", counts.failed),
+    )
+    rows += [(label, f"{count:,}") for label, count in labels if count]
+    if report.reused:
+        rows.append(("embedding re-used", f"{report.reused:,} (same bytes as a known picture)"))
+    rows.append(("pictures in the gallery", f"{report.images:,}"))
+    if report.index:
+        rows.append(("index", report.index))
+    rate = f", {report.encoded / total:.1f} images/s" if report.encoded and total else ""
+    rows.append(("time", f"{total:.1f} s{rate}"))
+    return rows
+
+
+def profile_rows(report: IndexReport, workers: int) -> list[tuple[str, str]]:
+    """Seconds and share per stage, and the stage that limits; threads' seconds are divided by ``workers``."""
+    threads = ("read", "decode", "encode")
+    wall = {s: t / (workers if s in threads else 1) for s, t in report.seconds.items() if s != "total"}
+    total = sum(wall.values()) or 1.0
+    ordered = sorted(wall.items(), key=lambda item: -item[1])
+    rows = [(stage, f"{seconds:8.2f} s  {100 * seconds / total:5.1f} %") for stage, seconds in ordered]
+    return [*rows, ("bottleneck", ordered[0][0])] if ordered else rows
+
+
+def write_pairs(rows: Iterable[tuple[str, str]], out: IO[str]) -> None:
+    """Two aligned columns."""
+    rows = list(rows)
+    width = max((len(label) for label, _ in rows), default=0)
+    for label, value in rows:
+        out.write(f"{label:<{width}}  {value}\n")
+
+
+def human_bytes(count: int) -> str:
+    """``1.5 MB``: decimal units, as file managers show them."""
+    size = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

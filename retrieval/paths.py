@@ -1,0 +1,24 @@
+"""How file names go into SQLite and come back, byte for byte."""
+
+from __future__ import annotations
+
+import os
+
+
+def encode_path(path: str) -> str | bytes:
+    """What SQLite can store: the text itself, or its bytes (a BLOB) where it is not valid UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path)
+    return path
+
+
+def decode_path(stored: str | bytes) -> str:
+    """The inverse of :func:`encode_path`."""
+    return os.fsdecode(stored)
+
+
+def is_below(path: str, folder: str) -> bool:
+    """True if ``path`` is ``folder`` or lies in it, at any depth; both absolute and normalised."""
+    return path == folder or path.startswith(folder if folder.endswith(os.sep) else folder + os.sep)
