@@ -27,9 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models_app = typer.Typer(
-    help="The models that can be used: list, fetch, import, export.", rich_markup_mode=None
-)
+models_app = typer.Typer(help="The models that can be used: list, fetch, import, export.", rich_markup_mode=None)
 app.add_typer(models_app, name="models")
 
 GalleryOption = Annotated[
@@ -74,9 +72,7 @@ def index(
         str, typer.Option("--index-spec", help="Kind of vector index, e.g. Exact, SQfp16, HNSW32; auto: by size.")
     ] = "",
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[
-        str, typer.Option("--precision", help="auto, bf16 or fp32 [env: PHOTOSEEK_PRECISION].")
-    ] = "",
+    precision: Annotated[str, typer.Option("--precision", help="auto, bf16 or fp32 [env: PHOTOSEEK_PRECISION].")] = "",
     workers: Annotated[int, typer.Option("--workers", min=0, help="Threads; 0: as many as fit.")] = 0,
     retry_failures: Annotated[
         bool, typer.Option("--retry-failures", help="Also try unreadable files again that have not changed.")
@@ -99,16 +95,16 @@ def index(
         for line in advice(encoder.spec):
             say(line)
     indexer = Indexer(opened, encoder, workers=workers or None)
-    with stop_on_interrupt(lambda: say("stopping after the pictures in flight; nothing is lost ...")) as stop:
-        with shown_progress(sys.stderr, quiet=quiet) as show:
-            report = indexer.run(
-                folders or (),
-                exclude=exclude or (),
-                index_spec=index_spec or None,
-                retry_failures=retry_failures,
-                on_progress=show,
-                stop=stop,
-            )
+    stopping = "stopping after the pictures in flight; nothing is lost ..."
+    with stop_on_interrupt(lambda: say(stopping)) as stop, shown_progress(sys.stderr, quiet=quiet) as show:
+        report = indexer.run(
+            folders or (),
+            exclude=exclude or (),
+            index_spec=index_spec or None,
+            retry_failures=retry_failures,
+            on_progress=show,
+            stop=stop,
+        )
     for problem in report.problems:
         say(f"{problem.path}: {problem.reason}; its {problem.images_kept:,} pictures are kept")
     if not quiet:
@@ -259,16 +255,16 @@ def import_(
 @models_app.command()
 def export(
     name: Annotated[str, typer.Argument(help="An open_clip model: MODEL/TAG, local-dir:PATH, hf-hub:ORG/REPO.")],
-    out: Annotated[
+    into: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--out", help="Folder to make; default: among the installed models."),
+        typer.Option("--into", help="Folder to put the model's folder in; default: the installed models."),
     ] = None,
 ) -> None:
     """Turn an open_clip model into the form that runs without torch, and measure that it is the same."""
     from retrieval import output
     from retrieval.encoders.listing import export_model
 
-    output.write_pairs(export_model(name, out), sys.stderr)
+    output.write_pairs(export_model(name, into), sys.stderr)
 
 
 def _filter(
@@ -294,13 +290,12 @@ def _engine(gallery: Path | None) -> QueryEngine:
 
 
 def _show(hits: list[Hit], *, as_json: bool, paths: bool, null: bool) -> None:
-    from retrieval.output import write_hits
+    from retrieval.output import choose_format, write_hits
 
     if not hits:
         say("nothing found")
         raise typer.Exit(1)
-    chosen = "null" if null else "paths" if paths else "json" if as_json else None
-    write_hits(hits, chosen or ("table" if sys.stdout.isatty() else "plain"), sys.stdout)
+    write_hits(hits, choose_format(sys.stdout, as_json=as_json, paths=paths, null=null), sys.stdout)
 
 
 def say(line: str) -> None:

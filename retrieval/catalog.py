@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,92 +16,10 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from retrieval import schema
+from retrieval.batch import Batch, Counts, FailedImage, IndexedImage
 from retrieval.encoders.base import EncoderSpec
 from retrieval.paths import decode_path, is_below
 from retrieval.schema import embeddings, encoders, failures, folders, images, runs, state
-
-
-@dataclass(frozen=True, slots=True)
-class Metadata:
-    """What a decoded picture told about itself; the columns of ``images`` under the same names."""
-
-    format: str
-    width: int
-    height: int
-    taken_at: str | None = None
-    taken_offset_minutes: int | None = None
-    camera: str | None = None
-    lens: str | None = None
-    latitude: float | None = None
-    longitude: float | None = None
-
-    def columns(self) -> dict[str, Any]:
-        """Column name -> value."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
-
-@dataclass(frozen=True, slots=True)
-class IndexedImage:
-    """A picture that is ready to be committed.
-
-    Attributes:
-        folder_id, name: where it lies.
-        vector: float16 bytes (``records.pack_vector``).
-        is_reused: the vector was taken over from an image with the same bytes.
-    """
-
-    folder_id: int
-    name: str
-    size: int
-    mtime_ns: int
-    content_hash: bytes
-    metadata: Metadata
-    vector: bytes
-    is_reused: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class FailedImage:
-    """A file that cannot be indexed as it is now; ``is_transient`` ones are tried again on every run."""
-
-    folder_id: int
-    name: str
-    size: int
-    mtime_ns: int
-    reason: str
-    is_transient: bool = False
-
-
-@dataclass
-class Batch:
-    """What one transaction changes."""
-
-    indexed: list[IndexedImage] = field(default_factory=list)
-    failed: list[FailedImage] = field(default_factory=list)
-    restored: list[int] = field(default_factory=list)  # ids of retired images whose files are back, unchanged
-    retired: list[int] = field(default_factory=list)  # ids of images whose files are gone
-    resolved: list[int] = field(default_factory=list)  # ids of failures whose files are gone
-
-    def __len__(self) -> int:
-        return sum(map(len, (self.indexed, self.failed, self.restored, self.retired, self.resolved)))
-
-
-@dataclass
-class Counts:
-    """What became of the images of a batch."""
-
-    added: int = 0
-    updated: int = 0
-    moved: int = 0
-    restored: int = 0
-    retired: int = 0
-    failed: int = 0
-
-    def __iadd__(self, other: Counts) -> Counts:
-        for name, value in vars(other).items():
-            setattr(self, name, getattr(self, name) + value)
-        return self
-
 
 KnownFile: TypeAlias = tuple[int, int, int, int, int]
 """(image id, size, mtime_ns, is_retired, has an embedding): a bare row, on the hot path of a no-change run."""
@@ -113,6 +30,7 @@ class Catalog:
 
     def __init__(self, path: Path) -> None:
         self._engine = schema.open_engine(path)
+        self._retired: set[int] = set()  # in this run: what of it turns up elsewhere was moved and not retired
         try:
             with self._engine.connect() as connection:
                 current = schema.is_current(connection)
@@ -172,6 +90,7 @@ class Catalog:
 
     def begin_run(self, encoder_id: int, roots: Sequence[str]) -> int:
         """Note that a run has started; its id."""
+        self._retired.clear()
         values = {"encoder_id": encoder_id, "started_at": _now(), "roots": json.dumps(list(roots))}
         with self._engine.begin() as connection:
             return _inserted_id(connection.execute(insert(runs).values(values)))
@@ -243,7 +162,10 @@ class Catalog:
     # Images
 
     def commit(self, batch: Batch, encoder_id: int, *, unplugged: Sequence[str] = ()) -> Counts:
-        """Write a batch: all of it or nothing.
+        """Write a batch: all of it or nothing. Searches use the first encoder that an image came from.
+
+        An image that this or an earlier batch of the run retired, and that now turns up elsewhere, is taken off
+        the count of retired ones again: the sum over a run's batches says what became of each image.
 
         Args:
             unplugged: mount points that are not mounted now. A file below one is not "gone", so a second file
@@ -252,16 +174,23 @@ class Catalog:
         counts = Counts(restored=len(batch.restored), failed=len(batch.failed))
         with self._engine.begin() as connection:
             change = int(connection.execute(select(state.c.change)).scalar_one()) + 1
-            connection.execute(update(state).values(change=change))
             _retire(connection, batch.retired, change)
+            gone = self._retired.union(batch.retired)
             counts.retired += len(batch.retired)
-            for failure in batch.failed:
-                _record_failure(connection, failure, change)
+            retired = [_record_failure(connection, failure, change) for failure in batch.failed]
             _by_id(connection, update(images).values(is_retired=False, change=change), images.c.id, batch.restored)
             _by_id(connection, delete(failures), failures.c.id, batch.resolved)
             for image in batch.indexed:
-                outcome = _commit_image(connection, image, encoder_id, change, unplugged)
+                outcome, id_ = _commit_image(connection, image, encoder_id, change, unplugged)
                 setattr(counts, outcome, getattr(counts, outcome) + 1)
+                if id_ in gone:
+                    counts.retired -= 1
+                    gone.remove(id_)
+            if batch.indexed or batch.restored or batch.retired or any(retired):
+                # Not for failures alone: some come back on every run, and each change saves the index anew.
+                active = func.coalesce(state.c.active_encoder_id, encoder_id if batch.indexed else None)
+                connection.execute(update(state).values(change=change, active_encoder_id=active))
+        self._retired = gone
         return counts
 
     def forget(self, folder: str) -> int:
@@ -286,8 +215,8 @@ class Catalog:
 
 def _commit_image(
     connection: Connection, image: IndexedImage, encoder_id: int, change: int, unplugged: Sequence[str]
-) -> str:
-    """Insert or update one image with its embedding; the name of the count that goes up."""
+) -> tuple[str, int]:
+    """Insert or update one image with its embedding; the name of the count that goes up, and the image's id."""
     columns = image.metadata.columns() | {
         "folder_id": image.folder_id,
         "name": image.name,
@@ -312,6 +241,9 @@ def _commit_image(
     if row_id is None:
         row_id = _inserted_id(connection.execute(insert(images).values(columns | {"added_at": _now()})))
     else:
+        if outcome == "updated" and here is not None and here.content_hash == image.content_hash:
+            # The same picture: other encoders' indexes have nothing to replay.
+            del columns["change"]
         connection.execute(update(images).where(images.c.id == row_id).values(columns))
     embedding = {"encoder_id": encoder_id, "image_id": row_id, "vector": image.vector, "change": change}
     connection.execute(
@@ -321,10 +253,10 @@ def _commit_image(
         embedding,
     )
     connection.execute(_FORGET_FAILURE, {"folder": image.folder_id, "file": image.name})
-    return outcome
+    return outcome, row_id
 
 
-_AT = select(images.c.id, images.c.content_hash, images.c.is_retired).where(
+_AT = select(images.c.id, images.c.content_hash, images.c.is_retired, images.c.size, images.c.mtime_ns).where(
     images.c.folder_id == bindparam("folder"), images.c.name == bindparam("file")
 )
 _FORGET_FAILURE = delete(failures).where(
@@ -343,13 +275,28 @@ def _moved_from(connection: Connection, content_hash: bytes, unplugged: Sequence
     for id_, folder, name in connection.execute(_SAME_BYTES, {"hash": content_hash}):
         if any(is_below(folder, mount) for mount in unplugged):
             continue
-        if not os.path.lexists(os.path.join(folder, name)):
+        if _is_gone(os.path.join(folder, name)):
             return int(id_)
     return None
 
 
-def _record_failure(connection: Connection, failure: FailedImage, change: int) -> None:
-    """Remember the failure, and retire the image that was at this path: the file no longer shows it."""
+def _is_gone(path: str) -> bool:
+    """True if there is no such file; a folder that we may not look into says nothing."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _record_failure(connection: Connection, failure: FailedImage, change: int) -> bool:
+    """Remember the failure, and retire the image that was at this path: the file no longer shows it.
+
+    The image stays while its file is merely out of reach (transient, and not known to have changed). Returns True
+    if it was retired.
+    """
     values = {name: getattr(failure, name) for name in failure.__slots__} | {"failed_at": _now()}
     key = {"folder_id", "name"}
     connection.execute(
@@ -359,8 +306,12 @@ def _record_failure(connection: Connection, failure: FailedImage, change: int) -
         values,
     )
     here = connection.execute(_AT, {"folder": failure.folder_id, "file": failure.name}).first()
-    if here is not None and not here.is_retired:
-        _retire(connection, [here.id], change)
+    if here is None or here.is_retired:
+        return False
+    if failure.is_transient and (here.size, here.mtime_ns) == (failure.size, failure.mtime_ns):
+        return False
+    _retire(connection, [here.id], change)
+    return True
 
 
 def _retire(connection: Connection, ids: Iterable[int], change: int) -> None:
@@ -379,4 +330,4 @@ def _inserted_id(result: Any) -> int:
 
 
 def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -46,8 +46,9 @@ def flatten(image: Image.Image) -> Image.Image:
 def to_srgb(image: Image.Image, source: Image.Image) -> Image.Image:
     """Translate a small ``RGB`` or ``L`` picture by the profile of the file it came from.
 
-    Meant for after the resize: camera profiles have tone curves near sRGB's own, so the order hardly matters
-    (53 dB PSNR or more on Display P3), while the whole picture would cost up to 100 times as much.
+    Meant for after the resize. Camera profiles have tone curves near sRGB's own, so the order matters little
+    (Display P3 on 34 photographs: median PSNR 51 to 54 dB, worst 42; without the profile 38, worst 23), while
+    translating a reduced 12 MP photo first takes 33 ms, as long as decoding it.
     """
     if source.mode in ("CMYK", "LAB"):  # done by flatten; its conversion is by definition not the profile's
         return image

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from retrieval.catalog import Batch, Catalog, FailedImage
+from retrieval.batch import Batch, FailedImage
+from retrieval.catalog import Catalog, KnownFile
 from retrieval.paths import is_below
 from retrieval.pipeline import Candidate
 from retrieval.report import IndexReport
-from retrieval.scan import FoundFolder
+from retrieval.scan import BROKEN_LINK, FoundFile, FoundFolder, mount_point
 
 
 class FolderComparison:
@@ -21,6 +22,7 @@ class FolderComparison:
         batch: returns the batch that is being filled (the run replaces it at each commit).
         report: gets the counts of unchanged files and the folders that could not be believed.
         unplugged: mount points that are not mounted now.
+        missing: folders that the user named and that are not there; they are reported already.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class FolderComparison:
         batch: Callable[[], Batch],
         report: IndexReport,
         unplugged: Sequence[str],
+        missing: Sequence[str],
         retry_failures: bool,
     ) -> None:
         self._catalog = catalog
@@ -38,13 +41,15 @@ class FolderComparison:
         self._report = report
         self._unplugged = unplugged
         self._retry_failures = retry_failures
+        # For the whole run: a folder below two roots is walked once, but its absence is judged for both.
+        self._known: dict[str, tuple[int, bool]] = {}
         self._visited: set[int] = set()
+        self._unbelieved = list(missing)
 
     def begin_root(self, root: str) -> None:
         """Start with a folder that the user named."""
         self._root = root
-        self._known = self._catalog.folders_below(root)
-        self._unbelieved: list[str] = []
+        self._known |= self._catalog.folders_below(root)
 
     def compare(self, folder: FoundFolder) -> list[Candidate]:
         """The files of a folder that have to be read; everything else about it goes into the batch."""
@@ -52,8 +57,8 @@ class FolderComparison:
             self._keep(folder.path, folder.problem)
             return []
         folder_id, was_mount = self._known.get(folder.path, (None, False))
-        if folder.path in self._unplugged:
-            self._keep(folder.path, "no drive is mounted here, as there was before")
+        if gone_mount := self._gone_mount(folder.path):
+            self._keep(gone_mount, "no drive is mounted here, as there was before")
         elif folder.path == self._root and folder.is_empty and self._catalog.count_present(folder.path):
             self._keep(folder.path, "the folder is empty, as if its drive were not mounted")
         if folder_id is None and not folder.files and not folder.is_mount:
@@ -61,6 +66,8 @@ class FolderComparison:
         if folder_id is None or (folder.is_mount and not was_mount):
             folder_id = self._catalog.folder_id(folder.path, is_mount=folder.is_mount)
             self._known[folder.path] = (folder_id, folder.is_mount)
+            if folder.is_mount:  # a symbolic link to another drive is watched together with the drive
+                self._catalog.folder_id(mount_point(folder.path), is_mount=True)
         self._visited.add(folder_id)
         return self._compare_files(folder, folder_id)
 
@@ -79,7 +86,11 @@ class FolderComparison:
                 else:
                     self._report.unchanged += 1
             elif file.problem is not None:
-                batch.failed.append(FailedImage(folder_id, name, size, mtime_ns, file.problem, True))
+                problem = _not_looked_at(folder_id, file, file.problem, row)
+                if failure is not None and failure[1:3] == (problem.size, problem.mtime_ns):
+                    self._report.unchanged += 1
+                else:
+                    batch.failed.append(problem)
             elif failure is not None and failure[1:] == (size, mtime_ns, False) and not self._retry_failures:
                 self._report.unchanged += 1
             else:
@@ -89,20 +100,27 @@ class FolderComparison:
             batch.resolved += [failure[0] for failure in failed.values()]
         return candidates
 
-    def end_root(self) -> None:
-        """Retire what lies in known folders that the walk did not meet, where their absence can be believed."""
+    def finish(self) -> None:
+        """Retire what lies in known folders that no walk met, where their absence can be believed.
+
+        Only after all roots: what one of them leaves out (by an ignore file, say) may be another.
+        """
         for path, (folder_id, _) in self._known.items():
             if folder_id in self._visited:
                 continue
-            batch = self._batch()
-            known = self._catalog.known_files(folder_id, self._encoder_id)
-            present = [row[0] for row in known.values() if not row[3]]
-            gone_mount = next((mount for mount in self._unplugged if is_below(path, mount)), None)
-            if gone_mount is not None and not self._is_unbelieved(path):
+            if gone_mount := self._gone_mount(path):
                 self._keep(gone_mount, "no drive is mounted here, as there was before")
             if not self._is_unbelieved(path):
-                batch.retired += present
+                batch = self._batch()
+                known = self._catalog.known_files(folder_id, self._encoder_id)
+                batch.retired += [row[0] for row in known.values() if not row[3]]
                 batch.resolved += [failure[0] for failure in self._catalog.known_failures(folder_id).values()]
+
+    def _gone_mount(self, path: str) -> str | None:
+        """The unplugged mount that ``path`` lies on, unless it was reported already."""
+        if self._is_unbelieved(path):
+            return None
+        return next((mount for mount in self._unplugged if is_below(path, mount)), None)
 
     def _keep(self, path: str, reason: str) -> None:
         self._unbelieved.append(path)
@@ -110,3 +128,10 @@ class FolderComparison:
 
     def _is_unbelieved(self, path: str) -> bool:
         return any(is_below(path, folder) for folder in self._unbelieved)
+
+
+def _not_looked_at(folder_id: int, file: FoundFile, problem: str, row: KnownFile | None) -> FailedImage:
+    """The failure of a file that hides its size and time: with those of the indexed one, so that its image stays."""
+    if row is None or problem == BROKEN_LINK:
+        return FailedImage(folder_id, file.name, file.size, file.mtime_ns, problem, True)
+    return FailedImage(folder_id, file.name, row[1], row[2], problem, True)

@@ -127,6 +127,8 @@ class QueryEngine:
 
         A file that is in the gallery, unchanged, needs no encoder.
         """
+        if k < 1:
+            raise QueryError(f"cannot return {k} hits", "ask for 1 or more")
         term = Term("id", image) if isinstance(image, int) else Term("image", Path(image))
         itself = image if isinstance(image, int) else self._known_id(Path(image))
         leave_out = set() if itself is None else {itself}

@@ -9,7 +9,7 @@
     │                                       EncoderMismatch, RuntimeUnavailable
     ├── UnreadableImage                     exit 2 for a query; recorded, never raised, while indexing
     └── VectorIndexError                    SpecError (exit 2), DimensionMismatch, DuplicateId, NotTrained,
-                                            SnapshotCorrupt, BackendUnavailable
+                                            SnapshotCorrupt (SnapshotStale), BackendUnavailable
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from indexes.errors import (
     NotTrained,
     RetrievalError,
     SnapshotCorrupt,
+    SnapshotStale,
     SpecError,
     VectorIndexError,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "RuntimeUnavailable",
     "SettingsError",
     "SnapshotCorrupt",
+    "SnapshotStale",
     "SpecError",
     "TextNotSupported",
     "UnknownEncoder",

@@ -42,14 +42,14 @@ class Filter:
     formats: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if any(moment is not None and moment.tzinfo is not None for moment in (self.after, self.before)):
+            raise QueryError("a filter's dates have no time zone", "give local time, as the camera wrote it")
         if self.after is not None and self.before is not None and self.after >= self.before:
             raise QueryError(
                 f"no photo can be taken at or after {self.after} and before {self.before}", "swap the two dates"
             )
         if self.orientation is not None and self.orientation not in _ORIENTATION_SQL:
-            raise QueryError(
-                f"unknown orientation {self.orientation!r}", f"use one of {', '.join(_ORIENTATION_SQL)}"
-            )
+            raise QueryError(f"unknown orientation {self.orientation!r}", f"use one of {', '.join(_ORIENTATION_SQL)}")
 
     def is_empty(self) -> bool:
         """True if every image passes."""
@@ -60,10 +60,13 @@ class Filter:
         clauses: list[str] = []
         values: list[object] = []
         if self.under:
-            clauses.append("(" + " OR ".join("(f.path = ? OR substr(f.path, 1, ?) = ?)" for _ in self.under) + ")")
+            # As bytes: a path that is not valid UTF-8 is a BLOB, which never equals a TEXT.
+            stored = "CAST(f.path AS BLOB)"
+            either = f"({stored} = ? OR substr({stored}, 1, ?) = ?)"
+            clauses.append("(" + " OR ".join([either] * len(self.under)) + ")")
             for folder in self.under:
-                path = os.path.realpath(folder)
-                prefix = path if path.endswith(os.sep) else path + os.sep
+                path = os.fsencode(os.path.realpath(folder))
+                prefix = path.rstrip(b"/") + b"/"
                 values += [path, len(prefix), prefix]
         if self.after is not None:
             clauses.append("i.taken_at >= ?")
@@ -119,9 +122,9 @@ def parse_date(text: str) -> datetime:
     try:
         if match is None:
             raise ValueError
-        year, month, day, hour, minute, second = (int(part or 0) for part in match.groups())
-        return datetime(year, month or 1, day or 1, hour, minute, second)
+        first = ("1", "1", "1", "0", "0", "0")
+        parts = (int(part or start) for part, start in zip(match.groups(), first, strict=True))
+        year, month, day, hour, minute, second = parts
+        return datetime(year, month, day, hour, minute, second)
     except ValueError:
-        raise QueryError(
-            f"{text!r} is not a date", "write 2023, 2023-06, 2023-06-01 or '2023-06-01 18:30'"
-        ) from None
+        raise QueryError(f"{text!r} is not a date", "write 2023, 2023-06, 2023-06-01 or '2023-06-01 18:30'") from None

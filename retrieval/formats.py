@@ -49,7 +49,6 @@ _MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"GIF87a", "GIF"),
     (b"GIF89a", "GIF"),
-    (b"BM", "BMP"),
     (b"II*\x00", "TIFF"),
     (b"MM\x00*", "TIFF"),
     (b"II+\x00", "TIFF"),
@@ -74,6 +73,9 @@ def sniff(data: bytes) -> str:
     for magic, name in _MAGIC:
         if data.startswith(magic):
             return name
+    # Texts begin with BM too; a bitmap goes on with one of the known header lengths.
+    if data[:2] == b"BM" and int.from_bytes(data[14:18], "little") in (12, 16, 40, 52, 56, 64, 108, 124):
+        return "BMP"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
     if re.match(rb"P([1-6]\s|[fF]\s)", data):

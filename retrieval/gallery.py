@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from indexes import IndexSpec, VectorIndex
 from retrieval.errors import GalleryError, GalleryLocked, GalleryNotFound, SettingsError
 from retrieval.reader import CatalogReader, EncoderRow
-from retrieval.sync import open_index
+from retrieval.sync import open_index, sound_manifest
 
 if TYPE_CHECKING:
     from retrieval.catalog import Catalog
@@ -121,9 +121,7 @@ class Gallery:
 
     def spec_in_use(self, encoder: EncoderRow) -> IndexSpec | None:
         """The kind of index that is saved for an encoder; None if there is none."""
-        from indexes.snapshot import read_manifest
-
-        manifest = read_manifest(self.index_path(encoder.fingerprint))
+        manifest = sound_manifest(self.index_path(encoder.fingerprint))
         return None if manifest is None else manifest.spec
 
     def bytes_on_disk(self) -> dict[str, int]:

@@ -1,8 +1,9 @@
-"""Which part of a picture becomes the tower's square input: open_clip's resize and crop as one box.
+"""Which part of a picture becomes the tower's square input: open_clip's resize and crop, and both as one box.
 
 open_clip resizes the whole picture and then crops. Both steps together are one resampling of a box of the
-source, so a 3000x10 strip needs no 67200x224 bitmap. The box has to follow the integer rounding of both
-steps: the fractional centre square that suggests itself differs by up to 26 dB PSNR.
+source, so a 3000x10 strip needs no 67200x224 bitmap and a reduced decoding can stand in for the picture. The
+box has to follow the integer rounding of both steps: the fractional centre square that suggests itself
+differs from them by as little as 26 dB PSNR.
 """
 
 from __future__ import annotations
@@ -30,32 +31,46 @@ class Box(NamedTuple):
     bottom: float
 
 
+class Fit(NamedTuple):
+    """Resize to width x height, then crop the square input at (left, top); pixels."""
+
+    width: int
+    height: int
+    left: int
+    top: int
+
+
 def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
     """(width, height) in pixels after the EXIF orientation 1..8 has been applied."""
     return (height, width) if orientation in _SWAPPED else (width, height)
 
 
-def input_box(width: int, height: int, preprocessing: Preprocessing) -> Box:
-    """The box of an upright width x height picture that fills the square input.
+def fit(width: int, height: int, preprocessing: Preprocessing) -> Fit:
+    """How an upright width x height picture is resized and cropped.
 
     Reference: torchvision ``Resize`` (long side truncated) and ``CenterCrop`` (offset rounded half to even),
     as put together by open_clip's ``image_transform``.
     """
     size = preprocessing.size
     if preprocessing.resize == "squash":
-        return Box(0, 0, width, height)
+        return Fit(size, size, 0, 0)
     if width <= height:
         resized_width, resized_height = size, int(size * height / width)
     else:
         resized_width, resized_height = int(size * width / height), size
-    left = round((resized_width - size) / 2)
-    top = round((resized_height - size) / 2)
+    left, top = round((resized_width - size) / 2), round((resized_height - size) / 2)
+    return Fit(resized_width, resized_height, left, top)
+
+
+def input_box(width: int, height: int, preprocessing: Preprocessing) -> Box:
+    """The box of an upright width x height picture that fills the square input."""
+    plan, size = fit(width, height, preprocessing), preprocessing.size
     # Multiply before dividing: an edge on the picture's border is then exactly on it, never a hair outside.
     return Box(
-        left * width / resized_width,
-        top * height / resized_height,
-        (left + size) * width / resized_width,
-        (top + size) * height / resized_height,
+        plan.left * width / plan.width,
+        plan.top * height / plan.height,
+        (plan.left + size) * width / plan.width,
+        (plan.top + size) * height / plan.height,
     )
 
 
@@ -71,9 +86,7 @@ def on_draft(box: Box, width: int, height: int, scale: int, orientation: int) ->
     return Box(left + dx, top + dy, right + dx, bottom + dy)
 
 
-def surroundings(
-    box: Box, width: int, height: int, preprocessing: Preprocessing
-) -> tuple[int, int, int, int]:
+def surroundings(box: Box, width: int, height: int, preprocessing: Preprocessing) -> tuple[int, int, int, int]:
     """Smallest whole-pixel crop of a width x height picture that resamples ``box`` to the same values."""
     reach = _REACH[preprocessing.interpolation]
     margin_x = math.ceil(reach * max(1.0, (box.right - box.left) / preprocessing.size)) + 1

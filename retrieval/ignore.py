@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,9 +40,7 @@ class IgnoreRules:
         try:
             lines = source.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
         except OSError as error:
-            raise SettingsError(
-                f"cannot read {source}: {error.strerror}", "make it readable, or remove it"
-            ) from error
+            raise SettingsError(f"cannot read {source}: {error.strerror}", "make it readable, or remove it") from error
         inherited = self._specs.get(folder)
         own = _parse(lines, str(source))
         self._specs[folder] = inherited + own if inherited is not None else own
@@ -70,5 +69,5 @@ def _parse(lines: Sequence[str], source: str) -> GitIgnoreSpec:
 
     try:
         return GitIgnoreSpec.from_lines(lines)
-    except ValueError as error:
+    except (ValueError, re.error) as error:
         raise SettingsError(f"{source} holds a pattern that is not one: {error}", "use .gitignore syntax") from error

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from retrieval.catalog import Batch, Catalog, IndexedImage
+from retrieval.batch import Batch, IndexedImage
+from retrieval.catalog import Catalog
 from retrieval.compare import FolderComparison
 from retrieval.encoders.base import Encoder
 from retrieval.errors import SettingsError
 from retrieval.gallery import Gallery
+from retrieval.ignore import IgnoreRules
 from retrieval.paths import is_below
 from retrieval.pipeline import Candidate, Pipeline, Results
 from retrieval.reader import CatalogReader
 from retrieval.report import IndexReport, Progress
-from retrieval.scan import count_files, mount_point, walk
+from retrieval.scan import count_files, is_mounted, mount_point, walk
 from retrieval.sync import IndexKeeper
 
 COMMIT_SECONDS = 2.0
@@ -96,26 +99,31 @@ class _Run:
         self._batch = Batch()
         self.report = IndexReport(encoder=indexer.encoder.spec.name)
         self._progress = Progress()
+        self._missing: list[str] = []
 
     def execute(self, given: Sequence[str | Path], index_spec: str | None) -> IndexReport:
+        IgnoreRules(os.sep, self._exclude)  # a pattern that is none is refused before any work
         roots = self._roots(given)
         if index_spec is not None:
             self._catalog.set_index_spec(_checked_spec(index_spec, self._encoder.spec.dim))
-        self._unplugged = [mount for mount in self._catalog.mounts() if mount_point(mount) != mount]
+        self._unplugged = _unplugged(self._catalog.mounts())
         self._encoder_id = self._catalog.register_encoder(self._encoder.spec)
         run_id = self._catalog.begin_run(self._encoder_id, roots)
-        with self._gallery.reader() as reader, self._counting(roots):
+        with self._gallery.reader() as reader:
             row = next(e for e in reader.encoders() if e.id == self._encoder_id)
             keeper = IndexKeeper(self._gallery.index_path(row.fingerprint), reader, row)
-            pipeline = Pipeline(
-                self._encoder, self._gallery.catalog_path, self._encoder_id, workers=self._workers
-            )
+            pipeline = Pipeline(self._encoder, self._gallery.catalog_path, self._encoder_id, workers=self._workers)
             try:
-                for results in pipeline.run(self._candidates(roots), stop=self._stop):
-                    self._take(results, keeper)
+                with self._counting(roots):
+                    for results in pipeline.run(self._candidates(roots), stop=self._stop):
+                        self._take(results, keeper)
             except KeyboardInterrupt:
                 self.report.interrupted = True
+                # It may have hit in the middle of a change to the index: start again from the saved one.
+                keeper = IndexKeeper(self._gallery.index_path(row.fingerprint), reader, row)
             self.report.interrupted |= self._stop()
+            if not self.report.interrupted:
+                self._progress.total = self._progress.done
             self._commit(keeper)
             self._activate(reader)
             self._show("index", force=True)
@@ -140,12 +148,13 @@ class _Run:
         roots = []
         for folder in given or known:
             path = Path(folder).expanduser()
-            resolved = str(path.resolve())
-            if path.is_dir():
+            resolved = os.path.realpath(path)
+            if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be looked into
                 roots.append(resolved)
-            elif path.exists():
+            elif os.path.exists(path):  # noqa: PTH110
                 raise SettingsError(f"{folder} is not a folder", "give the folder that holds the pictures")
             elif resolved in known or self._catalog.count_present(resolved):
+                self._missing.append(resolved)
                 self.report.kept(resolved, "the folder is gone or not mounted", self._catalog.count_present(resolved))
             else:
                 raise SettingsError(f"there is no folder {folder}", "check the spelling, or mount the drive")
@@ -157,7 +166,10 @@ class _Run:
         done = threading.Event()
 
         def count() -> None:
-            total = sum(count_files(root, exclude=self._exclude, stop=done.is_set) for root in roots)
+            seen: set[tuple[int, int]] = set()
+            total = sum(
+                count_files(root, exclude=self._exclude, seen=seen, stop=done.is_set) for root in roots
+            )
             if not done.is_set():
                 self._progress.total = total
 
@@ -175,20 +187,29 @@ class _Run:
         """Walk the folders and yield the files that need work; what needs none goes into the batch."""
         seen: set[tuple[int, int]] = set()
         comparison = FolderComparison(
-            self._catalog, self._encoder_id, self._batch_in_use, self.report, self._unplugged, self._retry_failures
+            self._catalog,
+            self._encoder_id,
+            self._batch_in_use,
+            self.report,
+            self._unplugged,
+            self._missing,
+            self._retry_failures,
         )
         for root in roots:
             mount = mount_point(root)
             if mount != mount_point("/"):
                 self._catalog.folder_id(mount, is_mount=True)
-            self._catalog.folder_id(root, is_root=True, is_mount=mount == root)
+            # An unplugged drive's folder stays a mount: this run is not the last one that must not empty it.
+            was_mount = root in self._unplugged
+            self._catalog.folder_id(root, is_root=True, is_mount=mount == root or was_mount)
             comparison.begin_root(root)
             walking = walk(root, exclude=self._exclude, seen=seen)
             while True:
+                if self._stop():
+                    return
                 started = time.perf_counter()
                 folder = next(walking, None)
                 if folder is None:
-                    comparison.end_root()
                     self.report.seconds["walk"] += time.perf_counter() - started
                     break
                 candidates = comparison.compare(folder)
@@ -196,6 +217,9 @@ class _Run:
                 self._progress.done += len(folder.files) - len(candidates)
                 self._show("walk")
                 yield from candidates
+        started = time.perf_counter()
+        comparison.finish()
+        self.report.seconds["walk"] += time.perf_counter() - started
 
     def _batch_in_use(self) -> Batch:
         return self._batch
@@ -232,13 +256,9 @@ class _Run:
         self.report.seconds["index"] += self._last_commit - committed
 
     def _activate(self, reader: CatalogReader) -> None:
-        """Let searches use this encoder if it is the first, or once it has seen every image that can be reached."""
+        """Let searches use this encoder once it has seen every image that can be reached."""
         active = reader.active_encoder()
-        if active is not None and active.id == self._encoder_id:
-            return
-        if active is None:
-            if reader.count(self._encoder_id):
-                self._catalog.activate_encoder(self._encoder_id)
+        if active is None or active.id == self._encoder_id:
             return
         missing = [
             folder
@@ -257,6 +277,13 @@ class _Run:
             self._progress.stage = stage
             self._progress.seconds = now - self._started
             self._on_progress(self._progress)
+
+
+def _unplugged(mounts: Sequence[str]) -> list[str]:
+    """Those that are not mounted now, symbolic links to where one of them was included."""
+    gone = [mount for mount in mounts if not is_mounted(mount)]
+    links = [mount for mount in mounts if any(is_below(os.path.realpath(mount), drive) for drive in gone)]
+    return list(dict.fromkeys(gone + links))
 
 
 def _checked_spec(text: str, dim: int) -> str | None:

@@ -9,9 +9,28 @@ from pathlib import Path
 from typing import IO, Literal
 
 from retrieval.engine import Hit
+from retrieval.errors import SettingsError
 from retrieval.report import IndexReport
 
 HitFormat = Literal["table", "plain", "json", "paths", "null"]
+
+
+def choose_format(out: IO[str], *, as_json: bool, paths: bool, null: bool) -> HitFormat:
+    """The format that was asked for, else a table on a terminal and plain lines elsewhere.
+
+    Raises:
+        SettingsError: more than one was asked for.
+    """
+    asked: list[HitFormat] = []
+    if as_json:
+        asked.append("json")
+    if paths:
+        asked.append("paths")
+    if null:
+        asked.append("null")
+    if len(asked) > 1:
+        raise SettingsError("--json, --paths and --null exclude each other", "give one of them")
+    return asked[0] if asked else "table" if out.isatty() else "plain"
 
 
 def write_hits(hits: Sequence[Hit], form: HitFormat, out: IO[str]) -> None:
@@ -89,7 +108,7 @@ def _write_table(hits: Sequence[Hit], out: IO[str]) -> None:
         if hit.on_disk == "missing":
             path.append("  (missing)", "dim")
         taken = hit.image.taken_at.strftime("%Y-%m-%d") if hit.image.taken_at else ""
-        cells = [str(hit.rank), f"{hit.score:.3f}", *([taken] if with_dates else []), path]
+        cells: list[str | Text] = [str(hit.rank), f"{hit.score:.3f}", *([taken] if with_dates else []), path]
         table.add_row(*cells)
     Console(file=out, soft_wrap=True, highlight=False).print(table)
 

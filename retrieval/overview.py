@@ -52,8 +52,7 @@ def write_overview(gallery: Gallery, reader: CatalogReader, out: IO[str], *, as_
         rows.append(
             (
                 "model",
-                f"{encoder['name']} ({use}; {encoder['images']:,} pictures, {encoder['dim']} numbers each, "
-                f"licence {encoder['licence']}, fingerprint {encoder['fingerprint'][:12]})",
+                f"{encoder['name']} ({use}; {encoder['images']:,} pictures, fingerprint {encoder['fingerprint'][:12]})",
             )
         )
     rows.append(("index", f"{facts['index'] or 'none'} ({facts['index_reason']})"))

@@ -27,7 +27,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from retrieval.catalog import FailedImage, IndexedImage, Metadata
+from retrieval.batch import FailedImage, IndexedImage, Metadata
 from retrieval.encoders.base import Encoder, Pixels
 from retrieval.errors import EncoderError, UnreadableImage
 from retrieval.images import Picture, content_hash, read_picture
@@ -90,9 +90,7 @@ class Pipeline:
         workers: threads; default: the encoder's streams, or (for one stream) every core.
     """
 
-    def __init__(
-        self, encoder: Encoder, catalog_path: Path, encoder_id: int, *, workers: int | None = None
-    ) -> None:
+    def __init__(self, encoder: Encoder, catalog_path: Path, encoder_id: int, *, workers: int | None = None) -> None:
         self._encoder = encoder
         self._catalog_path = catalog_path
         self._encoder_id = encoder_id
@@ -116,9 +114,7 @@ class Pipeline:
                 reader.close()
             self._open_readers.clear()
 
-    def _each_on_its_own(
-        self, chunks: Iterator[list[Candidate]], stop: Callable[[], bool]
-    ) -> Iterator[Results]:
+    def _each_on_its_own(self, chunks: Iterator[list[Candidate]], stop: Callable[[], bool]) -> Iterator[Results]:
         with ThreadPoolExecutor(self._workers, thread_name_prefix="photoseek-worker") as pool:
             yield from _in_order(
                 lambda chunk: pool.submit(self._process, chunk), chunks, self._workers * LOOKAHEAD, stop
@@ -182,15 +178,15 @@ class Pipeline:
         results.encoded = len(waiting)
         return results
 
-    def _embed(
-        self, waiting: Sequence[tuple[Candidate, bytes, Picture]]
-    ) -> list[IndexedImage | FailedImage]:
+    def _embed(self, waiting: Sequence[tuple[Candidate, bytes, Picture]]) -> list[IndexedImage | FailedImage]:
         if not waiting:
             return []
         pixels: Pixels = np.stack([picture.pixels for _, _, picture in waiting])
         try:
             vectors = self._encoder.encode_images(pixels)
         except EncoderError as error:
+            if type(error) is not EncoderError:
+                raise  # missing weights or libraries: the fault of no picture, and the same for all
             if len(waiting) == 1:
                 return [_failed(waiting[0][0], error.message)]
             # One picture that upsets the model must not take its neighbours with it.
@@ -227,9 +223,9 @@ def _in_order(
             if not pending:
                 return
             yield pending.popleft().result()
-        for future in pending:
-            if not future.cancel():
-                yield future.result()
+        # All at once: a worker takes the next chunk while the result of the one before is waited for.
+        for future in [future for future in pending if not future.cancel()]:
+            yield future.result()
     finally:
         for future in pending:
             future.cancel()
@@ -265,9 +261,7 @@ def _read(candidate: Candidate) -> tuple[bytes, Candidate]:
         after = os.fstat(file.fileno())
     if len(data) != found.st_size or after.st_mtime_ns != found.st_mtime_ns:
         raise InterruptedError(0, "changed while it was read")
-    return data, Candidate(
-        candidate.folder_id, candidate.folder, candidate.name, found.st_size, found.st_mtime_ns
-    )
+    return data, Candidate(candidate.folder_id, candidate.folder, candidate.name, found.st_size, found.st_mtime_ns)
 
 
 def _indexed(
@@ -286,9 +280,7 @@ def _indexed(
 
 
 def _failed(candidate: Candidate, reason: str, *, is_transient: bool = False) -> FailedImage:
-    return FailedImage(
-        candidate.folder_id, candidate.name, candidate.size, candidate.mtime_ns, reason, is_transient
-    )
+    return FailedImage(candidate.folder_id, candidate.name, candidate.size, candidate.mtime_ns, reason, is_transient)
 
 
 def _metadata(picture: Picture) -> Metadata:

@@ -76,10 +76,11 @@ def combine(vectors: Vectors, weights: Sequence[float]) -> Vectors:
     Raises:
         QueryError: the terms cancel out.
     """
-    total = np.asarray(weights, dtype=np.float64) @ vectors.astype(np.float64)
+    relative = np.asarray(weights, dtype=np.float64) / np.abs(weights).max()  # the largest weights would overflow
+    total = relative @ vectors.astype(np.float64)
     norm = float(np.linalg.norm(total))
     # Unit vectors in float32 are only known to 1e-7 or so: below that, the direction is rounding noise.
-    if norm < 1e-6 * float(np.abs(weights).sum()):
+    if norm < 1e-6 * float(np.abs(relative).sum()):
         raise QueryError("the terms of the query cancel each other out", "change a weight, or leave one out")
     return np.ascontiguousarray((total / norm)[None, :], dtype=np.float32)
 

@@ -88,7 +88,11 @@ class CatalogReader:
             raise GalleryNotFound(f"there is no gallery at {path.parent}", "make one: photoseek index FOLDER")
         self._path = path
         self._connection = _connect(path)
-        self._check_version()
+        try:
+            self._check_version()
+        except BaseException:
+            self._connection.close()
+            raise
 
     def close(self) -> None:
         """Close the database connection."""
@@ -97,14 +101,10 @@ class CatalogReader:
     def _check_version(self) -> None:
         try:
             row = self._connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except sqlite3.OperationalError as error:
-            if "no such table" not in str(error):
-                raise
-            row = None
         except sqlite3.DatabaseError as error:
-            raise GalleryError(
-                f"{self._path} is damaged: {error}", "restore it from a backup, or index into a new --gallery"
-            ) from error
+            if "no such table" not in str(error):
+                raise _unreadable(self._path, error) from error
+            row = None
         if row is None:
             raise GalleryNotFound(f"nothing is indexed in {self._path.parent}", "run: photoseek index FOLDER")
         if row[0] > CATALOG_VERSION:
@@ -116,9 +116,7 @@ class CatalogReader:
         try:
             return self._connection.execute(sql, values).fetchall()
         except sqlite3.DatabaseError as error:
-            raise GalleryError(
-                f"cannot read {self._path}: {error}", "restore it from a backup, or index into a new --gallery"
-            ) from error
+            raise _unreadable(self._path, error) from error
 
     # What the gallery is
 
@@ -236,9 +234,7 @@ class CatalogReader:
                 if len(rows) < _BATCH:
                     return
         except sqlite3.DatabaseError as error:
-            raise GalleryError(
-                f"cannot read {self._path}: {error}", "restore it from a backup, or index into a new --gallery"
-            ) from error
+            raise _unreadable(self._path, error) from error
         finally:
             connection.close()
 
@@ -302,15 +298,30 @@ def _connect(path: Path) -> sqlite3.Connection:
     """Open read-only. On a medium that cannot be written SQLite needs to be told that nobody else writes."""
     uri = path.resolve().as_uri()
     try:
-        connection = sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=30.0, check_same_thread=False)
-        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-    except sqlite3.OperationalError:
-        connection = sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+        return _opened(f"{uri}?mode=ro")
     except sqlite3.DatabaseError as error:
-        raise GalleryError(
-            f"{path} is not a catalog: {error}", "restore it from a backup, or index into a new --gallery"
-        ) from error
+        if "unable to open" not in str(error):
+            raise _unreadable(path, error) from error
+    try:
+        return _opened(f"{uri}?mode=ro&immutable=1")
+    except sqlite3.DatabaseError as error:
+        raise _unreadable(path, error) from error
+
+
+def _opened(uri: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True, timeout=30.0, check_same_thread=False)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def _unreadable(path: Path, error: sqlite3.DatabaseError) -> GalleryError:
+    return GalleryError(
+        f"cannot read the catalog {path}: {error}", "restore it from a backup, or index into a new --gallery"
+    )
 
 
 def _record(row: Sequence[Any]) -> ImageRecord:

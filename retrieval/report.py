@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from retrieval.catalog import Counts
+from retrieval.batch import Counts
 
 
 @dataclass

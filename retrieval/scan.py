@@ -6,10 +6,12 @@ take its pictures for deleted.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from retrieval.errors import SettingsError
 from retrieval.formats import IMAGE_EXTENSIONS
 from retrieval.ignore import IGNORE_FILE, IgnoreRules
 
-__all__ = ["IGNORE_FILE", "FoundFile", "FoundFolder", "Walk", "count_files", "mount_point", "walk"]
+__all__ = ["IGNORE_FILE", "FoundFile", "FoundFolder", "Walk", "count_files", "is_mounted", "mount_point", "walk"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,9 @@ class FoundFolder:
 
 Walk = Iterator[FoundFolder]
 
+BROKEN_LINK = "broken symbolic link"
+"""The one ``problem`` of a file that says that it is gone; behind the others it may be as it was."""
+
 
 def is_candidate(name: str) -> bool:
     """True for a file name that the walk would hand on: a picture's extension, not hidden (``._x`` is)."""
@@ -60,9 +65,7 @@ def is_candidate(name: str) -> bool:
     return dot > 0 and name[dot:].lower() in IMAGE_EXTENSIONS and not name.startswith(".")
 
 
-def walk(
-    root: str | Path, *, exclude: Sequence[str] = (), seen: set[tuple[int, int]] | None = None
-) -> Walk:
+def walk(root: str | Path, *, exclude: Sequence[str] = (), seen: set[tuple[int, int]] | None = None) -> Walk:
     """List ``root`` and everything below it, folder by folder, in a stable order.
 
     Args:
@@ -76,8 +79,11 @@ def walk(
         Every folder once: real folders first, depth first and by name; folders that are only reached through
         symbolic links after them, so that a picture is known by its real path wherever it has one below ``root``.
     """
+    return _walk(root, exclude, set() if seen is None else seen, _look_at)
+
+
+def _walk(root: str | Path, exclude: Sequence[str], seen: set[tuple[int, int]], look: _Look) -> Walk:
     start = os.path.realpath(root)
-    seen = set() if seen is None else seen
     rules = IgnoreRules(start, exclude)
     waiting: deque[tuple[str, int | None]] = deque([(start, _parent_device(start))])
     while waiting:
@@ -85,7 +91,7 @@ def walk(
         stack = [waiting.popleft()]
         while stack:
             path, parent_device = stack.pop()
-            folder, below, through_links = _list_folder(path, parent_device, rules, seen)
+            folder, below, through_links = _list_folder(path, parent_device, rules, seen, look)
             if folder is None:
                 continue
             yield folder
@@ -95,10 +101,11 @@ def walk(
 
 
 _Below = list[tuple[str, int | None]]
+_Look = Callable[["os.DirEntry[str]"], FoundFile | None]
 
 
 def _list_folder(
-    path: str, parent_device: int | None, rules: IgnoreRules, seen: set[tuple[int, int]]
+    path: str, parent_device: int | None, rules: IgnoreRules, seen: set[tuple[int, int]], look: _Look
 ) -> tuple[FoundFolder | None, _Below, _Below]:
     """One folder, its real subfolders and those behind symbolic links; None if it was listed before."""
     try:
@@ -124,7 +131,7 @@ def _list_folder(
             if not rules.leaves_out(path, name, is_folder=True):
                 (links if entry.is_symlink() else below).append((entry.path, own.st_dev))
         elif is_candidate(name) and not rules.leaves_out(path, name, is_folder=False):
-            file = _look_at(entry)
+            file = look(entry)
             if file is not None:
                 files.append(file)
     is_mount = parent_device is not None and own.st_dev != parent_device
@@ -138,8 +145,9 @@ def _name(entry: os.DirEntry[str]) -> str:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link into a folder we may not look into
-        return False
+    except OSError as error:
+        # A link to where we may not look: taken for a folder it is reported, and what is known below it kept.
+        return error.errno != errno.ELOOP and not is_candidate(entry.name)
 
 
 def _look_at(entry: os.DirEntry[str]) -> FoundFile | None:
@@ -148,41 +156,37 @@ def _look_at(entry: os.DirEntry[str]) -> FoundFile | None:
         found = entry.stat()
     except FileNotFoundError:
         # A dangling link is worth telling; a file deleted between listing and stat is simply gone.
-        return FoundFile(entry.name, -1, -1, "broken symbolic link") if entry.is_symlink() else None
+        return FoundFile(entry.name, -1, -1, BROKEN_LINK) if entry.is_symlink() else None
     except OSError as error:
         return FoundFile(entry.name, -1, -1, describe_os_error(error))
     return FoundFile(entry.name, found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
 
 
-def count_files(root: str | Path, *, exclude: Sequence[str] = (), stop: Callable[[], bool]) -> int:
+def _glance(entry: os.DirEntry[str]) -> FoundFile | None:
+    """The entry without its size and time, which spares the ``stat``."""
+    is_file = entry.is_symlink() or entry.is_file(follow_symlinks=False)
+    return FoundFile(entry.name, -1, -1) if is_file else None
+
+
+def count_files(
+    root: str | Path,
+    *,
+    exclude: Sequence[str] = (),
+    seen: set[tuple[int, int]] | None = None,
+    stop: Callable[[], bool],
+) -> int:
     """How many candidates a walk of ``root`` will meet, without looking at any file (for a progress bar).
 
     Args:
+        exclude, seen: as for :func:`walk`.
         stop: asked once a folder; when it returns True the count so far is returned.
     """
-    start = os.path.realpath(root)
-    rules = IgnoreRules(start, exclude)
-    total, stack, seen = 0, [start], set()
-    while stack and not stop():
-        path = stack.pop()
-        try:
-            own = os.stat(path)
-            if (own.st_dev, own.st_ino) in seen:
-                continue
-            seen.add((own.st_dev, own.st_ino))
-            with os.scandir(path) as entries:
-                listed = list(entries)
-            rules.enter(path, any(entry.name == IGNORE_FILE for entry in listed))
-        except (OSError, SettingsError):
-            continue
-        for entry in listed:
-            if entry.name.startswith("."):
-                continue
-            if _is_folder(entry):
-                if not rules.leaves_out(path, entry.name, is_folder=True):
-                    stack.append(entry.path)
-            elif is_candidate(entry.name) and not rules.leaves_out(path, entry.name, is_folder=False):
-                total += 1
+    total = 0
+    with suppress(SettingsError):  # a bad pattern: the walk itself will say so
+        for folder in _walk(root, exclude, set() if seen is None else seen, _glance):
+            total += len(folder.files)
+            if stop():
+                break
     return total
 
 
@@ -191,6 +195,14 @@ def _parent_device(path: str) -> int | None:
         return os.stat(os.path.dirname(path)).st_dev
     except OSError:
         return None
+
+
+def is_mounted(path: str) -> bool:
+    """True if ``path``, or the folder that it links to, lies on another file system than its parent."""
+    try:
+        return os.path.ismount(path) or os.stat(path).st_dev != os.stat(os.path.dirname(path)).st_dev
+    except OSError:
+        return False
 
 
 def mount_point(path: str | Path) -> str:

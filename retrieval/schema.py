@@ -7,16 +7,19 @@ date by replaying the rows behind it.
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
     BLOB,
+    URL,
     Boolean,
     Column,
     Connection,
     Dialect,
     Engine,
+    ExceptionContext,
     Float,
     ForeignKey,
     Index,
@@ -32,7 +35,7 @@ from sqlalchemy import (
     event,
 )
 
-from retrieval.errors import GalleryTooNew
+from retrieval.errors import GalleryError, GalleryTooNew
 from retrieval.paths import decode_path, encode_path
 from retrieval.reader import CATALOG_VERSION
 
@@ -152,8 +155,11 @@ runs = Table(
 
 
 def open_engine(path: Path) -> Engine:
-    """An engine on the SQLite file, with the settings that every writer needs."""
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30.0})
+    """An engine on the SQLite file, with the settings that every writer needs.
+
+    What SQLite cannot read or write (damage, a full disk) comes out of it as GalleryError.
+    """
+    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": 30.0})
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
@@ -167,6 +173,15 @@ def open_engine(path: Path) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    @event.listens_for(engine, "handle_error")
+    def explain(context: ExceptionContext) -> None:
+        error = context.original_exception
+        if type(error) in (sqlite3.DatabaseError, sqlite3.OperationalError):  # the others are mistakes of ours
+            raise GalleryError(
+                f"cannot write the catalog {path}: {error}",
+                "free some space, restore it from a backup, or index into a new --gallery",
+            ) from error
 
     return engine
 

@@ -1,0 +1,142 @@
+"""Numbers that can be compared on a machine with neighbours: alternating rounds, medians, and who else was busy."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from benchmarks.stopwatch import Stopwatch
+
+_STAT = Path("/proc/stat")
+
+
+@dataclass(frozen=True)
+class Series:
+    """One value a round.
+
+    Attributes:
+        values: in the order of the rounds, so that ratios can be taken round by round.
+    """
+
+    values: Sequence[float]
+
+    @property
+    def median(self) -> float:
+        return median(self.values)
+
+    def over(self, other: Series) -> Series:
+        """Ratios, each of two values of one round: a slow minute of the machine falls out."""
+        return Series([a / b for a, b in zip(self.values, other.values, strict=True)])
+
+    def shown(self, digits: int = 1, *, times: float = 1.0) -> str:
+        """``median (min–max)``."""
+        low, high = min(self.values) * times, max(self.values) * times
+        return f"{self.median * times:,.{digits}f} ({low:,.{digits}f}–{high:,.{digits}f})"
+
+
+class ForeignMeter:
+    """CPU time that processes other than this one and its measured commands took since it was made."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._busy, self._own = _busy_seconds(), _own_seconds()
+
+    def share(self) -> float | None:
+        """Of the whole machine, 0 to 1; None where the system does not tell. Coarse below half a second."""
+        busy = _busy_seconds()
+        if busy is None or self._busy is None:
+            return None
+        wall = time.perf_counter() - self._started
+        others = (busy - self._busy) - (_own_seconds() - self._own)
+        return min(1.0, max(0.0, others / (wall * (os.cpu_count() or 1))))
+
+
+class Measured(dict[str, Series]):
+    """Name of a case -> its series, all over the same rounds.
+
+    Attributes:
+        foreign: what :class:`ForeignMeter` said of each round.
+    """
+
+    foreign: Sequence[float | None] = ()
+
+    def foreign_note(self) -> str:
+        """How busy others kept the machine, for the line below a table."""
+        return foreign_note(self.foreign)
+
+
+def alternate(cases: Mapping[str, Callable[[], float]], rounds: int) -> Measured:
+    """Run every case once a round (A B C, A B C, ...), after a round whose values are thrown away.
+
+    Args:
+        cases: name -> a function that returns its own measurement (seconds, images a second, ...).
+    """
+    values: dict[str, list[float]] = {name: [] for name in cases}
+    foreign = []
+    for number in range(rounds + 1):
+        tell(f"  round {number} of {rounds}" if number else "  warming up")
+        meter = ForeignMeter()
+        for name, case in cases.items():
+            value = case()
+            values[name] += [value] if number else []
+        foreign += [meter.share()] if number else []
+    measured = Measured({name: Series(found) for name, found in values.items()})
+    measured.foreign = foreign
+    return measured
+
+
+def foreign_note(shares: Sequence[float | None]) -> str:
+    """The line below a table: how much of the machine other processes took, round by round."""
+    known = [f"{share:.0%}" for share in shares if share is not None]
+    if not known:
+        return "CPU time of other processes: not known on this system."
+    return f"Other processes used {', '.join(known)} of the machine, round by round."
+
+
+def seconds(function: Callable[[], object]) -> Callable[[], float]:
+    """A case whose value is its wall time in seconds."""
+
+    def case() -> float:
+        started = time.perf_counter()
+        function()
+        return time.perf_counter() - started
+
+    return case
+
+
+def rate(function: Callable[[], object], count: int) -> Callable[[], float]:
+    """A case whose value is ``count`` over its wall time."""
+    timed = seconds(function)
+    return lambda: count / timed()
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least this share of the values do not exceed (nearest rank)."""
+    return sorted(values)[max(0, math.ceil(round(share * len(values), 6)) - 1)]
+
+
+def tell(line: str) -> None:
+    """Say on stderr what is going on; stdout is for the results."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _busy_seconds() -> float | None:
+    """Seconds that all CPUs together have worked since boot (steal, irq included)."""
+    try:
+        with _STAT.open() as file:
+            ticks = [int(field) for field in file.readline().split()[1:9]]
+    except OSError:
+        return None
+    idle, waiting = ticks[3], ticks[4]
+    return (sum(ticks) - idle - waiting) / os.sysconf("SC_CLK_TCK")
+
+
+def _own_seconds() -> float:
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system + Stopwatch.spent

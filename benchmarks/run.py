@@ -1,0 +1,110 @@
+"""``make bench``: measure this machine and print tables side by side.
+
+All progress goes to stderr, all results to stdout; ``--write`` also keeps them in ``benchmarks/RESULTS.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.machine import machine_table
+from benchmarks.measure import tell
+from benchmarks.settings import QUICK, Bench, Sizes
+from benchmarks.stopwatch import Stopwatch
+from benchmarks.tables import Table
+
+PARTS = {
+    "stages": ("benchmarks.stages", "stage_tables"),
+    "encoder": ("benchmarks.encoder", "encoder_tables"),
+    "reindex": ("benchmarks.reindex", "reindex_tables"),
+    "query": ("benchmarks.query", "query_tables"),
+    "memory": ("benchmarks.memory", "memory_tables"),
+    "vectors": ("benchmarks.vectors", "vector_tables"),
+}
+"""Part -> module and function; a module is imported when its part is wanted."""
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+RANDOM = "random"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, measure, print; 0 if every part ran, 2 for wrong use."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    wanted = [part for part in PARTS if part in given.only.split(",")] if given.only else list(PARTS)
+    if unknown := set(filter(None, given.only.split(","))) - set(PARTS):
+        parser.error(f"unknown part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    if given.rounds is not None and given.rounds < 1:
+        parser.error("--rounds needs at least 1")
+    with Stopwatch() as stopwatch:
+        try:
+            bench = _bench(given, stopwatch)
+        except ValueError as error:
+            parser.error(str(error))
+        tables = _measured(bench, wanted)
+    if given.write:
+        RESULTS.write_text("# Results\n\n" + "\n".join(table.to_markdown() for table in tables), encoding="utf-8")
+        tell(f"written to {RESULTS}")
+    return 0
+
+
+def _measured(bench: Bench, wanted: Sequence[str]) -> list[Table]:
+    tables = [machine_table()]
+    print(tables[0].to_markdown(), flush=True)
+    for part in wanted:
+        module, function = PARTS[part]
+        measure: Callable[[Bench], list[Table]] = getattr(import_module(module), function)
+        for table in measure(bench):
+            tables.append(table)
+            print(table.to_markdown(), flush=True)
+    return tables
+
+
+def _bench(given: argparse.Namespace, stopwatch: Stopwatch) -> Bench:
+    """The benchmark as asked for; ValueError for folders and commands that are not there."""
+    # After the stopwatch has been started: these modules are large, and it should stay small.
+    from benchmarks.data import Data
+    from benchmarks.peer import found_rclip
+
+    if given.photos is not None and not given.photos.is_dir():
+        raise ValueError(f"there is no folder {given.photos}")
+    rclip = found_rclip(given.rclip, given.rclip_data)
+    data = Data(given.data or _cache_folder())
+    sizes = QUICK if given.quick else Sizes()
+    if given.million:
+        sizes = replace(sizes, vectors=(*sizes.vectors, 1_000_000))
+    model = given.model or ("builtin-64" if given.quick else RANDOM)
+    model = str(data.random_model()) if model == RANDOM else model
+    rounds = given.rounds or (1 if given.quick else 5)
+    return Bench(data, model, given.photos, sizes, rounds, stopwatch, rclip)
+
+
+def _cache_folder() -> Path:
+    from platformdirs import user_cache_path
+
+    return user_cache_path("photoseek") / "benchmarks"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    add = parser.add_argument
+    add("--only", metavar="PART,...", default="", help=f"some of: {', '.join(PARTS)}")
+    add("--photos", metavar="FOLDER", type=Path, help="your own pictures for the stages, in place of generated ones")
+    add("--model", metavar="NAME|FOLDER", default="", help=f"encoder; default: {RANDOM} (cost of ViT-B-32-256)")
+    add("--rounds", type=int, metavar="N", help="alternating rounds (default 5)")
+    add("--quick", action="store_true", help="tiny sizes, one round, built-in model: does everything work?")
+    add("--million", action="store_true", help="also search 1,000,000 vectors (needs 6 GB of memory)")
+    add("--data", metavar="DIR", type=Path, help="where test data is kept (default: your cache folder; 2 GB)")
+    add("--rclip", metavar="COMMAND", type=Path, help="an rclip to measure beside photoseek")
+    add("--rclip-data", metavar="DIR", type=Path, help="rclip's data folder, with its model in it")
+    add("--write", action="store_true", help=f"also write {RESULTS.relative_to(RESULTS.parent.parent)}")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

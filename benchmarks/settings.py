@@ -1,0 +1,62 @@
+"""How much of everything a run measures, and what its parts share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.stopwatch import Stopwatch
+
+if TYPE_CHECKING:
+    from benchmarks.data import Data
+    from benchmarks.peer import Rclip
+
+ROOT = Path(__file__).resolve().parent.parent
+CLI = ROOT / "cli.py"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Counts of pictures, files, rows and queries.
+
+    Attributes:
+        small, large: pictures of about 500 pixels and of 12 megapixels.
+        files: files of the no-change run.
+        galleries: pictures in the galleries that are searched.
+        memory: pictures of the runs whose peak memory is compared.
+        vectors: vectors in the indexes that are searched.
+        queries: warm queries a round.
+    """
+
+    small: int = 512
+    large: int = 96
+    files: int = 100_000
+    galleries: Sequence[int] = (120, 10_000)
+    memory: Sequence[int] = (1_000, 10_000)
+    vectors: Sequence[int] = (10_000, 100_000)
+    queries: int = 200
+
+
+QUICK = Sizes(small=12, large=2, files=300, galleries=(30,), memory=(16, 32), vectors=(1_000,), queries=20)
+"""Enough to see that every part works; its figures mean nothing."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every part gets.
+
+    Attributes:
+        model: name or folder, as ``load_encoder`` takes it.
+        photos: the user's own pictures, or None for generated ones.
+        rclip: the peer, where one was given.
+    """
+
+    data: Data
+    model: str
+    photos: Path | None
+    sizes: Sizes
+    rounds: int
+    stopwatch: Stopwatch
+    rclip: Rclip | None = None

@@ -1,0 +1,54 @@
+"""Which index a gallery of a given size should have, and why."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from indexes.spec import IndexSpec
+
+EXACT_UP_TO = 50_000
+HALF_UP_TO = 200_000
+_GROW = 1.5
+_SHRINK = 0.5
+
+
+class Recommendation(NamedTuple):
+    """A specification and the reason for it, in one line for people."""
+
+    spec: IndexSpec
+    reason: str
+
+
+def recommend_spec(n: int, dim: int, current: IndexSpec | None = None) -> Recommendation:
+    """The index for ``n`` vectors of ``dim`` numbers.
+
+    With ``current`` (what the gallery has now) a size near a threshold changes nothing: it is kept until
+    ``n`` is over 1.5 times its upper limit or under half its lower one, so that a gallery whose size hovers
+    there is not rebuilt on each run.
+
+    Measured at dim 512, one query: float16 3.1 ms at 100,000 and 31 ms at 1,000,000 vectors; 4-bit codes with
+    refinement 0.26 ms and 6.1 ms at recall@10 1.000 and 0.998, alike for queries by text and by image. IVF
+    and HNSW are never recommended: tuned on image queries they dropped to recall@10 0.33-0.74 on text ones.
+    """
+    tiers = _tiers(dim)
+    for lower, upper, spec, reason in tiers:
+        if spec == current and lower * _SHRINK <= n <= upper * _GROW:
+            return Recommendation(spec, reason)
+    return next(Recommendation(spec, reason) for _, upper, spec, reason in tiers if n <= upper)
+
+
+def _tiers(dim: int) -> list[tuple[float, float, IndexSpec, str]]:
+    exact = IndexSpec.parse("Exact")
+    half = IndexSpec.parse("SQfp16")
+    few = f"up to {EXACT_UP_TO:,} pictures numpy over a memory-mapped matrix is exact and starts fastest"
+    some = f"up to {HALF_UP_TO:,} pictures a full scan of float16 vectors takes milliseconds"
+    # Fast-scan needs two numbers a code to keep its recall; embeddings of odd width do not divide that way.
+    if dim % 2:
+        return [(0, EXACT_UP_TO, exact, few), (EXACT_UP_TO, float("inf"), half, some)]
+    many = IndexSpec.parse(f"PQ{dim // 2}x4fs,Refine(SQfp16)")
+    why = f"above {HALF_UP_TO:,} pictures 4-bit codes re-scored in float16 search several times faster"
+    return [
+        (0, EXACT_UP_TO, exact, few),
+        (EXACT_UP_TO, HALF_UP_TO, half, some),
+        (HALF_UP_TO, float("inf"), many, why),
+    ]

@@ -1,0 +1,113 @@
+"""Turn a backend's approximate candidates into a complete, correctly ordered answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.base import Ids, Neighbours, Vectors
+from indexes.ranking import MARGIN, Block, exact_scores, nothing_found, ranked, scan
+
+Rows = NDArray[np.int64]
+
+_SPARE = 8  # candidates beyond k: enough to see that no equal score was cut off
+_ROUNDS = 3
+_WIDEN = 4
+_SCAN_BLOCK = 8192
+_DECODED_FLOATS = 4 * 1024 * 1024  # candidates decoded at a time: 16 MiB
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The rows that may be found.
+
+    Args:
+        mask: (total,) True for these rows; None when they are all.
+        size: How many they are.
+        total: Rows in the index, removed ones included.
+    """
+
+    mask: NDArray[np.bool_] | None
+    size: int
+    total: int
+
+    @property
+    def rows(self) -> Rows:
+        return np.arange(self.total) if self.mask is None else np.flatnonzero(self.mask)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What a backend can do for one call.
+
+    Args:
+        fetch: ``fetch(queries, count, widen)`` returns rows (q, count or more), -1 where none was found.
+            ``widen`` says how many times harder than usual to look. Rows outside the pool do no harm.
+        decode: Rows (m,) to their vectors (m, dim), as exactly as they are stored.
+        ids: (total,) the id in each row.
+    """
+
+    fetch: Callable[[Vectors, int, int], Rows]
+    decode: Callable[[Rows], Vectors]
+    ids: Ids
+
+    def blocks(self, rows: Rows) -> Iterator[Block]:
+        for start in range(0, len(rows), _SCAN_BLOCK):
+            some = rows[start : start + _SCAN_BLOCK]
+            yield Block(self.ids[some], self.decode(some))
+
+
+def search_rows(candidates: Candidates, queries: Vectors, k: int, rows: Rows) -> Neighbours:
+    """The ``k`` nearest of ``queries`` (q, dim) among ``rows``, each decoded and compared."""
+    return scan(queries, candidates.blocks(rows), k)
+
+
+def search_pool(candidates: Candidates, queries: Vectors, k: int, pool: Pool) -> Neighbours:
+    """The ``k`` nearest of ``queries`` (q, dim) in ``pool`` as far as the backend's candidates hold them.
+
+    A query is asked again, four times wider, where fewer live candidates than hits came back or where the
+    last candidate scores like the last hit, so that an equal score may have been cut off. After three rounds,
+    or when half the pool would have to be fetched, every row of the pool is compared instead.
+    """
+    best = nothing_found(len(queries), k)
+    want = min(k, pool.size)
+    pending = np.arange(len(queries))
+    for round_number in range(_ROUNDS):
+        widen = _WIDEN**round_number
+        fetch = (want + _SPARE) * widen
+        if len(pending) == 0 or fetch * 2 > pool.size:
+            break
+        found, complete = _round(candidates, queries[pending], want, fetch, pool, widen)
+        best.ids[pending, :want], best.scores[pending, :want] = found.ids, found.scores
+        pending = pending[~complete]
+    if len(pending) and pool.size:
+        rest = search_rows(candidates, queries[pending], k, pool.rows)
+        best.ids[pending], best.scores[pending] = rest.ids, rest.scores
+    return best
+
+
+def _round(
+    candidates: Candidates, queries: Vectors, want: int, fetch: int, pool: Pool, widen: int
+) -> tuple[Neighbours, NDArray[np.bool_]]:
+    """The best ``want`` of ``fetch`` candidates, and for which queries they are complete."""
+    rows = candidates.fetch(queries, fetch, widen)
+    if pool.mask is not None:
+        rows = np.where((rows >= 0) & pool.mask[rows], rows, -1)
+    scores = _rescored(candidates, queries, rows)
+    found = ranked(np.where(rows >= 0, candidates.ids[rows], -1), scores, want)
+    lowest = np.where(rows >= 0, scores, np.inf).min(axis=1)
+    complete = (found.ids[:, -1] >= 0) & (lowest < found.scores[:, -1] - 2 * MARGIN)
+    return found, complete
+
+
+def _rescored(candidates: Candidates, queries: Vectors, rows: Rows) -> NDArray[np.float32]:
+    scores = np.empty(rows.shape, dtype=np.float32)
+    q_step = max(1, _DECODED_FLOATS // (rows.shape[1] * queries.shape[1]))
+    for start in range(0, len(rows), q_step):
+        part = slice(start, start + q_step)
+        decoded = candidates.decode(np.maximum(rows[part], 0).ravel())
+        scores[part] = exact_scores(queries[part], decoded.reshape(*rows[part].shape, -1))
+    return scores

@@ -1,0 +1,88 @@
+"""What goes into the catalog in one transaction, as plain values: a pipeline fills them, the catalog writes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What a decoded picture told about itself; the columns of ``images`` under the same names."""
+
+    format: str
+    width: int
+    height: int
+    taken_at: str | None = None
+    taken_offset_minutes: int | None = None
+    camera: str | None = None
+    lens: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """Column name -> value."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedImage:
+    """A picture that is ready to be committed.
+
+    Attributes:
+        folder_id, name: where it lies.
+        vector: float16 bytes (``records.pack_vector``).
+        is_reused: the vector was taken over from an image with the same bytes.
+    """
+
+    folder_id: int
+    name: str
+    size: int
+    mtime_ns: int
+    content_hash: bytes
+    metadata: Metadata
+    vector: bytes
+    is_reused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FailedImage:
+    """A file that cannot be indexed as it is now; ``is_transient`` ones are tried again on every run."""
+
+    folder_id: int
+    name: str
+    size: int
+    mtime_ns: int
+    reason: str
+    is_transient: bool = False
+
+
+@dataclass
+class Batch:
+    """What one transaction changes."""
+
+    indexed: list[IndexedImage] = field(default_factory=list)
+    failed: list[FailedImage] = field(default_factory=list)
+    restored: list[int] = field(default_factory=list)  # ids of retired images whose files are back, unchanged
+    retired: list[int] = field(default_factory=list)  # ids of images whose files are gone
+    resolved: list[int] = field(default_factory=list)  # ids of failures whose files are gone
+
+    def __len__(self) -> int:
+        return len(self.indexed) + len(self.failed) + len(self.restored) + len(self.retired) + len(self.resolved)
+
+
+@dataclass
+class Counts:
+    """What became of the images of a batch."""
+
+    added: int = 0
+    updated: int = 0
+    moved: int = 0
+    restored: int = 0
+    retired: int = 0
+    failed: int = 0
+
+    def __iadd__(self, other: Counts) -> Counts:
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+        return self

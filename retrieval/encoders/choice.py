@@ -1,0 +1,74 @@
+"""Which encoder an indexing run uses when the person did not say, and what to tell them about it."""
+
+from __future__ import annotations
+
+import logging
+from importlib.util import find_spec
+from pathlib import Path
+
+from retrieval.encoders.base import Encoder, EncoderSpec
+from retrieval.encoders.load import default_encoder_name, load_encoder, load_encoder_by_fingerprint
+from retrieval.encoders.models import BUILTIN, PREFERENCE
+from retrieval.errors import EncoderError, SettingsError
+from retrieval.gallery import Gallery
+
+logger = logging.getLogger("photoseek")
+
+
+def choose_encoder(
+    gallery: Gallery, name: str | None, *, device: str = "auto", precision: str | None = None
+) -> Encoder:
+    """The encoder for ``photoseek index``.
+
+    The model is the one named, else the one the gallery was built with, else the best one installed. With
+    ``device="auto"`` it runs on a GPU where torch sees one and has the model's weights; which one runs is said by
+    ``Encoder.device``.
+
+    Raises:
+        EncoderError: the model cannot be loaded (see ``load.load_encoder``).
+        SettingsError: an unknown device.
+    """
+    if device != "auto" and device != "cpu" and not device.startswith("cuda"):
+        raise SettingsError(f"unknown device {device!r}", "use auto, cpu, cuda or cuda:N")
+    if device == "auto" and name != BUILTIN and _torch_sees_a_gpu():
+        try:
+            return _load(gallery, name, "cuda", precision)
+        except EncoderError as error:
+            logger.warning("there is a GPU, but it is not used: %s", error.message)
+    return _load(gallery, name, None if device == "auto" else device, precision)
+
+
+def _load(gallery: Gallery, name: str | None, device: str | None, precision: str | None) -> Encoder:
+    if name is not None:
+        return load_encoder(name, device=device, precision=precision)  # type: ignore[arg-type]  # checked there
+    if gallery.exists():
+        with gallery.reader() as reader:
+            row = reader.active_encoder()
+        if row is not None:
+            return load_encoder_by_fingerprint(
+                row.fingerprint,
+                row.name,
+                row.source,
+                device=device,
+                precision=precision,  # type: ignore[arg-type]  # checked there
+            )
+    return load_encoder(default_encoder_name(), device=device, precision=precision)  # type: ignore[arg-type]
+
+
+def _torch_sees_a_gpu() -> bool:
+    """Asks torch only where a driver's device file stands: importing torch costs more than a small run."""
+    if not Path("/dev/nvidiactl").exists() or find_spec("torch") is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def advice(spec: EncoderSpec) -> list[str]:
+    """What a person should know about the model that was chosen; nothing for a real one."""
+    if spec.name != BUILTIN:
+        return []
+    return [
+        "        (small and offline: it knows everyday things, but no people, actions or places;",
+        f"        a real model is one command away: photoseek models fetch {PREFERENCE[0]})",
+    ]

@@ -1,0 +1,146 @@
+"""What ``photoseek models`` and its verbs show and ask."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from retrieval.encoders.load import default_encoder_name, installed, models_folder
+from retrieval.encoders.models import MODELS
+from retrieval.errors import SettingsError
+from retrieval.output import human_bytes
+
+if TYPE_CHECKING:
+    from retrieval.encoders.fetch import FetchPlan
+
+
+def model_rows() -> list[dict[str, Any]]:
+    """Every known model, installed ones first, as plain values."""
+    here = {spec.name: spec for spec in installed()}
+    default = default_encoder_name()
+    rows = [
+        {
+            "name": spec.name,
+            "installed": True,
+            "default": spec.name == default,
+            "dim": spec.dim,
+            "size": spec.preprocessing.size,
+            "licence": spec.licence,
+            "download_mb": 0,
+            "fetch": False,
+            "imagenet": MODELS[spec.name].imagenet if spec.name in MODELS else None,
+            "coco": MODELS[spec.name].coco if spec.name in MODELS else None,
+            "note": MODELS[spec.name].note if spec.name in MODELS else "",
+        }
+        for spec in here.values()
+    ]
+    return rows + [
+        {
+            "name": row.name,
+            "installed": False,
+            "default": False,
+            "dim": row.dim,
+            "size": row.size,
+            "licence": row.licence,
+            "download_mb": row.download_mb,
+            "fetch": bool(row.onnx_repo),
+            "imagenet": row.imagenet,
+            "coco": row.coco,
+            "note": row.note,
+        }
+        for row in MODELS.values()
+        if row.name not in here
+    ]
+
+
+def write_models(out: IO[str], *, as_json: bool = False) -> None:
+    """Print the table of models."""
+    rows = model_rows()
+    if as_json:
+        out.writelines(json.dumps(row) + "\n" for row in rows)
+        return
+    width = max(len(row["name"]) for row in rows)
+    head = f"{'model':<{width}}  {'state':<11}{'dim':>5}{'px':>5}{'MB':>6}{'ImageNet':>10}{'COCO':>7}  licence"
+    out.write(head + "\n")
+    for row in rows:
+        # "fetch": a ready export without torch; "torch": `models export`, or used directly where torch is.
+        state = "default" if row["default"] else "installed" if row["installed"] else ""
+        state = state or ("fetch" if row["fetch"] else "torch")
+        figures = "".join(
+            f"{'' if row[key] is None else row[key]:>{size}}" for key, size in (("imagenet", 10), ("coco", 7))
+        )
+        line = f"{row['name']:<{width}}  {state:<11}{row['dim']:>5}{row['size']:>5}{row['download_mb'] or '':>6}"
+        out.write(f"{line}{figures}  {row['licence']}\n")
+    out.write(
+        "\nfetch: photoseek models fetch NAME (no torch needed); torch: needs photoseek[torch].\n"
+        "ImageNet: zero-shot top-1; COCO: text to image R@1; published figures in per cent, not measured here.\n"
+        f"Installed models are in {models_folder()}.\n"
+    )
+
+
+def fetch_with_licence(name: str, err: IO[str], *, accepted: bool) -> Path:
+    """Show licence and size, ask unless ``accepted``, download with a progress bar; the installed folder.
+
+    Raises:
+        SettingsError: nobody is there to be asked.
+        EncoderError: refused, or the download failed (what is there is kept for the next try).
+    """
+    from retrieval.encoders.fetch import fetch_model
+
+    def ask(plan: FetchPlan) -> bool:
+        err.write(f"{plan.name}: {human_bytes(plan.bytes)} from {plan.repositories}, licence {plan.licence}\n")
+        if accepted:
+            return True
+        if not err.isatty():
+            raise SettingsError("the licence was not accepted", "run it on a terminal, or say --yes")
+        import typer
+
+        return typer.confirm("Download under this licence?", err=True)
+
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    with Progress(
+        *Progress.get_default_columns()[:2],
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(file=err),
+        disable=not err.isatty(),
+    ) as bar:
+        task = bar.add_task("download", total=None, start=False, visible=False)
+
+        def show(done: int, total: int) -> None:
+            bar.start_task(task)
+            bar.update(task, completed=done, total=total, visible=True)
+
+        return fetch_model(name, models_folder(), accept_licence=ask, on_progress=show)
+
+
+def import_folder(folder: Path) -> Path:
+    """Install a model from a folder in the layout of Immich's exports; the installed folder."""
+    from retrieval.encoders.immich import import_immich_folder
+
+    return import_immich_folder(folder, models_folder())
+
+
+def export_model(name: str, into: Path | None) -> list[tuple[str, str]]:
+    """Export an open_clip model to the ONNX form, into the models folder; the parity report as (label, value) rows.
+
+    Raises:
+        EncoderError: the export differs from the original; nothing is installed then.
+        RuntimeUnavailable: torch is not installed.
+    """
+    from retrieval.encoders.clip import load_clip_encoder
+    from retrieval.encoders.export import export_onnx
+
+    report = export_onnx(load_clip_encoder(name, device="cpu"), into or models_folder())
+    text = "no text tower" if report.text_difference is None else f"{report.text_difference:.1e}"
+    return [
+        ("installed in", str(report.folder)),
+        ("size", human_bytes(sum(report.bytes.values()))),
+        ("largest difference to torch, pictures", f"{report.image_difference:.1e} (allowed {report.gate:.0e})"),
+        ("largest difference to torch, texts", text),
+        ("time", f"{report.seconds:.0f} s"),
+    ]

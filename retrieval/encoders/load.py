@@ -1,0 +1,233 @@
+"""From a name to an encoder. Loading is cheap: a description is read, no engine is imported."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, get_args
+
+from retrieval.encoders.base import Encoder, EncoderSpec
+from retrieval.encoders.description import DESCRIPTION, EncoderFolder, read_encoder_folder
+from retrieval.encoders.models import BUILTIN, MODELS, PREFERENCE, canonical_name, unknown_encoder
+from retrieval.encoders.onnx import OnnxEncoder, Precision
+from retrieval.errors import (
+    EncoderMismatch,
+    RetrievalError,
+    RuntimeUnavailable,
+    SettingsError,
+    WeightsUnavailable,
+)
+
+log = logging.getLogger("photoseek")
+
+Runtime = Literal["auto", "onnx", "torch"]
+BUILTIN_FOLDER = Path(__file__).with_name("builtin")
+_OPEN_CLIP_FORMS = ("local-dir:", "hf-hub:")
+
+
+def models_folder() -> Path:
+    """Where fetched and exported models are: PHOTOSEEK_MODELS, else ``models`` in the user's data folder."""
+    given = os.environ.get("PHOTOSEEK_MODELS")
+    if given:
+        return Path(given).expanduser()
+    from platformdirs import user_data_dir
+
+    return Path(user_data_dir("photoseek")) / "models"
+
+
+def folder_for(name: str) -> Path:
+    """The folder that a fetched or exported model of this name gets: ``MODEL__TAG``.
+
+    Raises:
+        SettingsError: the name cannot be a folder's.
+    """
+    plain = canonical_name(name).replace("/", "__")
+    if not plain or plain.startswith(".") or any(c in '\\:*?"<>|\0' for c in plain):
+        raise SettingsError(f"{name!r} cannot be the name of an installed model", "use MODEL/TAG")
+    return models_folder() / plain
+
+
+def installed() -> list[EncoderSpec]:
+    """Models that run without torch: the built-in one, then those in the models folder, by name."""
+    return [folder.spec for folder in _installed_folders()]
+
+
+def default_encoder_name() -> str:
+    """The best installed model in the order of ``models.PREFERENCE`` whose licence is no research licence."""
+    here = {spec.name for spec in installed()}
+    rest = [name for name, row in MODELS.items() if name not in PREFERENCE and name != BUILTIN]
+    for name in (*PREFERENCE, *rest):
+        if name in here and not MODELS[name].research_only:
+            return name
+    return BUILTIN
+
+
+def load_encoder(
+    name: str,
+    *,
+    runtime: Runtime = "auto",
+    precision: Precision | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+) -> Encoder:
+    """The encoder of a name; its towers wake at their first use.
+
+    Args:
+        name: ``builtin-64``, an installed model, a folder with ``encoder.json``; for the torch runtime an
+            open_clip ``MODEL/TAG``, ``local-dir:PATH`` or ``hf-hub:ORG/REPO``.
+        runtime: ``auto`` takes the ONNX form where it is installed, unless ``device`` asks for a GPU.
+        precision: of the image tower; ``None`` reads PHOTOSEEK_PRECISION, else ``auto``.
+        device: for torch (``cuda``, ``cpu``, ...).
+        threads: for the ONNX form on a CPU; ``None`` for all that this process may use.
+
+    Raises:
+        UnknownEncoder, WeightsUnavailable, RuntimeUnavailable, SettingsError.
+    """
+    if runtime not in get_args(Runtime):
+        raise SettingsError(f"no runtime is called {runtime!r}", f"use one of {', '.join(get_args(Runtime))}")
+    chosen = _precision(precision)
+    wants_torch = _wants_torch(runtime, device)
+    if not wants_torch or _is_folder_only(name):
+        folder = _find_folder(name)
+        if folder is not None and runtime == "torch":
+            raise SettingsError(f"{name} is in ONNX form and cannot run on torch", "leave out the runtime")
+        if folder is not None:
+            return OnnxEncoder(folder, precision=chosen, threads=threads)
+        if runtime == "onnx":
+            raise _not_installed(name)
+    return _load_with_torch(name, chosen, device)
+
+
+def load_encoder_by_fingerprint(
+    fingerprint: str,
+    name: str,
+    source: str = "",
+    *,
+    runtime: Runtime = "auto",
+    precision: Precision | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+) -> Encoder:
+    """The encoder that a gallery was built with, whatever engine runs it.
+
+    An installed model with this fingerprint is taken first, whatever its name; then the folder that the
+    recorded ``source`` names, if it is one; else ``name`` is loaded as :func:`load_encoder` does it.
+
+    Raises:
+        EncoderMismatch: what is called ``name`` today is another model.
+        UnknownEncoder, WeightsUnavailable, RuntimeUnavailable, SettingsError: see :func:`load_encoder`.
+    """
+    if not _wants_torch(runtime, device):
+        for folder in _folders_that_may_be(name, source):
+            if folder.spec.fingerprint == fingerprint:
+                return OnnxEncoder(folder, precision=_precision(precision), threads=threads)
+    encoder = load_encoder(name, runtime=runtime, precision=precision, device=device, threads=threads)
+    if encoder.spec.fingerprint != fingerprint:
+        raise EncoderMismatch(
+            f"this gallery was built with {name} of fingerprint {fingerprint[:12]}, but the "
+            f"{encoder.spec.name} of today has {encoder.spec.fingerprint[:12]}: other weights or settings",
+            "install the model it was built with, or build the gallery again with `photoseek index --model`",
+        )
+    return encoder
+
+
+def _wants_torch(runtime: Runtime, device: str | None) -> bool:
+    return runtime == "torch" or (runtime == "auto" and device not in (None, "auto", "cpu"))
+
+
+def _folders_that_may_be(name: str, source: str) -> Iterator[EncoderFolder]:
+    """The one of this name first, so that an ordinary query reads no other description."""
+    first = _find_folder(name)
+    if first is not None:
+        yield first
+    if source and (Path(source) / DESCRIPTION).is_file():
+        yield _from_path(Path(source))
+    yield from _installed_folders()
+
+
+def _installed_folders() -> Iterator[EncoderFolder]:
+    yield read_encoder_folder(BUILTIN_FOLDER)
+    root = models_folder()
+    try:
+        paths = sorted(path for path in root.iterdir() if (path / DESCRIPTION).is_file())
+    except OSError:
+        return
+    for path in paths:
+        try:
+            yield read_encoder_folder(path)
+        except WeightsUnavailable as error:
+            log.warning("model folder %s is left out: %s", path.name, error)
+
+
+def _find_folder(name: str) -> EncoderFolder | None:
+    """The ONNX form of a name or path; a folder that is there but damaged raises, it is not passed over."""
+    if name.casefold() in ("builtin", BUILTIN):
+        return read_encoder_folder(BUILTIN_FOLDER)
+    if name.startswith(_OPEN_CLIP_FORMS):
+        return None
+    path = Path(name).expanduser()
+    if (path / DESCRIPTION).is_file():
+        return _from_path(path)
+    try:
+        path = folder_for(name)
+    except SettingsError:
+        return None
+    if (path / DESCRIPTION).is_file():
+        return read_encoder_folder(path)
+    wanted = canonical_name(name).casefold()
+    return next((f for f in _installed_folders() if f.spec.name.casefold() == wanted), None)
+
+
+def _from_path(path: Path) -> EncoderFolder:
+    """A folder outside the models folder; its path becomes the source, for a gallery to find it again."""
+    folder = read_encoder_folder(path)
+    return replace(folder, spec=replace(folder.spec, source=str(path.resolve())))
+
+
+def _is_folder_only(name: str) -> bool:
+    """True for what exists in ONNX form alone: the built-in model, and folders given by path."""
+    if name.startswith(_OPEN_CLIP_FORMS):
+        return False
+    return name.casefold() in ("builtin", BUILTIN) or (Path(name).expanduser() / DESCRIPTION).is_file()
+
+
+def _load_with_torch(name: str, precision: Precision, device: str | None) -> Encoder:
+    name = canonical_name(name)
+    if find_spec("torch") is None or find_spec("open_clip") is None:
+        if name not in MODELS and not name.startswith(_OPEN_CLIP_FORMS):
+            raise _unknown(name)
+        hint = "pip install 'photoseek[torch]'"
+        if name in MODELS and MODELS[name].onnx_repo:
+            hint = f"`photoseek models fetch {name}` brings a form that needs no torch; or {hint}"
+        raise RuntimeUnavailable(f"{name} is not installed, and torch is not there to run it", hint)
+    from retrieval.encoders.clip import load_clip_encoder
+
+    encoder: Encoder = load_clip_encoder(name, device=device, precision=precision)
+    return encoder
+
+
+def _not_installed(name: str) -> RetrievalError:
+    known = canonical_name(name)
+    if known not in MODELS and not known.startswith(_OPEN_CLIP_FORMS):
+        return _unknown(name)
+    verbs = ["fetch", "export"] if known in MODELS and MODELS[known].onnx_repo else ["export"]
+    return WeightsUnavailable(
+        f"{known} is not installed in its ONNX form (looked in {models_folder()})",
+        " or ".join(f"`photoseek models {verb} {known}`" for verb in verbs),
+    )
+
+
+def _unknown(name: str) -> RetrievalError:
+    return unknown_encoder(name, tuple(spec.name for spec in installed()))
+
+
+def _precision(given: Precision | None) -> Precision:
+    value = given or os.environ.get("PHOTOSEEK_PRECISION") or "auto"
+    for known in get_args(Precision):
+        if value == known:
+            return known  # type: ignore[no-any-return]
+    raise SettingsError(f"no precision is called {value!r}", f"use one of {', '.join(get_args(Precision))}")

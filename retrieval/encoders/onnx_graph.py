@@ -1,0 +1,142 @@
+"""The ends of an ONNX graph, read from the file itself: names, types, shapes, and which other files it needs.
+
+A reader for the few protobuf messages that matter (onnx.proto: ModelProto.graph, GraphProto.input, .output
+and .initializer, ValueInfoProto, TensorProto.external_data), so that a fetched model can be described and
+checked without an engine. The file may come from anywhere: lengths are checked before they are followed.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from retrieval.encoders.checks import check_inside
+from retrieval.errors import WeightsUnavailable
+
+ELEMENT_TYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "float16", 16: "bfloat16"}
+
+
+@dataclass(frozen=True)
+class GraphEnd:
+    """An input or output: name, element type, and sizes (None where any size is accepted)."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class GraphEnds:
+    """Inputs, outputs, and the names of the external weight files beside the graph."""
+
+    inputs: tuple[GraphEnd, ...]
+    outputs: tuple[GraphEnd, ...]
+    external: frozenset[str]
+
+
+def read_graph_ends(path: Path) -> GraphEnds:
+    """Read the ends of an ONNX file; weights are skipped, not read.
+
+    Raises:
+        WeightsUnavailable: not an ONNX graph, cut short, or an external file lies outside the folder.
+    """
+    try:
+        with path.open("rb") as file:
+            # Not closed by hand: an error's traceback may still hold views on it.
+            whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return _graph(memoryview(whole))
+    except OSError as error:
+        raise WeightsUnavailable(f"{path} cannot be read ({error.strerror})", "check the path") from error
+    except (ValueError, IndexError, StopIteration) as error:
+        raise WeightsUnavailable(
+            f"{path} is damaged or no ONNX graph: {error}", "fetch or export the model again"
+        ) from error
+
+
+def _graph(view: memoryview) -> GraphEnds:
+    graph = _one(view, 7)
+    inputs, outputs, weights, external = [], [], set(), set()
+    for number, value in _fields(graph):
+        if number == 11:
+            inputs.append(_end(_bytes(value)))
+        elif number == 12:
+            outputs.append(_end(_bytes(value)))
+        elif number == 5:
+            name, file = _tensor(_bytes(value))
+            weights.add(name)
+            external |= {file} if file else set()
+    # Older files list their weights among the inputs.
+    return GraphEnds(tuple(i for i in inputs if i.name not in weights), tuple(outputs), frozenset(external))
+
+
+def _end(view: memoryview) -> GraphEnd:
+    tensor = _one(_one(view, 2), 1)
+    kind = next((v for n, v in _fields(tensor) if n == 1), 0)
+    shape = next((v for n, v in _fields(tensor) if n == 2), memoryview(b""))
+    sizes: list[int | None] = []
+    for number, dim in _fields(_bytes(shape)):
+        if number == 1:
+            size = next((v for n, v in _fields(_bytes(dim)) if n == 1), None)
+            sizes.append(size if isinstance(size, int) and size > 0 else None)
+    dtype = ELEMENT_TYPES.get(kind, "other") if isinstance(kind, int) else "other"
+    return GraphEnd(bytes(_one(view, 1)).decode(), dtype, tuple(sizes))
+
+
+def _tensor(view: memoryview) -> tuple[str, str | None]:
+    name, file = "", None
+    for number, value in _fields(view):
+        if number == 8:
+            name = bytes(_bytes(value)).decode()
+        elif number == 13 and bytes(_one(_bytes(value), 1)) == b"location":
+            file = bytes(_one(_bytes(value), 2)).decode()
+            check_inside(file)
+    return name, file
+
+
+def _one(view: memoryview, wanted: int) -> memoryview:
+    for number, value in _fields(view):
+        if number == wanted:
+            return _bytes(value)
+    raise ValueError(f"field {wanted} is missing")
+
+
+def _bytes(value: int | memoryview) -> memoryview:
+    if isinstance(value, int):
+        raise ValueError("a number where a message is expected")
+    return value
+
+
+def _fields(view: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """(field number, varint or bytes) of one message; fixed-size fields are skipped."""
+    at = 0
+    while at < len(view):
+        key, at = _varint(view, at)
+        number, kind = key >> 3, key & 7
+        if kind == 0:
+            value, at = _varint(view, at)
+            yield number, value
+        elif kind == 2:
+            length, at = _varint(view, at)
+            if at + length > len(view):
+                raise ValueError("it is cut short")
+            yield number, view[at : at + length]
+            at += length
+        elif kind in (1, 5):
+            at += 8 if kind == 1 else 4
+        else:
+            raise ValueError(f"unknown wire type {kind}")
+
+
+def _varint(view: memoryview, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        if at >= len(view) or shift > 63:
+            raise ValueError("it is cut short")
+        byte = view[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if not byte & 128:
+            return value, at
+        shift += 7

@@ -1,0 +1,50 @@
+"""What many tests start from: a folder of small pictures, an encoder without weights, an empty gallery."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from retrieval.gallery import Gallery
+from retrieval.indexer import Indexer
+from tests.fakes import ColourEncoder
+from tests.pictures import save_picture
+
+PHOTOS = {
+    "red-1.jpg": "red",
+    "red-2.png": "red",
+    "green.jpg": "green",
+    "trip/blue-1.jpg": "blue",
+    "trip/blue-2.PNG": "blue",
+    "trip/day two/yellow.jpg": "yellow",
+}
+"""Name in the ``photos`` folder -> its colour. Every picture is different."""
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with the six pictures of ``PHOTOS``."""
+    folder = tmp_path / "photos"
+    for seed, (name, colour) in enumerate(PHOTOS.items()):
+        save_picture(folder / name, colour, seed=seed)
+    return folder
+
+
+@pytest.fixture
+def encoder() -> ColourEncoder:
+    """Two streams: the schedule of a CPU."""
+    return ColourEncoder()
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Gallery:
+    """A gallery in which nothing was indexed yet; its folder does not exist."""
+    return Gallery(tmp_path / "gallery")
+
+
+@pytest.fixture
+def indexed(gallery: Gallery, photos: Path, encoder: ColourEncoder) -> Gallery:
+    """The gallery with ``photos`` indexed by ``encoder``."""
+    Indexer(gallery, encoder).run(photos)
+    return gallery

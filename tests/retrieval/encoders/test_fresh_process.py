@@ -1,0 +1,70 @@
+"""What importing and using the torch-free half brings into a process that starts with nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+HEAVY = {
+    "torch", "open_clip", "openvino", "faiss", "sqlalchemy", "tokenizers", "huggingface_hub", "transformers",
+    "onnxruntime", "PIL", "ftfy", "regex", "safetensors", "timm",
+}  # fmt: skip
+
+
+def modules_after(code: str) -> set[str]:
+    """Top-level modules that a fresh interpreter holds after running ``code``."""
+    program = f"{code}\nimport sys; sys.stdout.write(' '.join({{name.partition('.')[0] for name in sys.modules}}))"
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PHOTOSEEK_MODELS": str(ROOT / "nothing-here")}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("name", ["load", "models", "description", "text_tower", "tokenizer", "onnx", "base"])
+def test_imports_are_light(name: str) -> None:
+    assert not modules_after(f"import retrieval.encoders.{name}") & HEAVY
+
+
+def test_the_table_needs_no_numpy() -> None:
+    assert "numpy" not in modules_after("import retrieval.encoders.models")
+
+
+def test_a_text_query_wakes_no_engine() -> None:
+    code = (
+        "from retrieval.encoders.load import load_encoder\n"
+        "encoder = load_encoder('builtin-64')\n"
+        "encoder.is_cut('a dog')\n"
+        "assert encoder.encode_texts(['a dog']).shape == (1, 256)"
+    )
+    modules = modules_after(code)
+    assert not modules & HEAVY
+    assert "numpy" in modules
+
+
+def test_listing_models_wakes_no_engine() -> None:
+    code = (
+        "from retrieval.encoders.load import default_encoder_name, installed\n"
+        "assert default_encoder_name() == 'builtin-64' and len(installed()) == 1"
+    )
+    assert not modules_after(code) & HEAVY
+
+
+def test_an_image_wakes_openvino_only() -> None:
+    pytest.importorskip("openvino")
+    code = (
+        "import numpy\n"
+        "from retrieval.encoders.load import load_encoder\n"
+        "load_encoder('builtin-64').encode_images(numpy.zeros((1, 3, 64, 64), 'uint8'))"
+    )
+    assert modules_after(code) & HEAVY == {"openvino"}
