@@ -90,11 +90,14 @@ def index(
 
     opened = Gallery(gallery)
     encoder = choose_encoder(opened, model or None, device=device, precision=precision or None)
-    if not quiet:
-        say(f"gallery {opened.path}\nmodel   {encoder.spec.name} on {encoder.device}")
-        for line in advice(encoder.spec):
-            say(line)
     indexer = Indexer(opened, encoder, workers=workers or None)
+
+    def begin() -> None:
+        if not quiet:
+            say(f"gallery {opened.path}\nmodel   {encoder.spec.name} on {encoder.device}")
+            for line in advice(encoder.spec):
+                say(line)
+
     stopping = "stopping after the pictures in flight; nothing is lost ..."
     with stop_on_interrupt(lambda: say(stopping)) as stop, shown_progress(sys.stderr, quiet=quiet) as show:
         report = indexer.run(
@@ -102,6 +105,7 @@ def index(
             exclude=exclude or (),
             index_spec=index_spec or None,
             retry_failures=retry_failures,
+            on_begin=begin,
             on_progress=show,
             stop=stop,
         )
@@ -235,11 +239,14 @@ def models(context: typer.Context, as_json: JsonOption = False) -> None:
 def fetch(
     name: Annotated[str, typer.Argument(help="A name from: photoseek models.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept the licence without being asked.")] = False,
+    weights: Annotated[
+        bool, typer.Option("--weights", help="The original weights, to run on torch (for a GPU).")
+    ] = False,
 ) -> None:
     """Download a model that is ready to run without torch."""
     from retrieval.encoders.listing import fetch_with_licence
 
-    say(f"installed in {fetch_with_licence(name, sys.stderr, accepted=yes)}")
+    say(f"installed in {fetch_with_licence(name, sys.stderr, accepted=yes, weights=weights)}")
 
 
 @models_app.command("import")
@@ -295,7 +302,12 @@ def _show(hits: list[Hit], *, as_json: bool, paths: bool, null: bool) -> None:
     if not hits:
         say("nothing found")
         raise typer.Exit(1)
-    write_hits(hits, choose_format(sys.stdout, as_json=as_json, paths=paths, null=null), sys.stdout)
+    form = choose_format(sys.stdout, as_json=as_json, paths=paths, null=null)
+    try:
+        write_hits(hits, form, sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output (`| head`) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(line: str) -> None:
@@ -321,9 +333,6 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:  # the reader of our output (`| head`) has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
 
 
 if __name__ == "__main__":

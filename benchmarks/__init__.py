@@ -12,5 +12,5 @@
     galleries.py  galleries of any size without encoding a picture
     model.py      a model of ViT-B-32-256's cost with random weights (vit.py, onnx_file.py)
     stages.py, encoder.py, reindex.py, query.py, memory.py, vectors.py: the parts
-    peer.py       rclip beside it, where one is installed
+    peer.py       rclip beside it, where one is installed; rclip_model.py makes a model for it
 """

@@ -43,11 +43,10 @@ def encoder_tables(bench: Bench) -> list[Table]:
         ratio = measured[name].over(measured["float32"])
         rows.append((name, measured[name].shown(), ratio.shown(2), *fidelity))
     head = ("precision", "images/s (min–max)", ": float32", "max |difference|", "lowest cosine", "same neighbours")
+    nearest = min(_NEIGHBOURS, len(reference) - 1)
     notes = [
-        (
-            f"{towers['float32'].spec.name}, {towers['float32'].streams} one-thread streams, {len(reference)} pictures. "
-            f"Same neighbours: share of each picture's {min(_NEIGHBOURS, len(reference) - 1)} nearest that stay nearest."
-        ),
+        f"{towers['float32'].spec.name}, {towers['float32'].streams} one-thread streams, {len(reference)} pictures.",
+        f"Same neighbours: share of each picture's {nearest} nearest in float32 that are among its nearest.",
         measured.foreign_note(),
     ]
     if "bfloat16" not in towers:

@@ -37,4 +37,4 @@ def _indexed(bench: Bench, model: str, pictures: Path) -> Timed:
     with bench.data.scratch() as gallery:
         arguments = ["index", str(pictures), "--gallery", str(gallery), "--model", model, "--quiet"]
         command = [sys.executable, str(CLI), *arguments]
-        return bench.stopwatch.run(command, environment={"PHOTOSEEK_MODELS": str(bench.data.models)})
+        return bench.stopwatch.run(command, environment=bench.environment)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,48 +17,56 @@ from retrieval.encoders.description import ImageTower, TextTower, TokenizerSpec,
 from retrieval.encoders.load import BUILTIN_FOLDER
 
 NAME = "random-ViT-B-32-256"
-_VOCABULARY = 49408
-_CONTEXT = 77
-_TEXT_WIDTH, _TEXT_LAYERS, _TEXT_HEADS = 512, 12, 8
 
 
-def write_random_model(folder: Path, size: VitSize | None = None, *, seed: int = 0) -> None:
+@dataclass(frozen=True)
+class TextSize:
+    """Sizes of a text tower; the defaults are ViT-B-32-256's. The vocabulary has to hold the tokenizer's ids."""
+
+    vocabulary: int = 49408
+    context: int = 77
+    width: int = 512
+    layers: int = 12
+    heads: int = 8
+
+
+def write_random_model(folder: Path, image: VitSize | None = None, text: TextSize | None = None) -> None:
     """Write ``encoder.json``, both towers and a tokenizer (the built-in model's merges) into an empty folder.
 
-    About 600 MB: as many float32 numbers as the trained model has.
+    By default about 600 MB: as many float32 numbers as the trained model has.
     """
-    size = size or VitSize()
-    rng = np.random.default_rng(seed)
-    write_vit(folder / "image.onnx", size, vit_weights(rng, size))
-    write_safetensors(folder / "text.safetensors", _text_weights(rng, size.dim))
+    image, text = image or VitSize(), text or TextSize()
+    rng = np.random.default_rng(0)
+    write_vit(folder / "image.onnx", image, vit_weights(rng, image))
+    write_safetensors(folder / "text.safetensors", _text_weights(rng, text, image.dim))
     shutil.copyfile(BUILTIN_FOLDER / "merges.bin", folder / "merges.bin")
-    text = TextTower(
+    tower = TextTower(
         file="text.safetensors",
         kind="clip-weights",
-        tokenizer=TokenizerSpec("clip-bpe", "merges.bin", start=_VOCABULARY - 2, end=_VOCABULARY - 1),
-        context_length=_CONTEXT,
-        heads=_TEXT_HEADS,
+        tokenizer=TokenizerSpec("clip-bpe", "merges.bin", start=text.vocabulary - 2, end=text.vocabulary - 1),
+        context_length=text.context,
+        heads=text.heads,
     )
     write_encoder_description(
         folder,
         name=NAME,
         family="clip",
         source="random weights",
-        dim=size.dim,
-        preprocessing=Preprocessing(size=size.image),
+        dim=image.dim,
+        preprocessing=Preprocessing(size=image.image),
         image=ImageTower("image.onnx"),
-        text=text,
+        text=tower,
         licence="CC0-1.0",
     )
 
 
-def _text_weights(rng: np.random.Generator, dim: int) -> Weights:
+def _text_weights(rng: np.random.Generator, size: TextSize, dim: int) -> Weights:
     return {
-        "token_embedding.weight": normal(rng, (_VOCABULARY, _TEXT_WIDTH), 0.02),
-        "positional_embedding": normal(rng, (_CONTEXT, _TEXT_WIDTH), 0.01),
-        "text_projection": normal(rng, (_TEXT_WIDTH, dim), _TEXT_WIDTH**-0.5),
-        **norm_weights("ln_final", _TEXT_WIDTH),
-        **block_weights(rng, "", _TEXT_LAYERS, _TEXT_WIDTH),
+        "token_embedding.weight": normal(rng, (size.vocabulary, size.width), 0.02),
+        "positional_embedding": normal(rng, (size.context, size.width), 0.01),
+        "text_projection": normal(rng, (size.width, dim), size.width**-0.5),
+        **norm_weights("ln_final", size.width),
+        **block_weights(rng, size.layers, size.width),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,21 +13,32 @@ from benchmarks.galleries import made_gallery
 from benchmarks.measure import Measured, Series, alternate, foreign_note, tell
 from benchmarks.peer import Rclip
 from benchmarks.settings import CLI, Bench
-from benchmarks.stopwatch import Stopwatch, Timed
+from benchmarks.stopwatch import Timed
 from benchmarks.tables import Table
 from benchmarks.warm import measure_warm
 from retrieval.encoders.load import load_encoder
+from retrieval.encoders.onnx import OnnxEncoder
 from retrieval.gallery import Gallery
 
 _BARE = "python -c pass"
 _HELP = "search --help"
 _RCLIP = "rclip"
+_EVICTED = ", evicted"
 _WORDS = ("a red bird", "two dogs on a beach", "snow on mountains", "a plate of food", "an old street at night")
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A gallery, what to call it, and the files that a query of it may read."""
+
+    name: str
+    gallery: Gallery
+    files: Sequence[Path]
 
 
 @dataclass
 class ColdCommand:
-    """A command whose every run is timed; its value in a round is its wall time."""
+    """A command whose every run is timed; its value in a round is its wall time in seconds."""
 
     run: Callable[[], Timed]
     before: Callable[[], None] = lambda: None
@@ -43,89 +54,79 @@ class ColdCommand:
 
 def query_tables(bench: Bench) -> list[Table]:
     """Cold commands, alternating with a bare interpreter and the peer; then warm queries."""
-    models = dict.fromkeys(("builtin-64", bench.model))
-    galleries = {
-        (Path(model).name, count): made_gallery(bench.data, count, load_encoder(model))
-        for model in models
-        for count in bench.sizes.galleries
-    }
-    return [_cold(bench, galleries, [Path(model) for model in models]), _warm(bench, galleries)]
+    searched = []
+    for model in dict.fromkeys(("builtin-64", bench.model)):
+        encoder = load_encoder(model)
+        files = _files_below(encoder.folder.path) if isinstance(encoder, OnnxEncoder) else []
+        for count in bench.sizes.galleries:
+            gallery = made_gallery(bench.data, count, encoder)
+            name = f"{encoder.spec.name}, {count:,} pictures"
+            searched.append(Searched(name, gallery, [*files, *_files_below(gallery.path)]))
+    return [_cold(bench, searched), _warm(bench, searched)]
 
 
-Galleries = dict[tuple[str, int], Gallery]
-
-
-def _cold(bench: Bench, galleries: Galleries, models: list[Path]) -> Table:
+def _cold(bench: Bench, searched: Sequence[Searched]) -> Table:
     tell("cold queries")
+    texts = _texts()
     commands = {
         _BARE: ColdCommand(lambda: bench.stopwatch.run([sys.executable, "-c", "pass"])),
-        _HELP: ColdCommand(partial(_ask, bench.stopwatch, bench.data.models, ["--help"])),
+        _HELP: ColdCommand(partial(_ask, bench, ["--help"])),
     }
-    texts = _texts()
-    for (model, count), gallery in galleries.items():
-        command = partial(_search, bench.stopwatch, bench.data.models, gallery, texts)
-        name = f"search, {model}, {count:,} pictures"
-        commands[name] = ColdCommand(command)
-        files = [*_files_below(gallery.path), *(f for path in models if path.name == model for f in _files_below(path))]
-        evict = partial(_evict, files)
-        commands[f"{name}, evicted"] = ColdCommand(command, evict)
+    for one in searched:
+        command = partial(_search, bench, one.gallery, texts)
+        commands[f"search, {one.name}"] = ColdCommand(command)
+        commands[f"search, {one.name}{_EVICTED}"] = ColdCommand(command, partial(_evict, one.files))
     if bench.rclip is not None:
         commands |= _rclip_commands(bench, bench.rclip, texts)
     measured = alternate(commands, bench.rounds)
     rows = [_row(name, commands[name], measured) for name in measured]
-    head = ("command", "wall ms (min–max)", "CPU ms", "peak MB", ": python -c pass", ": rclip")
     notes = [
-        (
-            "Whole processes, command line and printing included; every query has new words. CPU is the median, peak the "
-            "maximum. Evicted: the gallery's and the model's files were not in the page cache."
-        ),
+        "Whole processes, command line and printing included; every query has new words.",
+        "CPU is the median, peak memory the maximum. Evicted: files of gallery and model were not in the page cache.",
         measured.foreign_note(),
     ]
+    if bench.rclip is not None:
+        notes.append(f"{_RCLIP} --no-indexing over {bench.sizes.small:,} pictures that it has indexed.")
+    head = ("command", "wall ms (min–max)", "CPU ms", "peak MB", ": python -c pass", ": rclip")
     return Table("Cold query", head, rows, notes)
 
 
 def _row(name: str, command: ColdCommand, measured: Measured) -> tuple[str, ...]:
     series = measured[name]
-    peer = measured.get(f"{_RCLIP}, evicted" if name.endswith("evicted") else _RCLIP)
+    peer = measured.get(_RCLIP + _EVICTED if name.endswith(_EVICTED) else _RCLIP)
     kept = command.runs[-len(series.values) :]  # the warm-up came first
-    cpu = Series([timed.cpu for timed in kept])
     return (
         name,
         series.shown(0, times=1e3),
-        f"{cpu.median * 1e3:,.0f}",
+        f"{Series([timed.cpu for timed in kept]).median * 1e3:,.0f}",
         f"{max(timed.peak for timed in kept) / 1e6:,.0f}",
         series.over(measured[_BARE]).shown(1),
         "" if peer is None or series is peer else series.over(peer).shown(2),
     )
 
 
-def _ask(stopwatch: Stopwatch, models: Path, arguments: list[str]) -> Timed:
-    command = [sys.executable, str(CLI), "search", *arguments]
-    return stopwatch.run(command, environment={"PHOTOSEEK_MODELS": str(models)})
+def _ask(bench: Bench, arguments: Sequence[str]) -> Timed:
+    return bench.stopwatch.run([sys.executable, str(CLI), "search", *arguments], environment=bench.environment)
 
 
-def _search(stopwatch: Stopwatch, models: Path, gallery: Gallery, texts: Iterable[str]) -> Timed:
-    return _ask(stopwatch, models, [next(iter(texts)), "--gallery", str(gallery.path)])
+def _search(bench: Bench, gallery: Gallery, texts: Iterator[str]) -> Timed:
+    return _ask(bench, [next(texts), "--gallery", str(gallery.path)])
 
 
-def _rclip_commands(bench: Bench, rclip: Rclip, texts: Iterable[str]) -> dict[str, ColdCommand]:
+def _rclip_commands(bench: Bench, rclip: Rclip, texts: Iterator[str]) -> dict[str, ColdCommand]:
     """rclip over pictures that it has really indexed: it has no other way to get vectors."""
     pictures = bench.data.pictures("small", bench.sizes.small)
-    data = bench.data.made("rclip", lambda folder: _indexed(bench.stopwatch, rclip, folder, pictures))
-    command = partial(_rclip_search, bench.stopwatch, rclip, data, pictures, texts)
-    evict = partial(_evict, _files_below(data))
-    return {_RCLIP: ColdCommand(command), f"{_RCLIP}, evicted": ColdCommand(command, evict)}
+
+    def prepare(folder: Path) -> None:
+        rclip.ask(bench.stopwatch, rclip.scratch(folder), pictures, next(texts), check=True)
+
+    data = bench.data.made(f"rclip-{bench.sizes.small}", prepare)
+    command = ColdCommand(lambda: rclip.ask(bench.stopwatch, data, pictures, next(texts)))
+    evicted = ColdCommand(command.run, partial(_evict, _files_below(data)))
+    return {_RCLIP: command, _RCLIP + _EVICTED: evicted}
 
 
-def _indexed(stopwatch: Stopwatch, rclip: Rclip, folder: Path, pictures: Path) -> None:
-    rclip.ask(stopwatch, rclip.scratch(folder), pictures, "a dog", check=True)
-
-
-def _rclip_search(stopwatch: Stopwatch, rclip: Rclip, data: Path, pictures: Path, texts: Iterable[str]) -> Timed:
-    return rclip.ask(stopwatch, data, pictures, next(iter(texts)))
-
-
-def _texts() -> Iterable[str]:
+def _texts() -> Iterator[str]:
     """Words that were not asked for before, so that no remembered query answers."""
     number = 0
     while True:
@@ -134,33 +135,32 @@ def _texts() -> Iterable[str]:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    return [path.resolve() for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
+    """Linked folders are followed, which ``Path.rglob`` does not do everywhere."""
+    return [Path(path, name).resolve() for path, _, names in os.walk(folder, followlinks=True) for name in names]
 
 
 def _evict(files: Iterable[Path]) -> None:
-    """Ask the kernel to forget the files' pages (Linux; elsewhere the pages stay)."""
+    """Ask the kernel to forget the files' pages (Linux; elsewhere, and in other processes' maps, they stay)."""
     if not hasattr(os, "posix_fadvise"):
         return
     for path in files:
-        with path.open("rb") as file:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        if path.exists():  # SQLite's journals come and go
+            with path.open("rb") as file:
+                os.fsync(file.fileno())  # pages that were not written yet would stay
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _warm(bench: Bench, galleries: Galleries) -> Table:
+def _warm(bench: Bench, searched: Sequence[Searched]) -> Table:
     rows = []
     foreign: list[float | None] = []
-    for (model, count), gallery in galleries.items():
-        tell(f"warm queries: {model}, {count:,} pictures")
-        found = measure_warm(bench, gallery)
+    for one in searched:
+        tell(f"warm queries: {one.name}")
+        found = measure_warm(bench, one.gallery)
         foreign += found.foreign
-        spans = [found[name].shown(2, times=1e3) for name in ("p50", "p99")]
-        rows.append((f"{model}, {count:,} pictures", *spans))
-    head = ("engine", "p50 ms (min–max)", "p99 ms (min–max)")
+        rows.append((one.name, *(found[name].shown(2, times=1e3) for name in ("p50", "p99"))))
     notes = [
-        (
-            f"{bench.sizes.queries} queries a round, in a process of its own with one BLAS thread: text tower, index, "
-            "catalog and a look at each hit's file."
-        ),
+        f"{bench.sizes.queries} queries a round, each with new words, in a process with one BLAS thread.",
+        "Text tower, index, catalog, and a look at each hit's file.",
         foreign_note(foreign),
     ]
-    return Table("Warm query", head, rows, notes)
+    return Table("Warm query", ("engine", "p50 ms (min–max)", "p99 ms (min–max)"), rows, notes)

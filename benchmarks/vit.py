@@ -38,11 +38,11 @@ class VitSize:
         return (self.image // self.patch) ** 2 + 1
 
 
-def block_weights(rng: np.random.Generator, prefix: str, layers: int, width: int) -> Weights:
+def block_weights(rng: np.random.Generator, layers: int, width: int) -> Weights:
     """The transformer's tensors, scaled as open_clip initialises them, so that activations stay in range."""
     weights: Weights = {}
     for layer in range(layers):
-        name = f"{prefix}transformer.resblocks.{layer}."
+        name = f"transformer.resblocks.{layer}."
         for norm in ("ln_1", "ln_2"):
             weights |= norm_weights(name + norm, width)
         for part, out, into, scale in (
@@ -76,7 +76,7 @@ def vit_weights(rng: np.random.Generator, size: VitSize) -> Weights:
         "proj": normal(rng, (size.width, size.dim), scale),
         **norm_weights("ln_pre", size.width),
         **norm_weights("ln_post", size.width),
-        **block_weights(rng, "", size.layers, size.width),
+        **block_weights(rng, size.layers, size.width),
     }
 
 

@@ -7,10 +7,10 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import ForeignMeter, Measured, Series, percentile
+from benchmarks.settings import ROOT
 
 if TYPE_CHECKING:
     from benchmarks.settings import Bench
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 
 def measure_warm(bench: Bench, gallery: Gallery) -> Measured:
     """Seconds of a query: ``p50`` is the median and ``p99`` the 99th percentile of each round."""
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PHOTOSEEK_MODELS": str(bench.data.models)}
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **bench.environment}
     command = [sys.executable, "-m", "benchmarks.warm", str(gallery.path), str(bench.sizes.queries), str(bench.rounds)]
-    root = Path(__file__).resolve().parent.parent
-    done = subprocess.run(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     answer = json.loads(done.stdout)
     measured = Measured({name: Series(answer[name]) for name in ("p50", "p99")})
     measured.foreign = answer["foreign"]

@@ -30,9 +30,12 @@ from indexes.rows import RowIds
 from indexes.spec import IndexSpec
 from indexes.widening import Candidates, Pool, Rows, search_pool, search_rows
 
-# Comparing decoded rows costs a few times faiss's scan of them, but needs no selector and misses none.
-_SCAN_ROWS = 20_000
-_SCAN_SHARE = 10
+# Decoding a float16 row of 512 numbers takes some 1.4 us, faiss's own comparison behind a selector 0.03 us and
+# about 1 ns for each row left out: below some hundred rows the former wins at any size.
+_SCAN_ROWS = 500
+# A tenth of the rows or fewer: comparing all of these costs about what an approximate search does, and a graph or
+# a few cells would miss most of them.
+_THOROUGH_SHARE = 10
 _EF_CONSTRUCTION = 100
 _MMAP_FLAG = getattr(faiss, "IO_FLAG_MMAP_IFC", 0)  # older than faiss 1.11: files are read instead of mapped
 
@@ -151,8 +154,8 @@ class FaissIndex:
     ) -> Neighbours:
         """The ``k`` nearest of ``queries`` (q, dim); with ``allowed``, among these ids only.
 
-        Up to 20,000 allowed ids, or a tenth of the index, are compared one by one: exact for every kind. More
-        go to faiss as a selector, or are left out of a larger fetch where faiss takes no selector.
+        Where a tenth of the index or less is allowed, all of it is compared, whatever the kind. Beyond that the
+        allowed ids go to faiss as a selector, or the others are left out of a larger fetch where it takes none.
 
         Raises:
             DimensionMismatch, VectorIndexError: queries of another width or length, a number under 1.
@@ -167,40 +170,56 @@ class FaissIndex:
             mask = np.zeros(pool.total, dtype=np.bool_)
             mask[rows] = True
             pool = Pool(mask, len(rows), pool.total)
-        fetch = partial(self._fetch, pool=pool, effort=effort)
-        candidates = Candidates(fetch, self._decode, self._rows.ids)
-        if allowed is not None and pool.size <= max(_SCAN_ROWS, pool.total // _SCAN_SHARE):
+        candidates = Candidates(partial(self._fetch, pool=pool, effort=effort), self._decode, self._rows.ids)
+        if pool.size <= _SCAN_ROWS:
             return search_rows(candidates, queries, k, pool.rows)
-        return search_pool(candidates, queries, k, pool)
+        few = pool.size <= pool.total // _THOROUGH_SHARE
+        return search_pool(candidates, queries, k, pool, thorough=few)
 
-    def _fetch(self, queries: Vectors, count: int, widen: int, *, pool: Pool, effort: Effort) -> Rows:
-        if self._honours_selector:
-            # The nearest allowed vectors lie further out than the nearest of all, in more cells.
-            params = self._base_params(pool, effort, -(-widen * pool.total // pool.size))
+    def _fetch(self, queries: Vectors, count: int, thorough: bool, *, pool: Pool, effort: Effort) -> Rows:
+        index, params = self._index, None
+        if thorough and self._whole is not None:
+            index, params = self._whole, self._whole_params(pool)
         else:
-            # Nothing can be left out beforehand, so fetch more by what will be left out afterwards.
-            params = None
-            count = min(pool.total, -(-count * pool.total // pool.size))
-        if self._refine is not None:
-            k_factor = effort.k_factor or self.spec.default_k_factor
-            params = faiss.IndexRefineSearchParameters(
-                k_factor=min(k_factor, pool.total / count), base_index_params=params
-            )
-        _, rows = self._index.search(queries, count, params=params)
+            if self._takes_selector:
+                params = self._base_params(pool, effort)
+            else:  # nothing can be left out beforehand, so fetch more by what will be left out afterwards
+                count = min(pool.total, -(-count * pool.total // pool.size))
+            if self._refine is not None:
+                k_factor = min(effort.k_factor or self.spec.default_k_factor, pool.total / count)
+                params = faiss.IndexRefineSearchParameters(k_factor=k_factor, base_index_params=params)
+        _, rows = index.search(queries, count, params=params)
         return np.asarray(rows, dtype=np.int64)
 
     @property
-    def _honours_selector(self) -> bool:
+    def _takes_selector(self) -> bool:
         return not (self.spec.family == "flat" and self.spec.codec == "PQ")
 
-    def _base_params(self, pool: Pool, effort: Effort, widen: int) -> Any:
+    def _base_params(self, pool: Pool, effort: Effort) -> Any:
         knobs = {} if pool.mask is None else {"sel": _selector(pool.mask)}
+        # The nearest allowed vectors lie further out than the nearest of all, in proportionally more cells.
+        widen = -(-pool.total // pool.size)
         if self.spec.family == "ivf":
             nprobe = effort.nprobe or self.spec.default_nprobe
             return faiss.SearchParametersIVF(nprobe=min(self.spec.cells, nprobe * widen), **knobs)
         if self.spec.family == "hnsw":
             ef_search = effort.ef_search or self.spec.default_ef_search
             return faiss.SearchParametersHNSW(efSearch=min(pool.total, ef_search * widen), **knobs)
+        return faiss.SearchParameters(**knobs)
+
+    @property
+    def _whole(self) -> Any | None:
+        """The part that can compare a query with all rows behind a selector, much faster than decoding them."""
+        if self._refine is not None:
+            return self._refine
+        if self.spec.family == "hnsw":
+            return faiss.downcast_index(self._base.storage)
+        return self._base if self._takes_selector else None
+
+    def _whole_params(self, pool: Pool) -> Any:
+        knobs = {} if pool.mask is None else {"sel": _selector(pool.mask)}
+        if self.spec.family == "ivf" and self._refine is None:
+            return faiss.SearchParametersIVF(nprobe=self.spec.cells, **knobs)
         return faiss.SearchParameters(**knobs)
 
     def _decode(self, rows: Rows) -> Vectors:

@@ -205,16 +205,21 @@ def _family_allows(family: Family, size: int, code: re.Match[str], refine: Codec
 
 def _nearest(text: str) -> str:
     """The valid spelling that resembles ``text`` most, built with the numbers found in it."""
-    numbers = [int(found) for found in re.findall(r"\d{1,9}", text)]
-    cells = numbers[0] if numbers and 1 <= numbers[0] <= _MAX_CELLS else 4096
-    links = numbers[0] if numbers and numbers[0] in _LINKS else 32
-    parts = {m for m in numbers if 1 <= m <= 9999 and m not in (4, cells)} or {64, 256}
-    codes = ["Flat", "SQfp16", "SQ8"]
-    products = [f"PQ{m}{layout}" for m in sorted(parts) for layout in ("", "x4fs")]
-    bases = codes + products + [f"HNSW{links}"] + [f"HNSW{links},{code}" for code in codes[1:]]
-    bases += [f"IVF{cells},{code}" for code in codes + products]
-    refined = [f"{base},Refine({code})" for base in bases for code in ("SQfp16", "Flat")]
-    valid = ["Exact", *refined, *(base for base in bases if not base.startswith("IVF") or "x4fs" not in base)]
-    lower = {spelling.lower(): spelling for spelling in valid}
-    found = get_close_matches("".join(text.split()).lower(), lower, n=1, cutoff=0.0)
-    return lower[found[0]]
+    text = "".join(text.split())
+    for ending in (",Flat", ",Refine(SQfp16)"):
+        if whole := _parse(text + ending):
+            return str(whole)
+    cells = _number_after("IVF", text, 1, _MAX_CELLS, 4096)
+    links = _number_after("HNSW", text, _LINKS[0], _LINKS[-1], 32)
+    parts = _number_after("PQ", text, 1, 99_999, 64)
+    codes = ["Flat", "SQfp16", "SQ8", f"PQ{parts}", f"PQ{parts}x4fs"]
+    bases = [*codes, f"HNSW{links}", f"HNSW{links},SQfp16", f"HNSW{links},SQ8"]
+    bases += [f"IVF{cells},{code}" for code in codes]
+    texts = ["Exact", *bases, *(f"{base},Refine({code})" for base in bases for code in ("SQfp16", "Flat"))]
+    valid = {spelling.lower(): spelling for spelling in texts if _parse(spelling)}
+    return valid[get_close_matches(text.lower(), valid, n=1, cutoff=0.0)[0]]
+
+
+def _number_after(prefix: str, text: str, least: int, most: int, otherwise: int) -> int:
+    found = re.search(rf"{prefix}(\d{{1,9}})", text, re.IGNORECASE)
+    return int(found[1]) if found and least <= int(found[1]) <= most else otherwise

@@ -44,13 +44,14 @@ class Candidates:
     """What a backend can do for one call.
 
     Args:
-        fetch: ``fetch(queries, count, widen)`` returns rows (q, count or more), -1 where none was found.
-            ``widen`` says how many times harder than usual to look. Rows outside the pool do no harm.
+        fetch: ``fetch(queries, count, thorough)`` returns rows (q, count or more), -1 where none was found.
+            ``thorough`` asks for the best of the whole pool, however long it takes. Rows outside the pool do
+            no harm.
         decode: Rows (m,) to their vectors (m, dim), as exactly as they are stored.
         ids: (total,) the id in each row.
     """
 
-    fetch: Callable[[Vectors, int, int], Rows]
+    fetch: Callable[[Vectors, int, bool], Rows]
     decode: Callable[[Rows], Vectors]
     ids: Ids
 
@@ -65,22 +66,24 @@ def search_rows(candidates: Candidates, queries: Vectors, k: int, rows: Rows) ->
     return scan(queries, candidates.blocks(rows), k)
 
 
-def search_pool(candidates: Candidates, queries: Vectors, k: int, pool: Pool) -> Neighbours:
+def search_pool(
+    candidates: Candidates, queries: Vectors, k: int, pool: Pool, *, thorough: bool
+) -> Neighbours:
     """The ``k`` nearest of ``queries`` (q, dim) in ``pool`` as far as the backend's candidates hold them.
 
-    A query is asked again, four times wider, where fewer live candidates than hits came back or where the
-    last candidate scores like the last hit, so that an equal score may have been cut off. After three rounds,
-    or when half the pool would have to be fetched, every row of the pool is compared instead.
+    A query is asked again, thoroughly and for four times as many, where fewer live candidates than hits came
+    back or where the last candidate scores like the last hit, so that an equal score may have been cut off.
+    After three rounds, or when half the pool would have to be fetched, every row of the pool is compared here.
     """
     best = nothing_found(len(queries), k)
     want = min(k, pool.size)
     pending = np.arange(len(queries))
     for round_number in range(_ROUNDS):
-        widen = _WIDEN**round_number
-        fetch = (want + _SPARE) * widen
+        fetch = (want + _SPARE) * _WIDEN**round_number
         if len(pending) == 0 or fetch * 2 > pool.size:
             break
-        found, complete = _round(candidates, queries[pending], want, fetch, pool, widen)
+        rows = candidates.fetch(queries[pending], fetch, thorough or round_number > 0)
+        found, complete = _judged(candidates, queries[pending], rows, want, pool)
         best.ids[pending, :want], best.scores[pending, :want] = found.ids, found.scores
         pending = pending[~complete]
     if len(pending) and pool.size:
@@ -89,11 +92,10 @@ def search_pool(candidates: Candidates, queries: Vectors, k: int, pool: Pool) ->
     return best
 
 
-def _round(
-    candidates: Candidates, queries: Vectors, want: int, fetch: int, pool: Pool, widen: int
+def _judged(
+    candidates: Candidates, queries: Vectors, rows: Rows, want: int, pool: Pool
 ) -> tuple[Neighbours, NDArray[np.bool_]]:
-    """The best ``want`` of ``fetch`` candidates, and for which queries they are complete."""
-    rows = candidates.fetch(queries, fetch, widen)
+    """The best ``want`` of the candidates ``rows``, and for which queries they are complete."""
     if pool.mask is not None:
         rows = np.where((rows >= 0) & pool.mask[rows], rows, -1)
     scores = _rescored(candidates, queries, rows)

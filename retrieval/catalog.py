@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, event, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from retrieval import schema
@@ -30,6 +32,8 @@ class Catalog:
 
     def __init__(self, path: Path) -> None:
         self._engine = schema.open_engine(path)
+        self._connections: list[sqlite3.Connection] = []
+        event.listen(self._engine, "connect", lambda connection, _: self._connections.append(connection))
         self._retired: set[int] = set()  # in this run: what of it turns up elsewhere was moved and not retired
         try:
             with self._engine.connect() as connection:
@@ -43,6 +47,12 @@ class Catalog:
     def close(self) -> None:
         """Close the database; the write-ahead log is folded into it."""
         self._engine.dispose()
+
+    def roll_back(self) -> None:
+        """Undo what an interrupt left open: it may hit between a BEGIN and the code that would end it."""
+        for connection in self._connections:
+            with suppress(sqlite3.ProgrammingError):  # closed meanwhile
+                connection.rollback()
 
     # Encoders and runs
 

@@ -52,7 +52,8 @@ class Indexer:
         exclude: Sequence[str] = (),
         index_spec: str | None = None,
         retry_failures: bool = False,
-        on_progress: Callable[[Progress], None] | None = None,
+        on_begin: Callable[[], None] = lambda: None,
+        on_progress: Callable[[Progress], None] = lambda _: None,
         stop: Callable[[], bool] = lambda: False,
     ) -> IndexReport:
         """Index the folders (by default every folder that was ever given) and say what happened.
@@ -61,6 +62,7 @@ class Indexer:
             exclude: patterns in ``.gitignore`` syntax, relative to each folder. What they leave out is retired.
             index_spec: kind of vector index from now on; ``auto`` goes back to the choice by size.
             retry_failures: also try files again that failed and have not changed.
+            on_begin: called once, when everything asked for has been found possible.
             on_progress: called a few times a second, in this thread.
             stop: asked between chunks; once True, the work in flight is committed and the run ends.
 
@@ -70,8 +72,8 @@ class Indexer:
         """
         given = [folders] if isinstance(folders, str | Path) else list(folders)
         with self.gallery.writer() as catalog:
-            run = _Run(self, catalog, exclude, retry_failures, on_progress or (lambda _: None), stop)
-            return run.execute(given, index_spec)
+            run = _Run(self, catalog, exclude, retry_failures, on_progress, stop)
+            return run.execute(given, index_spec, on_begin)
 
 
 class _Run:
@@ -101,7 +103,9 @@ class _Run:
         self._progress = Progress()
         self._missing: list[str] = []
 
-    def execute(self, given: Sequence[str | Path], index_spec: str | None) -> IndexReport:
+    def execute(
+        self, given: Sequence[str | Path], index_spec: str | None, on_begin: Callable[[], None]
+    ) -> IndexReport:
         IgnoreRules(os.sep, self._exclude)  # a pattern that is none is refused before any work
         roots = self._roots(given)
         if index_spec is not None:
@@ -109,18 +113,16 @@ class _Run:
         self._unplugged = _unplugged(self._catalog.mounts())
         self._encoder_id = self._catalog.register_encoder(self._encoder.spec)
         run_id = self._catalog.begin_run(self._encoder_id, roots)
+        on_begin()
         with self._gallery.reader() as reader:
-            row = next(e for e in reader.encoders() if e.id == self._encoder_id)
-            keeper = IndexKeeper(self._gallery.index_path(row.fingerprint), reader, row)
-            pipeline = Pipeline(self._encoder, self._gallery.catalog_path, self._encoder_id, workers=self._workers)
+            keeper = self._keeper(reader)
             try:
-                with self._counting(roots):
-                    for results in pipeline.run(self._candidates(roots), stop=self._stop):
-                        self._take(results, keeper)
+                self._index(roots, keeper)
             except KeyboardInterrupt:
+                # It may have hit in the middle of a transaction, or of a change to the index in memory.
+                self._catalog.roll_back()
+                keeper = self._keeper(reader)
                 self.report.interrupted = True
-                # It may have hit in the middle of a change to the index: start again from the saved one.
-                keeper = IndexKeeper(self._gallery.index_path(row.fingerprint), reader, row)
             self.report.interrupted |= self._stop()
             if not self.report.interrupted:
                 self._progress.total = self._progress.done
@@ -136,6 +138,16 @@ class _Run:
         outcome = "interrupted" if self.report.interrupted else "complete"
         self._catalog.finish_run(run_id, outcome, self.report.as_dict())
         return self.report
+
+    def _keeper(self, reader: CatalogReader) -> IndexKeeper:
+        row = next(e for e in reader.encoders() if e.id == self._encoder_id)
+        return IndexKeeper(self._gallery.index_path(row.fingerprint), reader, row)
+
+    def _index(self, roots: Sequence[str], keeper: IndexKeeper) -> None:
+        pipeline = Pipeline(self._encoder, self._gallery.catalog_path, self._encoder_id, workers=self._workers)
+        with self._counting(roots):
+            for results in pipeline.run(self._candidates(roots), stop=self._stop):
+                self._take(results, keeper)
 
     # Which folders
 

@@ -300,7 +300,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         return _opened(f"{uri}?mode=ro")
     except sqlite3.DatabaseError as error:
-        if "unable to open" not in str(error):
+        if "unable to open" not in str(error) and "readonly" not in str(error):
             raise _unreadable(path, error) from error
     try:
         return _opened(f"{uri}?mode=ro&immutable=1")

@@ -27,10 +27,12 @@ logger = logging.getLogger("photoseek")
 
 @dataclass
 class SyncedIndex:
-    """A vector index, and the number of the last catalog change that it contains."""
+    """A vector index, the number of the last catalog change that it contains, and how many images its
+    snapshot (if there is one) lacks."""
 
     index: StoredIndex
     change: int
+    unsaved: int = 0
 
 
 def open_index(folder: Path, reader: CatalogReader, encoder: EncoderRow, *, for_writing: bool = False) -> SyncedIndex:
@@ -82,6 +84,7 @@ def catch_up(synced: SyncedIndex, reader: CatalogReader, encoder: EncoderRow) ->
         last = piece.last
     assert last is not None, "the last piece of a replay carries its change number"
     synced.change = last
+    synced.unsaved += touched
     return touched
 
 
@@ -133,7 +136,6 @@ class IndexKeeper:
         self._reader = reader
         self._encoder = encoder
         self._save_every = save_every
-        self._unsaved = 0
         self._opened: SyncedIndex | None = None
 
     def follow(self) -> None:
@@ -141,8 +143,8 @@ class IndexKeeper:
         if self._opened is None and self._saved_is_current():
             return
         synced = self._synced()
-        self._unsaved += catch_up(synced, self._reader, self._encoder)
-        if self._unsaved >= max(self._save_every, len(synced.index) // 5):
+        catch_up(synced, self._reader, self._encoder)
+        if synced.unsaved >= max(self._save_every, len(synced.index) // 5):
             self._save(synced)
 
     def finish(self) -> str:
@@ -190,4 +192,4 @@ class IndexKeeper:
 
     def _save(self, synced: SyncedIndex) -> None:
         save_snapshot(synced.index, self._folder, fingerprint=self._encoder.fingerprint, change=synced.change)
-        self._unsaved = 0
+        synced.unsaved = 0

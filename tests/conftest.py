@@ -11,6 +11,8 @@ from retrieval.indexer import Indexer
 from tests.fakes import ColourEncoder
 from tests.pictures import save_picture
 
+EXAMPLES = Path(__file__).parent.parent / "examples" / "photos"
+
 PHOTOS = {
     "red-1.jpg": "red",
     "red-2.png": "red",
@@ -48,3 +50,13 @@ def indexed(gallery: Gallery, photos: Path, encoder: ColourEncoder) -> Gallery:
     """The gallery with ``photos`` indexed by ``encoder``."""
     Indexer(gallery, encoder).run(photos)
     return gallery
+
+
+@pytest.fixture(scope="session")
+def indexed_examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gallery of the example photos, made by the built-in model. Read it, do not change it."""
+    from retrieval.encoders.load import load_encoder
+
+    place = tmp_path_factory.mktemp("examples") / "gallery"
+    Indexer(Gallery(place), load_encoder("builtin-64")).run(EXAMPLES)
+    return place

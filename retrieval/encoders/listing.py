@@ -79,14 +79,17 @@ def write_models(out: IO[str], *, as_json: bool = False) -> None:
     )
 
 
-def fetch_with_licence(name: str, err: IO[str], *, accepted: bool) -> Path:
+def fetch_with_licence(name: str, err: IO[str], *, accepted: bool, weights: bool = False) -> Path:
     """Show licence and size, ask unless ``accepted``, download with a progress bar; the installed folder.
+
+    Args:
+        weights: fetch the original weights for torch instead of the form that needs none.
 
     Raises:
         SettingsError: nobody is there to be asked.
         EncoderError: refused, or the download failed (what is there is kept for the next try).
     """
-    from retrieval.encoders.fetch import fetch_model
+    from retrieval.encoders.fetch import fetch_model, fetch_open_clip_weights
 
     def ask(plan: FetchPlan) -> bool:
         err.write(f"{plan.name}: {human_bytes(plan.bytes)} from {plan.repositories}, licence {plan.licence}\n")
@@ -115,6 +118,8 @@ def fetch_with_licence(name: str, err: IO[str], *, accepted: bool) -> Path:
             bar.start_task(task)
             bar.update(task, completed=done, total=total, visible=True)
 
+        if weights:
+            return fetch_open_clip_weights(name, accept_licence=ask, on_progress=show)
         return fetch_model(name, models_folder(), accept_licence=ask, on_progress=show)
 
 

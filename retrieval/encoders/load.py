@@ -196,7 +196,8 @@ def _is_folder_only(name: str) -> bool:
 
 
 def _load_with_torch(name: str, precision: Precision, device: str | None) -> Encoder:
-    name = canonical_name(name)
+    if not Path(name).expanduser().exists():  # a path is not a name: its own "__" stays
+        name = canonical_name(name)
     if find_spec("torch") is None or find_spec("open_clip") is None:
         if name not in MODELS and not name.startswith(_OPEN_CLIP_FORMS):
             raise _unknown(name)

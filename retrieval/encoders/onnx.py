@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from indexes.base import Vectors
 from retrieval.encoders.base import EncoderSpec, Pixels, Preprocessing, unit
-from retrieval.encoders.description import EncoderFolder, TextTower
+from retrieval.encoders.description import EncoderFolder, TextTower, verify_encoder_folder
 from retrieval.encoders.text_tower import NumpyTextTower
 from retrieval.encoders.tokenizer import Tokenizer, load_tokenizer
 from retrieval.errors import (
@@ -155,6 +155,7 @@ class OnnxEncoder:
             "INFERENCE_NUM_THREADS": self.streams,
             "INFERENCE_PRECISION_HINT": _HINTS[self._image_precision],
         }
+        verify_encoder_folder(self.folder, without_text=True)
         ends, path = (image.input, image.output), self.folder.file(image.file)
         return _Graph(self._core, path, ends, self.spec.dim, properties, self.spec.preprocessing)
 
@@ -244,17 +245,9 @@ class _Graph:
 
 
 def _free_batch(model: Any, name: str) -> bool:
-    """Let the first axis take any length; False if the graph was traced with one batch size baked in."""
-    shape = model.input(name).partial_shape
-    if shape[0].is_dynamic:
-        return True
-    before = [axis.get_length() for axis in shape]
-    try:
-        model.reshape({name: [-1, *before[1:]]})
-        return all(bool(out.partial_shape[0].is_dynamic) for out in model.outputs)
-    except RuntimeError:
-        model.reshape({name: before})
-        return False
+    """False if the graph was traced with one batch size: its first axis can be declared free afterwards, but constants
+    of that size stay inside and break the first larger batch."""
+    return bool(model.input(name).partial_shape[0].is_dynamic)
 
 
 def _takes_bytes(model: Any, name: str, preprocessing: Preprocessing) -> Any:

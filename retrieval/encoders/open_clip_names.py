@@ -192,7 +192,8 @@ def _unknown(name: str, model: str, tables: Tables) -> UnknownEncoder:
     same = [n for n in known.values() if n.partition("/")[0].lower() == model.lower()]
     wanted = "/".join(split_name(name)).lower()
     near = [known[n] for n in difflib.get_close_matches(wanted, known, 5, 0.5)]
-    return UnknownEncoder(f"open_clip has no model {name!r}", "nearest: " + ", ".join((near or same)[:5]))
+    hint = f"nearest: {', '.join(offered)}" if (offered := (near or same)[:5]) else "`photoseek models` lists some"
+    return UnknownEncoder(f"open_clip has no model {name!r}", hint)
 
 
 def _side(size: object, where: str) -> int:

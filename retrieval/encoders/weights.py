@@ -101,7 +101,8 @@ def hub_place(tag_cfg: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
     """Hub repository of a tag and the safetensors names to look for in it, as open_clip does."""
     place = str(tag_cfg.get("hf_hub") or "")
     repository, _, file = place.rpartition("/")
-    return repository, ((Path(file).stem + ".safetensors",) if file else SAFE_NAMES)
+    # Not model.safetensors: in timm's repositories that is the image tower alone.
+    return repository, ((Path(file).stem + ".safetensors",) if file else SAFE_NAMES[:2])
 
 
 def tokenizer_repository(model_cfg: Mapping[str, Any]) -> str | None:

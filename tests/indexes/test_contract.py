@@ -51,11 +51,16 @@ def make() -> Callable[[str], StoredIndex]:
     return lambda kind: built(kind, IDS, VECTORS)
 
 
-@pytest.fixture(params=["compared one by one", "left to the backend"])
+@pytest.fixture(params=["decoded here", "compared by faiss", "searched as usual"])
 def few_or_many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Send searches with ``allowed`` down each of faiss's two ways, which its size would choose between."""
-    if request.param == "left to the backend":
-        monkeypatch.setattr("indexes.faiss_index._SCAN_ROWS", 0)
+    """Send searches with ``allowed`` down each of faiss's ways, which sizes would choose between."""
+    scan_rows, share = {
+        "decoded here": (10**9, 10),
+        "compared by faiss": (0, 1),
+        "searched as usual": (0, 10**9),
+    }[request.param]
+    monkeypatch.setattr("indexes.faiss_index._SCAN_ROWS", scan_rows)
+    monkeypatch.setattr("indexes.faiss_index._THOROUGH_SHARE", share)
 
 
 def same(left: tuple[NDArray, NDArray], right: tuple[NDArray, NDArray]) -> bool:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,8 +23,8 @@ from indexes import (
 from indexes.factory import StoredIndex
 from tests.indexes.vectors import DIM, built, clustered
 
-IDS = np.random.default_rng(1).permutation(400)
-VECTORS = clustered(400)
+IDS = np.random.default_rng(1).permutation(700)
+VECTORS = clustered(700)
 KINDS = ("Exact", "SQfp16", "PQ16x4fs,Refine(SQfp16)", "IVF16,SQ8", "HNSW16")
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
@@ -65,7 +64,7 @@ def test_the_manifest_tells_what_is_saved(tmp_path: Path) -> None:
     manifest = read_manifest(tmp_path)
     assert manifest == saved
     assert manifest is not None
-    assert (str(manifest.spec), manifest.dim, manifest.count, manifest.change) == ("SQfp16", DIM, 400, 42)
+    assert (str(manifest.spec), manifest.dim, manifest.count, manifest.change) == ("SQfp16", DIM, 700, 42)
     assert manifest.fingerprint == "tower"
     assert manifest.size_bytes == sum(path.stat().st_size for path in data_files(tmp_path))
 
@@ -78,7 +77,7 @@ def test_a_second_save_replaces_the_first(kind: str, tmp_path: Path) -> None:
     save_snapshot(index, tmp_path, fingerprint="tower", change=2)
     assert not set(first) & set(data_files(tmp_path))
     again, change = load(tmp_path) or pytest.fail("nothing saved")
-    assert (len(again), change) == (390, 2)
+    assert (len(again), change) == (690, 2)
 
 
 @each_kind
@@ -92,7 +91,7 @@ def test_wrong_lengths_are_found_before_anything_is_mapped(kind: str, damage: st
             victim.mkdir()
         elif damage != "gone":
             cut = {"half": len(whole) // 2, "empty": 0, "one byte short": -1, "one byte long": len(whole)}[damage]
-            victim.write_bytes(whole[:cut] + (b"\\0" if damage == "one byte long" else b""))
+            victim.write_bytes(whole[:cut] + (b"\0" if damage == "one byte long" else b""))
         with pytest.raises(SnapshotCorrupt) as caught:
             load(tmp_path)
         assert victim.name in caught.value.message
@@ -126,7 +125,7 @@ def test_readers_check_headers_always_and_the_rest_where_it_matters(
     save(tmp_path, kind)
     for victim in data_files(tmp_path):
         whole = victim.read_bytes()
-        victim.write_bytes(whole[:40] + b"\\xff" + whole[41:])
+        victim.write_bytes(whole[:40] + b"\xff" + whole[41:])
         with pytest.raises(SnapshotCorrupt, match="checksum"):
             load(tmp_path)
         if victim.name.startswith(("vectors", "base", "refine")) and len(whole) > 4096:
@@ -153,13 +152,13 @@ def test_every_flipped_byte_of_the_manifest_is_found(tmp_path: Path) -> None:
             noticed += 1
             continue
         assert read_manifest(tmp_path) is not None  # white space: the content is the same
-        assert chr(whole[place]) in " \\n"
+        assert chr(whole[place]) in " \n"
     assert noticed > len(whole) * 0.6
 
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"{}", b"[]", b"null", b"7", b'{"format_version": 1}', b"[" * 60_000, b"x" * 70_000, b"\\xff\\xfe"],
+    [b"", b"{}", b"[]", b"null", b"7", b'{"format_version": 1}', b"[" * 60_000, b"x" * 70_000, b"\xff\xfe"],
 )
 def test_a_manifest_of_nonsense_is_corrupt(text: bytes, tmp_path: Path) -> None:
     save(tmp_path)
@@ -171,7 +170,7 @@ def test_a_manifest_of_nonsense_is_corrupt(text: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"count": 399},
+        {"count": 699},
         {"count": -1},
         {"count": True},
         {"change": "5"},
@@ -214,10 +213,10 @@ def test_another_encoder_kind_or_format_is_stale_not_damaged(tmp_path: Path) -> 
     ("part", "array"),
     [
         ("ids.npy", np.array([[1, 2]])),
-        ("ids.npy", np.arange(400, dtype=np.int32)),
-        ("ids.npy", np.zeros(400, dtype=np.int64)),
-        ("ids.npy", np.arange(-1, 399)),
-        ("ids.npy", np.arange(399)),
+        ("ids.npy", np.arange(700, dtype=np.int32)),
+        ("ids.npy", np.zeros(700, dtype=np.int64)),
+        ("ids.npy", np.arange(-1, 699)),
+        ("ids.npy", np.arange(699)),
         ("vectors.npy", VECTORS.astype(np.float64)),
         ("vectors.npy", VECTORS[:, :-1]),
         ("vectors.npy", np.asfortranarray(VECTORS)),
@@ -248,10 +247,10 @@ def test_faiss_files_of_another_design_are_refused(tmp_path: Path) -> None:
     save(tmp_path, "SQfp16")
     files = json.loads((tmp_path / "manifest.json").read_text())["files"]
     path = tmp_path / files["ids.npy"]["name"]
-    np.save(path, np.arange(399))
+    np.save(path, np.arange(699))
     digest = blake3(path.read_bytes()).hexdigest()
     files["ids.npy"] |= {"size": path.stat().st_size, "head": digest, "digest": digest}
-    rewrite_manifest(tmp_path, files=files, count=399)
+    rewrite_manifest(tmp_path, files=files, count=699)
     with pytest.raises(SnapshotCorrupt, match="another index"):
         load(tmp_path)
 
@@ -263,24 +262,24 @@ def test_killed_before_the_manifest_leaves_the_old_snapshot(kind: str, tmp_path:
     expected = index.search(VECTORS[:5], 7)
     for call in range(1, 12):
         program = (
-            "import os, signal, sys; from pathlib import Path; import indexes.snapshot as s\\n"
-            f"left = [{call}]\\n"
-            "def wrap(do):\\n"
-            "    def step(*a, **k):\\n"
-            "        left[0] -= 1\\n"
-            "        if left[0] == 0: os.kill(os.getpid(), signal.SIGKILL)\\n"
-            "        return do(*a, **k)\\n"
-            "    return step\\n"
-            "index, _ = s.load_snapshot(Path(sys.argv[1]), fingerprint='tower', dim=%d)\\n"
-            "index.remove(index._rows.ids[:3].copy())\\n"
-            "s._sync = wrap(s._sync); s._discard = wrap(s._discard); s.StoredFile.of = wrap(s.StoredFile.of)\\n"
-            "Path.replace = wrap(Path.replace)\\n"
-            "s.save_snapshot(index, Path(sys.argv[1]), fingerprint='tower', change=2)\\n" % DIM
+            "import os, signal, sys; from pathlib import Path; import indexes.snapshot as s\n"
+            f"left = [{call}]\n"
+            "def wrap(do):\n"
+            "    def step(*a, **k):\n"
+            "        left[0] -= 1\n"
+            "        if left[0] == 0: os.kill(os.getpid(), signal.SIGKILL)\n"
+            "        return do(*a, **k)\n"
+            "    return step\n"
+            "index, _ = s.load_snapshot(Path(sys.argv[1]), fingerprint='tower', dim=%d)\n"
+            "index.remove(index._rows.ids[:3].copy())\n"
+            "s._sync = wrap(s._sync); s._discard = wrap(s._discard); s.StoredFile.of = wrap(s.StoredFile.of)\n"
+            "Path.replace = wrap(Path.replace)\n"
+            "s.save_snapshot(index, Path(sys.argv[1]), fingerprint='tower', change=2)\n" % DIM
         )
         done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, check=False)
         opened, change = load(tmp_path, verify=True) or pytest.fail("the snapshot is gone")
         if change == 2:
-            assert len(opened) == 397
+            assert len(opened) == 697
             assert call > 4  # not before every data file and the manifest were synced
             break
         assert done.returncode == -9, done.stderr.decode()
@@ -309,7 +308,7 @@ def test_a_mapped_reader_outlives_newer_saves(kind: str, tmp_path: Path) -> None
     save(tmp_path, kind)
     reader, _ = load(tmp_path, mmap=True) or pytest.fail("nothing saved")
     expected = reader.search(VECTORS[:10], 10)
-    other = built(kind, IDS, clustered(400, seed=77))
+    other = built(kind, IDS, clustered(700, seed=77))
     save_snapshot(other, tmp_path, fingerprint="tower", change=2)
     save_snapshot(other, tmp_path, fingerprint="tower", change=3)
     found = reader.search(VECTORS[:10], 10)
@@ -337,11 +336,10 @@ def test_a_reader_overtaken_by_a_save_follows_it(tmp_path: Path, monkeypatch: py
     assert opened[1] == 2
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="needs a folder that refuses writing")
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(VectorIndexError, match="cannot be saved"):
-        save(tmp_path)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(VectorIndexError, match=r"cannot be saved in .*file"):
+        save(tmp_path / "file")
 
 
 @each_kind

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,7 @@ def test_names_that_move_up_by_one(indexed: Gallery, photos: Path, encoder: Colo
     before = embedded(indexed, encoder)
     chain = ["green.jpg", "red-1.jpg", "red-2.png", "trip/blue-1.jpg"]
     (photos / chain[-1]).rename(photos / "last.jpg")
-    for old, new in reversed(list(zip(chain, chain[1:], strict=False))):
+    for old, new in reversed(list(pairwise(chain))):
         (photos / old).rename(photos / new)
     report = Indexer(indexed, encoder).run(photos)
     after = embedded(indexed, encoder)

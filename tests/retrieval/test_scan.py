@@ -129,7 +129,7 @@ def test_pipes_and_folders_with_a_pictures_name_are_no_files(tmp_path: Path) -> 
 def test_odd_names_come_through_byte_for_byte(tmp_path: Path) -> None:
     names = [b"caf\xe9.jpg", b"two\nlines.jpg", b"tab\t.jpg", "日本.jpg".encode(), b"%41 #?.jpg"]
     folder = os.path.join(os.fsencode(tmp_path), b"f\xff")
-    os.mkdir(folder)
+    Path(os.fsdecode(folder)).mkdir()
     for name in names:
         Path(os.fsdecode(os.path.join(folder, name))).write_bytes(b"x")
     last = list(walk(tmp_path))[-1]
@@ -202,7 +202,7 @@ def test_mounts(tmp_path: Path) -> None:
 
 
 def test_the_walk_and_is_mounted_agree(tmp_path: Path) -> None:
-    target = next((path for path in ("/dev/shm", "/sys/kernel", "/proc/self/fdinfo") if os.path.isdir(path)), None)
+    target = next((path for path in ("/dev/shm", "/sys/kernel", "/proc/self/fdinfo") if Path(path).is_dir()), None)
     if target is None or os.stat(target).st_dev == os.stat(tmp_path).st_dev:
         pytest.skip("there is no second file system here")
     (tmp_path / "link").symlink_to(target)

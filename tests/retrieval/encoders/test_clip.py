@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -92,6 +93,19 @@ def test_a_changed_weight_file_is_hashed_again(tmp_path: Path) -> None:
     before = load_clip_encoder(f"local-dir:{folder}").spec.fingerprint
     write_model(folder, "clip", seed=2)
     assert load_clip_encoder(f"local-dir:{folder}").spec.fingerprint != before
+
+
+def test_loading_asks_no_network(tiny_models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The timm tower and the transformers tokenizer would both ask the hub if they were left to themselves."""
+
+    def no_network(*_: object, **__: object) -> None:
+        raise AssertionError("loading opened a connection")
+
+    monkeypatch.setattr(socket.socket, "connect", no_network)
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    encoder = load_clip_encoder(f"local-dir:{tiny_models['siglip']}", device="cpu")
+    assert encoder.encode_texts(["a bird"]).shape == (1, 96)
+    assert encoder.encode_images(pictures(160, 1)).shape == (1, 96)
 
 
 def test_model_is_in_evaluation_mode_without_gradients(tiny_models: dict[str, Path]) -> None:
