@@ -42,7 +42,7 @@ def encoder_tables(bench: Bench) -> list[Table]:
         fidelity = _fidelity(_embedded(tower, stages[name].readable), reference)
         ratio = measured[name].over(measured["float32"])
         rows.append((name, measured[name].shown(), ratio.shown(2), *fidelity))
-    head = ("precision", "images/s (min–max)", ": float32", "max |difference|", "lowest cosine", "same neighbours")
+    head = ("precision", "images/s (min–max)", ": float32", "max difference", "lowest cosine", "same neighbours")
     nearest = min(_NEIGHBOURS, len(reference) - 1)
     notes = [
         f"{towers['float32'].spec.name}, {towers['float32'].streams} one-thread streams, {len(reference)} pictures.",

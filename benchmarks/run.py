@@ -17,6 +17,7 @@ from benchmarks.measure import tell
 from benchmarks.settings import QUICK, Bench, Sizes
 from benchmarks.stopwatch import Stopwatch
 from benchmarks.tables import Table
+from retrieval.errors import RetrievalError
 
 PARTS = {
     "stages": ("benchmarks.stages", "stage_tables"),
@@ -33,7 +34,7 @@ RANDOM = "random"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse, measure, print; 0 if every part ran, 2 for wrong use."""
+    """Parse, measure, print; 0 if every part ran, 2 for wrong use, else the exit code of photoseek's error."""
     parser = _parser()
     given = parser.parse_args(arguments)
     wanted = [part for part in PARTS if part in given.only.split(",")] if given.only else list(PARTS)
@@ -46,7 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             bench = _bench(given, stopwatch)
         except ValueError as error:
             parser.error(str(error))
-        tables = _measured(bench, wanted)
+        try:
+            tables = _measured(bench, wanted)
+        except RetrievalError as error:
+            tell(f"{error.message}\n{error.hint}")
+            return error.exit_code
     if given.write:
         RESULTS.write_text("# Results\n\n" + "\n".join(table.to_markdown() for table in tables), encoding="utf-8")
         tell(f"written to {RESULTS}")

@@ -39,7 +39,7 @@ class Sizes:
     queries: int = 200
 
 
-QUICK = Sizes(small=12, large=2, files=300, galleries=(30,), memory=(16,), vectors=(1_000,), queries=20)
+QUICK = Sizes(small=12, large=1, files=300, galleries=(30,), memory=(16,), vectors=(1_000,), queries=20)
 """Enough to see that every part works; its figures mean nothing."""
 
 

@@ -97,6 +97,7 @@ def _table(bench: Bench, count: int) -> Table:
             f"vectors; opened (memory-mapped, first search included) in {opening * 1e3:.0f} ms."
         ),
         f"{bench.sizes.queries} queries a round of one vector each, k = {_K}; ann_recall@{_K} against exact float32.",
+        "In this process, with as many BLAS and OpenMP threads as they take by themselves.",
         measured.foreign_note(),
     ]
     head = ("queries", "p50 ms (min–max)", "p99 ms (min–max)", f"recall@{_K}", ": unfiltered")

@@ -65,8 +65,10 @@ class ExactIndex:
         self._check_open()
         vectors = check_vectors(vectors, self.dim)
         new = self._rows.check_new(ids, len(vectors))
+        if len(new) == 0:
+            return
         first, total = self._rows.total, self._rows.total + len(new)
-        if total > len(self._matrix) or not self._matrix.flags.writeable:
+        if total > len(self._matrix):  # always so for a mapped matrix, which has no spare rows
             self._grow(max(total, first * 3 // 2))
         self._matrix[first:total] = vectors
         self._rows.append(new)

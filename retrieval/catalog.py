@@ -190,12 +190,18 @@ class Catalog:
             retired = [_record_failure(connection, failure, change) for failure in batch.failed]
             _by_id(connection, update(images).values(is_retired=False, change=change), images.c.id, batch.restored)
             _by_id(connection, delete(failures), failures.c.id, batch.resolved)
+            embedded = []
             for image in batch.indexed:
-                outcome, id_ = _commit_image(connection, image, encoder_id, change, unplugged)
+                outcome, id_ = _commit_image(connection, image, change, unplugged)
+                embedded.append({"encoder_id": encoder_id, "image_id": id_, "vector": image.vector, "change": change})
                 setattr(counts, outcome, getattr(counts, outcome) + 1)
                 if id_ in gone:
                     counts.retired -= 1
                     gone.remove(id_)
+            if embedded:
+                connection.execute(_EMBED, embedded)
+                fine = [{"folder": image.folder_id, "file": image.name} for image in batch.indexed]
+                connection.execute(_FORGET_FAILURE, fine)
             if batch.indexed or batch.restored or batch.retired or any(retired):
                 # Not for failures alone: some come back on every run, and each change saves the index anew.
                 active = func.coalesce(state.c.active_encoder_id, encoder_id if batch.indexed else None)
@@ -224,9 +230,9 @@ class Catalog:
 
 
 def _commit_image(
-    connection: Connection, image: IndexedImage, encoder_id: int, change: int, unplugged: Sequence[str]
+    connection: Connection, image: IndexedImage, change: int, unplugged: Sequence[str]
 ) -> tuple[str, int]:
-    """Insert or update one image with its embedding; the name of the count that goes up, and the image's id."""
+    """Insert or update the row of one image; the name of the count that goes up, and the image's id."""
     columns = image.metadata.columns() | {
         "folder_id": image.folder_id,
         "name": image.name,
@@ -249,23 +255,23 @@ def _commit_image(
         row_id = _moved_from(connection, image.content_hash, unplugged)
         outcome = "added" if row_id is None else "moved"
     if row_id is None:
-        row_id = _inserted_id(connection.execute(insert(images).values(columns | {"added_at": _now()})))
+        row_id = _inserted_id(connection.execute(_INSERT, columns | {"added_at": _now()}))
     else:
         if outcome == "updated" and here is not None and here.content_hash == image.content_hash:
             # The same picture: other encoders' indexes have nothing to replay.
             del columns["change"]
-        connection.execute(update(images).where(images.c.id == row_id).values(columns))
-    embedding = {"encoder_id": encoder_id, "image_id": row_id, "vector": image.vector, "change": change}
-    connection.execute(
-        upsert(embeddings).on_conflict_do_update(
-            index_elements=["encoder_id", "image_id"], set_={"vector": image.vector, "change": change}
-        ),
-        embedding,
-    )
-    connection.execute(_FORGET_FAILURE, {"folder": image.folder_id, "file": image.name})
+        connection.execute(_UPDATE, columns | {"key": row_id})
     return outcome, row_id
 
 
+# Statements made once: building one for each image cost more than running it.
+_INSERT = insert(images)
+_UPDATE = update(images).where(images.c.id == bindparam("key"))
+_NEW_EMBEDDING = upsert(embeddings)
+_EMBED = _NEW_EMBEDDING.on_conflict_do_update(
+    index_elements=["encoder_id", "image_id"],
+    set_={"vector": _NEW_EMBEDDING.excluded.vector, "change": _NEW_EMBEDDING.excluded.change},
+)
 _AT = select(images.c.id, images.c.content_hash, images.c.is_retired, images.c.size, images.c.mtime_ns).where(
     images.c.folder_id == bindparam("folder"), images.c.name == bindparam("file")
 )

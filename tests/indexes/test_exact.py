@@ -71,6 +71,7 @@ def test_a_snapshot_is_mapped_and_sorted_and_not_copied_by_a_search(tmp_path: Pa
     assert index.search(vectors[:20], 1).ids[:, 0].tolist() == ids[:20].tolist()
     assert index._matrix is matrix
     assert index.remove(np.array([100_000])) == 0
+    index.add(np.empty(0, dtype=np.int64), np.empty((0, DIM), dtype=np.float32))
     assert index._matrix is matrix  # only unknown ids: nothing changed, nothing copied
 
 

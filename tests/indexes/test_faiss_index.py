@@ -11,6 +11,7 @@ from tests.indexes.vectors import DIM, built, clustered
 faiss = pytest.importorskip("faiss")
 
 from indexes.faiss_index import FaissIndex  # noqa: E402
+from indexes.widening import Pool  # noqa: E402
 
 N = 3000
 VECTORS = clustered(N)
@@ -80,6 +81,16 @@ def test_nearest_neighbours_removed_are_replaced_by_the_next(kind: str) -> None:
     assert found.isdisjoint(nearest[:390].tolist())
     patient = index.search(QUERIES[:1], 10, effort=Effort(nprobe=64, ef_search=2000, k_factor=60)).ids[0]
     assert len(set(patient.tolist()) & set(nearest[390:].tolist())) >= 9
+
+
+def test_a_filter_widens_the_search_in_proportion() -> None:
+    """With every tenth row allowed the nearest of them lie in ten times as many cells and candidates."""
+    mask = np.arange(N) % 10 == 0
+    pool = Pool(mask, int(mask.sum()), N)
+    assert make("IVF64,Flat")._base_params(pool, Effort(nprobe=2)).nprobe == 20
+    assert make("HNSW16")._base_params(pool, Effort(ef_search=30)).efSearch == 300
+    rows = make("PQ16x4fs")._fetch(QUERIES, 30, False, pool=pool, effort=Effort())
+    assert mask[rows].sum(axis=1).mean() >= 20
 
 
 def test_training_says_nothing_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:

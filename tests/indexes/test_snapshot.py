@@ -236,6 +236,36 @@ def test_a_consistent_lie_is_found_in_the_arrays(part: str, array: np.ndarray, t
         load(tmp_path)
 
 
+def test_a_file_longer_than_its_header_says_is_refused(tmp_path: Path) -> None:
+    save(tmp_path)
+    files = json.loads((tmp_path / "manifest.json").read_text())["files"]
+    path = tmp_path / files["vectors.npy"]["name"]
+    path.write_bytes(path.read_bytes() + bytes(DIM * 4))
+    digest = blake3(path.read_bytes()).hexdigest()
+    files["vectors.npy"] |= {"size": path.stat().st_size, "head": digest, "digest": digest}
+    rewrite_manifest(tmp_path, files=files)
+    with pytest.raises(SnapshotCorrupt, match="as long as its header"):
+        load(tmp_path)
+
+
+def test_everything_is_on_disk_before_the_manifest_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    sync, replace = indexes.snapshot._sync, Path.replace
+    monkeypatch.setattr(indexes.snapshot, "_sync", lambda path: (events.append(path.name), sync(path)))
+    monkeypatch.setattr(Path, "replace", lambda self, to: (events.append("replace"), replace(self, to))[1])
+    save(tmp_path)
+    manifest = read_manifest(tmp_path)
+    assert manifest is not None
+    renamed = events.index("replace")
+    before = events[:renamed]
+    assert {file.name for file in manifest.files.values()} < set(before)
+    assert before[-2].endswith(".tmp")
+    assert before[-1] == tmp_path.name
+    assert events[renamed + 1 :] == [tmp_path.name]
+
+
 def test_faiss_files_of_another_design_are_refused(tmp_path: Path) -> None:
     """As above: a Flat file under a manifest that says SQfp16, and ids that do not match its length."""
     pytest.importorskip("faiss")

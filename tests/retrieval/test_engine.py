@@ -141,9 +141,7 @@ def test_a_picture_from_elsewhere_is_encoded(engine: QueryEngine, encoder: Colou
             engine.similar(bad)
 
 
-def test_a_huge_query_file_is_not_read(
-    engine: QueryEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_huge_query_file_is_not_read(engine: QueryEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "MAX_QUERY_FILE_BYTES", 10)
     with pytest.raises(QueryError, match="is larger than"):
         engine.similar(save_picture(tmp_path / "a.png", "red", seed=5))

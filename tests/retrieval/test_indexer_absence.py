@@ -189,9 +189,7 @@ def test_a_folder_that_cannot_be_listed_keeps_its_pictures(
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may look everywhere")
-def test_a_folder_without_permission_keeps_its_pictures(
-    indexed: Gallery, photos: Path, encoder: ColourEncoder
-) -> None:
+def test_a_folder_without_permission_keeps_its_pictures(indexed: Gallery, photos: Path, encoder: ColourEncoder) -> None:
     before = present(indexed, encoder)
     for mode in (0o000, 0o400):
         (photos / "trip").chmod(mode)

@@ -221,9 +221,7 @@ print(Indexer(Gallery(sys.argv[1]), Waiting(batch_size=1), workers=1).run(sys.ar
 """
 
 
-def test_one_process_writes_and_others_search_meanwhile(
-    indexed: Gallery, photos: Path, encoder: ColourEncoder
-) -> None:
+def test_one_process_writes_and_others_search_meanwhile(indexed: Gallery, photos: Path, encoder: ColourEncoder) -> None:
     save_picture(photos / "new.jpg", "white")
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, indexed.path, photos],

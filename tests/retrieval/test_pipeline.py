@@ -92,9 +92,7 @@ def test_rows_come_in_the_order_of_the_files_with_failures_between(
     assert sum(result.encoded for result in results) == encoder.encoded == 42
 
 
-def test_both_schedules_and_any_number_of_workers_give_the_same_rows(
-    catalog_path: Path, many: list[Candidate]
-) -> None:
+def test_both_schedules_and_any_number_of_workers_give_the_same_rows(catalog_path: Path, many: list[Candidate]) -> None:
     wanted = outcomes(run(ColourEncoder(streams=2, batch_size=1), catalog_path, many, workers=1))
     for streams, batch_size, workers in ((2, 4, 3), (1, 4, 1), (1, 16, 3), (1, 100, 2)):
         encoder = ColourEncoder(streams=streams, batch_size=batch_size)
@@ -155,9 +153,7 @@ def test_only_so_many_files_are_taken_ahead_of_the_results(
 
 
 @pytest.mark.parametrize("streams", SCHEDULES)
-def test_stopping_drains_what_is_in_flight_in_order(
-    catalog_path: Path, many: list[Candidate], streams: int
-) -> None:
+def test_stopping_drains_what_is_in_flight_in_order(catalog_path: Path, many: list[Candidate], streams: int) -> None:
     encoder = ColourEncoder(streams=streams, batch_size=4)
     stopped = threading.Event()
     files = many * 10

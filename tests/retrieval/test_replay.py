@@ -95,7 +95,7 @@ def replay(state: State, reader: CatalogReader, encoder_id: int, after: int) -> 
     return state
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(steps=st.lists(STEP, min_size=1, max_size=14))
 def test_replaying_from_every_moment_gives_the_state_of_now(steps: list[tuple[object, ...]]) -> None:
     with tempfile.TemporaryDirectory() as temporary:
