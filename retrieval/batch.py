@@ -77,6 +77,7 @@ class Counts:
 
     added: int = 0
     updated: int = 0
+    encoded_again: int = 0
     moved: int = 0
     restored: int = 0
     retired: int = 0

@@ -251,13 +251,15 @@ def _commit_image(
             connection.execute(delete(embeddings).where(embeddings.c.image_id == row_id))
         if here.is_retired:
             outcome = "added" if here.content_hash != image.content_hash else "restored"
+        elif here.content_hash == image.content_hash and here.mtime_ns == image.mtime_ns:
+            outcome = "encoded_again"
     else:
         row_id = _moved_from(connection, image.content_hash, unplugged)
         outcome = "added" if row_id is None else "moved"
     if row_id is None:
         row_id = _inserted_id(connection.execute(_INSERT, columns | {"added_at": _now()}))
     else:
-        if outcome == "updated" and here is not None and here.content_hash == image.content_hash:
+        if outcome in ("updated", "encoded_again") and here is not None and here.content_hash == image.content_hash:
             # The same picture: other encoders' indexes have nothing to replay.
             del columns["change"]
         connection.execute(_UPDATE, columns | {"key": row_id})

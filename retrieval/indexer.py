@@ -30,6 +30,13 @@ COMMIT_IMAGES = 256
 """... or this many images, whichever is less."""
 
 
+COUNT_AFTER_SECONDS = 0.5
+"""A run without changes is over by then (100,000 files), and counting would only have made it slower."""
+
+QUIET_SECONDS = 0.5
+"""After a walk without anything new for so long, what is encoded is handed on and not kept for a full chunk."""
+
+
 class Indexer:
     """Encodes picture folders into a gallery; every run continues where the last one ended, however it ended.
 
@@ -178,6 +185,8 @@ class _Run:
         done = threading.Event()
 
         def count() -> None:
+            if done.wait(COUNT_AFTER_SECONDS):
+                return
             seen: set[tuple[int, int]] = set()
             total = sum(
                 count_files(root, exclude=self._exclude, seen=seen, stop=done.is_set) for root in roots
@@ -195,8 +204,9 @@ class _Run:
 
     # What is new
 
-    def _candidates(self, roots: Sequence[str]) -> Iterator[Candidate]:
-        """Walk the folders and yield the files that need work; what needs none goes into the batch."""
+    def _candidates(self, roots: Sequence[str]) -> Iterator[Candidate | None]:
+        """Walk the folders and yield the files that need work (None: none for a while); the others are settled."""
+        last_candidate = time.perf_counter()
         seen: set[tuple[int, int]] = set()
         comparison = FolderComparison(
             self._catalog,
@@ -229,6 +239,11 @@ class _Run:
                 self._progress.done += len(folder.files) - len(candidates)
                 self._show("walk")
                 yield from candidates
+                if candidates:
+                    last_candidate = time.perf_counter()
+                elif time.perf_counter() - last_candidate > QUIET_SECONDS:
+                    last_candidate = time.perf_counter()
+                    yield None
         started = time.perf_counter()
         comparison.finish()
         self.report.seconds["walk"] += time.perf_counter() - started

@@ -126,6 +126,7 @@ def report_rows(report: IndexReport) -> list[tuple[str, str]]:
     labels = (
         ("new", counts.added),
         ("changed", counts.updated),
+        ("encoded by this model", counts.encoded_again),
         ("moved or renamed", counts.moved),
         ("back again", counts.restored),
         ("gone", counts.retired),

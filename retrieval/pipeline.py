@@ -21,7 +21,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -99,10 +98,12 @@ class Pipeline:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._workers = workers or (encoder.streams if encoder.streams > 1 else cores)
 
-    def run(self, candidates: Iterable[Candidate], *, stop: Callable[[], bool]) -> Iterator[Results]:
+    def run(self, candidates: Iterable[Candidate | None], *, stop: Callable[[], bool]) -> Iterator[Results]:
         """Process all candidates; results in their order.
 
         Args:
+            candidates: None among them says that no other came for a while: what is there is then worked off, so
+                that three new files before a walk of minutes do not wait for its end.
             stop: once it returns True no further chunk is started; chunks in flight are finished and yielded.
         """
         chunks = _chunks(candidates, self._encoder.batch_size if self._encoder.streams > 1 else 8)
@@ -211,7 +212,10 @@ _Result = TypeVar("_Result")
 def _in_order(
     submit: Callable[[_Item], Future[_Result]], items: Iterator[_Item], ahead: int, stop: Callable[[], bool]
 ) -> Iterator[_Result]:
-    """Submit items as they come, at most ``ahead`` unfinished ones, and yield their results in order."""
+    """Submit items as they come, at most ``ahead`` unfinished ones, and yield their results in order.
+
+    An empty item says that the next one takes a while.
+    """
     pending: deque[Future[_Result]] = deque()
     try:
         while not stop():
@@ -219,7 +223,10 @@ def _in_order(
                 item = next(items, None)
                 if item is None:
                     break
-                pending.append(submit(item))
+                if item:
+                    pending.append(submit(item))
+                elif pending and pending[0].done():
+                    break  # nothing new for a while: what is done must not wait for it
             if not pending:
                 return
             yield pending.popleft().result()
@@ -245,9 +252,16 @@ def _full_batches(prepared: Iterator[_Prepared], size: int) -> Iterator[list[_Pr
         yield batch
 
 
-def _chunks(candidates: Iterable[Candidate], size: int) -> Iterator[list[Candidate]]:
-    iterator = iter(candidates)
-    while chunk := list(islice(iterator, size)):
+def _chunks(candidates: Iterable[Candidate | None], size: int) -> Iterator[list[Candidate]]:
+    """Full chunks, and at a None what there is, which may be nothing."""
+    chunk: list[Candidate] = []
+    for candidate in candidates:
+        if candidate is not None:
+            chunk.append(candidate)
+        if candidate is None or len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
         yield chunk
 
 

@@ -107,6 +107,10 @@ class CatalogReader:
             row = None
         if row is None:
             raise GalleryNotFound(f"nothing is indexed in {self._path.parent}", "run: photoseek index FOLDER")
+        if row[0] < CATALOG_VERSION:
+            raise GalleryError(
+                "this gallery was written by an older photoseek", "bring it up to date: run photoseek index once"
+            )
         if row[0] > CATALOG_VERSION:
             raise GalleryTooNew(
                 "this gallery was written by a newer photoseek", "upgrade photoseek, or use another --gallery"

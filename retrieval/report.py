@@ -43,7 +43,7 @@ class IndexReport:
 
     Attributes:
         encoder: its name.
-        counts: images added, updated (file changed), moved (or renamed), restored (file came back), retired (file
+        counts: images added, updated (file changed), encoded_again (same file, by another model), moved (or renamed), restored (file came back), retired (file
             gone), failed.
         unchanged: files that were not even opened.
         encoded: images that went through the encoder.

@@ -177,7 +177,11 @@ def open_engine(path: Path) -> Engine:
     @event.listens_for(engine, "handle_error")
     def explain(context: ExceptionContext) -> None:
         error = context.original_exception
-        if type(error) in (sqlite3.DatabaseError, sqlite3.OperationalError):  # the others are mistakes of ours
+        if not isinstance(error, Exception):
+            # Ctrl-C says nothing about the connection. Dropped with its statement unfinished, as SQLAlchemy would,
+            # it would keep the database locked; kept, its transaction is rolled back.
+            context.is_disconnect = False
+        elif type(error) in (sqlite3.DatabaseError, sqlite3.OperationalError):  # the others are mistakes of ours
             raise GalleryError(
                 f"cannot write the catalog {path}: {error}",
                 "free some space, restore it from a backup, or index into a new --gallery",

@@ -102,7 +102,7 @@ def test_what_one_encoder_found_new_or_gone_the_other_takes_up_later(
     Indexer(indexed, encoder).run(photos)
     assert "new.png" not in found(indexed, other)
     report = Indexer(indexed, other).run(photos)
-    assert (report.encoded, report.counts.updated) == (1, 1)
+    assert (report.encoded, report.counts.encoded_again) == (1, 1)
     assert found(indexed, other, "white", k=1) == ["new.png"]
     aside = (photos / "new.png").rename(photos.parent / "aside.png")
     Indexer(indexed, encoder).run(photos)

@@ -8,9 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy.engine.default import DefaultDialect
 
 from indexes.base import Ids, Vectors
 from indexes.exact import ExactIndex
@@ -152,6 +155,42 @@ def test_ctrl_c_keeps_what_was_committed_and_leaves_a_gallery_in_order(
     assert not report.interrupted
     assert embedded(gallery, encoder) == whole
     check_agreement(gallery, encoder)
+
+
+@pytest.mark.parametrize(
+    "statement", ["BEGIN", "SELECT", "INSERT INTO images", "INSERT INTO embeddings", "UPDATE state SET"]
+)
+def test_ctrl_c_in_the_middle_of_a_transaction(
+    gallery: Gallery,
+    many: Path,
+    whole: dict[str, tuple[bytes, bytes | None]],
+    encoder: ColourEncoder,
+    monkeypatch: pytest.MonkeyPatch,
+    statement: str,
+) -> None:
+    monkeypatch.setattr(indexer_module, "COMMIT_IMAGES", 5)
+    before: list[str] = []
+
+    def interrupting(execute: Callable[..., None]) -> Callable[..., None]:
+        def interrupted(self: DefaultDialect, cursor: Any, text: str, values: Any, context: Any = None) -> None:
+            execute(self, cursor, text, values, context)
+            # Once, after a transaction that was committed.
+            if text.startswith(statement) and "UPDATE state" in before and "interrupt" not in before:
+                before.append("interrupt")
+                raise KeyboardInterrupt
+            before.append(text[: len("UPDATE state")])
+
+        return interrupted
+
+    with monkeypatch.context() as patch:
+        for name in ("do_execute", "do_executemany"):
+            patch.setattr(DefaultDialect, name, interrupting(getattr(DefaultDialect, name)))
+        report = Indexer(gallery, encoder).run(many)
+    assert report.interrupted
+    assert report.images == len(embedded(gallery, encoder)) > 0
+    check_agreement(gallery, encoder)
+    Indexer(gallery, encoder).run(many)
+    assert embedded(gallery, encoder) == whole
 
 
 @pytest.mark.parametrize("call", range(1, 6))
