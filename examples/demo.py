@@ -34,7 +34,7 @@ def main() -> None:
         for text in ("a dog", "fruit to eat"):
             print(f'\n2. photoseek search "{text}"\n')
             write_hits(engine.search(Query.text(text, k=K)), form, sys.stdout)
-        photo = PHOTOS / "birds" / "flamingo.png"
+        photo = PHOTOS / "animals" / "horse.jpg"
         print(f"\n3. photoseek similar {printable(str(photo.relative_to(PHOTOS)))}\n")
         write_hits(engine.similar(photo, K), form, sys.stdout)
         print_recall(engine)

@@ -217,6 +217,8 @@ class _Run:
             self._missing,
             self._retry_failures,
         )
+        with self._gallery.reader() as reader:
+            known = {*reader.roots(), *roots}
         for root in roots:
             mount = mount_point(root)
             if mount != mount_point("/"):
@@ -225,7 +227,7 @@ class _Run:
             was_mount = root in self._unplugged
             self._catalog.folder_id(root, is_root=True, is_mount=mount == root or was_mount)
             comparison.begin_root(root)
-            walking = walk(root, exclude=self._exclude, seen=seen)
+            walking = walk(root, exclude=self._exclude, seen=seen, elsewhere=[r for r in known if r != root])
             while True:
                 if self._stop():
                     return

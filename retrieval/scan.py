@@ -18,6 +18,7 @@ from pathlib import Path
 from retrieval.errors import SettingsError
 from retrieval.formats import IMAGE_EXTENSIONS
 from retrieval.ignore import IGNORE_FILE, IgnoreRules
+from retrieval.paths import is_below
 
 __all__ = ["IGNORE_FILE", "FoundFile", "FoundFolder", "Walk", "count_files", "is_mounted", "mount_point", "walk"]
 
@@ -65,7 +66,13 @@ def is_candidate(name: str) -> bool:
     return dot > 0 and name[dot:].lower() in IMAGE_EXTENSIONS and not name.startswith(".")
 
 
-def walk(root: str | Path, *, exclude: Sequence[str] = (), seen: set[tuple[int, int]] | None = None) -> Walk:
+def walk(
+    root: str | Path,
+    *,
+    exclude: Sequence[str] = (),
+    seen: set[tuple[int, int]] | None = None,
+    elsewhere: Sequence[str] = (),
+) -> Walk:
     """List ``root`` and everything below it, folder by folder, in a stable order.
 
     Args:
@@ -74,15 +81,24 @@ def walk(root: str | Path, *, exclude: Sequence[str] = (), seen: set[tuple[int, 
             ``.photoseekignore``.
         seen: (device, inode) of folders already listed; give the same set to several walks so that overlapping
             roots and symbolic-link cycles are listed once.
+        elsewhere: other folders that are walked in their own right, now or in another run. A symbolic link into one
+            of them is not followed: its pictures would be known by the one path after this run and by the other
+            after the next.
 
     Yields:
         Every folder once: real folders first, depth first and by name; folders that are only reached through
         symbolic links after them, so that a picture is known by its real path wherever it has one below ``root``.
     """
-    return _walk(root, exclude, set() if seen is None else seen, _look_at)
+    return _walk(root, exclude, set() if seen is None else seen, _look_at, elsewhere)
 
 
-def _walk(root: str | Path, exclude: Sequence[str], seen: set[tuple[int, int]], look: _Look) -> Walk:
+def _walk(
+    root: str | Path,
+    exclude: Sequence[str],
+    seen: set[tuple[int, int]],
+    look: _Look,
+    elsewhere: Sequence[str] = (),
+) -> Walk:
     start = os.path.realpath(root)
     rules = IgnoreRules(start, exclude)
     waiting: deque[tuple[str, int | None]] = deque([(start, _parent_device(start))])
@@ -97,7 +113,13 @@ def _walk(root: str | Path, exclude: Sequence[str], seen: set[tuple[int, int]], 
             yield folder
             stack.extend(reversed(below))
             links.extend(through_links)
-        waiting.extend(links)
+        waiting.extend(link for link in links if not _is_walked_elsewhere(link[0], elsewhere))
+
+
+def _is_walked_elsewhere(link: str, elsewhere: Sequence[str]) -> bool:
+    target = os.path.realpath(link)
+    # What is hidden in there is not walked there.
+    return any(is_below(target, other) and "/." not in target[len(other) :] for other in elsewhere)
 
 
 _Below = list[tuple[str, int | None]]

@@ -111,7 +111,7 @@ def test_one_home_for_each_library(library: str) -> None:
 
 def test_leaves_import_no_siblings() -> None:
     leaves = {
-        "scan": {"errors", "formats", "ignore"},
+        "scan": {"errors", "formats", "ignore", "paths"},
         "exif": {"quiet"},
         "filters": {"errors"},
         "paths": set(),

@@ -135,3 +135,20 @@ def test_a_drive_that_is_linked_into_a_folder(
     drive.plug()
     assert Indexer(indexed, encoder).run(photos).problems == []
     assert present(indexed, encoder) == before
+
+
+def test_a_drive_that_is_linked_into_a_folder_on_another_drive(
+    gallery: Gallery, encoder: ColourEncoder, drive: Drive, tmp_path: Path
+) -> None:
+    # Unplugged, the link leads to the disk below the mount point: still another one than its own.
+    home = Drive(tmp_path / "home", tmp_path / "home aside")
+    home.plug()
+    save_picture(home.point / "near.png", "red")
+    (home.point / "linked").symlink_to(drive.point)
+    Indexer(gallery, encoder).run(home.point)
+    before = present(gallery, encoder)
+    assert len(before) == PICTURES + 1
+    drive.unplug()
+    kept(Indexer(gallery, encoder).run(home.point), home.point / "linked")
+    assert present(gallery, encoder) == before
+    subprocess.run(["umount", home.point], check=True)

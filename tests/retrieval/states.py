@@ -92,8 +92,7 @@ def check_agreement(gallery: Gallery, encoder: ColourEncoder) -> None:
 
 def settled(report: IndexReport) -> int:
     """How many files a report accounts for."""
-    counts = report.counts
-    return report.unchanged + counts.added + counts.updated + counts.moved + counts.restored + counts.failed
+    return report.unchanged + sum(count for what, count in vars(report.counts).items() if what != "retired")
 
 
 def move(source: Path, target: Path) -> Path:

@@ -301,3 +301,15 @@ def test_a_killed_writer_does_not_keep_the_lock(indexed: Gallery, photos: Path, 
         os.kill(child.pid, signal.SIGKILL)
     assert Indexer(indexed, encoder).run(photos).counts.added == 1
     assert not (indexed.path / "writer.json").exists()
+
+
+def test_a_transaction_that_was_left_open_does_not_lock_the_writer_out(gallery: Gallery) -> None:
+    with gallery.writer() as catalog:
+        left = catalog._engine.connect()
+        left.exec_driver_sql("UPDATE state SET index_spec = 'HNSW'")
+        catalog.roll_back()
+        catalog.activate_encoder(catalog.register_encoder(ColourEncoder().spec))
+        left.close()
+    with gallery.reader() as reader:
+        assert reader.index_spec() is None
+        assert reader.active_encoder() is not None

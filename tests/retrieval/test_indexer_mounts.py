@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -33,4 +32,5 @@ def test_drives_that_come_and_go(tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"^15 passed", done.stdout.splitlines()[-1]), done.stdout
+    assert "passed" in done.stdout
+    assert "skipped" not in done.stdout

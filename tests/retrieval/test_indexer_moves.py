@@ -189,3 +189,18 @@ def test_a_copy_of_what_a_failing_folder_holds_is_not_a_move(
     report = Indexer(indexed, encoder).run(photos)
     assert (report.counts.added, report.counts.moved, encoder.encoded) == (1, 0, 0)
     assert ids(indexed, encoder, photos).items() >= before.items()
+
+
+def test_a_link_into_another_root_leaves_its_pictures_there(
+    gallery: Gallery, encoder: ColourEncoder, tmp_path: Path
+) -> None:
+    save_picture(tmp_path / "a" / "red.png", "red")
+    save_picture(tmp_path / "b" / "trip" / "blue.png", "blue")
+    (tmp_path / "a" / "link").symlink_to(tmp_path / "b" / "trip")
+    Indexer(gallery, encoder).run(tmp_path / "b")
+    Indexer(gallery, encoder).run(tmp_path / "a")
+    report = Indexer(gallery, encoder).run()
+    assert (report.unchanged, report.counts.retired, report.counts.moved) == (2, 0, 0)
+    with gallery.reader() as reader:
+        assert reader.record_at(tmp_path / "b" / "trip" / "blue.png") is not None
+        assert reader.count() == 2
