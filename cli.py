@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from retrieval.errors import RetrievalError
+from retrieval.errors import QueryError, RetrievalError
 
 if TYPE_CHECKING:
     from retrieval.engine import Hit, QueryEngine
@@ -30,6 +33,8 @@ app = typer.Typer(
 models_app = typer.Typer(help="The models that can be used: list, fetch, import, export.", rich_markup_mode=None)
 app.add_typer(models_app, name="models")
 
+_PROGRAM = [sys.executable, str(Path(__file__).resolve())]
+
 GalleryOption = Annotated[
     Optional[Path],  # noqa: UP045 - typer reads these annotations at run time
     typer.Option("--gallery", help="Gallery folder [env: PHOTOSEEK_GALLERY; default: in your data folder]."),
@@ -39,7 +44,7 @@ MinScoreOption = Annotated[
     Optional[float],  # noqa: UP045
     typer.Option("--min-score", help="Leave out hits below this cosine similarity (-1 to 1)."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+JsonOption = Annotated[bool, typer.Option("--json", "--jsonl", help="One JSON object a line.")]
 PathsOption = Annotated[bool, typer.Option("--paths", help="One path a line.")]
 NullOption = Annotated[bool, typer.Option("-0", "--null", help="Paths ended by NUL, for xargs -0.")]
 UnderOption = Annotated[
@@ -72,7 +77,7 @@ def index(
         str, typer.Option("--index-spec", help="Kind of vector index, e.g. Exact, SQfp16, HNSW32; auto: by size.")
     ] = "",
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="auto, bf16 or fp32 [env: PHOTOSEEK_PRECISION].")] = "",
+    precision: Annotated[str, typer.Option("--precision", help="auto, bf16, fp32 or int8 [env: PHOTOSEEK_PRECISION].")] = "",
     workers: Annotated[int, typer.Option("--workers", min=0, help="Threads; 0: as many as fit.")] = 0,
     retry_failures: Annotated[
         bool, typer.Option("--retry-failures", help="Also try unreadable files again that have not changed.")
@@ -127,6 +132,7 @@ def index(
 
 @app.command()
 def search(
+    context: typer.Context,
     texts: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Argument(metavar="TEXT...", help='What to look for. "2:beach" counts twice as much.'),
@@ -143,6 +149,9 @@ def search(
         Optional[list[str]],  # noqa: UP045
         typer.Option("--without-image", help="A picture to keep away from (repeat for several)."),
     ] = None,
+    queries_from: Annotated[
+        str, typer.Option("--queries-from", help="A file with a text a line (- for stdin); gives JSON lines.")
+    ] = "",
     gallery: GalleryOption = None,
     limit: LimitOption = 10,
     min_score: MinScoreOption = None,
@@ -166,9 +175,23 @@ def search(
         *(parse_term("image", path, sign=-1) for path in without_image or ()),
     ]
     where = _filter(under, after, before, camera, orientation, formats)
+    if queries_from:
+        from retrieval.many import answer_lines
+
+        if terms or paths or null:
+            raise QueryError("--queries-from stands for TEXT and writes JSON lines", "give no other words or form")
+        like = Query((parse_term("text", "x"),), where, limit, min_score)
+        with _engine(gallery) as engine:
+            _needed(answer_lines(engine, queries_from, like, sys.stdout))
+        return
     query = Query(tuple(terms), where=where, k=limit, min_score=min_score)
-    with _engine(gallery) as engine:
-        _show(engine.search(query), as_json=as_json, paths=paths, null=null)
+    with _engine(gallery, context.obj) as engine:
+        hits = engine.search(query)
+    if os.environ.get("PHOTOSEEK_DAEMON") == "1" and context.obj is None:
+        from retrieval.daemon_control import start_on_demand
+
+        start_on_demand(engine.gallery, _PROGRAM)
+    _show(hits, as_json=as_json, paths=paths, null=null)
 
 
 @app.command()
@@ -215,6 +238,23 @@ def info(
 
 
 @app.command()
+def tune(
+    gallery: GalleryOption = None,
+    target: Annotated[float, typer.Option("--target", help="Share of the true best hits to be found: 0.99.")] = 0.99,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many best hits are compared.")] = 10,
+) -> None:
+    """Try the index against exact search on your pictures, and keep the cheapest setting that is good enough."""
+    from retrieval import tuning
+    from retrieval.gallery import Gallery
+
+    report = tuning.tune_gallery(Gallery(gallery), target=target, k=limit)
+    tuning.write_report(report, sys.stdout)
+    say(tuning.verdict(report))
+    if report.chosen is None:
+        raise typer.Exit(1)
+
+
+@app.command()
 def forget(
     folders: Annotated[list[Path], typer.Argument(help="Folders whose pictures leave the gallery.")],
     gallery: GalleryOption = None,
@@ -224,6 +264,25 @@ def forget(
 
     for folder, count in forget_folders(Gallery(gallery), folders).items():
         say(f"{folder}: {count:,} pictures forgotten")
+
+
+@app.command()
+def daemon(
+    action: Annotated[str, typer.Argument(help="start, stop, status, or run (stays in the foreground).")],
+    gallery: GalleryOption = None,
+    idle: Annotated[float, typer.Option("--idle", min=1, help="Seconds without a search after which it leaves.")] = 300,
+) -> None:
+    """A process that keeps the text tower awake, so that a search by words takes some 50 ms."""
+    from retrieval.daemon_control import control
+    from retrieval.gallery import Gallery
+
+    typer.echo(control(action, Gallery(gallery), _PROGRAM, idle, _warm_runner))
+
+
+def _warm_runner() -> Callable[[Sequence[str], QueryEngine], int]:
+    """Runs command lines on a daemon's engine; the parser is made once, which takes 6 ms."""
+    main = partial(typer.main.get_command(app).main, prog_name="photoseek", standalone_mode=False)
+    return lambda arguments, engine: int(main(list(arguments), obj=engine) or 0)
 
 
 @models_app.callback(invoke_without_command=True)
@@ -279,17 +338,17 @@ def _filter(
 ) -> Filter:
     from retrieval.filters import parse_filter
 
-    return parse_filter(
-        under=under or (),
-        after=after,
-        before=before,
-        camera=camera,
-        orientation=orientation,
-        formats=formats or (),
-    )
+    rest = {"camera": camera, "orientation": orientation}
+    return parse_filter(under=under or (), after=after, before=before, formats=formats or (), **rest)
 
 
-def _engine(gallery: Path | None) -> QueryEngine:
+def _engine(gallery: Path | None, warm: QueryEngine | None = None) -> AbstractContextManager[QueryEngine]:
+    """A new engine, or the one of the daemon that this command runs in."""
+    if warm is not None:
+        from retrieval.daemon import check_served
+
+        check_served(gallery, warm)
+        return nullcontext(warm)
     from retrieval.engine import QueryEngine
     from retrieval.gallery import Gallery
 
@@ -297,17 +356,19 @@ def _engine(gallery: Path | None) -> QueryEngine:
 
 
 def _show(hits: list[Hit], *, as_json: bool, paths: bool, null: bool) -> None:
-    from retrieval.output import choose_format, write_hits
+    from retrieval.output import choose_format, reader_may_leave, write_hits
 
-    if not hits:
-        say("nothing found")
-        raise typer.Exit(1)
+    _needed(hits)
     form = choose_format(sys.stdout, as_json=as_json, paths=paths, null=null)
-    try:
+    with reader_may_leave(sys.stdout):
         write_hits(hits, form, sys.stdout)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output (`| head`) has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _needed(found: object) -> None:
+    if not found:
+        say("nothing found")
+        raise typer.Exit(1)
 
 
 def say(line: str) -> None:
@@ -317,7 +378,7 @@ def say(line: str) -> None:
 
 def main() -> None:
     """Run the command line; exit codes: 0 ok, 1 nothing found, 2 wrong use, 3 gallery problem, 130 interrupted."""
-    if len(sys.argv) > 1 and sys.argv[1] in ("search", "similar"):
+    if sys.argv[1:2] and sys.argv[1] in ("search", "similar", "daemon") and "--queries-from" not in " ".join(sys.argv):
         # The few small products of one query lose more by waiting for a second BLAS thread than it can gain:
         # on a busy machine a cold query took 1.19 s with two threads and 0.12 s with one.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

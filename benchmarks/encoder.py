@@ -39,9 +39,9 @@ def encoder_tables(bench: Bench) -> list[Table]:
     reference = _embedded(towers["float32"], stages["float32"].readable)
     rows = []
     for name, tower in towers.items():
-        fidelity = _fidelity(_embedded(tower, stages[name].readable), reference)
+        kept = fidelity(_embedded(tower, stages[name].readable), reference)
         ratio = measured[name].over(measured["float32"])
-        rows.append((name, measured[name].shown(), ratio.shown(2), *fidelity))
+        rows.append((name, measured[name].shown(), ratio.shown(2), *kept))
     head = ("precision", "images/s (min–max)", ": float32", "max difference", "lowest cosine", "same neighbours")
     nearest = min(_NEIGHBOURS, len(reference) - 1)
     notes = [
@@ -67,7 +67,8 @@ def _embedded(encoder: Encoder, paths: list[Path]) -> Vectors:
     return np.concatenate(parts)
 
 
-def _fidelity(found: Vectors, reference: Vectors) -> tuple[str, str, str]:
+def fidelity(found: Vectors, reference: Vectors) -> tuple[str, str, str]:
+    """Largest difference, lowest cosine, and the share of nearest neighbours that stay, of (n, dim) unit vectors."""
     difference = float(np.abs(found - reference).max())
     cosine = float(np.einsum("ij,ij->i", found, reference).min())
     ours, theirs = _neighbours(found), _neighbours(reference)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.data import SIDES, Kind
 from benchmarks.measure import ForeignMeter, foreign_note, tell
-from benchmarks.settings import CLI, Bench
+from benchmarks.settings import COMMAND, Bench
 from benchmarks.stopwatch import Timed
 from benchmarks.tables import Table
 
@@ -36,5 +36,5 @@ def memory_tables(bench: Bench) -> list[Table]:
 def _indexed(bench: Bench, model: str, pictures: Path) -> Timed:
     with bench.data.scratch() as gallery:
         arguments = ["index", str(pictures), "--gallery", str(gallery), "--model", model, "--quiet"]
-        command = [sys.executable, str(CLI), *arguments]
+        command = [*COMMAND, *arguments]
         return bench.stopwatch.run(command, environment=bench.environment)

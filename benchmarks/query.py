@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.galleries import made_gallery
 from benchmarks.measure import Measured, Series, alternate, foreign_note, tell
 from benchmarks.peer import Rclip
-from benchmarks.settings import CLI, Bench
+from benchmarks.settings import COMMAND, Bench
 from benchmarks.stopwatch import Timed
 from benchmarks.tables import Table
 from benchmarks.warm import measure_warm
@@ -106,7 +106,7 @@ def _row(name: str, command: ColdCommand, measured: Measured) -> tuple[str, ...]
 
 
 def _ask(bench: Bench, arguments: Sequence[str]) -> Timed:
-    return bench.stopwatch.run([sys.executable, str(CLI), "search", *arguments], environment=bench.environment)
+    return bench.stopwatch.run([*COMMAND, "search", *arguments], environment=bench.environment)
 
 
 def _search(bench: Bench, gallery: Gallery, texts: Iterator[str]) -> Timed:

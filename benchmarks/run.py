@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.machine import machine_table
 from benchmarks.measure import tell
-from benchmarks.settings import QUICK, Bench, Sizes
+from benchmarks.settings import QUICK, RANDOM, Bench, Sizes
 from benchmarks.stopwatch import Stopwatch
 from benchmarks.tables import Table
 from retrieval.errors import RetrievalError
@@ -26,25 +26,27 @@ PARTS = {
     "query": ("benchmarks.query", "query_tables"),
     "memory": ("benchmarks.memory", "memory_tables"),
     "vectors": ("benchmarks.vectors", "vector_tables"),
+    "gpu": ("benchmarks.gpu", "gpu_tables"),
 }
 """Part -> module and function; a module is imported when its part is wanted."""
 
+_ONLY_WHEN_NAMED = {"gpu"}
+
 RESULTS = Path(__file__).with_name("RESULTS.md")
-RANDOM = "random"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print; 0 if every part ran, 2 for wrong use, else the exit code of photoseek's error."""
     parser = _parser()
     given = parser.parse_args(arguments)
-    wanted = [part for part in PARTS if part in given.only.split(",")] if given.only else list(PARTS)
+    wanted = [part for part in PARTS if part in given.only.split(",")] if given.only else _default_parts()
     if unknown := set(filter(None, given.only.split(","))) - set(PARTS):
         parser.error(f"unknown part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     if given.rounds is not None and given.rounds < 1:
         parser.error("--rounds needs at least 1")
     with Stopwatch() as stopwatch:
         try:
-            bench = _bench(given, stopwatch)
+            bench = _bench(given, wanted, stopwatch)
         except ValueError as error:
             parser.error(str(error))
         try:
@@ -70,7 +72,11 @@ def _measured(bench: Bench, wanted: Sequence[str]) -> list[Table]:
     return tables
 
 
-def _bench(given: argparse.Namespace, stopwatch: Stopwatch) -> Bench:
+def _default_parts() -> list[str]:
+    return [part for part in PARTS if part not in _ONLY_WHEN_NAMED]
+
+
+def _bench(given: argparse.Namespace, wanted: Sequence[str], stopwatch: Stopwatch) -> Bench:
     """The benchmark as asked for; ValueError for folders and commands that are not there."""
     # After the stopwatch has been started: these modules are large, and it should stay small.
     from benchmarks.data import Data
@@ -84,7 +90,8 @@ def _bench(given: argparse.Namespace, stopwatch: Stopwatch) -> Bench:
     if given.million:
         sizes = replace(sizes, vectors=(*sizes.vectors, 1_000_000))
     model = given.model or ("builtin-64" if given.quick else RANDOM)
-    model = str(data.random_model()) if model == RANDOM else model
+    if model == RANDOM and wanted != ["gpu"]:  # which makes one of its own, for torch
+        model = str(data.random_model())
     rounds = given.rounds or (1 if given.quick else 5)
     return Bench(data, model, given.photos, sizes, rounds, stopwatch, rclip)
 

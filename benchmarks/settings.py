@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
     from benchmarks.peer import Rclip
 
 ROOT = Path(__file__).resolve().parent.parent
-CLI = ROOT / "cli.py"
+COMMAND = (sys.executable, "-m", "retrieval.start")
+"""``photoseek``, as its console script starts it; to be run where this package can be imported."""
+
+RANDOM = "random"
+"""The model that is generated, with the cost of ViT-B-32-256."""
 
 
 @dataclass(frozen=True)

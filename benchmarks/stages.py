@@ -26,6 +26,7 @@ from retrieval.images import content_hash, read_picture
 from retrieval.indexer import COMMIT_IMAGES, Indexer
 from retrieval.records import pack_vector
 from retrieval.scan import walk
+from retrieval.schedules import PIECE
 
 RCLIP = "rclip"
 _COMPARED = ("decode", "encode", RCLIP)
@@ -41,10 +42,10 @@ class StageCases:
         self.files = [Path(found.path, file.name) for found in walk(folder) for file in found.files]
         self.threads = encoder.streams if encoder.streams > 1 else available_cpus()
         self._spent: Mapping[str, float] = {}
-        readable = [(path, pixels) for path in self.files if (pixels := self._pixels(path)) is not None]
+        readable = [(path, pixels) for path in self.files if (pixels := self.pixels(path)) is not None]
         self.readable = [path for path, _ in readable]
         size = encoder.batch_size
-        self._batches: list[Pixels] = [
+        self.batches: list[Pixels] = [
             np.stack([pixels for _, pixels in readable[at : at + size]]) for at in range(0, len(readable), size)
         ]
 
@@ -54,7 +55,7 @@ class StageCases:
         return {
             "walk": rate(lambda: [file for found in walk(self.folder) for file in found.files], len(self.files)),
             "read + hash": rate(lambda: self._spread(self._read, self.readable), count),
-            "decode": rate(lambda: self._spread(self._pixels, self.readable), count),
+            "decode": rate(lambda: self._spread(self.pixels, self.readable), count),
             "encode": rate(self._encode, count),
             "commit": self._commit,
             "end to end": self._end_to_end,
@@ -63,7 +64,8 @@ class StageCases:
     def _read(self, path: Path) -> bytes:
         return content_hash(path.read_bytes())
 
-    def _pixels(self, path: Path) -> Pixels | None:
+    def pixels(self, path: Path) -> Pixels | None:
+        """What the tower gets of a file, or None if it cannot be read."""
         try:
             return read_picture(path.read_bytes(), self.encoder.spec.preprocessing).pixels
         except UnreadableImage:
@@ -71,7 +73,7 @@ class StageCases:
 
     def _spread(self, stage: Callable[[Path], object], paths: Sequence[Path]) -> None:
         """Run a stage on every core, as many files at a time as the pipeline hands to a worker."""
-        size = self.encoder.batch_size
+        size = self.encoder.batch_size if self.encoder.streams > 1 else PIECE
 
         def several(at: int) -> None:
             for path in paths[at : at + size]:
@@ -80,7 +82,7 @@ class StageCases:
         _drain(several, range(0, len(paths), size), self.threads)
 
     def _encode(self) -> None:
-        _drain(self.encoder.encode_images, self._batches, self.encoder.streams)
+        _drain(self.encoder.encode_images, self.batches, self.encoder.streams)
 
     def _commit(self) -> float:
         vector = pack_vector(np.zeros(self.encoder.spec.dim, np.float32))

@@ -8,11 +8,13 @@
     recommend.py    recommend_spec(n, dim): which one a gallery should have, and why
     factory.py      create_index(spec, dim): imports the one backend it needs
     exact.py        ExactIndex: numpy, every vector compared
-    faiss_index.py  FaissIndex: Flat, SQ, PQ, IVF, HNSW; the only file that imports faiss
+    faiss_index.py  FaissIndex: Flat, SQ, PQ, IVF, HNSW; with faiss_parts.py the only file that imports faiss
+    faiss_parts.py  faiss's own objects: made from a specification, read from files
     ranking.py      exact scores, order and ties, shared by both
     widening.py     from approximate candidates to a complete answer
     rows.py         ids to rows and back, removed rows included
     snapshot.py     save_snapshot, load_snapshot: atomic, checked
+    tuning.py       tune: the least effort that agrees with exact search
     manifest.py     read_manifest: what a saved index says about itself
     arrays.py       the .npy files of snapshots
 

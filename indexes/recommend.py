@@ -27,7 +27,7 @@ def recommend_spec(n: int, dim: int, current: IndexSpec | None = None) -> Recomm
     there is not rebuilt on each run.
 
     Measured at dim 512, one query: float16 3.1 ms at 100,000 and 31 ms at 1,000,000 vectors; 4-bit codes with
-    refinement 0.26 ms and 6.1 ms at recall@10 1.000 and 0.998, alike for queries by text and by image. IVF
+    refinement 0.26 ms and 4.7 ms at recall@10 1.000 and 0.998, alike for queries by text and by image. IVF
     and HNSW are never recommended: tuned on image queries they dropped to recall@10 0.33-0.74 on text ones.
     """
     tiers = _tiers(dim)

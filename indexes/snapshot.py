@@ -17,7 +17,6 @@ the manifest, so open only galleries of your own making.
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -51,7 +50,7 @@ def save_snapshot(index: StoredIndex, folder: Path, *, fingerprint: str, change:
     Raises:
         VectorIndexError: the disk is full or cannot be written; the earlier snapshot stays as it was.
     """
-    generation = secrets.token_hex(8)
+    generation = os.urandom(8).hex()
     written: dict[str, Path] = {}
 
     def target(part: str) -> Path:

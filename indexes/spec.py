@@ -86,6 +86,12 @@ class IndexSpec:
         return self.family == "exact" or (self.family == "flat" and self.codec == "Flat")
 
     @property
+    def knobs(self) -> tuple[str, ...]:
+        """The names in ``Effort`` that this kind of index listens to."""
+        family = {"ivf": ("nprobe",), "hnsw": ("ef_search",)}.get(self.family, ())
+        return (*family, "k_factor") if self.refine else family
+
+    @property
     def needs_training(self) -> bool:
         return self.family == "ivf" or self.codec in ("PQ", "SQ8")
 

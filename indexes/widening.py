@@ -92,6 +92,26 @@ def search_pool(
     return best
 
 
+def nearest_in_pool(
+    queries: Vectors, rows: Rows, pool: Pool, count: int, decode: Callable[[Rows], Vectors]
+) -> tuple[Rows, NDArray[np.int64]]:
+    """The ``count`` rows nearest to each of ``queries`` among its candidates ``rows`` (q, m) that lie in the pool.
+
+    Returns:
+        Rows (q, count), -1 where there are not that many, and how many candidates (q,) lie in the pool.
+    """
+    best = np.full((len(queries), count), -1, dtype=np.int64)
+    found = np.zeros(len(queries), dtype=np.int64)
+    for number, listed in enumerate(rows):
+        kept = listed[(listed >= 0) & (True if pool.mask is None else pool.mask[listed])]
+        found[number] = len(kept)
+        if len(kept) > count:
+            rough = decode(kept) @ queries[number]
+            kept = kept[np.argpartition(-rough, count - 1)[:count]]
+        best[number, : len(kept)] = kept
+    return best, found
+
+
 def _judged(
     candidates: Candidates, queries: Vectors, rows: Rows, want: int, pool: Pool
 ) -> tuple[Neighbours, NDArray[np.bool_]]:

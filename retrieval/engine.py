@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from indexes.base import Ids, VectorIndex, Vectors
-from retrieval.encoders.base import Encoder
+from indexes.base import DEFAULT_EFFORT
+from retrieval.encoders.cache import CachedText, open_text_cache
 from retrieval.errors import EncoderMismatch, GalleryNotFound, QueryError, UnknownImage
-from retrieval.filters import Filter
 from retrieval.gallery import Gallery
 from retrieval.query import Query, Term, combine
 from retrieval.reader import CatalogReader, EncoderRow
 from retrieval.records import ImageRecord, OnDisk
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from indexes.base import VectorIndex, Vectors
+    from retrieval.encoders.base import Encoder
+    from retrieval.filters import Filter
 
 logger = logging.getLogger("photoseek")
 
@@ -49,13 +55,22 @@ class QueryEngine:
         gallery: with something indexed in it.
         encoder: default: the one that the gallery's active embeddings were made with, loaded when first needed.
         check_files: compare hits with the disk (one ``stat`` each).
+        remember_texts: keep the embeddings of single queries' texts in the gallery's folder, so that a repeated query
+            runs no text tower; ``PHOTOSEEK_NO_CACHE=1`` turns it off everywhere.
 
     Raises:
         GalleryNotFound: nothing is indexed yet.
         EncoderMismatch: ``encoder`` is not one that this gallery was built with.
     """
 
-    def __init__(self, gallery: Gallery, encoder: Encoder | None = None, *, check_files: bool = True) -> None:
+    def __init__(
+        self,
+        gallery: Gallery,
+        encoder: Encoder | None = None,
+        *,
+        check_files: bool = True,
+        remember_texts: bool = True,
+    ) -> None:
         self.gallery = gallery
         self._reader = CatalogReader(gallery.catalog_path)
         try:
@@ -65,7 +80,10 @@ class QueryEngine:
             raise
         self._encoder = encoder
         self._check_files = check_files
+        row = self._row
+        self._cache = open_text_cache(gallery.path, row.fingerprint, row.dim) if remember_texts else None
         self._index: VectorIndex | None = None
+        self._effort = DEFAULT_EFFORT
         self._index_change = -1
 
     def __enter__(self) -> QueryEngine:
@@ -79,6 +97,8 @@ class QueryEngine:
     def close(self) -> None:
         """Close the catalog and the index."""
         self._reader.close()
+        if self._cache is not None:
+            self._cache.close()
         if self._index is not None:
             self._index.close()
             self._index = None
@@ -87,6 +107,11 @@ class QueryEngine:
     def reader(self) -> CatalogReader:
         """The catalog as this engine reads it."""
         return self._reader
+
+    @property
+    def encoder_row(self) -> EncoderRow:
+        """The encoder whose embeddings are searched, as the catalog knows it."""
+        return self._row
 
     @property
     def encoder(self) -> Encoder:
@@ -103,6 +128,7 @@ class QueryEngine:
         change = self._reader.change()
         if self._index is None or change != self._index_change:
             self._index = self.gallery.open_index(self._reader, self._row)
+            self._effort = self.gallery.effort(self._row, self._index.spec)
             self._index_change = change
         return self._index
 
@@ -113,7 +139,30 @@ class QueryEngine:
             QueryError: an unreadable or contradictory query.
             TextNotSupported: words for an image-only encoder.
         """
-        return self._rank(self._vector(query.terms), query.k, query.where, query.min_score, leave_out=set())
+        texts = self._texts([query], remember=True)
+        return self._rank(self._vector(query.terms, texts), [query])[0]
+
+    def search_many(self, queries: Sequence[Query]) -> list[list[Hit]]:
+        """The hits of each query, as :meth:`search` finds them, with the encoder, the index and the catalog each asked
+        for all queries at once. Scores may differ from a single search by the text tower's rounding (1e-6).
+
+        Everything is held in memory, so give thousands of queries in blocks of a few hundred. Nothing is remembered
+        in the text cache: a long list would push out what people ask.
+
+        Raises:
+            QueryError, TextNotSupported: see :meth:`search`; for any one of the queries.
+        """
+        texts = self._texts(queries, remember=False)
+        alike: dict[tuple[Filter | None, int], list[int]] = {}
+        for at, query in enumerate(queries):
+            alike.setdefault((query.where, query.k), []).append(at)
+        answers: list[list[Hit]] = [[] for _ in queries]
+        for places in alike.values():
+            group = [queries[at] for at in places]
+            vectors = np.concatenate([self._vector(query.terms, texts) for query in group])
+            for at, hits in zip(places, self._rank(vectors, group), strict=True):
+                answers[at] = hits
+        return answers
 
     def similar(
         self,
@@ -131,8 +180,8 @@ class QueryEngine:
             raise QueryError(f"cannot return {k} hits", "ask for 1 or more")
         term = Term("id", image) if isinstance(image, int) else Term("image", Path(image))
         itself = image if isinstance(image, int) else self._known_id(Path(image))
-        leave_out = set() if itself is None else {itself}
-        return self._rank(self._vector([term]), k, where, min_score, leave_out=leave_out)
+        query = Query((term,), where=where, k=k, min_score=min_score)
+        return self._rank(self._vector([term], {}), [query], leave_out=itself)[0]
 
     # From terms to a vector
 
@@ -150,18 +199,29 @@ class QueryEngine:
             f"search with its own model, or run: photoseek index --model {encoder.spec.name}",
         )
 
-    def _vector(self, terms: Sequence[Term]) -> Vectors:
-        """(1, dim): all texts in one call of the text tower, pictures one by one."""
-        texts = [str(term.value) for term in terms if term.kind == "text"]
+    def _texts(self, queries: Sequence[Query], *, remember: bool) -> dict[str, CachedText]:
+        """The embedding of every text of the queries: what is not remembered goes through the text tower at once."""
+        texts = list(dict.fromkeys(str(t.value) for query in queries for t in query.terms if t.kind == "text"))
+        known = self._cache.find(texts) if self._cache is not None else {}
+        new = [text for text in texts if text not in known]
+        if new:
+            cut = [self.encoder.is_cut(text) for text in new]
+            made = [CachedText(*pair) for pair in zip(self.encoder.encode_texts(new), cut, strict=True)]
+            if self._cache is not None and remember:
+                self._cache.add(new, made)
+            known.update(zip(new, made, strict=True))
         for text in texts:
-            if self.encoder.is_cut(text):
+            if known[text].is_cut:
                 logger.warning(
                     "the text is longer than the model's %d tokens; only its beginning counts: %.60s...",
                     self.encoder.spec.context_length,
                     text,
                 )
-        embedded = iter(self.encoder.encode_texts(texts) if texts else ())
-        rows = [next(embedded) if term.kind == "text" else self._picture(term) for term in terms]
+        return known
+
+    def _vector(self, terms: Sequence[Term], texts: Mapping[str, CachedText]) -> Vectors:
+        """(1, dim): texts as they were embedded, pictures one by one."""
+        rows = [texts[str(term.value)].vector if term.kind == "text" else self._picture(term) for term in terms]
         return combine(np.stack(rows), [term.weight for term in terms])
 
     def _picture(self, term: Term) -> Vectors:
@@ -198,41 +258,58 @@ class QueryEngine:
         vector: Vectors = self.encoder.encode_images(picture.pixels[None])[0]
         return vector
 
-    # From a vector to hits
+    # From vectors to hits
 
-    def _rank(
-        self, vector: Vectors, k: int, where: Filter | None, min_score: float | None, *, leave_out: set[int]
-    ) -> list[Hit]:
+    def _rank(self, vectors: Vectors, queries: Sequence[Query], *, leave_out: int | None = None) -> list[list[Hit]]:
+        """The hits of queries that differ in nothing but their vectors (q, dim) and their lowest score."""
+        k, where = queries[0].k, queries[0].where
+        index = self.index
         allowed = None if where is None or where.is_empty() else self._reader.select(where)
-        total = len(self.index) if allowed is None else len(allowed)
-        asked = k + len(leave_out)
-        while True:
-            hits, changed = self._hits(vector, asked, allowed, min_score, leave_out)
+        total = len(index) if allowed is None else len(allowed)
+        asked = k + (leave_out is not None)
+        answers: list[list[Hit]] = [[] for _ in queries]
+        seen: dict[int, _Seen] = {}
+        changed: set[int] = set()
+        pending = list(range(len(queries)))
+        while pending:
+            found = index.search(vectors[pending], asked, allowed=allowed, effort=self._effort)
+            self._look(np.unique(found.ids).tolist(), seen)
+            short = []
+            for at, ids, scores in zip(pending, found.ids.tolist(), found.scores.tolist(), strict=True):
+                near = [(i, score) for i, score in zip(ids, scores, strict=True) if i in seen and i != leave_out]
+                answers[at], left_out = _hits(near, seen, queries[at].min_score)
+                changed.update(left_out)
+                if left_out and len(answers[at]) < k:
+                    short.append(at)
             # Changed files were left out: look further down until there are k others, or no more.
-            if len(hits) >= k or asked >= total or not changed:
-                break
-            asked = min(total, 2 * asked)
+            pending, asked = (short, min(total, 2 * asked)) if asked < total else ([], asked)
         if changed:
-            logger.warning("%d changed since they were indexed and are left out: photoseek index", changed)
-        return hits[:k]
+            logger.warning("%d changed since they were indexed and are left out: photoseek index", len(changed))
+        return [hits[:k] for hits in answers]
 
-    def _hits(
-        self, vector: Vectors, asked: int, allowed: Ids | None, min_score: float | None, leave_out: set[int]
-    ) -> tuple[list[Hit], int]:
-        """Hits among the ``asked`` nearest, and how many were left out because their file changed."""
-        ids, scores = self.index.search(vector, asked, allowed=allowed)
-        score_of = {
-            int(i): float(s)
-            for i, s in zip(ids[0], scores[0], strict=True)
-            if i >= 0 and int(i) not in leave_out and (min_score is None or s >= min_score)
-        }
-        hits: list[Hit] = []
-        changed = 0
-        look: Callable[[ImageRecord], OnDisk] = ImageRecord.on_disk if self._check_files else lambda _: "same"
-        for record in self._reader.records(list(score_of)):
-            on_disk = look(record)
-            if on_disk == "changed":
-                changed += 1
-            else:
-                hits.append(Hit(len(hits) + 1, score_of[record.id], record, on_disk))
-        return hits, changed
+    def _look(self, ids: Sequence[int], seen: dict[int, _Seen]) -> None:
+        """Read the records of ``ids`` that were not seen yet, and compare each with its file."""
+        for record in self._reader.records([i for i in ids if i >= 0 and i not in seen]):
+            seen[record.id] = _Seen(record, record.on_disk() if self._check_files else "same")
+
+
+class _Seen(NamedTuple):
+    record: ImageRecord
+    on_disk: OnDisk
+
+
+def _hits(
+    near: Iterable[tuple[int, float]], seen: Mapping[int, _Seen], min_score: float | None
+) -> tuple[list[Hit], list[int]]:
+    """The neighbours that may be shown, ranked, and the ids of those that may not because their file changed."""
+    hits: list[Hit] = []
+    changed: list[int] = []
+    for image_id, score in near:
+        if min_score is not None and score < min_score:
+            break
+        record, on_disk = seen[image_id]
+        if on_disk == "changed":
+            changed.append(image_id)
+        else:
+            hits.append(Hit(len(hits) + 1, score, record, on_disk))
+    return hits, changed

@@ -10,24 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexes import IndexSpec, VectorIndex
+from indexes.base import DEFAULT_EFFORT, Effort
 from retrieval.errors import GalleryError, GalleryLocked, GalleryNotFound, SettingsError
+from retrieval.paths import default_gallery_path
 from retrieval.reader import CatalogReader, EncoderRow
 from retrieval.sync import open_index, sound_manifest
 
 if TYPE_CHECKING:
     from retrieval.catalog import Catalog
 
-GALLERY_VARIABLE = "PHOTOSEEK_GALLERY"
-
 
 def default_gallery() -> Path:
-    """``$PHOTOSEEK_GALLERY``, else ``gallery`` in the user's data folder."""
-    named = os.environ.get(GALLERY_VARIABLE)
-    if named:
-        return Path(named).expanduser()
-    from platformdirs import user_data_path
-
-    return user_data_path("photoseek") / "gallery"
+    """:func:`retrieval.paths.default_gallery_path` as a path."""
+    return Path(default_gallery_path())
 
 
 class Gallery:
@@ -36,7 +31,9 @@ class Gallery:
     Layout::
 
         catalog.sqlite     the truth: images, embeddings, failures, runs
-        index/<16 hex>/    a saved vector index per encoder fingerprint; can be deleted at any time
+        index/<16 hex>/    a saved vector index per encoder fingerprint, and how hard to search it (tuning.json); can
+                           be deleted at any time
+        text-cache.sqlite  embeddings of words that were searched for (encoders/cache.py); can be deleted at any time
         writer.lock        held by the one process that writes; writer.json says who that is
 
     Args:
@@ -123,6 +120,14 @@ class Gallery:
         """The kind of index that is saved for an encoder; None if there is none."""
         manifest = sound_manifest(self.index_path(encoder.fingerprint))
         return None if manifest is None else manifest.spec
+
+    def effort(self, encoder: EncoderRow, spec: IndexSpec) -> Effort:
+        """How hard to search an encoder's index of this kind: as ``photoseek tune`` found, else its defaults."""
+        if not spec.knobs:  # most galleries: nothing to look up
+            return DEFAULT_EFFORT
+        from retrieval.tuning import tuned_effort
+
+        return tuned_effort(self.index_path(encoder.fingerprint), spec)
 
     def bytes_on_disk(self) -> dict[str, int]:
         """Bytes of ``catalog`` (with its write-ahead log) and ``index``."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
-from retrieval.engine import Hit
 from retrieval.errors import SettingsError
-from retrieval.report import IndexReport
+
+if TYPE_CHECKING:
+    from retrieval.engine import Hit
+    from retrieval.report import IndexReport
 
 HitFormat = Literal["table", "plain", "json", "paths", "null"]
 
@@ -62,6 +65,15 @@ def write_hits(hits: Sequence[Hit], form: HitFormat, out: IO[str]) -> None:
                     raw.write(line)
         if raw is not None:
             raw.flush()
+
+
+@contextmanager
+def reader_may_leave(out: IO[str]) -> Iterator[None]:
+    """The reader of our output (``| head``) has seen enough: no error, and nothing more is written."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
 def as_json(hit: Hit) -> dict[str, object]:

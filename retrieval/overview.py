@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import IO, Any
 
+from indexes import IndexSpec
 from retrieval.gallery import Gallery
 from retrieval.output import human_bytes, printable, write_pairs
-from retrieval.reader import CatalogReader
+from retrieval.reader import CatalogReader, EncoderRow
+from retrieval.sync import sound_manifest, wanted_spec
+from retrieval.tuning import Tuning, read_tuning, tuning_text
 
 
 def overview(gallery: Gallery, reader: CatalogReader) -> dict[str, Any]:
     """Everything that ``info`` shows, as plain values (bytes, counts, ISO dates)."""
     active = reader.active_encoder()
     spec = None if active is None else gallery.spec_in_use(active)
+    tuning = None if active is None else read_tuning(gallery.index_path(active.fingerprint), spec)
     encoders = [
         {
             "name": row.name,
@@ -31,7 +36,9 @@ def overview(gallery: Gallery, reader: CatalogReader) -> dict[str, Any]:
         "folders": reader.roots(),
         "encoders": encoders,
         "index": None if spec is None else str(spec),
-        "index_reason": "asked for with --index-spec" if reader.index_spec() else "chosen by size",
+        "index_reason": _index_reason(gallery, reader, active),
+        "tuning": None if tuning is None else asdict(tuning),
+        "effort": _effort(spec, tuning),
         "bytes_on_disk": gallery.bytes_on_disk(),
         "failures": reader.failure_count(),
         "last_run": reader.last_run(),
@@ -56,6 +63,8 @@ def write_overview(gallery: Gallery, reader: CatalogReader, out: IO[str], *, as_
             )
         )
     rows.append(("index", f"{facts['index'] or 'none'} ({facts['index_reason']})"))
+    if facts["effort"]:
+        rows.append(("effort", facts["effort"]))
     sizes = facts["bytes_on_disk"]
     rows.append(("on disk", f"catalog {human_bytes(sizes['catalog'])}, index {human_bytes(sizes['index'])}"))
     if facts["first_taken_at"]:
@@ -76,6 +85,26 @@ def write_failures(reader: CatalogReader, out: IO[str], *, as_json: bool = False
             out.write(json.dumps(vars(failure)) + "\n")
         else:
             out.write(f"{failure.reason}\t{printable(failure.path)}\n")
+
+
+def _index_reason(gallery: Gallery, reader: CatalogReader, active: EncoderRow | None) -> str:
+    if active is None:
+        return "nothing is indexed yet"
+    saved = sound_manifest(gallery.index_path(active.fingerprint))
+    wanted, reason = wanted_spec(reader, active, saved)
+    if saved is not None and saved.spec == wanted:
+        return reason
+    return f"photoseek index will make it {wanted}: {reason}"
+
+
+def _effort(spec: IndexSpec | None, tuning: Tuning | None) -> str | None:
+    """How hard the index is searched, for a person; None for kinds that have no choice."""
+    if spec is None or not spec.knobs:
+        return None
+    if tuning is not None:
+        return tuning_text(tuning)
+    defaults = ", ".join(f"{knob} {getattr(spec, f'default_{knob}')}" for knob in spec.knobs)
+    return f"{defaults} (the default; measure yours: photoseek tune)"
 
 
 def _pictures(facts: dict[str, Any]) -> str:

@@ -1,8 +1,20 @@
-"""How file names go into SQLite and come back, byte for byte."""
+"""How file names go into SQLite and come back, byte for byte; and where a gallery lies if nobody says."""
 
 from __future__ import annotations
 
 import os
+
+GALLERY_VARIABLE = "PHOTOSEEK_GALLERY"
+
+
+def default_gallery_path() -> str:
+    """``$PHOTOSEEK_GALLERY``, else ``gallery`` in the user's data folder."""
+    named = os.environ.get(GALLERY_VARIABLE)
+    if named:
+        return os.path.expanduser(named)  # noqa: PTH111 - pathlib would cost a client of the daemon 5 ms
+    from platformdirs import user_data_dir
+
+    return os.path.join(user_data_dir("photoseek"), "gallery")
 
 
 def encode_path(path: str) -> str | bytes:

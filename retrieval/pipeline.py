@@ -7,9 +7,10 @@ Two schedules, chosen by what the encoder says of itself:
   the two pools fight (measured on 2 cores: this schedule is first in every case, and at the bound of
   1 / (1/decode + 1/encode)).
 * a GPU encoder wants one caller with large batches: threads decode ahead of it, and it runs in a thread of its own,
-  so that neither decoding nor a database commit leaves the device idle.
+  so that neither decoding nor a database commit leaves the device idle (not measured on a GPU).
 
-Either way results come back in the order of the files, and at most ``LOOKAHEAD`` chunks per worker are in memory.
+Either way results come back in the order of the files, and in memory are at most ``schedules.LOOKAHEAD`` chunks per
+worker, or ``schedules.BATCHES`` batches.
 """
 
 from __future__ import annotations
@@ -17,25 +18,27 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 
+from indexes.base import Vectors
 from retrieval.batch import FailedImage, IndexedImage, Metadata
-from retrieval.encoders.base import Encoder, Pixels
+from retrieval.encoders.base import DeviceEncoder, Encoder, Pixels
+from retrieval.encoders.onnx import available_cpus
 from retrieval.errors import EncoderError, UnreadableImage
 from retrieval.images import Picture, content_hash, read_picture
 from retrieval.reader import CatalogReader
 from retrieval.records import pack_vector
 from retrieval.scan import describe_os_error
+from retrieval.schedules import Collect, ahead_of_device, each_on_its_own
 
-LOOKAHEAD = 3
-"""Chunks per worker that may be waiting or done. More only helps when one chunk is much slower than the others."""
+PATIENCE_SECONDS = 1.0
+"""A chunk that does not fill up in this time goes as it is: finished work may not wait for a slow walk."""
 
 MAX_FILE_BYTES = 1 << 30
 """A larger file is recorded as a failure: it would be read into memory whole."""
@@ -70,13 +73,56 @@ class Results:
     encoded: int = 0
 
 
+_Waiting = tuple[Candidate, bytes, Picture]
+
+
 @dataclass
 class _Prepared:
     """A chunk after reading and decoding: settled outcomes, and pictures that still need their embedding."""
 
     settled: list[IndexedImage | FailedImage | None]  # None: the next of ``waiting`` belongs here
-    waiting: list[tuple[Candidate, bytes, Picture]]
+    waiting: list[_Waiting]
     timings: Timings
+
+
+class _Lookups:
+    """Which bytes are embedded already, asked by each thread through a connection of its own.
+
+    Closing waits for questions under way, and later ones fail: Ctrl-C while a pool starts a thread leaves one that the
+    pool does not know and does not wait for, and closing SQLite's connection under it crashes the process.
+    """
+
+    def __init__(self, catalog_path: Path, encoder_id: int) -> None:
+        self._catalog_path, self._encoder_id = catalog_path, encoder_id
+        self._own = threading.local()
+        self._lock = threading.Lock()
+        self._open: list[tuple[CatalogReader, threading.Lock]] = []
+        self._is_closed = False
+
+    def find(self, digest: bytes) -> tuple[bytes, tuple[Any, ...]] | None:
+        reader, lock = self._mine()
+        with lock:
+            if self._is_closed:
+                raise CancelledError
+            return reader.embedding_of(digest, self._encoder_id)
+
+    def _mine(self) -> tuple[CatalogReader, threading.Lock]:
+        mine: tuple[CatalogReader, threading.Lock] | None = getattr(self._own, "mine", None)
+        if mine is None:
+            with self._lock:
+                if self._is_closed:
+                    raise CancelledError
+                mine = self._own.mine = CatalogReader(self._catalog_path), threading.Lock()
+                self._open.append(mine)
+        return mine
+
+    def close(self) -> None:
+        with self._lock:
+            self._is_closed = True
+            for reader, lock in self._open:
+                with lock:
+                    reader.close()
+            self._open.clear()
 
 
 class Pipeline:
@@ -91,12 +137,10 @@ class Pipeline:
 
     def __init__(self, encoder: Encoder, catalog_path: Path, encoder_id: int, *, workers: int | None = None) -> None:
         self._encoder = encoder
-        self._catalog_path = catalog_path
-        self._encoder_id = encoder_id
-        self._readers = threading.local()
-        self._open_readers: list[CatalogReader] = []
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._workers = workers or (encoder.streams if encoder.streams > 1 else cores)
+        self._lookups = _Lookups(catalog_path, encoder_id)
+        self._device_free = 0.0
+        # Ahead of a GPU every core decodes: one file takes a core 2 to 30 ms, and a GPU less than one.
+        self._workers = workers or (encoder.streams if encoder.streams > 1 else available_cpus())
 
     def run(self, candidates: Iterable[Candidate | None], *, stop: Callable[[], bool]) -> Iterator[Results]:
         """Process all candidates; results in their order.
@@ -106,36 +150,22 @@ class Pipeline:
                 that three new files before a walk of minutes do not wait for its end.
             stop: once it returns True no further chunk is started; chunks in flight are finished and yielded.
         """
-        chunks = _chunks(candidates, self._encoder.batch_size if self._encoder.streams > 1 else 8)
-        schedule = self._each_on_its_own if self._encoder.streams > 1 else self._decode_ahead
+        chunks = _chunks(candidates, self._encoder.batch_size)
         try:
-            yield from schedule(chunks, stop)
+            if self._encoder.streams > 1:
+                yield from each_on_its_own(chunks, self._process, workers=self._workers, stop=stop)
+            else:
+                yield from ahead_of_device(chunks, self._prepare, self._start, workers=self._workers, stop=stop)
         finally:
-            for reader in self._open_readers:
-                reader.close()
-            self._open_readers.clear()
+            self._lookups.close()
 
-    def _each_on_its_own(self, chunks: Iterator[list[Candidate]], stop: Callable[[], bool]) -> Iterator[Results]:
-        with ThreadPoolExecutor(self._workers, thread_name_prefix="photoseek-worker") as pool:
-            yield from _in_order(
-                lambda chunk: pool.submit(self._process, chunk), chunks, self._workers * LOOKAHEAD, stop
-            )
+    def _process(self, chunk: Sequence[Candidate]) -> Results:
+        prepared = self._prepare(chunk)
+        started = time.perf_counter()
+        embedded = self._embed(prepared.waiting)
+        return _merged([prepared], embedded, time.perf_counter() - started)
 
-    def _decode_ahead(self, chunks: Iterator[list[Candidate]], stop: Callable[[], bool]) -> Iterator[Results]:
-        # Two batches under way besides the decoded ones: one on the device, one whose copy can start.
-        ahead = max(self._workers * LOOKAHEAD, 2 * self._encoder.batch_size // 8 + 1)
-        with (
-            ThreadPoolExecutor(self._workers, thread_name_prefix="photoseek-decode") as decoders,
-            ThreadPoolExecutor(1, thread_name_prefix="photoseek-device") as device,
-        ):
-            prepared = _in_order(lambda chunk: decoders.submit(self._prepare, chunk), chunks, ahead, stop)
-            batches = _full_batches(prepared, self._encoder.batch_size)
-            yield from _in_order(lambda batch: device.submit(self._finish, batch), batches, 2, lambda: False)
-
-    def _process(self, chunk: list[Candidate]) -> Results:
-        return self._finish([self._prepare(chunk)])
-
-    def _prepare(self, chunk: list[Candidate]) -> _Prepared:
+    def _prepare(self, chunk: Sequence[Candidate]) -> _Prepared:
         """Read, hash and (unless the bytes are known) decode every file of a chunk."""
         prepared = _Prepared([], [], Timings())
         for candidate in chunk:
@@ -151,7 +181,7 @@ class Pipeline:
         started = time.perf_counter()
         data, candidate = _read(candidate)
         digest = content_hash(data)
-        known = self._reader().embedding_of(digest, self._encoder_id)
+        known = self._lookups.find(digest)
         read = time.perf_counter()
         prepared.timings.read += read - started
         if known is not None:
@@ -165,100 +195,87 @@ class Pipeline:
         prepared.settled.append(None)
         prepared.waiting.append((candidate, digest, picture))
 
-    def _finish(self, chunks: list[_Prepared]) -> Results:
-        """Encode what the chunks still wait for, in one batch."""
+    def _start(self, chunks: list[_Prepared]) -> Collect[Results]:
+        """Hand a batch to the device; what is returned waits for it. Several batches may be on the device."""
         waiting = [item for chunk in chunks for item in chunk.waiting]
-        results = Results()
         started = time.perf_counter()
-        embedded = iter(self._embed(waiting))
-        results.timings.encode = time.perf_counter() - started
-        for chunk in chunks:
-            results.timings.read += chunk.timings.read
-            results.timings.decode += chunk.timings.decode
-            results.outcomes += [next(embedded) if outcome is None else outcome for outcome in chunk.settled]
-        results.encoded = len(waiting)
+        collect = self._begin(waiting)
+
+        def results() -> Results:
+            embedded = collect()
+            now = time.perf_counter()
+            # Batches overlap on the device; their seconds must not be counted twice.
+            seconds, self._device_free = now - max(started, self._device_free), now
+            return _merged(chunks, embedded, seconds)
+
         return results
 
-    def _embed(self, waiting: Sequence[tuple[Candidate, bytes, Picture]]) -> list[IndexedImage | FailedImage]:
+    def _begin(self, waiting: Sequence[_Waiting]) -> Collect[list[IndexedImage | FailedImage]]:
+        if not waiting or not isinstance(self._encoder, DeviceEncoder):
+            embedded = self._embed(waiting)
+            return lambda: embedded
+        try:
+            vectors = self._encoder.start_images(np.stack([picture.pixels for _, _, picture in waiting]))
+        except EncoderError as error:
+            failed = self._one_by_one(waiting, error)
+            return lambda: failed
+
+        def collect() -> list[IndexedImage | FailedImage]:
+            try:
+                return _rows(waiting, vectors())
+            except EncoderError as error:
+                return self._one_by_one(waiting, error)
+
+        return collect
+
+    def _embed(self, waiting: Sequence[_Waiting]) -> list[IndexedImage | FailedImage]:
         if not waiting:
             return []
         pixels: Pixels = np.stack([picture.pixels for _, _, picture in waiting])
         try:
-            vectors = self._encoder.encode_images(pixels)
+            return _rows(waiting, self._encoder.encode_images(pixels))
         except EncoderError as error:
-            if type(error) is not EncoderError:
-                raise  # missing weights or libraries: the fault of no picture, and the same for all
-            if len(waiting) == 1:
-                return [_failed(waiting[0][0], error.message)]
-            # One picture that upsets the model must not take its neighbours with it.
-            return [outcome for item in waiting for outcome in self._embed([item])]
-        return [
-            _indexed(candidate, digest, _metadata(picture), pack_vector(vector))
-            for (candidate, digest, picture), vector in zip(waiting, vectors, strict=True)
-        ]
+            return self._one_by_one(waiting, error)
 
-    def _reader(self) -> CatalogReader:
-        reader: CatalogReader | None = getattr(self._readers, "reader", None)
-        if reader is None:
-            reader = self._readers.reader = CatalogReader(self._catalog_path)
-            self._open_readers.append(reader)
-        return reader
+    def _one_by_one(self, waiting: Sequence[_Waiting], error: EncoderError) -> list[IndexedImage | FailedImage]:
+        """One picture that upsets the model must not take its neighbours with it."""
+        if type(error) is not EncoderError:
+            raise error  # missing weights or libraries: the fault of no picture, and the same for all
+        if len(waiting) == 1:
+            return [_failed(waiting[0][0], error.message)]
+        return [outcome for item in waiting for outcome in self._embed([item])]
 
 
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
+def _merged(
+    chunks: Sequence[_Prepared], embedded: Sequence[IndexedImage | FailedImage], seconds: float
+) -> Results:
+    """The outcomes of chunks that were encoded together in ``seconds``, in the order of their files."""
+    results, encoded = Results(encoded=len(embedded)), iter(embedded)
+    results.timings.encode = seconds
+    for chunk in chunks:
+        results.timings.read += chunk.timings.read
+        results.timings.decode += chunk.timings.decode
+        results.outcomes += [next(encoded) if outcome is None else outcome for outcome in chunk.settled]
+    return results
 
 
-def _in_order(
-    submit: Callable[[_Item], Future[_Result]], items: Iterator[_Item], ahead: int, stop: Callable[[], bool]
-) -> Iterator[_Result]:
-    """Submit items as they come, at most ``ahead`` unfinished ones, and yield their results in order.
-
-    An empty item says that the next one takes a while.
-    """
-    pending: deque[Future[_Result]] = deque()
-    try:
-        while not stop():
-            while len(pending) < ahead:
-                item = next(items, None)
-                if item is None:
-                    break
-                if item:
-                    pending.append(submit(item))
-                elif pending and pending[0].done():
-                    break  # nothing new for a while: what is done must not wait for it
-            if not pending:
-                return
-            yield pending.popleft().result()
-        # All at once: a worker takes the next chunk while the result of the one before is waited for.
-        for future in [future for future in pending if not future.cancel()]:
-            yield future.result()
-    finally:
-        for future in pending:
-            future.cancel()
-
-
-def _full_batches(prepared: Iterator[_Prepared], size: int) -> Iterator[list[_Prepared]]:
-    """Group decoded chunks until ``size`` pictures wait for the encoder."""
-    batch: list[_Prepared] = []
-    waiting = 0
-    for chunk in prepared:
-        batch.append(chunk)
-        waiting += len(chunk.waiting)
-        if waiting + 8 > size:
-            yield batch
-            batch, waiting = [], 0
-    if batch:
-        yield batch
+def _rows(waiting: Sequence[_Waiting], vectors: Vectors) -> list[IndexedImage | FailedImage]:
+    return [
+        _indexed(candidate, digest, _metadata(picture), pack_vector(vector))
+        for (candidate, digest, picture), vector in zip(waiting, vectors, strict=True)
+    ]
 
 
 def _chunks(candidates: Iterable[Candidate | None], size: int) -> Iterator[list[Candidate]]:
-    """Full chunks, and at a None what there is, which may be nothing."""
+    """Full chunks, and at a None or when it takes long what there is, which may be nothing."""
     chunk: list[Candidate] = []
+    oldest = 0.0
     for candidate in candidates:
+        now = time.perf_counter()
         if candidate is not None:
+            oldest = oldest if chunk else now
             chunk.append(candidate)
-        if candidate is None or len(chunk) == size:
+        if candidate is None or len(chunk) == size or now - oldest > PATIENCE_SECONDS:
             yield chunk
             chunk = []
     if chunk:

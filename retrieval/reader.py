@@ -199,9 +199,11 @@ class CatalogReader:
 
     def embedding_of(self, content_hash: bytes, encoder_id: int) -> tuple[bytes, tuple[Any, ...]] | None:
         """The stored vector and metadata of any image with exactly these bytes, retired ones included."""
+        # CROSS keeps SQLite from starting with all of the encoder's embeddings, which it prefers without statistics:
+        # 1.4 ms a file among 9,000 images instead of 0.005, and in proportion to their number.
         sql = """SELECT e.vector, i.format, i.width, i.height, i.taken_at, i.taken_offset_minutes, i.camera, i.lens,
                         i.latitude, i.longitude
-                 FROM images AS i JOIN embeddings AS e ON e.image_id = i.id AND e.encoder_id = ?
+                 FROM images AS i CROSS JOIN embeddings AS e ON e.image_id = i.id AND e.encoder_id = ?
                  WHERE i.content_hash = ? LIMIT 1"""
         rows = self._all(sql, [encoder_id, content_hash])
         return (rows[0][0], tuple(rows[0][1:])) if rows else None

@@ -120,6 +120,19 @@ def sound_manifest(folder: Path) -> Manifest | None:
         return None
 
 
+def wanted_spec(reader: CatalogReader, encoder: EncoderRow, saved: Manifest | None) -> tuple[IndexSpec, str]:
+    """The specification that the user asked for, else the one that fits the number of images; and the reason."""
+    images = reader.count(encoder.id)
+    recommended = recommend_spec(images, encoder.dim, current=saved.spec if saved else None)
+    asked = reader.index_spec()
+    if asked is None:
+        return recommended
+    spec = IndexSpec.parse(asked)
+    if spec.minimum_training > images:
+        return recommended.spec, f"{spec} was asked for, but needs {spec.minimum_training:,} pictures to train"
+    return spec, "asked for with --index-spec"
+
+
 class IndexKeeper:
     """The writer's side: one index that follows the catalog through a run and is saved now and then.
 
@@ -160,17 +173,8 @@ class IndexKeeper:
         return f"{spec} ({reason})"
 
     def wanted(self) -> tuple[IndexSpec, str]:
-        """The specification that the user asked for, else the one that fits the number of images."""
-        images = self._reader.count(self._encoder.id)
-        saved = sound_manifest(self._folder)
-        recommended = recommend_spec(images, self._encoder.dim, current=saved.spec if saved else None)
-        asked = self._reader.index_spec()
-        if asked is None:
-            return recommended
-        spec = IndexSpec.parse(asked)
-        if spec.minimum_training > images:
-            return recommended.spec, f"{spec} was asked for, but needs {spec.minimum_training:,} pictures to train"
-        return spec, "asked for with --index-spec"
+        """See :func:`wanted_spec`."""
+        return wanted_spec(self._reader, self._encoder, sound_manifest(self._folder))
 
     def _saved_is_current(self, spec: IndexSpec | None = None) -> bool:
         """True if the saved index is sound, holds every change, and is of the given kind."""

@@ -14,10 +14,12 @@ import pytest
 from benchmarks.data import Data, picture
 from benchmarks.measure import Series, alternate, foreign_note, percentile
 from benchmarks.model import TextSize, write_random_model
+from benchmarks.settings import QUICK, Bench
 from benchmarks.stopwatch import CommandFailed, Stopwatch
 from benchmarks.tables import Table
 from benchmarks.vit import VitSize, vit_weights, write_vit
 from retrieval.encoders.load import load_encoder
+from retrieval.errors import RuntimeUnavailable
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = VitSize(image=32, patch=16, width=48, layers=2, heads=4, dim=24)
@@ -106,6 +108,42 @@ def test_wrong_use_is_told() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "unknown part nothing" in done.stderr
+
+
+def test_without_a_gpu_its_part_says_so(tmp_path: Path) -> None:
+    """Torch is hidden, so that this holds on a machine with a GPU too; nothing is generated before it is found out."""
+    (tmp_path / "sitecustomize.py").write_text(NO_TORCH)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    command = [sys.executable, "-m", "benchmarks.run", "--only", "gpu", "--data", str(tmp_path / "data")]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == RuntimeUnavailable.exit_code
+    assert done.stderr.splitlines() == [
+        "the GPU benchmark was not run: torch is not installed",
+        "run it on a machine with an NVIDIA GPU and photoseek[gpu]",
+    ]
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.torch
+def test_gpu_tables_bound_the_run_by_the_slower_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same code on the CPU device of torch."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    pytest.importorskip("open_clip")
+    from benchmarks.gpu import device_tables
+    from retrieval.encoders.clip import load_clip_encoder
+    from tests.retrieval.encoders.tiny_clip import write_model
+
+    name = f"local-dir:{write_model(tmp_path / 'model', 'clip')}"
+    fast, full = (load_clip_encoder(name, device="cpu", precision=precision) for precision in ("bf16", "fp32"))
+    with Stopwatch() as stopwatch:
+        bench = Bench(Data(tmp_path / "data"), name, None, QUICK, 1, stopwatch)
+        tables = {table.title: table for table in device_tables(bench, fast, full)}
+    rows = {row[0]: row[1:] for row in tables["Indexing on the device, 500 px"].rows}
+    rates = {stage: value(cells[0]) for stage, cells in rows.items()}
+    decode = next(rate for stage, rate in reversed(rates.items()) if stage.startswith("decode"))
+    assert rates["bound: min(decode, encode)"] == min(decode, rates["encode, overlapped"]) > 0
+    assert value(tables["Image tower on the device"].rows[-1][2]) > 0
+    assert float(tables["Fidelity on the device, against float32 there"].rows[0][2]) > 0.99
 
 
 def test_alternating_rounds_keep_order_and_drop_the_warm_up() -> None:

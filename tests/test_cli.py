@@ -18,7 +18,7 @@ from tests.conftest import EXAMPLES
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = [
-    ("index",), ("search",), ("similar",), ("info",), ("forget",), ("models",),
+    ("index",), ("search",), ("similar",), ("info",), ("tune",), ("daemon",), ("forget",), ("models",),
     ("models", "fetch"), ("models", "import"), ("models", "export"),
 ]  # fmt: skip
 
@@ -56,7 +56,7 @@ def test_every_command_has_help(command: tuple[str, ...]) -> None:
 
 
 def test_every_command_is_tested() -> None:
-    names = {(name,) for name in ("index", "search", "similar", "info", "forget")}
+    names = {(name,) for name in ("index", "search", "similar", "info", "tune", "daemon", "forget")}
     groups = {("models",)} | {
         ("models", str(command.name or command.callback.__name__))
         for command in cli.models_app.registered_commands
@@ -85,6 +85,7 @@ def two_lines(err: str) -> bool:
         (("search", "--image", str(ROOT / "README.md")), 2, "not an image"),
         (("search", "--image", "id:999999"), 3, "999999"),
         (("similar", "/no/such.jpg"), 2, "cannot read"),
+        (("tune", "--target", "1.5"), 2, "1.5"),
         (("forget", "/no/such/folder"), 2, "holds nothing"),
         (("index", "/no/such/folder"), 2, "no folder"),
         (("index", str(ROOT / "README.md")), 2, "not a folder"),
@@ -149,6 +150,30 @@ def test_json_paths_and_nul_agree(run: Run, indexed_examples: Path) -> None:
     assert {"rank", "score", "path", "id", "width", "height", "taken_at"} <= set(objects[0])
 
 
+def test_queries_from_a_file(run: Run, indexed_examples: Path, tmp_path: Path) -> None:
+    file = tmp_path / "queries.txt"
+    file.write_text("a dog\na red bird\n", encoding="utf-8")
+    code, out, err = run("search", "--queries-from", file, "-n", "3", "--jsonl", gallery=indexed_examples)
+    assert (code, err) == (0, "")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["query"] for row in rows] == ["a dog", "a red bird"]
+    for row in rows:
+        alone = run("search", row["query"], "-n", "3", "--paths", gallery=indexed_examples)[1].splitlines()
+        assert [hit["path"] for hit in row["hits"]] == alone
+    assert run("search", "--queries-from", file, "--min-score", "0.99", gallery=indexed_examples)[0] == 1
+
+
+@pytest.mark.parametrize("more", [("a cat",), ("--paths",), ("-0",), ("--without", "x")])
+def test_queries_from_a_file_stand_alone(run: Run, indexed_examples: Path, tmp_path: Path, more: tuple[str]) -> None:
+    file = tmp_path / "queries.txt"
+    file.write_text("a dog\n")
+    code, out, err = run("search", "--queries-from", file, *more, gallery=indexed_examples)
+    assert (code, out) == (2, "") and two_lines(err)
+    file.write_text("a dog\n \n")
+    code, out, err = run("search", "--queries-from", file, gallery=indexed_examples)
+    assert code == 2 and two_lines(err) and "line 2: the query is empty" in err
+
+
 def test_an_image_of_the_gallery_by_id(run: Run, indexed_examples: Path) -> None:
     first = json.loads(run("search", "a dog", "--json", "-n", "1", gallery=indexed_examples)[1])
     by_id = run("similar", f"id:{first['id']}", "--paths", gallery=indexed_examples)[1]
@@ -194,8 +219,18 @@ def test_quiet_is_quiet(run: Run) -> None:
     assert run("index", EXAMPLES / "birds", "--quiet") == (0, "", "")
 
 
-def test_a_closed_pipe_is_no_error(indexed_examples: Path) -> None:
-    command = f'"{sys.executable}" "{ROOT / "cli.py"}" search "a dog" -n 120 --json | head -n 1'
+def test_tune_prints_what_was_tried(run: Run, indexed_examples: Path) -> None:
+    code, out, err = run("tune", "--target", "0.95", "-n", "5", gallery=indexed_examples)
+    assert code == 0
+    head, *rows = [line.split("\t") for line in out.splitlines()]
+    assert head == ["effort", "recall@5 pictures", "recall@5 texts", "p50 ms", "p99 ms", "chosen"]
+    assert [(row[0], row[1], row[2], row[5]) for row in rows] == [("default", "1.0000", "1.0000", "*")]
+    assert "Exact reaches recall@5 0.95 and has nothing to tune" in err
+
+
+@pytest.mark.parametrize("asked", ['"a dog" -n 120 --json', "--queries-from - < <(yes dog | head -n 600)"])
+def test_a_closed_pipe_is_no_error(indexed_examples: Path, asked: str) -> None:
+    command = f'"{sys.executable}" "{ROOT / "cli.py"}" search {asked} | head -n 1'
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command}"],
         env=os.environ | {"PHOTOSEEK_GALLERY": str(indexed_examples)},

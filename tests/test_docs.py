@@ -25,6 +25,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the example photos and a gallery of them, as after the README's first command."""
     place = tmp_path_factory.mktemp("readme")
     shutil.copytree(ROOT / "examples" / "photos", place / "photos")
+    (place / "queries.txt").write_text("a tiger\na red flower\n", encoding="utf-8")
     done = run("photoseek index photos", place)
     assert done.returncode == 0, done.stderr
     return place

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,6 +104,19 @@ class Encoder(Protocol):
 
     def is_cut(self, text: str) -> bool:
         """True if the tokenizer cuts ``text`` because it is longer than the context length."""
+        ...
+
+
+@runtime_checkable
+class DeviceEncoder(Protocol):
+    """What an :class:`Encoder` with one stream may offer beside: a batch goes to the device without waiting for it."""
+
+    def start_images(self, pixels: Pixels) -> Callable[[], Vectors]:
+        """Begin what ``encode_images`` does; the returned function waits for it and gives its result.
+
+        One thread starts batches, another may collect them, in the same order; both raise like ``encode_images``,
+        which may be called meanwhile.
+        """
         ...
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path, PurePosixPath
@@ -109,6 +108,8 @@ def damaged(path: Path, reason: str) -> WeightsUnavailable:
 
 def write_bytes_atomically(path: Path, content: bytes) -> None:
     """Write beside ``path`` and rename over it, so that a reader sees the old file or the whole new one."""
+    import tempfile  # not needed to read a model
+
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".photoseek-", suffix=path.suffix)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,18 +22,26 @@ from retrieval.errors import EncoderError, RuntimeUnavailable, SettingsError
 if TYPE_CHECKING:
     import torch
 
+    from retrieval.encoders.device_feed import DeviceFeed
+
 log = logging.getLogger("photoseek")
 
 Precision = Literal["fp32", "bf16", "fp16"]
 CPU_BATCH = 16  # batch 8 reaches 92 % of the best on a CPU, and nothing is gained above 32
-GPU_BATCH_LIMIT = 512
+# Three batches wait in memory, one is gathered and two are pinned: 300 MB of 256 px pictures. 256 of them are 16,640
+# rows for a ViT-B-32's matrices, enough to fill a GPU (on paper: not measured on one).
+GPU_BATCH_LIMIT = 256
 MEMORY_SHARE = 0.6
 """Of the free device memory that one batch may take; the rest is for fragmentation and for neighbours."""
 PROBE_IMAGES = 8
 TEXT_BATCH = 64
+COMPILE_VARIABLE = "PHOTOSEEK_TORCH_COMPILE"
+_COMPILER = "inductor"
 
 
-def load_clip_encoder(name: str, *, device: str | None = None, precision: str | None = None) -> ClipEncoder:
+def load_clip_encoder(
+    name: str, *, device: str | None = None, precision: str | None = None, compiled: bool | None = None
+) -> ClipEncoder:
     """An encoder for ``MODEL/TAG``, ``local-dir:PATH``, ``hf-hub:ORG/REPO`` or a weight file.
 
     The files are found and checked now, torch is imported at the first use. Nothing is downloaded.
@@ -40,6 +49,8 @@ def load_clip_encoder(name: str, *, device: str | None = None, precision: str | 
     Args:
         device: ``auto`` or None (cuda if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``fp32``, ``bf16`` or ``fp16``; ``auto`` or None is bf16 on a GPU and fp32 on a CPU.
+        compiled: run the image tower through ``torch.compile``; None asks PHOTOSEEK_TORCH_COMPILE=1. It takes up to
+            a minute at the first batch and needs a C++ compiler (on a GPU also Triton), so it is for large folders.
 
     Raises:
         UnknownEncoder, WeightsUnavailable, RuntimeUnavailable, EncoderError: see :func:`find_source`.
@@ -50,7 +61,7 @@ def load_clip_encoder(name: str, *, device: str | None = None, precision: str | 
     missing = [module for module in ("torch", "open_clip") if find_spec(module) is None]
     if missing:
         raise RuntimeUnavailable(f"{name} needs {' and '.join(missing)}, not installed", INSTALL_TORCH)
-    return ClipEncoder(find_source(name), device=device, precision=precision)
+    return ClipEncoder(find_source(name), device=device, precision=precision, compiled=compiled)
 
 
 @dataclass(frozen=True)
@@ -68,10 +79,17 @@ class ClipEncoder:
 
     Args:
         source: files of the model, already checked.
-        device, precision: see :func:`load_clip_encoder`.
+        device, precision, compiled: see :func:`load_clip_encoder`.
     """
 
-    def __init__(self, source: ClipSource, *, device: str | None = None, precision: str | None = None) -> None:
+    def __init__(
+        self,
+        source: ClipSource,
+        *,
+        device: str | None = None,
+        precision: str | None = None,
+        compiled: bool | None = None,
+    ) -> None:
         device, precision = device or "auto", None if precision == "auto" else precision
         if device not in ("auto", "cpu", "cuda") and not device.removeprefix("cuda:").isdigit():
             raise SettingsError(f"unknown device {device!r}", "known: auto, cpu, cuda, cuda:0, cuda:1, ...")
@@ -85,6 +103,9 @@ class ClipEncoder:
         self._awake: _Awake | None = None
         self._placed: torch.device | None = None
         self._batch: int | None = None
+        self._wants_compiled = os.environ.get(COMPILE_VARIABLE) == "1" if compiled is None else compiled
+        self._compiled: Callable[[torch.Tensor], torch.Tensor] | None = None
+        self._feed: DeviceFeed | None = None
 
     @property
     def streams(self) -> int:
@@ -103,11 +124,12 @@ class ClipEncoder:
     def device(self) -> str:
         """``cuda:0 (NVIDIA ..., bf16)`` or ``cpu (torch, fp32)``; raises like the first encode."""
         place = self._place()
+        how = f"{self.precision}, compiled" if self._wants_compiled else self.precision
         if place.type == "cuda":
             import torch
 
-            return f"{place} ({torch.cuda.get_device_name(place)}, {self.precision})"
-        return f"cpu (torch, {self.precision})"
+            return f"{place} ({torch.cuda.get_device_name(place)}, {how})"
+        return f"cpu (torch, {how})"
 
     @property
     def precision(self) -> str:
@@ -126,12 +148,7 @@ class ClipEncoder:
             EncoderError: another shape or type, non-finite output, or one image does not fit the device.
             WeightsUnavailable, RuntimeUnavailable: from the first use.
         """
-        size = self.spec.preprocessing.size
-        if pixels.dtype != np.uint8 or pixels.shape[1:] != (3, size, size):
-            raise EncoderError(
-                f"pixels are {pixels.dtype} {pixels.shape}, not uint8 (n, 3, {size}, {size})",
-                "prepare pictures with this encoder's preprocessing",
-            )
+        self._check(pixels)
         if not len(pixels):
             return np.empty((0, self.spec.dim), np.float32)
         features, worked = in_batches(self._forward_images, pixels, self.batch_size)
@@ -139,6 +156,29 @@ class ClipEncoder:
             log.warning("the device ran out of memory: batches are now of %d images", worked)
             self._batch = worked
         return unit(features)
+
+    def start_images(self, pixels: Pixels) -> Callable[[], Vectors]:
+        """:meth:`encode_images` without waiting for a GPU: the next batch may be started before this one is collected.
+
+        On a CPU, or where the batch does not fit, all the work is done before this returns.
+        """
+        self._check(pixels)
+        if self._place().type == "cuda" and 0 < len(pixels) <= self.batch_size:
+            import torch
+
+            with contextlib.suppress(torch.cuda.OutOfMemoryError):
+                collect = self._on_device(pixels)
+                return lambda: unit(collect())
+        vectors = self.encode_images(pixels)
+        return lambda: vectors
+
+    def _check(self, pixels: Pixels) -> None:
+        size = self.spec.preprocessing.size
+        if pixels.dtype != np.uint8 or pixels.shape[1:] != (3, size, size):
+            raise EncoderError(
+                f"pixels are {pixels.dtype} {pixels.shape}, not uint8 (n, 3, {size}, {size})",
+                "prepare pictures with this encoder's preprocessing",
+            )
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Texts -> (n, dim) float32 unit vectors."""
@@ -169,18 +209,55 @@ class ClipEncoder:
         return self._wake().tokenizer.tokenizer
 
     def _forward_images(self, pixels: Pixels) -> Vectors:
-        """One batch: uint8 goes over the bus (a quarter of float32), scaling happens on the device."""
+        """One batch, there and back: (n, dim) features as they come out of the tower."""
+        if self._place().type == "cuda":
+            return self._on_device(pixels)()
         import torch
 
-        awake, place = self._wake(), self._place()
-        batch = torch.from_numpy(np.ascontiguousarray(pixels))
-        if place.type == "cuda":
-            batch = batch.pin_memory()
-        with self._lock, torch.inference_mode(), self._autocast():
-            x = batch.to(place, non_blocking=True).float()
-            x = (x * awake.scale - awake.offset).contiguous(memory_format=torch.channels_last)
-            features: Vectors = awake.model.encode_image(x).float().cpu().numpy()
+        features: Vectors = self._features(torch.from_numpy(np.ascontiguousarray(pixels))).numpy()
         return features
+
+    def _on_device(self, pixels: Pixels) -> Callable[[], Vectors]:
+        from retrieval.encoders.device_feed import DeviceFeed
+
+        with self._lock:
+            if self._feed is None:
+                self._feed = DeviceFeed(self._place(), self._features)
+            return self._feed.start(pixels)
+
+    def _features(self, batch: torch.Tensor) -> torch.Tensor:
+        """(n, 3, size, size) uint8 -> (n, dim) float32, both where the model is."""
+        import torch
+
+        awake = self._wake()
+        with self._lock, torch.inference_mode(), self._autocast():
+            x = (batch.float() * awake.scale - awake.offset).contiguous(memory_format=torch.channels_last)
+            return self._encoded(awake.model, x).float()
+
+    def _encoded(self, model: Any, x: torch.Tensor) -> torch.Tensor:
+        """Through the compiled tower where that is wanted: it is made for one batch size, so others are filled up.
+
+        Half a batch and less goes the plain way (a query picture should not wait for a compiler), and so do the
+        batches that find out how much fits.
+        """
+        import torch
+
+        size = self._batch
+        if not self._wants_compiled or size is None or not size // 2 < len(x) <= size:
+            plain: torch.Tensor = model.encode_image(x)
+            return plain
+        if self._compiled is None:
+            self._compiled = torch.compile(model.encode_image, dynamic=False, backend=_COMPILER)
+        full = x if len(x) == size else torch.cat([x, x.new_zeros((size - len(x), *x.shape[1:]))])
+        try:
+            return self._compiled(full.contiguous(memory_format=torch.channels_last))[: len(x)]
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except Exception as error:  # no compiler, no Triton, or an operation it cannot do: any of many types
+            reason = str(getattr(error, "inner_exception", error)).strip().partition("\n")[0]
+            log.warning("torch.compile failed, going on without it: %s", reason)
+            self._wants_compiled = False
+            return self._encoded(model, x)
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         import torch

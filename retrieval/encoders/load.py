@@ -12,6 +12,7 @@ from typing import Literal, get_args
 
 from retrieval.encoders.base import Encoder, EncoderSpec
 from retrieval.encoders.description import DESCRIPTION, EncoderFolder, read_encoder_folder
+from retrieval.encoders.int8 import int8_fingerprint
 from retrieval.encoders.models import BUILTIN, MODELS, PREFERENCE, canonical_name, unknown_encoder
 from retrieval.encoders.onnx import OnnxEncoder, Precision
 from retrieval.errors import (
@@ -115,17 +116,25 @@ def load_encoder_by_fingerprint(
     """The encoder that a gallery was built with, whatever engine runs it.
 
     An installed model with this fingerprint is taken first, whatever its name; then the folder that the
-    recorded ``source`` names, if it is one; else ``name`` is loaded as :func:`load_encoder` does it.
+    recorded ``source`` names, if it is one; else ``name`` is loaded as :func:`load_encoder` does it. Whether it runs in
+    int8 is up to the gallery alone: those embeddings have a fingerprint of their own.
 
     Raises:
         EncoderMismatch: what is called ``name`` today is another model.
         UnknownEncoder, WeightsUnavailable, RuntimeUnavailable, SettingsError: see :func:`load_encoder`.
     """
+    chosen = _precision(precision)
+    if chosen == "int8":
+        chosen = "auto"
     if not _wants_torch(runtime, device):
         for folder in _folders_that_may_be(name, source):
-            if folder.spec.fingerprint == fingerprint:
-                return OnnxEncoder(folder, precision=_precision(precision), threads=threads)
-    encoder = load_encoder(name, runtime=runtime, precision=precision, device=device, threads=threads)
+            if fingerprint == folder.spec.fingerprint:
+                if precision == "int8":
+                    log.warning("this gallery is not in int8: give --model %s too, to encode it again", name)
+                return OnnxEncoder(folder, precision=chosen, threads=threads)
+            if fingerprint == int8_fingerprint(folder.spec.fingerprint):
+                return OnnxEncoder(folder, precision="int8", threads=threads)
+    encoder = load_encoder(name, runtime=runtime, precision=chosen, device=device, threads=threads)
     if encoder.spec.fingerprint != fingerprint:
         raise EncoderMismatch(
             f"this gallery was built with {name} of fingerprint {fingerprint[:12]}, but the "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from indexes.base import Vectors
 from retrieval.encoders.base import EncoderSpec, Pixels, Preprocessing, unit
 from retrieval.encoders.description import EncoderFolder, TextTower, verify_encoder_folder
+from retrieval.encoders.int8 import PROPERTIES as INT8_PROPERTIES
+from retrieval.encoders.int8 import FirstPictures, int8_spec, round_weights
 from retrieval.encoders.text_tower import NumpyTextTower
 from retrieval.encoders.tokenizer import Tokenizer, load_tokenizer
 from retrieval.errors import (
@@ -29,7 +31,7 @@ from retrieval.errors import (
     WeightsUnavailable,
 )
 
-Precision = Literal["auto", "bf16", "fp16", "fp32"]
+Precision = Literal["auto", "bf16", "fp16", "fp32", "int8"]
 Features = NDArray[np.float32]
 
 _HINTS = {"bf16": "bf16", "fp32": "f32"}
@@ -41,11 +43,12 @@ class OnnxEncoder:
 
     Args:
         folder: what :func:`read_encoder_folder` found.
-        precision: of the image tower; ``auto`` is bf16 where the CPU computes in it, else fp32.
+        precision: of the image tower; ``auto`` is bf16 where the CPU computes in it, else fp32. ``int8`` is another
+            encoder with a fingerprint of its own, see :mod:`retrieval.encoders.int8`.
         threads: streams and threads of the image tower; ``None`` for every CPU that this process may use.
 
     Raises:
-        SettingsError: fewer than one thread, or fp16; at the first image, bf16 on a CPU without it.
+        SettingsError: fewer than one thread, or fp16; at the first image, bf16 or int8 on a CPU without it.
         RuntimeUnavailable, WeightsUnavailable: at the first use of a tower.
     """
 
@@ -53,12 +56,13 @@ class OnnxEncoder:
         if threads is not None and threads < 1:
             raise SettingsError(f"{threads} threads cannot encode anything", "give a number from 1 up")
         if precision == "fp16":
-            raise SettingsError("fp16 is for GPUs; the ONNX form runs in bf16 or fp32", "use bf16, fp32 or auto")
+            raise SettingsError("fp16 is for GPUs", "the ONNX form runs in bf16, fp32 or int8; or leave it at auto")
         self.folder = folder
-        self.spec: EncoderSpec = folder.spec
+        self.spec: EncoderSpec = int8_spec(folder.spec) if precision == "int8" else folder.spec
         self._precision, self._threads = precision, threads
         # Re-entrant: making a tower asks for the core, which takes the same lock.
         self._lock = threading.RLock()
+        self._first = FirstPictures(self._reference) if precision == "int8" else None
 
     @property
     def streams(self) -> int:
@@ -82,7 +86,13 @@ class OnnxEncoder:
                 f"{self.spec.name} takes (n, 3, {size}, {size}) uint8",
                 "prepare images with this encoder's own preprocessing",
             )
-        return unit(self._image.run(np.ascontiguousarray(pixels)))
+        vectors = unit(self._image.run(np.ascontiguousarray(pixels)))
+        if self._first is not None:
+            self._first.saw(pixels, vectors)
+        return vectors
+
+    def _reference(self) -> Callable[[Pixels], Vectors]:
+        return OnnxEncoder(self.folder, "fp32", threads=1).encode_images
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         rows = [self._tokenizer.encode(text) for text in texts]
@@ -153,11 +163,14 @@ class OnnxEncoder:
         properties = {
             "NUM_STREAMS": self.streams,
             "INFERENCE_NUM_THREADS": self.streams,
-            "INFERENCE_PRECISION_HINT": _HINTS[self._image_precision],
+            "INFERENCE_PRECISION_HINT": _HINTS.get(self._image_precision, "f32"),
         }
+        is_int8 = self._image_precision == "int8"
+        properties |= INT8_PROPERTIES if is_int8 else {}
         verify_encoder_folder(self.folder, without_text=True)
         ends, path = (image.input, image.output), self.folder.file(image.file)
-        return _Graph(self._core, path, ends, self.spec.dim, properties, self.spec.preprocessing)
+        change = round_weights if is_int8 else None
+        return _Graph(self._core, path, ends, self.spec.dim, properties, self.spec.preprocessing, change)
 
     @cached_property
     def _core(self) -> Any:
@@ -173,7 +186,12 @@ class OnnxEncoder:
         if self._precision == "fp32":
             return "fp32"
         with self._lock:
-            capable = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+            known = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if self._precision == "int8":
+            if "INT8" not in known:
+                raise SettingsError("this CPU does not compute in int8", "leave the precision at auto, or use fp32")
+            return "int8"
+        capable = "BF16" in known
         if self._precision == "bf16" and not capable:
             raise SettingsError("this CPU does not compute in bf16", "leave the precision at auto, or use fp32")
         return "bf16" if capable else "fp32"
@@ -206,6 +224,7 @@ class _Graph:
         dim: int,
         properties: Mapping[str, Any],
         preprocessing: Preprocessing | None = None,
+        change: Callable[[Any], Any] | None = None,
     ) -> None:
         self._file, self._dim = file, dim
         self._own = threading.local()
@@ -215,6 +234,8 @@ class _Graph:
             self._one_by_one = not _free_batch(model, ends[0])
             if preprocessing is not None:
                 model = _takes_bytes(model, ends[0], preprocessing)
+            if change is not None:
+                model = change(model)
             self._output = [out.get_any_name() for out in model.outputs].index(ends[1])
             _check_dim(file, model.outputs[self._output].partial_shape[-1], dim)
             self._compiled = core.compile_model(model, "CPU", dict(properties))

@@ -6,7 +6,6 @@ binary search per pair: nothing is read ahead), and a ``tokenizer.json`` through
 
 from __future__ import annotations
 
-import html
 import re
 import string
 import unicodedata
@@ -163,7 +162,7 @@ def clean_text(text: str, clean: Clean) -> str:
     if clean == "none":
         return text
     if not _PLAIN.fullmatch(text):
-        text = html.unescape(html.unescape(_repaired(text)))
+        text = _repaired(text)
     if clean == "canonicalize":
         text = text.replace("_", " ").translate(_DROP_PUNCTUATION).lower()
     text = " ".join(text.split())
@@ -171,6 +170,8 @@ def clean_text(text: str, clean: Clean) -> str:
 
 
 def _repaired(text: str) -> str:
+    from html import unescape
+
     try:
         import ftfy
     except ImportError as error:
@@ -178,7 +179,7 @@ def _repaired(text: str) -> str:
             "a text that is not plain ASCII needs the ftfy library", "pip install 'photoseek[cpu]'"
         ) from error
     # Undecodable bytes of a command line arrive as lone surrogates, which have no UTF-8.
-    return str(ftfy.fix_text(text.encode("utf-8", "replace").decode("utf-8")))
+    return unescape(unescape(ftfy.fix_text(text.encode("utf-8", "replace").decode("utf-8"))))
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -61,6 +61,7 @@ def few_or_many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     }[request.param]
     monkeypatch.setattr("indexes.faiss_index._SCAN_ROWS", scan_rows)
     monkeypatch.setattr("indexes.faiss_index._THOROUGH_SHARE", share)
+    monkeypatch.setattr("indexes.faiss_index._THOROUGH_SHARE_LEFT_OUT", share)
 
 
 def same(left: tuple[NDArray, NDArray], right: tuple[NDArray, NDArray]) -> bool:

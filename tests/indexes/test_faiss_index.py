@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from indexes import Effort, IndexSpec, create_index
+from indexes import Effort, IndexSpec, create_index, load_snapshot, save_snapshot
 from tests.indexes.vectors import DIM, built, clustered
 
 faiss = pytest.importorskip("faiss")
 
 from indexes.faiss_index import FaissIndex  # noqa: E402
-from indexes.widening import Pool  # noqa: E402
+from indexes.widening import Pool, nearest_in_pool  # noqa: E402
 
 N = 3000
 VECTORS = clustered(N)
@@ -107,3 +109,147 @@ def test_removing_clears_flat_codes_in_place() -> None:
     assert index.search(VECTORS[:4], 1).ids[1:3, 0].tolist() == [1, 2]
     index.add(np.array([0]), VECTORS[:1])
     assert index.search(VECTORS[:1], 1).ids.tolist() == [[0]]
+
+
+@pytest.mark.parametrize("k_factor", [1, 4])
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_a_filter_loses_no_recall_on_codes_that_take_no_selector(share: float, k_factor: int) -> None:
+    """The recall of a filtered search is that of an unfiltered one with the same effort."""
+    index, exact = make("PQ8x4fs,Refine(SQfp16)"), built("Exact", np.arange(N), VECTORS)
+    allowed = np.flatnonzero(np.random.default_rng(3).random(N) < share)
+    effort = Effort(k_factor=k_factor)
+
+    def agreed(allowed: np.ndarray | None) -> float:
+        found = index.search(QUERIES, 5, allowed=allowed, effort=effort).ids
+        wanted = exact.search(QUERIES, 5, allowed=allowed).ids
+        assert allowed is None or np.isin(found, allowed).all()
+        return float(np.mean([len(set(a) & set(b)) / 5 for a, b in zip(found, wanted, strict=True)]))
+
+    assert 0.3 < agreed(None) < 1  # or else there is nothing to compare
+    assert agreed(allowed) >= agreed(None) - 0.08
+
+
+def test_a_filter_away_from_the_query_is_answered_by_comparing_all_it_keeps() -> None:
+    """Half of the index is allowed, and none of it is near: a larger fetch alone would bring next to nothing."""
+    index, exact = make("PQ8x4fs,Refine(SQfp16)"), built("Exact", np.arange(N), VECTORS)
+    query = QUERIES[:1]
+    far = np.sort(exact.search(query, N).ids[0, N // 2 :])
+    found = index.search(query, 10, allowed=far, effort=Effort(k_factor=1))
+    assert set(found.ids[0]) == set(exact.search(query, 10, allowed=far).ids[0])
+
+
+def test_a_filter_that_leaves_few_candidates_does_not_settle_for_them() -> None:
+    """Three near rows are allowed and the far half: some candidates come back, but too few to be sure of the best."""
+    index, exact = make("PQ8x4fs,Refine(SQfp16)"), built("Exact", np.arange(N), VECTORS)
+    for query in QUERIES:
+        order = exact.search(query[None], N).ids[0]
+        allowed = np.sort(np.concatenate([order[8:11], order[N // 2 :]]))
+        assert index.search(query[None], 1, allowed=allowed, effort=Effort(k_factor=1)).ids[0, 0] == order[8]
+
+
+def test_a_wide_filter_is_not_answered_by_comparing_all_it_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = make("PQ16x4fs,Refine(SQfp16)")
+    compared: list[int] = []
+    monkeypatch.setattr(FaissIndex, "_whole_params", lambda _, pool: compared.append(pool.size))
+    found = index.search(QUERIES, 10, allowed=np.arange(0, N, 2), effort=Effort(k_factor=4))
+    assert (found.ids % 2 == 0).all()
+    assert compared == []
+
+
+def test_a_few_queries_and_many_find_the_same() -> None:
+    """They run through different loops of faiss."""
+    index = make("PQ16x4fs,Refine(SQfp16)")
+    together = index.search(QUERIES, 10)
+    assert index._base.implem == 0
+    for number, query in enumerate(QUERIES):
+        alone = index.search(query[None], 10)
+        assert index._base.implem == 15
+        np.testing.assert_array_equal(alone.ids[0], together.ids[number])
+        np.testing.assert_array_equal(alone.scores[0], together.scores[number])
+
+
+def test_the_nearest_of_a_pool() -> None:
+    mask = np.arange(N) % 2 == 0
+    rows = np.array([[4, 7, 9, 2, -1], [1, 3, 5, -1, -1]])
+    best, found = nearest_in_pool(VECTORS[[4, 0]], rows, Pool(mask, N // 2, N), 1, lambda rows: VECTORS[rows])
+    assert (best.tolist(), found.tolist()) == ([[4], [-1]], [2, 0])
+    best, found = nearest_in_pool(VECTORS[[4, 0]], rows, Pool(None, N, N), 4, lambda rows: VECTORS[rows])
+    assert sorted(best[0].tolist()) == [2, 4, 7, 9]
+    assert (sorted(best[1].tolist()), found.tolist()) == ([-1, 1, 3, 5], [4, 3])
+
+
+WITH_TAIL = (
+    "SQfp16",
+    "Flat",
+    "PQ16x4fs,Refine(SQfp16)",
+    "PQ16x4fs,Refine(Flat)",
+    "IVF16,SQ8,Refine(SQfp16)",
+    "HNSW16,SQ8,Refine(Flat)",
+)
+
+
+def lengthened(kind: str, folder: Path, saved: int = N - 500) -> FaissIndex:
+    """An index of all vectors, mapped from a snapshot of the first ones and added to twice."""
+    save_snapshot(built(kind, np.arange(saved), VECTORS[:saved]), folder, fingerprint="tower", change=1)
+    index, _ = load_snapshot(folder, fingerprint="tower", dim=DIM) or pytest.fail("nothing saved")
+    assert isinstance(index, FaissIndex)
+    for ids in (np.arange(saved, saved + 200), np.arange(saved + 200, N)):
+        index.add(ids, VECTORS[ids])
+    return index
+
+
+@pytest.mark.parametrize("kind", WITH_TAIL)
+def test_what_is_added_to_a_mapped_index_copies_nothing_and_is_found(kind: str, tmp_path: Path) -> None:
+    index, whole = lengthened(kind, tmp_path), make(kind)
+    hard = Effort(nprobe=16, ef_search=N, k_factor=100)
+    some = np.arange(0, N, 3)
+    few = np.arange(N - 600, N, 2)
+    for step in ("added", "some removed"):
+        for options in ({}, {"allowed": some}, {"allowed": few}, {"allowed": np.arange(N - 400, N)}):
+            for k in (1, 10, 300, N):
+                found, wanted = (each.search(QUERIES, k, effort=hard, **options) for each in (index, whole))
+                np.testing.assert_array_equal(found.ids, wanted.ids, f"{step} {options} {k}")
+                np.testing.assert_array_equal(found.scores, wanted.scores)
+        gone = np.arange(5, N, 7)
+        assert index.remove(gone) == whole.remove(gone) or step != "added"
+    assert index._mapped
+
+
+@pytest.mark.parametrize("kind", WITH_TAIL)
+def test_a_lengthened_index_is_saved_whole(kind: str, tmp_path: Path) -> None:
+    index = lengthened(kind, tmp_path)
+    index.remove(np.array([3, N - 3]))
+    before = index.search(QUERIES, 10)
+    save_snapshot(index, tmp_path, fingerprint="tower", change=2)
+    again, change = load_snapshot(tmp_path, fingerprint="tower", dim=DIM) or pytest.fail("nothing saved")
+    assert (change, len(again)) == (2, N - 2)
+    for opened in (index, again):
+        after = opened.search(QUERIES, 10)
+        assert np.mean(after.ids == before.ids) > 0.9  # links and codes may change what is approximate, and no more
+        assert opened.search(VECTORS[-1:], 1).ids.tolist() == [[N - 1]]
+
+
+def test_equal_vectors_on_both_sides_of_the_seam_rank_by_id(tmp_path: Path) -> None:
+    save_snapshot(built("SQfp16", np.arange(100, 2100), VECTORS[:2000]), tmp_path, fingerprint="tower", change=1)
+    index, _ = load_snapshot(tmp_path, fingerprint="tower", dim=DIM) or pytest.fail("nothing saved")
+    index.add(np.arange(50), np.repeat(VECTORS[7:8], 50, axis=0))
+    found = index.search(VECTORS[7:8], 5)
+    assert found.ids.tolist() == [[0, 1, 2, 3, 4]]
+    assert np.ptp(found.scores) == 0
+    assert index.search(VECTORS[7:8], 51).ids[0, -1] == 107
+
+
+def test_ties_in_the_mapped_part_are_seen_past_a_tail_that_scores_lower(tmp_path: Path) -> None:
+    vectors = np.concatenate([np.repeat(VECTORS[7:8], 60, axis=0), VECTORS[100:2040]])
+    ids = np.arange(len(vectors))[::-1].copy()  # the smallest ids come last
+    save_snapshot(built("SQfp16", ids + 1000, vectors), tmp_path, fingerprint="tower", change=1)
+    index, _ = load_snapshot(tmp_path, fingerprint="tower", dim=DIM) or pytest.fail("nothing saved")
+    index.add(np.arange(500), VECTORS[2100:2600])
+    smallest = ids[59] + 1000
+    assert index.search(VECTORS[7:8], 5).ids.tolist() == [list(range(smallest, smallest + 5))]
+
+
+def test_kinds_that_need_learning_are_copied_first(tmp_path: Path) -> None:
+    index = lengthened("SQ8", tmp_path)
+    assert not index._mapped
+    np.testing.assert_array_equal(index.search(QUERIES, 10).ids, make("SQ8").search(QUERIES, 10).ids)

@@ -49,3 +49,19 @@ def test_rows_follow_a_plain_list_through_any_history(steps: list[tuple[str, lis
 def test_impossible_stored_ids_are_refused(ids: list[int]) -> None:
     with pytest.raises(ValueError, match="negative or not unique"):
         RowIds(np.array(ids))
+
+
+def test_many_ids_are_looked_up_as_few_are() -> None:
+    """Gapless ids, ids with gaps and scattered ids are found in three ways, before and after each change."""
+    generator = np.random.default_rng(0)
+    rows = RowIds()
+    plain: dict[int, int] = {}
+    for step, ids in enumerate((np.arange(5, 105), np.arange(300, 500, 2), np.array([90_000]), np.arange(110, 120))):
+        rows.append(rows.check_new(ids, len(ids)))
+        plain |= {int(i): rows.total - len(ids) + at for at, i in enumerate(ids)}
+        for gone in (np.empty(0, np.int64), generator.choice(ids, len(ids) // 3, replace=False)):
+            rows.remove(gone)
+            plain = {i: row for i, row in plain.items() if i not in set(gone.tolist())}
+            for wanted in (np.arange(-3, 100_000), np.arange(0, 600, 7), np.array([4, 5, 104, 105, 90_000])):
+                expected = sorted(plain[i] for i in wanted.tolist() if i in plain)
+                assert sorted(rows.rows_of(wanted).tolist()) == expected, (step, wanted)

@@ -14,9 +14,10 @@ import pytest
 
 import retrieval
 from retrieval.errors import GalleryLocked, GalleryNotFound, SettingsError
-from retrieval.gallery import GALLERY_VARIABLE, Gallery, default_gallery, forget_folders
+from retrieval.gallery import Gallery, default_gallery, forget_folders
 from retrieval.indexer import Indexer
 from retrieval.overview import overview, write_failures, write_overview
+from retrieval.paths import GALLERY_VARIABLE
 from tests.conftest import PHOTOS
 from tests.fakes import ColourEncoder
 from tests.pictures import save_picture
@@ -107,7 +108,7 @@ def test_the_overview_counts_what_is_there(indexed: Gallery, photos: Path, encod
         write_overview(indexed, reader, text)
     assert facts["images"] == len(PHOTOS) - 1 == 5
     assert (facts["formats"], facts["retired"], facts["failures"]) == ({"JPEG": 3, "PNG": 2}, 1, 1)
-    assert (facts["index"], facts["index_reason"]) == ("Exact", "chosen by size")
+    assert facts["index"] == "Exact" and "up to 50,000 pictures" in facts["index_reason"]
     assert facts["encoders"][0]["images"] == 5 and facts["encoders"][0]["active"] is True
     assert facts["folders"] == [str(photos)]
     sizes = {"catalog": 0, "index": 0}
@@ -127,7 +128,7 @@ def test_an_overview_of_a_gallery_with_nothing_in_it(gallery: Gallery) -> None:
     out = io.StringIO()
     with gallery.reader() as reader:
         write_overview(gallery, reader, out)
-    assert "none (chosen by size)" in out.getvalue()
+    assert "none (nothing is indexed yet)" in out.getvalue()
 
 
 def test_failures_are_listed_with_names_that_steer_no_terminal(

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,9 @@ from retrieval.catalog import Catalog
 from retrieval.encoders.base import Pixels
 from retrieval.errors import EncoderError, WeightsUnavailable
 from retrieval.images import content_hash
-from retrieval.pipeline import LOOKAHEAD, Candidate, Pipeline, Results
+from retrieval.pipeline import Candidate, Pipeline, Results
+from retrieval.reader import CatalogReader
+from retrieval.schedules import BATCHES, LOOKAHEAD
 from tests.fakes import ColourEncoder
 from tests.pictures import save_picture
 
@@ -142,14 +145,81 @@ def test_only_so_many_files_are_taken_ahead_of_the_results(
                 yield candidate
 
     running = Pipeline(encoder, catalog_path, 1, workers=2).run(files(), stop=lambda: False)
-    chunk = 4 if streams > 1 else 8
-    bound = 2 * LOOKAHEAD * chunk + (0 if streams > 1 else 3 * chunk)  # batches at the device come on top
+    bound = 4 * (2 * LOOKAHEAD if streams > 1 else BATCHES)
     given = most = 0
     for results in running:
         most = max(most, taken - given)
         given += len(results.outcomes)
     assert given == taken == 1000
     assert most <= bound
+
+
+@pytest.mark.parametrize("streams", SCHEDULES)
+def test_a_quiet_walk_does_not_hold_back_a_batch_that_is_not_full(
+    catalog_path: Path, many: list[Candidate], streams: int
+) -> None:
+    rows: list[IndexedImage | FailedImage] = []
+    arrived = 0
+
+    def files() -> Iterator[Candidate | None]:
+        nonlocal arrived
+        yield from many[:3]
+        deadline = time.monotonic() + 20
+        while len(rows) < 3 and time.monotonic() < deadline:
+            time.sleep(0.005)
+            yield None
+        arrived = len(rows)
+        yield from many[3:]
+
+    encoder = ColourEncoder(streams=streams, batch_size=64)
+    for results in Pipeline(encoder, catalog_path, 1, workers=2).run(files(), stop=lambda: False):
+        rows += results.outcomes
+    assert arrived == 3
+    assert [row.name for row in rows] == [candidate.name for candidate in many]
+
+
+def test_a_slow_walk_does_not_hold_back_a_batch_for_long(
+    many: list[Candidate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = 0.0
+
+    def files() -> Iterator[Candidate]:
+        nonlocal seconds
+        for candidate in many[:20]:
+            seconds += 0.3 * pipeline_module.PATIENCE_SECONDS
+            yield candidate
+            seconds += 9 * pipeline_module.PATIENCE_SECONDS  # by whoever takes the chunks: no fault of the walk
+
+    monkeypatch.setattr(pipeline_module, "time", SimpleNamespace(perf_counter=lambda: seconds))
+    walk = iter(files())
+    chunks = list(pipeline_module._chunks(walk, 64))
+    assert [len(chunk) for chunk in chunks] == [2] * 10
+    seconds = 0.0
+    fast = list(pipeline_module._chunks(iter(many), 20))
+    assert [len(chunk) for chunk in fast] == [20, 20, 10]
+
+
+@pytest.mark.parametrize("streams", SCHEDULES)
+def test_known_files_fill_batches_too(catalog_path: Path, tmp_path: Path, streams: int) -> None:
+    """Nothing of them goes to the encoder, so a batch that waited for pictures would wait for the whole folder."""
+    encoder, taken, given = ColourEncoder(streams=streams, batch_size=4), 0, 0
+    save_picture(tmp_path / "p/a.jpg", "red")
+    with closing(Catalog(catalog_path)) as catalog:
+        assert catalog.register_encoder(encoder.spec) == catalog.folder_id(str(tmp_path / "p")) == 1
+        (row,) = outcomes(run(encoder, catalog_path, candidates(tmp_path / "p", ["a.jpg"])))
+        assert isinstance(row, IndexedImage)
+        catalog.commit(Batch(indexed=[row]), 1)
+
+    def files() -> Iterator[Candidate]:
+        nonlocal taken
+        for candidate in candidates(tmp_path / "p", ["a.jpg"]) * 100:
+            taken += 1
+            yield candidate
+
+    for results in Pipeline(encoder, catalog_path, 1, workers=2).run(files(), stop=lambda: False):
+        assert taken - given <= 4 * 2 * LOOKAHEAD
+        given += len(results.outcomes)
+    assert given == 100 and encoder.encoded == 1
 
 
 @pytest.mark.parametrize("streams", SCHEDULES)
@@ -258,6 +328,44 @@ def test_a_file_that_changes_while_it_is_read_is_tried_again_next_time(
     monkeypatch.setattr(pipeline_module.os, "fstat", fstat)
     (row,) = outcomes(run(encoder, catalog_path, candidates(path.parent, ["a.png"])))
     assert isinstance(row, FailedImage) and row.is_transient and row.reason == "changed while it was read"
+
+
+@pytest.mark.parametrize("streams", SCHEDULES)
+def test_ctrl_c_while_a_thread_starts_closes_no_connection_under_it(
+    catalog_path: Path, many: list[Candidate], streams: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool does not know that thread then. Closing the connection that it asks through crashes the process."""
+    asking, asked, closed_while_asking = threading.Event(), threading.Event(), []
+    start, close, find = threading.Thread.start, CatalogReader.close, CatalogReader.embedding_of
+
+    def interrupted_start(thread: threading.Thread) -> None:
+        start(thread)
+        if "worker" in thread.name or "decode" in thread.name:
+            assert asking.wait(10)
+            raise KeyboardInterrupt
+
+    def slow_find(reader: CatalogReader, digest: bytes, encoder_id: int) -> object:
+        asking.set()
+        time.sleep(0.2)
+        found = find(reader, digest, encoder_id)
+        asked.set()
+        return found
+
+    def noticed_close(reader: CatalogReader) -> None:
+        closed_while_asking.append(not asked.is_set())
+        close(reader)
+
+    monkeypatch.setattr(CatalogReader, "embedding_of", slow_find)
+    monkeypatch.setattr(CatalogReader, "close", noticed_close)
+    monkeypatch.setattr(threading.Thread, "start", interrupted_start)
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        run(ColourEncoder(streams=streams), catalog_path, many)
+    assert closed_while_asking == [False]
+    deadline = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() == before
 
 
 def test_timings_are_added_up_per_stage(catalog_path: Path, many: list[Candidate], encoder: ColourEncoder) -> None:

@@ -98,6 +98,22 @@ def test_the_embedding_of_known_bytes_is_found_by_their_hash(reader: CatalogRead
     assert reader.embedding_of(hash_of(NAMES[3]), 2) is None
 
 
+def test_looking_up_bytes_does_not_pass_all_images(reader: CatalogReader) -> None:
+    """Every file that is indexed is looked up first; steps of SQLite's machine tell what that takes."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    reader._connection.set_progress_handler(count, 1)
+    assert reader.embedding_of(hash_of("never seen"), 1) is None
+    assert reader.embedding_of(hash_of(NAMES[2000]), 1) is not None
+    reader._connection.set_progress_handler(None, 1)
+    assert 0 < steps < 200 < len(NAMES)
+
+
 def test_a_record_is_found_through_links_to_its_folder_and_to_itself(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "real/a.jpg").write_bytes(b"x")

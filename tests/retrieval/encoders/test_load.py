@@ -145,7 +145,7 @@ def test_settings_are_checked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError, match="ONNX form"):
         load_encoder(BUILTIN, runtime="torch")
     with pytest.raises(SettingsError, match="precision"):
-        load_encoder(BUILTIN, precision="int8")  # type: ignore[arg-type]
+        load_encoder(BUILTIN, precision="int4")  # type: ignore[arg-type]
     monkeypatch.setenv("PHOTOSEEK_PRECISION", "fp33")
     with pytest.raises(SettingsError, match="fp33"):
         load_encoder(BUILTIN)

@@ -1,0 +1,72 @@
+"""Faiss's own objects: made as a specification says, read from files without trust."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.spec import IndexSpec
+
+_EF_CONSTRUCTION = 100
+MMAP_FLAG = getattr(faiss, "IO_FLAG_MMAP_IFC", 0)  # older than faiss 1.11: files are read instead of mapped
+
+
+def new_base(spec: IndexSpec, dim: int) -> Any:
+    """The empty index that visits codes; trained where it needs no training."""
+    index = faiss.index_factory(dim, spec.base_text, faiss.METRIC_INNER_PRODUCT)
+    # Samples under 39 vectors a centroid make faiss print warnings; the specification says how many it needs.
+    learners: list[Any] = [index, getattr(index, "pq", None)]
+    for learner in learners:
+        if hasattr(learner, "cp"):
+            learner.cp.min_points_per_centroid = 1
+    if hasattr(index, "do_polysemous_training"):
+        # Reorders 8-bit codes for a Hamming filter that no search here uses: 22 s of the 22 s of a small PQ16.
+        index.do_polysemous_training = False
+    if spec.family == "hnsw":
+        index.hnsw.efConstruction = _EF_CONSTRUCTION
+    if spec.family == "ivf" and not spec.refine:
+        index.make_direct_map()  # finds a row's code again, to score it
+    return index
+
+
+def new_refine(spec: IndexSpec, dim: int) -> Any | None:
+    """The empty index that re-scores candidates; None where the specification has none."""
+    return faiss.index_factory(dim, spec.refine, faiss.METRIC_INNER_PRODUCT) if spec.refine else None
+
+
+def new_tail(spec: IndexSpec, dim: int) -> Any | None:
+    """An empty index that stores vectors just as the whole one decodes them; None where that takes learning."""
+    codec = spec.refine or (spec.codec if spec.family == "flat" else None)
+    return faiss.index_factory(dim, codec, faiss.METRIC_INNER_PRODUCT) if codec in ("Flat", "SQfp16") else None
+
+
+def selector(mask: NDArray[np.bool_]) -> Any:
+    """A selector of the rows where ``mask`` (rows,) is True."""
+    return faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+
+
+def read_faiss(path: Path, flags: int, *, like: Any, rows: int) -> Any:
+    """Read one faiss file that must hold ``rows`` vectors in an index built like ``like``."""
+    try:
+        found = faiss.read_index(str(path), flags)
+    except (RuntimeError, MemoryError) as error:
+        path.stat()  # FileNotFoundError where a newer save removed it just now: the caller looks again
+        raise ValueError(f"{path.name}: faiss cannot read it") from error
+    if _design(found) != _design(like) or found.ntotal != rows or (rows and not found.is_trained):
+        raise ValueError(f"{path.name} holds another index than its manifest says")
+    return found
+
+
+def _design(index: Any) -> tuple[Any, ...]:
+    """What must agree between a file and its specification: kinds, widths and code sizes."""
+    storage = _design(faiss.downcast_index(index.storage)) if hasattr(index, "storage") else ()
+    names = ("d", "metric_type", "code_size", "nlist", "by_residual")
+    plain = (getattr(index, name, None) for name in names)
+    scalar = getattr(getattr(index, "sq", None), "qtype", None)
+    product = getattr(getattr(index, "pq", None), "M", None)
+    kind = type(index).__name__.replace("IndexFlatIP", "IndexFlat")  # one class, named by how it was made
+    return (kind, *plain, scalar, product, storage)

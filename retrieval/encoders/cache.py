@@ -1,0 +1,169 @@
+"""Embeddings of texts that were asked for before: a repeated query needs neither tokenizer nor text tower.
+
+A small SQLite file beside the catalog. It holds a hash of each text, not the text, and can be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from blake3 import blake3
+
+from indexes.base import Vectors
+
+CACHE_NAME = "text-cache.sqlite"
+NO_CACHE_VARIABLE = "PHOTOSEEK_NO_CACHE"
+MAX_ENTRIES = 10_000
+"""Entries that are kept, 24 MB at 512 numbers; the ones added first go first."""
+
+_VERSION = 1  # of the table and of what goes into a key
+_MAX_VARIABLES = 900  # below SQLite's oldest default limit of 999 parameters in one statement
+_LOCK_WAIT_S = 0.05  # about what a small text tower takes: waiting longer saves nothing
+_TABLE = """CREATE TABLE IF NOT EXISTS texts (
+    number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL, is_cut INTEGER NOT NULL)"""
+
+
+@dataclass(frozen=True)
+class CachedText:
+    """What is remembered of a text.
+
+    Attributes:
+        vector: (dim,) float32 unit vector, exactly as the text tower gave it.
+        is_cut: the text is longer than the model's context.
+    """
+
+    vector: Vectors
+    is_cut: bool
+
+
+class TextCache:
+    """The remembered texts of one encoder. Best effort: whatever is wrong with the file, there is just no cache.
+
+    Any number of processes may read and add at once. Not shared between threads.
+
+    Args:
+        file: made by the first :meth:`add`, readable by its owner alone; a damaged one is removed.
+        fingerprint, dim: of the encoder.
+    """
+
+    def __init__(self, file: Path, fingerprint: str, dim: int) -> None:
+        self._file, self._fingerprint, self._dim = file, fingerprint, dim
+        self._connection: sqlite3.Connection | None = None
+        self._is_off = False
+
+    def find(self, texts: Iterable[str]) -> dict[str, CachedText]:
+        """Those of ``texts`` that are remembered."""
+        key_of = {self._key(text): text for text in texts}
+        connection = self._opened()
+        if connection is None:
+            return {}
+        keys, found = list(key_of), {}
+        try:
+            for start in range(0, len(keys), _MAX_VARIABLES):
+                part = keys[start : start + _MAX_VARIABLES]
+                marks = ", ".join("?" * len(part))
+                rows = connection.execute(f"SELECT key, vector, is_cut FROM texts WHERE key IN ({marks})", part)
+                for key, blob, is_cut in rows.fetchall():
+                    vector = self._sound(blob)
+                    if vector is not None:
+                        found[key_of[bytes(key)]] = CachedText(vector, bool(is_cut))
+        except (sqlite3.Error, TypeError) as error:
+            self._give_up(error)
+        return found
+
+    def add(self, texts: Sequence[str], entries: Sequence[CachedText]) -> None:
+        """Remember texts; the oldest beyond :data:`MAX_ENTRIES` are forgotten."""
+        connection = self._opened(create=True)
+        if connection is None:
+            return
+        rows = [
+            (self._key(text), entry.vector.astype("<f4").tobytes(), entry.is_cut)
+            for text, entry in zip(texts, entries, strict=True)
+        ]
+        try:
+            with connection:
+                connection.executemany("INSERT OR IGNORE INTO texts (key, vector, is_cut) VALUES (?, ?, ?)", rows)
+                connection.execute(
+                    "DELETE FROM texts WHERE number <= (SELECT max(number) FROM texts) - ?", [MAX_ENTRIES]
+                )
+        except sqlite3.Error as error:
+            self._give_up(error)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _key(self, text: str) -> bytes:
+        return blake3(f"{self._fingerprint}\n{text}".encode("utf-8", "surrogatepass")).digest()
+
+    def _sound(self, blob: object) -> Vectors | None:
+        """The vector of a row; None if it cannot be one (a file that lost pages in a power cut)."""
+        if not isinstance(blob, bytes) or len(blob) != 4 * self._dim:
+            return None
+        vector = np.frombuffer(blob, dtype="<f4").astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            length = float(vector @ vector)
+        return vector if abs(length - 1.0) < 1e-4 else None
+
+    def _opened(self, *, create: bool = False) -> sqlite3.Connection | None:
+        """The open file; None where there is none, or none that can be used."""
+        if self._connection is None and not self._is_off:
+            try:
+                if create:
+                    with suppress(FileExistsError):
+                        os.close(os.open(self._file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+                elif not self._file.is_file():
+                    return None
+                self._connection = _connect(self._file)
+            except (OSError, sqlite3.Error) as error:
+                self._give_up(error)
+        return self._connection
+
+    def _give_up(self, error: Exception) -> None:
+        """Go on without; a damaged file is removed, so that the next process starts a new one."""
+        self.close()
+        self._is_off = True
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            with suppress(OSError):
+                self._file.unlink()
+
+
+def open_text_cache(folder: Path, fingerprint: str, dim: int) -> TextCache | None:
+    """The cache in a gallery's folder; None where ``PHOTOSEEK_NO_CACHE`` is set to anything but 0."""
+    if os.environ.get(NO_CACHE_VARIABLE, "0") not in ("", "0"):
+        return None
+    return TextCache(folder / CACHE_NAME, fingerprint, dim)
+
+
+def _connect(file: Path) -> sqlite3.Connection:
+    """Open for reading and writing (SQLite falls back to reading where it may not write).
+
+    Raises:
+        sqlite3.Error: not a database, or of another version.
+    """
+    uri = f"{file.resolve().as_uri()}?mode=rw"
+    connection = sqlite3.connect(uri, uri=True, timeout=_LOCK_WAIT_S, check_same_thread=False)
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        connection.execute("PRAGMA page_size = 16384")  # of a new file; a vector of 512 numbers would fill one of 4096
+        # Nothing here is worth waiting for the disk: what a power cut damages is found out and made again.
+        connection.execute("PRAGMA synchronous = OFF")
+        if version == 0:
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute(_TABLE)
+                connection.execute(f"PRAGMA user_version = {_VERSION}")
+        elif version != _VERSION:
+            raise sqlite3.OperationalError(f"a text cache of version {version}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,127 @@
+"""ClipEncoder where it meets a device: batches under way, the compiled tower, and CUDA itself where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("open_clip")
+
+import torch
+
+from retrieval.encoders import clip as clip_module
+from retrieval.encoders.base import DeviceEncoder
+from retrieval.encoders.clip import COMPILE_VARIABLE, CPU_BATCH, ClipEncoder, load_clip_encoder
+from retrieval.encoders.onnx import OnnxEncoder
+from retrieval.errors import EncoderError
+
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("own_caches")]
+cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+def pictures(n: int, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (n, 3, 32, 32), np.uint8)
+
+
+@pytest.fixture
+def make(tiny_models: dict[str, Path]) -> Callable[..., ClipEncoder]:
+    def made(**settings: Any) -> ClipEncoder:
+        return load_clip_encoder(f"local-dir:{tiny_models['clip']}", **{"device": "cpu", **settings})
+
+    return made
+
+
+def test_batches_under_way_give_what_they_give_alone(make: Callable[..., ClipEncoder]) -> None:
+    encoder = make()
+    assert isinstance(encoder, DeviceEncoder)
+    assert not hasattr(OnnxEncoder, "start_images"), "streams of a CPU do the work of the caller"
+    batches = [pictures(n, seed=n) for n in (CPU_BATCH, 3, 0, CPU_BATCH + 5)]
+    collects = [encoder.start_images(batch) for batch in batches]
+    for batch, collect in zip(batches, collects, strict=True):
+        np.testing.assert_allclose(collect(), encoder.encode_images(batch), atol=1e-6)
+    with pytest.raises(EncoderError, match="not uint8"):
+        encoder.start_images(pictures(2)[:, :, :16])
+
+
+@pytest.fixture
+def compiled_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Batch sizes that go through torch.compile, which traces the tower but leaves out the C++ compiler."""
+    sizes: list[int] = []
+    real = torch.compile
+
+    def compiling(function: Callable[..., Any], **settings: Any) -> Callable[..., Any]:
+        traced = real(function, **settings)
+
+        def call(x: torch.Tensor) -> Any:
+            sizes.append(len(x))
+            return traced(x)
+
+        return call
+
+    monkeypatch.setattr(clip_module, "_COMPILER", "eager")
+    monkeypatch.setattr(torch, "compile", compiling)
+    return sizes
+
+
+def test_the_compiled_tower_gets_one_batch_size_and_changes_nothing(
+    make: Callable[..., ClipEncoder], compiled_sizes: list[int]
+) -> None:
+    plain, compiled = make(), make(compiled=True)
+    for n in (1, CPU_BATCH // 2, CPU_BATCH // 2 + 1, CPU_BATCH, CPU_BATCH + 2):
+        pixels = pictures(n, seed=n)
+        np.testing.assert_allclose(compiled.encode_images(pixels), plain.encode_images(pixels), atol=1e-5)
+    assert compiled_sizes == [CPU_BATCH] * 3, "the rest is too small to be worth it"
+    assert compiled.device == "cpu (torch, fp32, compiled)"
+
+
+def test_compiling_is_off_unless_asked_for(
+    make: Callable[..., ClipEncoder], compiled_sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(COMPILE_VARIABLE, raising=False)
+    make().encode_images(pictures(CPU_BATCH))
+    assert compiled_sizes == []
+    monkeypatch.setenv(COMPILE_VARIABLE, "1")
+    make(compiled=False).encode_images(pictures(CPU_BATCH))
+    assert compiled_sizes == []
+    make().encode_images(pictures(CPU_BATCH))
+    assert compiled_sizes == [CPU_BATCH]
+
+
+def test_where_nothing_can_be_compiled_it_goes_on_and_says_so(
+    make: Callable[..., ClipEncoder], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(graph: object, inputs: object) -> object:
+        raise RuntimeError("no C++ compiler\nand a long trace")
+
+    monkeypatch.setattr(clip_module, "_COMPILER", broken)
+    encoder, pixels = make(compiled=True), pictures(CPU_BATCH)
+    np.testing.assert_allclose(encoder.encode_images(pixels), make().encode_images(pixels), atol=1e-6)
+    said = [record.getMessage() for record in caplog.records if record.name == "photoseek"]
+    assert said == ["torch.compile failed, going on without it: no C++ compiler"]
+    assert encoder.device == "cpu (torch, fp32)"
+
+
+@cuda
+@pytest.mark.gpu
+def test_on_a_gpu_batches_overlap_and_agree_with_the_cpu(make: Callable[..., ClipEncoder]) -> None:
+    gpu, cpu = make(device="cuda", precision="fp32"), make(precision="fp32")
+    batches = [pictures(n, seed=n) for n in (64, 64, 5, 64, 1)]
+    collects = [gpu.start_images(batch) for batch in batches]
+    for batch, collect in zip(batches, collects, strict=True):
+        assert np.abs(collect() - cpu.encode_images(batch)).max() < 1e-3
+    assert 8 <= gpu.batch_size <= clip_module.GPU_BATCH_LIMIT
+
+
+@cuda
+@pytest.mark.gpu
+def test_on_a_gpu_bf16_and_the_compiled_tower_agree_with_fp32(make: Callable[..., ClipEncoder]) -> None:
+    full, pixels = make(device="cuda", precision="fp32"), pictures(200)
+    wanted = full.encode_images(pixels)
+    for compiled in (False, True):
+        found = make(device="cuda", precision="bf16", compiled=compiled).encode_images(pixels)
+        assert (found * wanted).sum(1).min() > 0.99
