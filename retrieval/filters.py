@@ -42,6 +42,9 @@ class Filter:
     formats: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        # A filter is a key (see the engine), also when it was given lists.
+        object.__setattr__(self, "under", tuple(self.under))
+        object.__setattr__(self, "formats", tuple(self.formats))
         if any(moment is not None and moment.tzinfo is not None for moment in (self.after, self.before)):
             raise QueryError("a filter's dates have no time zone", "give local time, as the camera wrote it")
         if self.after is not None and self.before is not None and self.after >= self.before:

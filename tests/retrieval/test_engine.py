@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import retrieval
-from indexes.base import Vectors
+from indexes.base import Ids, Vectors
 from retrieval import engine as engine_module
 from retrieval.encoders.base import Pixels
 from retrieval.engine import Hit, QueryEngine
@@ -25,6 +25,7 @@ from retrieval.gallery import Gallery
 from retrieval.images import read_picture
 from retrieval.indexer import Indexer
 from retrieval.query import Query, Term, combine
+from retrieval.reader import CatalogReader
 from tests.conftest import PHOTOS
 from tests.fakes import ColourEncoder
 from tests.pictures import replace_picture, save_picture
@@ -254,3 +255,25 @@ def test_an_open_engine_sees_what_another_process_committed(engine: QueryEngine,
     subprocess.run(command, cwd=root, check=True)
     found = names(engine.search(Query.text("green")))
     assert "greener.png" in found[:2] and "red-1.jpg" not in found and len(found) == 6
+
+
+def test_a_filter_is_listed_once_and_again_after_a_change(
+    indexed: Gallery, photos: Path, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[Filter] = []
+    select = CatalogReader.select
+
+    def counting(reader: CatalogReader, where: Filter) -> Ids:
+        listed.append(where)
+        return select(reader, where)
+
+    monkeypatch.setattr(CatalogReader, "select", counting)
+    query = Query.text("red", where=Filter(formats=["png"]))  # type: ignore[arg-type]  # a list is taken as well
+    with QueryEngine(indexed, encoder) as engine:
+        before = engine.search(query)
+        assert engine.search(query) == before
+        assert len(listed) == 1
+        save_picture(photos / "red-3.png", "red", seed=99)
+        Indexer(indexed, encoder).run(photos)
+        assert len(engine.search(query)) == len(before) + 1
+        assert len(listed) == 2
