@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -36,27 +36,25 @@ app.add_typer(models_app, name="models")
 _PROGRAM = [sys.executable, str(Path(__file__).resolve())]
 
 GalleryOption = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads these annotations at run time
+    Path | None,
     typer.Option("--gallery", help="Gallery folder [env: PHOTOSEEK_GALLERY; default: in your data folder]."),
 ]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many hits at most.")]
 MinScoreOption = Annotated[
-    Optional[float],  # noqa: UP045
-    typer.Option("--min-score", help="Leave out hits below this cosine similarity (-1 to 1)."),
+    float | None, typer.Option("--min-score", help="Leave out hits below this cosine similarity (-1 to 1).")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", "--jsonl", help="One JSON object a line.")]
 PathsOption = Annotated[bool, typer.Option("--paths", help="One path a line.")]
 NullOption = Annotated[bool, typer.Option("-0", "--null", help="Paths ended by NUL, for xargs -0.")]
 UnderOption = Annotated[
-    Optional[list[Path]],  # noqa: UP045
-    typer.Option("--under", help="Only pictures in this folder, at any depth (repeat for several)."),
+    list[Path] | None, typer.Option("--under", help="Only pictures in this folder, at any depth (repeat for several).")
 ]
 AfterOption = Annotated[str, typer.Option("--after", help="Only pictures taken at or after: 2023, 2023-06, ...")]
 BeforeOption = Annotated[str, typer.Option("--before", help="Only pictures taken before.")]
 CameraOption = Annotated[str, typer.Option("--camera", help="Only pictures whose camera's name holds this.")]
 OrientationOption = Annotated[str, typer.Option("--orientation", help="portrait, landscape or square.")]
 FormatOption = Annotated[
-    Optional[list[str]],  # noqa: UP045
+    list[str] | None,
     typer.Option("--format", help="Only pictures of this format: JPEG, PNG, HEIF, ... (repeat for several)."),
 ]
 
@@ -64,20 +62,21 @@ FormatOption = Annotated[
 @app.command()
 def index(
     folders: Annotated[
-        Optional[list[Path]],  # noqa: UP045
-        typer.Argument(help="Folders with pictures; without any: every folder indexed before."),
+        list[Path] | None, typer.Argument(help="Folders with pictures; without any: every folder indexed before.")
     ] = None,
     gallery: GalleryOption = None,
     model: Annotated[str, typer.Option("--model", help="Encoder (see: photoseek models).")] = "",
     exclude: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option("--exclude", help="Leave out what matches, in .gitignore syntax (repeat for several)."),
     ] = None,
     index_spec: Annotated[
         str, typer.Option("--index-spec", help="Kind of vector index, e.g. Exact, SQfp16, HNSW32; auto: by size.")
     ] = "",
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="auto, bf16, fp32 or int8 [env: PHOTOSEEK_PRECISION].")] = "",
+    precision: Annotated[
+        str, typer.Option("--precision", help="auto, bf16, fp32 or int8 [env: PHOTOSEEK_PRECISION].")
+    ] = "",
     workers: Annotated[int, typer.Option("--workers", min=0, help="Threads; 0: as many as fit.")] = 0,
     retry_failures: Annotated[
         bool, typer.Option("--retry-failures", help="Also try unreadable files again that have not changed.")
@@ -134,20 +133,16 @@ def index(
 def search(
     context: typer.Context,
     texts: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Argument(metavar="TEXT...", help='What to look for. "2:beach" counts twice as much.'),
+        list[str] | None, typer.Argument(metavar="TEXT...", help='What to look for. "2:beach" counts twice as much.')
     ] = None,
     image: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option("--image", "-i", help="A picture to look for as well (repeat for several)."),
+        list[str] | None, typer.Option("--image", "-i", help="A picture to look for as well (repeat for several).")
     ] = None,
     without: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option("--without", help="Words to keep away from (repeat for several)."),
+        list[str] | None, typer.Option("--without", help="Words to keep away from (repeat for several).")
     ] = None,
     without_image: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option("--without-image", help="A picture to keep away from (repeat for several)."),
+        list[str] | None, typer.Option("--without-image", help="A picture to keep away from (repeat for several).")
     ] = None,
     queries_from: Annotated[
         str, typer.Option("--queries-from", help="A file with a text a line (- for stdin); gives JSON lines.")
@@ -322,8 +317,7 @@ def import_(
 def export(
     name: Annotated[str, typer.Argument(help="An open_clip model: MODEL/TAG, local-dir:PATH, hf-hub:ORG/REPO.")],
     into: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--into", help="Folder to put the model's folder in; default: the installed models."),
+        Path | None, typer.Option("--into", help="Folder to put the model's folder in; default: the installed models.")
     ] = None,
 ) -> None:
     """Turn an open_clip model into the form that runs without torch, and measure that it is the same."""

@@ -242,7 +242,8 @@ class Pipeline:
         if type(error) is not EncoderError:
             raise error  # missing weights or libraries: the fault of no picture, and the same for all
         if len(waiting) == 1:
-            return [_failed(waiting[0][0], error.message)]
+            # Tried again on every run: it may be this model's trouble, not the picture's.
+            return [_failed(waiting[0][0], error.message, is_transient=True)]
         return [outcome for item in waiting for outcome in self._embed([item])]
 
 

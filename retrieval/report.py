@@ -43,8 +43,8 @@ class IndexReport:
 
     Attributes:
         encoder: its name.
-        counts: images added, updated (file changed), encoded_again (same file, by another model), moved (or renamed), restored (file came back), retired (file
-            gone), failed.
+        counts: images added, updated (file changed), encoded_again (same file, by another model), moved (or renamed),
+            restored (file came back), retired (file gone), failed.
         unchanged: files that were not even opened.
         encoded: images that went through the encoder.
         reused: images whose embedding was taken over from the same bytes.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -175,7 +175,7 @@ class OnnxEncoder:
     @cached_property
     def _core(self) -> Any:
         try:
-            return _first_use()
+            return shared_core()
         except ImportError as error:
             raise RuntimeUnavailable(
                 f"{self.spec.name} needs the openvino library", "pip install 'photoseek[cpu]'"
@@ -197,20 +197,31 @@ class OnnxEncoder:
         return "bf16" if capable else "fp32"
 
 
-_first_use_lock = threading.Lock()
+_core_lock = threading.Lock()
 
 
-def _first_use() -> Any:
-    """OpenVINO's core, after its numpy bridge was built by one thread alone.
+def shared_core() -> Any:
+    """OpenVINO's core: one for the whole process, and never let go of.
+
+    Its CPU plugin gives the thread that makes a core another signal stack and puts the one before back when the core
+    goes. Of two cores that do not go in reverse order, the second puts back a stack that the first unmapped: the next
+    Ctrl-C then crashes the process (OpenVINO 2026.4).
+    """
+    with _core_lock:
+        return _make_core()
+
+
+@cache
+def _make_core() -> Any:
+    """A core, after OpenVINO's numpy bridge was built by one thread alone.
 
     The bridge builds itself at the first array it meets; when two threads bring their first arrays at the same moment
     they wait for each other for ever (each holds what the other needs: the interpreter, and the once-only flag).
     """
-    with _first_use_lock:
-        import openvino
+    import openvino
 
-        _ = openvino.Tensor(np.zeros(1, np.float32)).data
-        return openvino.Core()
+    _ = openvino.Tensor(np.zeros(1, np.float32)).data
+    return openvino.Core()
 
 
 class _Graph:

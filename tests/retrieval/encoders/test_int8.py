@@ -10,7 +10,7 @@ import pytest
 from retrieval.encoders.description import read_encoder_folder
 from retrieval.encoders.int8 import COMPARED, int8_fingerprint, round_weights, told
 from retrieval.encoders.load import BUILTIN_FOLDER, load_encoder, load_encoder_by_fingerprint
-from retrieval.encoders.onnx import OnnxEncoder
+from retrieval.encoders.onnx import OnnxEncoder, shared_core
 from retrieval.errors import SettingsError
 from tests.retrieval.encoders.test_onnx import pictures
 
@@ -34,7 +34,7 @@ def small(full: OnnxEncoder) -> OnnxEncoder:
 
 def test_rounded_weights_change_little_and_all_matrices_are_rounded(full: OnnxEncoder) -> None:
     """On any CPU: without scaled activations only the weights' rounding is left."""
-    core, pixels = openvino.Core(), np.random.default_rng(0).standard_normal((4, 3, 64, 64)).astype(np.float32)
+    core, pixels = shared_core(), np.random.default_rng(0).standard_normal((4, 3, 64, 64)).astype(np.float32)
     model = core.read_model(BUILTIN_FOLDER / "image.onnx")
     exact = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}
     wanted = core.compile_model(model, "CPU", exact)([pixels])[0]

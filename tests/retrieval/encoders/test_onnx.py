@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +22,7 @@ from retrieval.encoders.description import (
     write_encoder_description,
 )
 from retrieval.encoders.load import BUILTIN_FOLDER
-from retrieval.encoders.onnx import OnnxEncoder, available_cpus
+from retrieval.encoders.onnx import OnnxEncoder, available_cpus, shared_core
 from retrieval.errors import EncoderError, SettingsError, TextNotSupported, WeightsUnavailable
 
 pytest.importorskip("openvino")
@@ -77,11 +79,9 @@ def test_words_of_like_meaning_are_near(encoder: OnnxEncoder) -> None:
 
 def test_normalising_inside_the_graph_equals_numpy(encoder: OnnxEncoder) -> None:
     """The same graph, fed with float32 pixels that numpy scaled and normalised."""
-    import openvino
-
     pixels, pre = pictures(1, 9), encoder.spec.preprocessing
     mean, std = (np.array(v, np.float32)[:, None, None] for v in (pre.mean, pre.std))
-    plain = openvino.Core().compile_model(BUILTIN_FOLDER / "image.onnx", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    plain = shared_core().compile_model(BUILTIN_FOLDER / "image.onnx", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     wanted = plain([(pixels.astype(np.float32) / 255 - mean) / std])[0]
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
     assert np.abs(encoder.encode_images(pixels) - wanted).max() <= 1e-5
@@ -136,6 +136,24 @@ def test_several_threads_wake_one_encoder_and_agree() -> None:
     assert len(found) == len(batches)
     for at, batch in enumerate(wanted):
         np.testing.assert_allclose(found[at], batch, atol=1e-6)
+
+
+def test_ctrl_c_arrives_after_encoders_have_gone() -> None:
+    """OpenVINO puts another signal stack into the thread that makes its core; it must not be unmapped later."""
+    code = (
+        "import signal, numpy as np\n"
+        "from retrieval.encoders.load import load_encoder\n"
+        "encoders = [load_encoder('builtin-64', precision='fp32', threads=1) for _ in range(3)]\n"
+        "for encoder in encoders: encoder.encode_images(np.zeros((1, 3, 64, 64), np.uint8))\n"
+        "del encoder\n"
+        "while encoders: del encoders[0]\n"
+        "try:\n    signal.raise_signal(signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n    print('heard')"
+    )
+    root = Path(__file__).parents[3]
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
 
 
 def test_is_cut(encoder: OnnxEncoder) -> None:
