@@ -2,7 +2,8 @@
 
 No calibration data and no other library are needed. By CPU time on a CPU with AVX512-VNNI, a ViT-B-32-256 of random
 weights ran 1.27 times as fast as in bfloat16 and 2.4 times as fast as in float32; narrow towers lose (the built-in
-model: 0.66 times bfloat16). What it costs in fidelity depends on the weights, so it is measured on the pictures themselves.
+model: 0.66 times bfloat16). What it costs in fidelity depends on the weights, so it is measured on the pictures
+themselves.
 """
 
 from __future__ import annotations
