@@ -34,8 +34,10 @@ def modules_after(code: str) -> set[str]:
         "import retrieval, indexes, cli",
         "from retrieval import Gallery, Query, QueryEngine, Filter, Hit, load_encoder",
         "import retrieval.scan, retrieval.filters, retrieval.records, retrieval.reader, retrieval.sync",
-        "from typer.testing import CliRunner; import cli\n"
-        "assert CliRunner().invoke(cli.app, ['search', '--help']).exit_code == 0",
+        (
+            "from typer.testing import CliRunner; import cli\n"
+            "assert CliRunner().invoke(cli.app, ['search', '--help']).exit_code == 0"
+        ),
     ],
 )
 def test_light_imports_stay_light(code: str) -> None:
