@@ -16,6 +16,7 @@ from benchmarks.settings import COMMAND, Bench
 from benchmarks.stopwatch import Timed
 from benchmarks.tables import Table
 from benchmarks.warm import measure_warm
+from retrieval.encoders.cache import CACHE_NAME
 from retrieval.encoders.load import load_encoder
 from retrieval.encoders.onnx import OnnxEncoder
 from retrieval.gallery import Gallery
@@ -60,6 +61,7 @@ def query_tables(bench: Bench) -> list[Table]:
         files = _files_below(encoder.folder.path) if isinstance(encoder, OnnxEncoder) else []
         for count in bench.sizes.galleries:
             gallery = made_gallery(bench.data, count, encoder)
+            (gallery.path / CACHE_NAME).unlink(missing_ok=True)  # what an earlier benchmark asked is remembered there
             name = f"{encoder.spec.name}, {count:,} pictures"
             searched.append(Searched(name, gallery, [*files, *_files_below(gallery.path)]))
     return [_cold(bench, searched), _warm(bench, searched)]

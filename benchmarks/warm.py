@@ -34,7 +34,7 @@ def _main(gallery: str, queries: int, rounds: int) -> None:
     from retrieval.query import Query
 
     answer: dict[str, list[float | None]] = {"p50": [], "p99": [], "foreign": []}
-    with QueryEngine(Gallery(gallery)) as engine:
+    with QueryEngine(Gallery(gallery), remember_texts=False) as engine:
         for number in range(3):
             engine.search(Query.text(f"warming up {number}"))
         for each in range(rounds):
