@@ -223,7 +223,8 @@ def _gelu(x: Floats) -> Floats:
 
 
 def _gelu_tanh(x: Floats) -> Floats:
-    inner: Floats = np.float32((2 / np.pi) ** 0.5) * (x + np.float32(0.044715) * x**3)
+    # x * x * x: numpy raises to the power 3 by logarithms.
+    inner: Floats = np.float32((2 / np.pi) ** 0.5) * (x + np.float32(0.044715) * (x * x * x))
     inner = np.tanh(inner) + 1
     inner *= x
     inner *= np.float32(0.5)
