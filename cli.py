@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from retrieval.errors import QueryError, RetrievalError
+from retrieval.start import asks_many
 
 if TYPE_CHECKING:
     from retrieval.engine import Hit, QueryEngine
@@ -372,7 +373,7 @@ def say(line: str) -> None:
 
 def main() -> None:
     """Run the command line; exit codes: 0 ok, 1 nothing found, 2 wrong use, 3 gallery problem, 130 interrupted."""
-    if sys.argv[1:2] and sys.argv[1] in ("search", "similar", "daemon") and "--queries-from" not in " ".join(sys.argv):
+    if sys.argv[1:2] and sys.argv[1] in ("search", "similar", "daemon") and not asks_many(sys.argv):
         # The few small products of one query lose more by waiting for a second BLAS thread than it can gain:
         # on a busy machine a cold query took 1.19 s with two threads and 0.12 s with one.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

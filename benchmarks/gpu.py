@@ -50,13 +50,7 @@ def gpu_tables(bench: Bench) -> list[Table]:
 
 def device_tables(bench: Bench, encoder: Encoder, reference: Encoder) -> list[Table]:
     """The tables for any encoder with one stream; ``reference`` is the same model in float32."""
-    if bench.photos is not None:
-        sets = [(f"{bench.photos.name}/", bench.data.sample(bench.photos, bench.sizes.small))]
-    else:
-        sets = [
-            ("500 px", bench.data.pictures("small", bench.sizes.small)),
-            ("12 megapixels", bench.data.pictures("large", bench.sizes.large)),
-        ]
+    sets = bench.picture_sets()
     tables = [_tower_table(bench, encoder)]
     for title, folder in sets:
         tables.append(_stage_table(bench, title, StageCases(bench.data, folder, encoder)))

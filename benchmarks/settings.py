@@ -71,3 +71,12 @@ class Bench:
         """Variables for photoseek's commands: a generated model counts as an installed one."""
         is_generated = Path(self.model).parent == self.data.models
         return {"PHOTOSEEK_MODELS": str(self.data.models)} if is_generated else {}
+
+    def picture_sets(self) -> list[tuple[str, Path]]:
+        """Title and folder of the pictures to index: the user's own, or generated ones of both sizes."""
+        if self.photos is not None:
+            return [(f"{self.photos.name}/", self.data.sample(self.photos, self.sizes.small))]
+        return [
+            ("500 px", self.data.pictures("small", self.sizes.small)),
+            ("12 megapixels", self.data.pictures("large", self.sizes.large)),
+        ]

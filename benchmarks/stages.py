@@ -125,13 +125,7 @@ class StageCases:
 def stage_tables(bench: Bench) -> list[Table]:
     """A table for each set of pictures: about 500 pixels and 12 megapixels, or the user's own."""
     encoder = load_encoder(bench.model)
-    if bench.photos is not None:
-        sets = [(f"{bench.photos.name}/", bench.data.sample(bench.photos, bench.sizes.small))]
-    else:
-        sets = [
-            ("500 px", bench.data.pictures("small", bench.sizes.small)),
-            ("12 megapixels", bench.data.pictures("large", bench.sizes.large)),
-        ]
+    sets = bench.picture_sets()
     return [_table(bench, title, StageCases(bench.data, folder, encoder)) for title, folder in sets]
 
 

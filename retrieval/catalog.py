@@ -26,6 +26,9 @@ from retrieval.schema import embeddings, encoders, failures, folders, images, ru
 KnownFile: TypeAlias = tuple[int, int, int, int, int]
 """(image id, size, mtime_ns, is_retired, has an embedding): a bare row, on the hot path of a no-change run."""
 
+KnownFailure: TypeAlias = tuple[int, int, int, bool]
+"""(failure id, size, mtime_ns, is_transient)."""
+
 
 class Catalog:
     """The writer. Whoever makes one holds the gallery's lock (see ``gallery.Gallery.writer``)."""
@@ -150,7 +153,7 @@ class Catalog:
             ).fetchall()
         return {decode_path(row[0]): tuple(row[1:]) for row in rows}
 
-    def known_failures(self, folder_id: int) -> dict[str, tuple[int, int, int, bool]]:
+    def known_failures(self, folder_id: int) -> dict[str, KnownFailure]:
         """Name -> (failure id, size, mtime_ns, is_transient)."""
         with self._engine.connect() as connection:
             rows = connection.exec_driver_sql(
@@ -183,7 +186,7 @@ class Catalog:
         """
         counts = Counts(restored=len(batch.restored), failed=len(batch.failed))
         with self._engine.begin() as connection:
-            change = int(connection.execute(select(state.c.change)).scalar_one()) + 1
+            change = _next_change(connection)
             _retire(connection, batch.retired, change)
             gone = self._retired.union(batch.retired)
             counts.retired += len(batch.retired)
@@ -221,12 +224,17 @@ class Catalog:
                     select(images.c.id).where(images.c.folder_id == folder_id, ~images.c.is_retired)
                 ).scalars()
             ]
-            change = int(connection.execute(select(state.c.change)).scalar_one()) + 1
+            change = _next_change(connection)
             connection.execute(update(state).values(change=change))
             _retire(connection, gone, change)
             _by_id(connection, update(folders).values(is_root=False, is_mount=False), folders.c.id, ids)
             _by_id(connection, delete(failures), failures.c.folder_id, ids)
         return len(gone)
+
+
+def _next_change(connection: Connection) -> int:
+    """The number that this transaction gives to the rows it touches."""
+    return int(connection.execute(select(state.c.change)).scalar_one()) + 1
 
 
 def _commit_image(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from retrieval.batch import Batch, FailedImage
-from retrieval.catalog import Catalog, KnownFile
+from retrieval.catalog import Catalog, KnownFailure, KnownFile
 from retrieval.paths import is_below
 from retrieval.pipeline import Candidate
 from retrieval.report import IndexReport
@@ -96,8 +96,7 @@ class FolderComparison:
             else:
                 candidates.append(Candidate(folder_id, folder.path, name, size, mtime_ns))
         if not self._is_unbelieved(folder.path):
-            batch.retired += [row[0] for row in known.values() if not row[3]]
-            batch.resolved += [failure[0] for failure in failed.values()]
+            _note_gone(batch, known, failed)
         return candidates
 
     def finish(self) -> None:
@@ -111,10 +110,8 @@ class FolderComparison:
             if gone_mount := self._gone_mount(path):
                 self._keep(gone_mount, "no drive is mounted here, as there was before")
             if not self._is_unbelieved(path):
-                batch = self._batch()
                 known = self._catalog.known_files(folder_id, self._encoder_id)
-                batch.retired += [row[0] for row in known.values() if not row[3]]
-                batch.resolved += [failure[0] for failure in self._catalog.known_failures(folder_id).values()]
+                _note_gone(self._batch(), known, self._catalog.known_failures(folder_id))
 
     def _gone_mount(self, path: str) -> str | None:
         """The unplugged mount that ``path`` lies on, unless it was reported already."""
@@ -128,6 +125,12 @@ class FolderComparison:
 
     def _is_unbelieved(self, path: str) -> bool:
         return any(is_below(path, folder) for folder in self._unbelieved)
+
+
+def _note_gone(batch: Batch, known: Mapping[str, KnownFile], failed: Mapping[str, KnownFailure]) -> None:
+    """Retire the images of files that are not there any more, and forget their failures."""
+    batch.retired += [row[0] for row in known.values() if not row[3]]
+    batch.resolved += [failure[0] for failure in failed.values()]
 
 
 def _not_looked_at(folder_id: int, file: FoundFile, problem: str, row: KnownFile | None) -> FailedImage:

@@ -109,6 +109,7 @@ class _Run:
         self.report = IndexReport(encoder=indexer.encoder.spec.name)
         self._progress = Progress()
         self._missing: list[str] = []
+        self._all_roots: set[str] = set()
 
     def execute(
         self, given: Sequence[str | Path], index_spec: str | None, on_begin: Callable[[], None]
@@ -177,7 +178,13 @@ class _Run:
                 self.report.kept(resolved, "the folder is gone or not mounted", self._catalog.count_present(resolved))
             else:
                 raise SettingsError(f"there is no folder {folder}", "check the spelling, or mount the drive")
-        return list(dict.fromkeys(roots))
+        roots = list(dict.fromkeys(roots))
+        self._all_roots = {*known, *roots}
+        return roots
+
+    def _elsewhere(self, root: str) -> list[str]:
+        """The other folders that are walked in their own right, in this run or another."""
+        return [other for other in self._all_roots if other != root]
 
     @contextmanager
     def _counting(self, roots: Sequence[str]) -> Iterator[None]:
@@ -189,7 +196,10 @@ class _Run:
                 return
             seen: set[tuple[int, int]] = set()
             total = sum(
-                count_files(root, exclude=self._exclude, seen=seen, stop=done.is_set) for root in roots
+                count_files(
+                    root, exclude=self._exclude, seen=seen, elsewhere=self._elsewhere(root), stop=done.is_set
+                )
+                for root in roots
             )
             if not done.is_set():
                 self._progress.total = total
@@ -217,8 +227,6 @@ class _Run:
             self._missing,
             self._retry_failures,
         )
-        with self._gallery.reader() as reader:
-            known = {*reader.roots(), *roots}
         for root in roots:
             mount = mount_point(root)
             if mount != mount_point("/"):
@@ -227,7 +235,7 @@ class _Run:
             was_mount = root in self._unplugged
             self._catalog.folder_id(root, is_root=True, is_mount=mount == root or was_mount)
             comparison.begin_root(root)
-            walking = walk(root, exclude=self._exclude, seen=seen, elsewhere=[r for r in known if r != root])
+            walking = walk(root, exclude=self._exclude, seen=seen, elsewhere=self._elsewhere(root))
             while True:
                 if self._stop():
                     return

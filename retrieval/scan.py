@@ -195,17 +195,18 @@ def count_files(
     *,
     exclude: Sequence[str] = (),
     seen: set[tuple[int, int]] | None = None,
+    elsewhere: Sequence[str] = (),
     stop: Callable[[], bool],
 ) -> int:
     """How many candidates a walk of ``root`` will meet, without looking at any file (for a progress bar).
 
     Args:
-        exclude, seen: as for :func:`walk`.
+        exclude, seen, elsewhere: as for :func:`walk`.
         stop: asked once a folder; when it returns True the count so far is returned.
     """
     total = 0
     with suppress(SettingsError):  # a bad pattern: the walk itself will say so
-        for folder in _walk(root, exclude, set() if seen is None else seen, _glance):
+        for folder in _walk(root, exclude, set() if seen is None else seen, _glance, elsewhere):
             total += len(folder.files)
             if stop():
                 break

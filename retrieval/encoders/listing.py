@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from retrieval.encoders.load import default_encoder_name, installed, models_folder
-from retrieval.encoders.models import MODELS
+from retrieval.encoders.models import MODELS, EncoderRow
 from retrieval.errors import SettingsError
 from retrieval.output import human_bytes
 
 if TYPE_CHECKING:
+    from retrieval.encoders.base import EncoderSpec
     from retrieval.encoders.fetch import FetchPlan
 
 
@@ -19,39 +20,31 @@ def model_rows() -> list[dict[str, Any]]:
     """Every known model, installed ones first, as plain values."""
     here = {spec.name: spec for spec in installed()}
     default = default_encoder_name()
-    rows = [
-        {
-            "name": spec.name,
-            "installed": True,
-            "default": spec.name == default,
-            "dim": spec.dim,
-            "size": spec.preprocessing.size,
-            "licence": spec.licence,
-            "download_mb": 0,
-            "fetch": False,
-            "imagenet": MODELS[spec.name].imagenet if spec.name in MODELS else None,
-            "coco": MODELS[spec.name].coco if spec.name in MODELS else None,
-            "note": MODELS[spec.name].note if spec.name in MODELS else "",
-        }
-        for spec in here.values()
-    ]
-    return rows + [
-        {
-            "name": row.name,
-            "installed": False,
-            "default": False,
-            "dim": row.dim,
-            "size": row.size,
-            "licence": row.licence,
-            "download_mb": row.download_mb,
-            "fetch": bool(row.onnx_repo),
-            "imagenet": row.imagenet,
-            "coco": row.coco,
-            "note": row.note,
-        }
-        for row in MODELS.values()
-        if row.name not in here
-    ]
+    rows = []
+    for name in (*here, *(name for name in MODELS if name not in here)):
+        spec, known = here.get(name), MODELS.get(name)
+        rows.append(
+            {
+                "name": name,
+                "installed": spec is not None,
+                "default": name == default,
+                **_facts(spec, known),
+                "download_mb": 0 if spec is not None or known is None else known.download_mb,
+                "fetch": spec is None and known is not None and bool(known.onnx_repo),
+                "imagenet": known.imagenet if known else None,
+                "coco": known.coco if known else None,
+                "note": known.note if known else "",
+            }
+        )
+    return rows
+
+
+def _facts(spec: EncoderSpec | None, known: EncoderRow | None) -> dict[str, Any]:
+    """What an installed model says of itself, else what the table says."""
+    if spec is not None:
+        return {"dim": spec.dim, "size": spec.preprocessing.size, "licence": spec.licence}
+    assert known is not None, "a listed model is installed or in the table"
+    return {"dim": known.dim, "size": known.size, "licence": known.licence}
 
 
 def write_models(out: IO[str], *, as_json: bool = False) -> None:

@@ -257,3 +257,14 @@ def test_any_tree_is_counted_as_it_is_walked(
         assert walked == list(walk(root, exclude=exclude)), "the order is stable"
         places = [os.stat(folder.path) for folder in walked]
         assert len({(place.st_dev, place.st_ino) for place in places}) == len(walked), "each folder once"
+
+
+def test_the_counter_leaves_out_what_is_walked_elsewhere(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{folder}.jpg").write_bytes(b"")
+    (tmp_path / "a" / "link").symlink_to(tmp_path / "b")
+    root, elsewhere = tmp_path / "a", [str((tmp_path / "b").resolve())]
+    assert sum(len(f.files) for f in walk(root, elsewhere=elsewhere)) == 1
+    assert count_files(root, elsewhere=elsewhere, stop=lambda: False) == 1
+    assert count_files(root, stop=lambda: False) == 2
