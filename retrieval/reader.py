@@ -22,7 +22,7 @@ from retrieval.filters import Filter
 from retrieval.paths import decode_path, encode_path
 from retrieval.records import ImageRecord, taken_at, unpack_vectors
 
-CATALOG_VERSION = "0001"
+CATALOG_VERSION = "0002"
 """The form of the catalog that these statements fit: the newest file in ``migrations/versions``."""
 
 _BATCH = 4096

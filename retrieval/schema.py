@@ -1,6 +1,6 @@
 """The tables of the catalog, as SQLAlchemy Core, and the way a database file is brought to this form.
 
-``images`` says what lies where, ``embeddings`` what an encoder made of it. Every row carries the number of the
+``images`` says what lies where, ``embeddings`` what an encoder made of it. Every row of these two carries the number of the
 transaction (*change*) that last touched it: a vector index that knows the last change it contains is brought up to
 date by replaying the rows behind it.
 """
@@ -108,6 +108,7 @@ images = Table(
     Column("added_at", String, nullable=False),  # UTC, ISO 8601
     Column("is_retired", Boolean, nullable=False, default=False),  # gone from disk; kept so that it can come back
     Column("change", Integer, nullable=False),
+    Column("phash", LargeBinary(8)),  # perceptual hash of the picture as shown; NULL: not looked at yet
     UniqueConstraint("folder_id", "name"),
     Index("images_by_hash", "content_hash"),
     Index("images_by_change", "change"),
@@ -125,6 +126,39 @@ embeddings = Table(
     # A table with row ids, not WITHOUT ROWID: vectors of 1-2 KB would push its inner nodes out of the cache.
     UniqueConstraint("encoder_id", "image_id"),
     Index("embeddings_by_change", "encoder_id", "change"),
+)
+
+tags = Table(  # what people said about a picture
+    "tags",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("image_id", Integer, ForeignKey("images.id"), nullable=False),
+    Column("tag", String, nullable=False),
+    Column("source", String, nullable=False),  # "user" or "xmp"
+    UniqueConstraint("image_id", "tag", "source"),
+    Index("tags_by_tag", "tag"),
+)
+
+captions = Table(  # what people wrote about a picture
+    "captions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("image_id", Integer, ForeignKey("images.id"), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("source", String, nullable=False),  # "user" or "xmp"
+    UniqueConstraint("image_id", "text", "source"),
+)
+
+predicted_tags = Table(  # what a model believes; never mixed with what people said
+    "predicted_tags",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("encoder_id", Integer, ForeignKey("encoders.id"), nullable=False),
+    Column("image_id", Integer, ForeignKey("images.id"), nullable=False),
+    Column("tag", String, nullable=False),
+    Column("probability", Float, nullable=False),
+    UniqueConstraint("encoder_id", "image_id", "tag"),
+    Index("predicted_tags_by_tag", "encoder_id", "tag"),
 )
 
 failures = Table(
