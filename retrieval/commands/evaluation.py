@@ -1,0 +1,209 @@
+"""``photoseek eval``: the group of commands that judge encoders on data whose answers are known."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from retrieval.commands.options import GalleryOption
+
+if TYPE_CHECKING:
+    from retrieval.encoders.base import Encoder
+    from retrieval.evaluation.tables import Form, Report
+    from retrieval.gallery import Gallery
+
+eval_app = typer.Typer(
+    help="How good a model is, on your data: captions, class folders.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+ModelOption = Annotated[str, typer.Option("--model", help="Encoder; default: the gallery's (see: photoseek models).")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+FreshOption = Annotated[bool, typer.Option("--fresh", help="Encode every picture, also those in the gallery.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of whatever is drawn.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+CsvOption = Annotated[bool, typer.Option("--csv", help="The main table as CSV.")]
+ClassFolders = Annotated[Path, typer.Argument(help="A folder with a folder of pictures for each class.")]
+LabelsOption = Annotated[
+    Path | None, typer.Option("--labels", help="What the classes are called: folder, tab, name a line.")
+]
+TestOption = Annotated[Path | None, typer.Option("--test", help="Judge by this folder of the same classes.")]
+ShareOption = Annotated[float, typer.Option("--share", help="Without --test: put this share of each class aside.")]
+
+
+@eval_app.command("retrieval")
+def retrieval_(
+    captions: Annotated[
+        Path, typer.Argument(help="A path, a tab and a caption a line; or CSV, JSONL, Karpathy's JSON.")
+    ],
+    model: ModelOption = "",
+    gallery: GalleryOption = None,
+    ann: Annotated[bool, typer.Option("--ann", help="Also ask the gallery's index, beside exact search.")] = False,
+    fresh: FreshOption = False,
+    device: DeviceOption = "auto",
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+) -> None:
+    """Find pictures by their captions and captions by their pictures."""
+    from retrieval.evaluation.caption_task import report_captions
+    from retrieval.evaluation.tables import choose_form
+
+    form = choose_form(as_json=as_json, as_csv=as_csv)
+    opened, encoder = _open(gallery, model, device)
+    report = report_captions(encoder, captions, gallery=opened, with_index=ann, fresh=fresh, seed=seed)
+    _show(report, form)
+
+
+@eval_app.command()
+def zeroshot(
+    folder: ClassFolders,
+    labels: LabelsOption = None,
+    templates: Annotated[
+        list[str] | None,
+        typer.Option("--templates", help="1, 7, 80, model (its own), or a file (repeat to compare)."),
+    ] = None,
+    model: ModelOption = "",
+    gallery: GalleryOption = None,
+    fresh: FreshOption = False,
+    device: DeviceOption = "auto",
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+) -> None:
+    """Tell classes apart by their names alone."""
+    from retrieval.evaluation.label_tasks import report_zero_shot
+    from retrieval.evaluation.tables import choose_form
+
+    form = choose_form(as_json=as_json, as_csv=as_csv)
+    opened, encoder = _open(gallery, model, device)
+    report = report_zero_shot(
+        encoder,
+        folder,
+        labels_file=labels,
+        templates=templates or ("model",),
+        gallery=None if fresh else opened,
+        seed=seed,
+    )
+    _show(report, form)
+
+
+@eval_app.command()
+def probe(
+    folder: ClassFolders,
+    test: TestOption = None,
+    share: ShareOption = 0.2,
+    k: Annotated[int, typer.Option("--k", min=1, help="Neighbours that vote.")] = 20,
+    temperature: Annotated[float, typer.Option("--temperature", help="Of their votes.")] = 0.07,
+    model: ModelOption = "",
+    gallery: GalleryOption = None,
+    fresh: FreshOption = False,
+    device: DeviceOption = "auto",
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+) -> None:
+    """Learn classes from labelled pictures: nearest neighbours and logistic regression on the embeddings."""
+    from retrieval.evaluation.label_tasks import report_probe
+    from retrieval.evaluation.tables import choose_form
+
+    form = choose_form(as_json=as_json, as_csv=as_csv)
+    opened, encoder = _open(gallery, model, device)
+    report = report_probe(
+        encoder,
+        folder,
+        test=test,
+        share=share,
+        k=k,
+        temperature=temperature,
+        gallery=None if fresh else opened,
+        seed=seed,
+    )
+    _show(report, form)
+
+
+@eval_app.command("few-shot")
+def few_shot(
+    folder: ClassFolders,
+    shots: Annotated[str, typer.Option("--shots", help="Labelled pictures a class.")] = "1,2,4,8,16",
+    draws: Annotated[int, typer.Option("--draws", min=2, help="How often they are drawn.")] = 5,
+    test: TestOption = None,
+    share: ShareOption = 0.2,
+    model: ModelOption = "",
+    gallery: GalleryOption = None,
+    fresh: FreshOption = False,
+    device: DeviceOption = "auto",
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+) -> None:
+    """Learn classes from a few labelled pictures each."""
+    from retrieval.evaluation.label_tasks import report_few_shot
+    from retrieval.evaluation.probe import parse_shots
+    from retrieval.evaluation.tables import choose_form
+
+    form = choose_form(as_json=as_json, as_csv=as_csv)
+    numbers = parse_shots(shots)
+    opened, encoder = _open(gallery, model, device)
+    report = report_few_shot(
+        encoder,
+        folder,
+        test=test,
+        share=share,
+        shots=numbers,
+        draws=draws,
+        gallery=None if fresh else opened,
+        seed=seed,
+    )
+    _show(report, form)
+
+
+@eval_app.command()
+def compare(
+    models: Annotated[list[str], typer.Argument(help="Two encoders or more.")],
+    data: Annotated[Path, typer.Option("--data", help="A file of captions, or a folder of class folders.")],
+    labels: LabelsOption = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw accuracy against speed: a .svg, .html or .png file.")
+    ] = None,
+    device: DeviceOption = "auto",
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+) -> None:
+    """Judge several models on the same data, with what each costs. Every picture is encoded anew, to be timed."""
+    from retrieval.evaluation import chart_files
+    from retrieval.evaluation.compare import chart, compare, report_comparison
+    from retrieval.evaluation.tables import choose_form
+
+    form = choose_form(as_json=as_json, as_csv=as_csv)
+    if plot is not None:
+        chart_files.check_chart_path(plot)
+    found = compare(models, data, lambda name: _open(None, name, device)[1], labels_file=labels, seed=seed)
+    report = report_comparison(found, data)
+    _show(report, form)
+    if plot is not None:
+        title = f"Models on {data.name}"
+        chart_files.write_chart(chart(found, title), plot, title=title, table=report.tables[0])
+
+
+def _open(gallery: Path | None, model: str, device: str) -> tuple[Gallery, Encoder]:
+    from retrieval.encoders.choice import choose_encoder
+    from retrieval.gallery import Gallery
+
+    opened = Gallery(gallery)
+    return opened, choose_encoder(opened, model or None, device=device)
+
+
+def _show(report: Report, form: Form) -> None:
+    from retrieval.evaluation.tables import write_report
+    from retrieval.output import reader_may_leave
+
+    with reader_may_leave(sys.stdout):
+        write_report(report, form, sys.stdout)
+        sys.stdout.flush()
