@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from retrieval.filters import Filter, parse_date, parse_filter
 from retrieval.paths import is_below
 from retrieval.reader import CatalogReader
 from retrieval.records import ImageRecord
+from retrieval.selection import check_names
 from tests.retrieval.rows import encoder_spec, image
 
 FOLDERS = (
@@ -89,9 +91,9 @@ CASES: list[tuple[Filter, Callable[[ImageRecord], bool]]] = [
     (Filter(orientation="portrait"), lambda r: r.height > r.width),
     (Filter(orientation="landscape"), lambda r: r.width > r.height),
     (Filter(orientation="square"), lambda r: r.width == r.height),
-    (Filter(formats=("jpeg", "PnG")), lambda r: r.format in ("JPEG", "PNG")),
+    (Filter(format=("jpeg", "PnG")), lambda r: r.format in ("JPEG", "PNG")),
     (
-        Filter(under=(Path("/a/b"),), camera="i", formats=("heif",), orientation="square"),
+        Filter(under=(Path("/a/b"),), camera="i", format=("heif",), orientation="square"),
         lambda r: under("/a/b")(r) and "i" in (r.camera or "").lower() and r.format == "HEIF" and r.width == r.height,
     ),
 ]
@@ -129,7 +131,7 @@ def test_conditions_together_against_plain_python(reader: CatalogReader) -> None
 @pytest.mark.parametrize("text", ["' OR 1=1 --", "'; DROP TABLE images; --", '" OR ""="', "?", ":x", "\\", "\0"])
 def test_text_is_never_sql(reader: CatalogReader, text: str) -> None:
     assert reader.select(Filter(camera=text)).tolist() == []
-    assert reader.select(Filter(formats=(text,))).tolist() == []
+    assert reader.select(Filter(format=(text,))).tolist() == []
     if "\0" not in text:
         assert reader.select(Filter(under=(Path("/", text),))).tolist() == []
     assert reader.count() > 200
@@ -145,7 +147,7 @@ def test_a_relative_or_linked_folder_means_the_real_one(
 
 def test_what_people_write_becomes_a_filter() -> None:
     assert parse_filter() == Filter() and parse_filter().is_empty()
-    given = parse_filter(after="2020", before="2021-05", camera="nikon", orientation="square", formats=["png"])
+    given = parse_filter(after="2020", before="2021-05", camera="nikon", orientation="square", format=["png"])
     assert given == Filter((), datetime(2020, 1, 1), datetime(2021, 5, 1), "nikon", "square", ("png",))
     assert not given.is_empty()
 
@@ -181,3 +183,35 @@ def test_filters_that_nothing_can_pass_are_refused() -> None:
         parse_filter(orientation="diagonal")
     with pytest.raises(QueryError, match="no time zone"):
         Filter(after=datetime(2021, 1, 1, tzinfo=UTC), before=datetime(2022, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("where", "message", "hint"),
+    [
+        (Filter(camera="cannon"), "the camera 'cannon'", "did you mean Canon EOS 5D?"),
+        (Filter(camera=("nikon", "iphnoe")), "'iphnoe'", "iPhone 12"),
+        (Filter(no_camera="nikn"), "'nikn'", "NIKON D850"),
+        (Filter(camera="qqqq"), "'qqqq'", "it knows: "),
+        (Filter(lens="50mm"), "has a lens", "leave that condition out"),
+        (Filter(format="jepg"), "the format 'JEPG'", "did you mean JPEG?"),
+        (Filter(tag="Beech"), "the tag 'beech'", "did you mean beach?"),
+        (Filter(tag="beach", no_tag="dgo"), "the tag 'dgo'", "did you mean dog?"),
+    ],
+)
+def test_names_that_the_gallery_does_not_hold(
+    tmp_path: Path, reader: CatalogReader, where: Filter, message: str, hint: str
+) -> None:
+    labelled = tmp_path / "catalog.sqlite"
+    with closing(sqlite3.connect(labelled)) as copy:
+        reader._connection.backup(copy)
+    with closing(sqlite3.connect(labelled)) as connection, connection:
+        connection.execute("INSERT INTO tags(image_id, tag, source) VALUES (1, 'beach', 'user'), (7, 'dgo', 'user')")
+        sql = "INSERT INTO predicted_tags(encoder_id, image_id, tag, probability) VALUES (1, 2, 'dog', 0.5)"
+        connection.execute(sql)
+    with closing(CatalogReader(labelled)) as opened, pytest.raises(QueryError) as caught:
+        check_names(opened, where, 1)
+    assert message in caught.value.message and hint in caught.value.hint
+
+
+def test_names_that_it_holds_are_taken_in_any_case(reader: CatalogReader) -> None:
+    check_names(reader, Filter(camera=("CANON", "d850"), format="heic", no_format="png"), 1)

@@ -1,0 +1,48 @@
+"""The commands: one plain function or group each, imported only when it is asked for.
+
+:data:`COMMANDS` is all that ``photoseek --help`` reads. A command parses flags, calls one library function and prints.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """Where a command lies and what the list of commands says of it.
+
+    Attributes:
+        target: ``module:attribute``; a function with annotated parameters, or a ``typer.Typer`` (a group).
+        help: how the attribute's own help begins.
+    """
+
+    target: str
+    help: str
+
+
+COMMANDS: dict[str, Command] = {
+    "index": Command("retrieval.commands.index:index", "Index picture folders."),
+    "search": Command("retrieval.commands.search:search", "Find pictures by words, by pictures, or by both."),
+    "similar": Command("retrieval.commands.similar:similar", "Find pictures that look like one."),
+    "label": Command("retrieval.commands.labels:label", "Tags and captions of pictures: show them, or change yours."),
+    "tag": Command("retrieval.commands.labels:tag", "Let the model predict tags for the pictures of the gallery."),
+    "classify": Command("retrieval.commands.labels:classify", "Which of some labels fits a picture, in probabilities."),
+    "duplicates": Command(
+        "retrieval.commands.duplicates:duplicates",
+        "Find pictures that are there twice; nothing is touched without --yes.",
+    ),
+    "info": Command("retrieval.commands.gallery:info", "What is indexed: counts, model, index, sizes, the last run."),
+    "tune": Command("retrieval.commands.gallery:tune", "Try the index against exact search on your pictures."),
+    "forget": Command("retrieval.commands.gallery:forget", "Take folders out of the gallery."),
+    "daemon": Command("retrieval.commands.daemon:daemon", "A process that keeps the text tower awake."),
+    "models": Command(
+        "retrieval.commands.models:models_app", "The models that can be used: list, fetch, import, export, drop."
+    ),
+    "train": Command(
+        "retrieval.commands.training:train", "Train a model on your own pictures, and say what it gained."
+    ),
+    "eval": Command(
+        "retrieval.commands.evaluation:eval_app", "How good a model is, on your data: captions, class folders."
+    ),
+}
+"""Name -> command, in the order in which they are listed."""

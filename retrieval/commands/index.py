@@ -1,0 +1,84 @@
+"""``photoseek index``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retrieval.commands.options import GalleryOption
+from retrieval.commands.say import say
+
+
+def index(
+    folders: Annotated[
+        list[Path] | None, typer.Argument(help="Folders with pictures; without any: every folder indexed before.")
+    ] = None,
+    gallery: GalleryOption = None,
+    model: Annotated[str, typer.Option("--model", help="Encoder (see: photoseek models).")] = "",
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--exclude", help="Leave out what matches, in .gitignore syntax (repeat for several)."),
+    ] = None,
+    index_spec: Annotated[
+        str, typer.Option("--index-spec", help="Kind of vector index, e.g. Exact, SQfp16, HNSW32; auto: by size.")
+    ] = "",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[
+        str, typer.Option("--precision", help="auto, bf16, fp32 or int8 [env: PHOTOSEEK_PRECISION].")
+    ] = "",
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Threads; 0: as many as fit.")] = 0,
+    retry_failures: Annotated[
+        bool, typer.Option("--retry-failures", help="Also try unreadable files again that have not changed.")
+    ] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Print seconds per stage at the end.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
+) -> None:
+    """Index picture folders. Run it again at any time: only new and changed files cost something."""
+    from retrieval import output
+    from retrieval.encoders.choice import advice, choose_encoder
+    from retrieval.gallery import Gallery
+    from retrieval.indexer import Indexer
+    from retrieval.interrupt import stop_on_interrupt
+    from retrieval.progress import shown_progress
+
+    opened = Gallery(gallery)
+    encoder = choose_encoder(opened, model or None, device=device, precision=precision or None)
+    indexer = Indexer(opened, encoder, workers=workers or None)
+
+    def begin() -> None:
+        if not quiet:
+            say(f"gallery {opened.path}\nmodel   {encoder.spec.name} on {encoder.device}")
+            for line in advice(encoder.spec):
+                say(line)
+
+    stopping = "stopping after the pictures in flight; nothing is lost ..."
+    with stop_on_interrupt(lambda: say(stopping)) as stop, shown_progress(sys.stderr, quiet=quiet) as show:
+        report = indexer.run(
+            folders or (),
+            exclude=exclude or (),
+            index_spec=index_spec or None,
+            retry_failures=retry_failures,
+            on_begin=begin,
+            on_progress=show,
+            stop=stop,
+        )
+    for problem in report.problems:
+        say(f"{problem.path}: {problem.reason}; its {problem.images_kept:,} pictures are kept")
+    if not quiet:
+        output.write_pairs(output.report_rows(report), sys.stderr)
+    if profile:
+        output.write_pairs(output.profile_rows(report, workers or encoder.streams), sys.stderr)
+    if report.failures_known and not quiet:
+        say(f"{report.failures_known:,} files cannot be used; see: photoseek info --failures")
+    if report.still_searching_with is not None:
+        say(f"searches go on with {report.still_searching_with}, which has seen more pictures than {report.encoder};")
+        say(f"to finish the change, run: photoseek index --model {report.encoder}")
+    if report.words_by is not None and not quiet:
+        say(f"searches go on with {report.words_by}, which knows words; to look for pictures that {report.encoder}")
+        say(f"finds alike, run: photoseek similar PHOTO --model {report.encoder}")
+    if report.interrupted:
+        say("stopped early; the next run goes on from here")
+        raise typer.Exit(130)

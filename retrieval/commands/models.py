@@ -1,0 +1,81 @@
+"""``photoseek models``: the group of commands about encoders."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retrieval.commands.options import GalleryOption, JsonOption
+from retrieval.commands.say import say
+
+models_app = typer.Typer(
+    help="The models that can be used: list, fetch, import, export, drop.", add_completion=False, rich_markup_mode=None
+)
+
+
+@models_app.callback(invoke_without_command=True)
+def models(context: typer.Context, as_json: JsonOption = False) -> None:
+    """The models that can be used, with licence, size, and what is installed."""
+    if context.invoked_subcommand is None:
+        from retrieval.encoders.listing import write_models
+
+        write_models(sys.stdout, as_json=as_json)
+
+
+@models_app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="A name from: photoseek models.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept the licence without being asked.")] = False,
+    weights: Annotated[
+        bool, typer.Option("--weights", help="The original weights, to run on torch (for a GPU).")
+    ] = False,
+) -> None:
+    """Download a model that is ready to run without torch."""
+    from retrieval.encoders.listing import fetch_with_licence
+
+    say(f"installed in {fetch_with_licence(name, sys.stderr, accepted=yes, weights=weights)}")
+
+
+@models_app.command("import")
+def import_(
+    folder: Annotated[Path, typer.Argument(help="A folder with visual/ and textual/ ONNX models.")],
+) -> None:
+    """Install a model from a folder in the layout of Immich's published ONNX models."""
+    from retrieval.encoders.listing import import_folder
+
+    say(f"installed in {import_folder(folder)}")
+
+
+@models_app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="A model for torch: MODEL/TAG, dinov2-b14, local-dir:PATH, ...")],
+    into: Annotated[
+        Path | None, typer.Option("--into", help="Folder to put the model's folder in; default: the installed models.")
+    ] = None,
+) -> None:
+    """Turn a model for torch into the form that runs without torch, and measure that it is the same."""
+    from retrieval import output
+    from retrieval.encoders.listing import export_model
+
+    output.write_pairs(export_model(name, into), sys.stderr)
+
+
+@models_app.command()
+def drop(
+    name: Annotated[str, typer.Argument(help="One of the gallery's models (see: photoseek info).")],
+    gallery: GalleryOption = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Also the last one: then nothing can be found.")] = False,
+) -> None:
+    """Remove a model's embeddings and index from a gallery. Pictures and the installed model are not touched."""
+    from retrieval.gallery import Gallery
+    from retrieval.towers import drop_tower
+
+    dropped = drop_tower(Gallery(gallery), name, even_last=yes)
+    say(f"{dropped.encoder.name}: {dropped.embeddings:,} embeddings removed")
+    if dropped.active is None:
+        say("no model is left; to search again, run: photoseek index")
+    else:
+        say(f"searches use {dropped.active.name}")

@@ -1,0 +1,136 @@
+"""Flags that several commands share, each written once; decorators add those of the filter and of the listing."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, cast, get_type_hints
+
+import typer
+
+GalleryOption = Annotated[
+    Path | None,
+    typer.Option("--gallery", help="Gallery folder [env: PHOTOSEEK_GALLERY; default: in your data folder]."),
+]
+TowerOption = Annotated[
+    str, typer.Option("--model", help="Search with this one of the gallery's models (see: photoseek info).")
+]
+LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many hits at most.")]
+MinScoreOption = Annotated[
+    float | None, typer.Option("--min-score", help="Leave out hits below this cosine similarity (-1 to 1).")
+]
+AllowUrlOption = Annotated[
+    bool, typer.Option("--allow-url", help="Let a picture be an address (https://...), which is then fetched.")
+]
+RelevantOption = Annotated[
+    bool, typer.Option("--relevant", help="Only hits that answer the query; says so if there are none.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", "--jsonl", help="One JSON object a line.")]
+PathsOption = Annotated[bool, typer.Option("--paths", help="One path a line.")]
+NullOption = Annotated[bool, typer.Option("-0", "--null", help="Paths ended by NUL, for xargs -0.")]
+
+_Texts = list[str] | None
+_Pixels = int | None
+_ASKS_NOTHING: dict[Any, Any] = {str: "", bool: False}  # by type; None for the others
+
+
+def _several(flag: str, help_: str) -> Any:
+    return Annotated[_Texts, typer.Option(flag, help=help_)]
+
+
+def _left_out(flag: str) -> Any:
+    """In no list: the help of the flag without ``no-`` speaks for both."""
+    return Annotated[_Texts, typer.Option(flag, hidden=True)]
+
+
+_REFUSABLE = {
+    "under": "Only pictures in this folder, at any depth.",
+    "camera": "Only pictures whose camera's name holds this.",
+    "lens": "Only pictures whose lens's name holds this.",
+    "near": "Only pictures taken around a place: 48.858,2.294,5km.",
+    "glob": "Only files named like this: '*.png', 'trip/*.jpg', raw/.",
+    "orientation": "Only portrait, landscape or square pictures.",
+    "format": "Only pictures of this format: JPEG, PNG, HEIF, ...",
+    "tag": "Only pictures with this tag, given by a person or predicted by the model.",
+}
+_FILTER_FLAGS: dict[str, Any] = {
+    "after": Annotated[str, typer.Option("--after", help="Only pictures taken at or after: 2023, 2023-06, ...")],
+    "before": Annotated[str, typer.Option("--before", help="Only pictures taken before.")],
+    "added_after": Annotated[str, typer.Option("--added-after", help="Only pictures first indexed at or after.")],
+    **{name: _several(f"--{name}", text) for name, text in _REFUSABLE.items()},
+    "untagged": Annotated[bool, typer.Option("--untagged", help="Only pictures that no person has tagged.")],
+    "min_width": Annotated[_Pixels, typer.Option("--min-width", help="Only pictures at least this wide, in pixels.")],
+    "min_height": Annotated[_Pixels, typer.Option("--min-height", help="Only pictures at least this high, in pixels.")],
+    **{f"no_{name}": _left_out(f"--no-{name}") for name in _REFUSABLE},
+}
+"""Field of ``Filter`` -> its flag."""
+
+_EPILOG = (
+    "All conditions have to hold; of one that is repeated, any value is enough. "
+    f"--no-{', --no-'.join(_REFUSABLE)} leave out what matches."
+)
+
+
+_LISTING_FLAGS: dict[str, Any] = {
+    "sort": Annotated[str, typer.Option("--sort", help="score, date (newest first) or name, among what qualifies.")],
+    "reverse": Annotated[bool, typer.Option("--reverse", help="The other way round.")],
+    "page": Annotated[int | None, typer.Option("--page", help="Which page of --limit hits, from 1.")],
+    "cursor": Annotated[str, typer.Option("--cursor", help="The next page: what --json gave as next.")],
+    "group_minutes": Annotated[
+        float | None,
+        typer.Option("--group-near", metavar="MINUTES", help="Of a scene within so many minutes only the best."),
+    ],
+}
+"""Field of ``Listing`` -> its flag."""
+
+
+def filter_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flags of a filter in place of its parameter ``where: Filter | None``."""
+
+    def made(given: dict[str, Any]) -> object:
+        from retrieval.filters import parse_filter
+
+        return parse_filter(**given)
+
+    filtered: Any = _with_flags(command, "where", _FILTER_FLAGS, made)
+    filtered.epilog = _EPILOG
+    return cast(Callable[..., None], filtered)
+
+
+def listing_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flags of order, pages and bursts in place of its parameter ``listing: Listing | None``."""
+
+    def made(given: dict[str, Any]) -> object:
+        from retrieval.pages import Listing
+
+        return Listing(**given | {"sort": given["sort"] or "score", "cursor": given["cursor"] or None})
+
+    return _with_flags(command, "listing", _LISTING_FLAGS, made)
+
+
+def _with_flags(
+    command: Callable[..., None], name: str, flags: dict[str, Any], made: Callable[[dict[str, Any]], object]
+) -> Callable[..., None]:
+    """Replace a command's parameter ``name`` by ``flags``; it is None if none of them is given, else what ``made``
+    makes of their values."""
+    own = inspect.signature(command).parameters
+    hints = get_type_hints(command, localns={"Filter": object, "Listing": object}, include_extras=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [p.replace(annotation=hints[n], kind=keyword) for n, p in own.items() if n != name]
+    for field, flag in flags.items():
+        default = _ASKS_NOTHING.get(flag.__origin__)
+        parameters.append(inspect.Parameter(field, keyword, annotation=flag, default=default))
+
+    @wraps(command)
+    def flagged(**values: Any) -> None:
+        given = {field: values.pop(field, None) for field in flags}
+        asks = any(value is not _ASKS_NOTHING.get(flags[field].__origin__) for field, value in given.items())
+        return command(**values, **{name: made(given) if asks else None})
+
+    # What typer reads: the signature, and the annotations again by name.
+    read: Any = flagged
+    read.__signature__ = inspect.Signature(parameters)
+    read.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return flagged

@@ -1,0 +1,108 @@
+"""``photoseek search``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from retrieval.commands.answers import PROGRAM, open_engine, show_hits, show_page, tell_unknown
+from retrieval.commands.options import (
+    AllowUrlOption,
+    GalleryOption,
+    JsonOption,
+    LimitOption,
+    MinScoreOption,
+    NullOption,
+    PathsOption,
+    RelevantOption,
+    TowerOption,
+    filter_flags,
+    listing_flags,
+)
+from retrieval.commands.say import needed
+from retrieval.errors import QueryError
+
+if TYPE_CHECKING:
+    from retrieval.filters import Filter
+    from retrieval.pages import Listing
+
+
+@filter_flags
+@listing_flags
+def search(
+    context: typer.Context,
+    where: Filter | None,
+    listing: Listing | None,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TEXT...", help="What to look for, such as: '2:beach + sunset - people + img:photo.jpg'."
+        ),
+    ] = None,
+    image: Annotated[
+        list[str] | None, typer.Option("--image", "-i", help="A picture to look for as well (repeat for several).")
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option("--without", help="Words to keep away from (repeat for several).")
+    ] = None,
+    without_image: Annotated[
+        list[str] | None, typer.Option("--without-image", help="A picture to keep away from (repeat for several).")
+    ] = None,
+    queries_from: Annotated[
+        str, typer.Option("--queries-from", help="A file with a query a line (- for stdin); gives JSON lines.")
+    ] = "",
+    allow_url: AllowUrlOption = False,
+    gallery: GalleryOption = None,
+    model: TowerOption = "",
+    limit: LimitOption = 10,
+    min_score: MinScoreOption = None,
+    relevant: RelevantOption = False,
+    as_json: JsonOption = False,
+    paths: PathsOption = False,
+    null: NullOption = False,
+) -> None:
+    """Find pictures by words, by pictures, or by both."""
+    from retrieval.language import parse_arguments
+    from retrieval.query import Query, parse_term
+
+    terms = [
+        *parse_arguments(texts or (), allow_urls=allow_url),
+        *(parse_term("image", path, allow_urls=allow_url) for path in image or ()),
+        *(parse_term("text", text, sign=-1) for text in without or ()),
+        *(parse_term("image", path, sign=-1, allow_urls=allow_url) for path in without_image or ()),
+    ]
+    if queries_from:
+        from retrieval.many import answer_lines
+
+        if relevant or listing:
+            raise QueryError("--queries-from lists the best hits of each query", "leave order, pages and --relevant out")
+        if terms or paths or null:
+            raise QueryError("--queries-from stands for TEXT and writes JSON lines", "give no other words or form")
+        like = Query((parse_term("text", "x"),), where, limit, min_score)
+        with open_engine(gallery, model=model) as engine:
+            tell_unknown(engine, where)
+            needed(answer_lines(engine, queries_from, like, sys.stdout, allow_urls=allow_url))
+        return
+    query = Query(tuple(terms), where=where, k=limit, min_score=min_score)
+    with open_engine(gallery, context.obj, model=model) as engine:
+        tell_unknown(engine, where)
+        if relevant or listing:
+            from retrieval.pages import Listing, find_page
+
+            listing = replace(listing or Listing(), relevant=relevant)
+            page = find_page(engine, query, listing)
+            hits = list(page.hits)
+        else:
+            page, hits = None, engine.search(query)
+    if os.environ.get("PHOTOSEEK_DAEMON") == "1" and context.obj is None and not model:
+        from retrieval.daemon_control import start_on_demand
+
+        start_on_demand(engine.gallery, PROGRAM)
+    if page is not None and listing is not None:
+        show_page(page, listing, as_json=as_json, paths=paths, null=null)
+    else:
+        show_hits(hits, as_json=as_json, paths=paths, null=null)

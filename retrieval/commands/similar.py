@@ -1,0 +1,57 @@
+"""``photoseek similar``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from retrieval.commands.answers import open_engine, show_hits, show_page, tell_unknown
+from retrieval.commands.options import (
+    AllowUrlOption,
+    GalleryOption,
+    JsonOption,
+    LimitOption,
+    MinScoreOption,
+    NullOption,
+    PathsOption,
+    TowerOption,
+    filter_flags,
+    listing_flags,
+)
+
+if TYPE_CHECKING:
+    from retrieval.filters import Filter
+    from retrieval.pages import Listing
+
+
+@filter_flags
+@listing_flags
+def similar(
+    photo: Annotated[str, typer.Argument(help="A picture file, or id:N for a picture of the gallery.")],
+    where: Filter | None,
+    listing: Listing | None,
+    allow_url: AllowUrlOption = False,
+    gallery: GalleryOption = None,
+    model: TowerOption = "",
+    limit: LimitOption = 10,
+    min_score: MinScoreOption = None,
+    as_json: JsonOption = False,
+    paths: PathsOption = False,
+    null: NullOption = False,
+) -> None:
+    """Find pictures that look like one. The picture itself is left out."""
+    from retrieval.query import picture_term
+
+    with open_engine(gallery, model=model) as engine:
+        tell_unknown(engine, where)
+        term = picture_term(photo, allow_urls=allow_url)
+        if listing is not None:
+            from retrieval.pages import find_page
+            from retrieval.query import Query
+
+            query = Query((term,), where=where, k=limit, min_score=min_score)
+            page = find_page(engine, query, listing, leave_out=engine.known_id(term))
+            return show_page(page, listing, as_json=as_json, paths=paths, null=null)
+        hits = engine.similar(term, limit, where=where, min_score=min_score)
+        show_hits(hits, as_json=as_json, paths=paths, null=null)
