@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ class Preprocessing:
             ``squash`` scales both sides to ``size`` (SigLIP, PE, DFN5B).
         interpolation: resampling filter, antialiased.
         mean, std: per channel, applied after scaling pixels to 0..1.
+        resize_to: what is scaled to before the centre of ``size`` is cropped, pixels (DINOv2: 256, of which 224
+            are seen); None is ``size`` itself.
     """
 
     size: int
@@ -35,6 +37,20 @@ class Preprocessing:
     interpolation: Interpolation = "bicubic"
     mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
     std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+    resize_to: int | None = None
+
+    @property
+    def scaled(self) -> int:
+        """The side that pictures are scaled to, before the crop."""
+        return self.resize_to or self.size
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, as descriptions and fingerprints hold them; a setting that is not used is left out, so
+        that models described before it existed keep their fingerprints."""
+        values = asdict(self)
+        if self.resize_to is None:
+            del values["resize_to"]
+        return values
 
 
 @dataclass(frozen=True)

@@ -230,7 +230,7 @@ def write_encoder_description(
         "logit_scale": logit_scale,
         "logit_bias": logit_bias,
         "prompt_templates": list(prompt_templates),
-        "preprocessing": asdict(preprocessing),
+        "preprocessing": preprocessing.as_json(),
         "image": asdict(image),
         "text": asdict(text) if text else None,
         "files": {n: asdict(r) for n, r in files.items()},
@@ -239,17 +239,26 @@ def write_encoder_description(
     return read_encoder_folder(path)
 
 
-def fingerprint_of(preprocessing: Preprocessing, *, text: Mapping[str, object] | None, weights: Iterable[str]) -> str:
+def fingerprint_of(
+    preprocessing: Preprocessing,
+    *,
+    text: Mapping[str, object] | None,
+    weights: Iterable[str],
+    image: Mapping[str, object] | None = None,
+) -> str:
     """Identity of an embedding space: blake3 (hex, 64) over canonical JSON of what decides an embedding.
 
     Args:
         preprocessing: how pictures become input.
         text: settings of tokenizer and text tower; see :func:`text_settings` (no file names in it).
         weights: content hashes of all weight and tokenizer files, in any order.
+        image: architecture and pooling of an image-only tower, where the weights do not say them.
     """
     from blake3 import blake3
 
-    body = {"preprocessing": asdict(preprocessing), "text": text, "weights": sorted(weights)}
+    body = {"preprocessing": preprocessing.as_json(), "text": text, "weights": sorted(weights)}
+    if image is not None:
+        body["image"] = image
     return blake3(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -313,7 +322,7 @@ def _parse(path: Path, data: Mapping[str, Any]) -> EncoderFolder:
         family=data["family"],
         source=data["source"],
         dim=data["dim"],
-        preprocessing=_preprocessing(data["preprocessing"]),
+        preprocessing=parse_preprocessing(data["preprocessing"]),
         has_text=text is not None,
         context_length=text.context_length if text else 0,
         licence=data["licence"],
@@ -325,10 +334,13 @@ def _parse(path: Path, data: Mapping[str, Any]) -> EncoderFolder:
     return EncoderFolder(path, spec, image, text, files)
 
 
-def _preprocessing(raw: Any) -> Preprocessing:
+def parse_preprocessing(raw: Any) -> Preprocessing:
+    """Preprocessing settings out of JSON; ValueError or TypeError if one is missing, unknown or out of range."""
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in mapping(raw, "preprocessing").items()}
     row = build_row(Preprocessing, values, "preprocessing")
     whole("preprocessing.size", row.size, 1)
+    if row.resize_to is not None:
+        whole("preprocessing.resize_to", row.resize_to, row.size)
     one_of("preprocessing.resize", row.resize, Resize)
     one_of("preprocessing.interpolation", row.interpolation, Interpolation)
     for key, triple in (("mean", row.mean), ("std", row.std)):

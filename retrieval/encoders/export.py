@@ -1,4 +1,4 @@
-"""Turns an open_clip model into a folder that runs without torch, and measures how far the two agree."""
+"""Turns a model on torch into a folder that runs without it, and measures how far the two agree."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from retrieval.encoders.base import Pixels
 from retrieval.encoders.clip import ClipEncoder
 from retrieval.encoders.description import EncoderFolder, ImageTower, TextTower, write_encoder_description
 from retrieval.encoders.export_text import text_tower
+from retrieval.encoders.image_models import parse_image_name
 from retrieval.encoders.install import check_disk_space, folder_name, install, staging
-from retrieval.encoders.open_clip_model import import_open_clip
 from retrieval.encoders.open_clip_names import INSTALL_TORCH
+from retrieval.encoders.torch_encoder import TorchEncoder
 from retrieval.encoders.weights import HF_HUB, LOCAL_DIR
 from retrieval.errors import EncoderError, RuntimeUnavailable
 
@@ -46,7 +48,7 @@ class ExportReport:
     Args:
         folder: the installed model folder.
         image_difference, text_difference: largest absolute difference of one number of a unit vector, over
-            seeded pictures and texts, towers in float32.
+            seeded pictures and texts, towers in float32; None without a text tower.
         gate: what the differences had to stay under.
         bytes: size of each file.
         seconds: whole export.
@@ -54,20 +56,20 @@ class ExportReport:
 
     folder: Path
     image_difference: float
-    text_difference: float
+    text_difference: float | None
     gate: float
     bytes: dict[str, int]
     seconds: float
 
 
 def export_onnx(
-    encoder: ClipEncoder,
+    encoder: TorchEncoder,
     models_folder: Path,
     *,
     weight_type: WeightType = "float32",
     text_onnx: bool = False,
 ) -> ExportReport:
-    """Write ``MODEL__TAG`` into ``models_folder``: image tower as ONNX, text tower as weights or ONNX.
+    """Write ``MODEL__TAG`` into ``models_folder``: image tower as ONNX, text tower (if any) as weights or ONNX.
 
     The folder appears only when everything is written and agrees with torch; a broken export leaves nothing.
 
@@ -81,21 +83,25 @@ def export_onnx(
         RuntimeUnavailable: torch, onnx or the engine that checks the result is not installed.
     """
     start = time.perf_counter()
-    import_open_clip()
-    _need("onnx", "openvino")
+    _need("torch", "onnx", "openvino")
     spec = encoder.spec
-    check_disk_space(models_folder, 2 * encoder.source.weights.stat().st_size)
+    check_disk_space(models_folder, 2 * encoder.weights.stat().st_size)
     name = export_name(spec.name)
     with staging(models_folder, name) as folder:
         image = _write_image_tower(encoder, folder)
-        text, extra = text_tower(encoder, folder, weight_type=weight_type, as_onnx=text_onnx)
+        text: TextTower | None = None
+        extra: tuple[str, ...] = ()
+        if isinstance(encoder, ClipEncoder):
+            text, extra = text_tower(encoder, folder, weight_type=weight_type, as_onnx=text_onnx)
         written = _describe(encoder, folder, name, image, text, extra)
         image_difference, text_difference = measure_parity(encoder, written)
         text_gate = PARITY_GATE if weight_type == "float32" else 2e-3
-        if not (image_difference <= PARITY_GATE and text_difference <= text_gate):
+        # Not "if larger": NaN is larger than nothing.
+        if not (image_difference <= PARITY_GATE and (text_difference is None or text_difference <= text_gate)):
+            text_said = "none" if text_difference is None else f"{text_difference:.1e}"
             raise EncoderError(
                 f"the export of {spec.name} disagrees with torch: image {image_difference:.1e}, "
-                f"text {text_difference:.1e}, allowed {PARITY_GATE:.0e} and {text_gate:.0e}; "
+                f"text {text_said}, allowed {PARITY_GATE:.0e} and {text_gate:.0e}; "
                 "nothing was installed",
                 "use this model with torch, and please report it",
             )
@@ -111,30 +117,39 @@ def export_name(name: str) -> str:
     """
     if name.startswith(HF_HUB):
         return name.removeprefix(HF_HUB)
+    form = parse_image_name(name)
+    if form is not None:
+        return replace(form, path="").name
     path = Path(name.removeprefix(LOCAL_DIR)).expanduser()
     if name.startswith(LOCAL_DIR) or path.is_dir():
         return path.resolve().name
     return path.resolve().parent.name if path.is_file() else name
 
 
-def measure_parity(encoder: ClipEncoder, folder: EncoderFolder) -> tuple[float, float]:
-    """Largest absolute differences (image, text) between torch and the folder's own runtime, in float32.
+def measure_parity(encoder: TorchEncoder, folder: EncoderFolder) -> tuple[float, float | None]:
+    """Largest absolute differences (image, text or None) between torch and the folder's own runtime, in float32.
 
     Raises:
         RuntimeUnavailable: the engine that runs the folder is not installed.
     """
     from retrieval.encoders.onnx import OnnxEncoder
 
-    size = encoder.spec.preprocessing.size
+    pixels = parity_pixels(encoder.spec.preprocessing.size)
+    reference = encoder.in_fp32() if _reduced(encoder) else encoder
+    candidate = OnnxEncoder(folder, precision="fp32")
+    image = np.abs(reference.encode_images(pixels) - candidate.encode_images(pixels)).max()
+    if folder.text is None:
+        return float(image), None
+    text = np.abs(reference.encode_texts(PARITY_TEXTS) - candidate.encode_texts(PARITY_TEXTS)).max()
+    return float(image), float(text)
+
+
+def parity_pixels(size: int) -> Pixels:
+    """The seeded pictures of a parity report: noise, one grey, one gradient."""
     rng = np.random.default_rng(17)
     noise = rng.integers(0, 256, (PARITY_IMAGES - 2, 3, size, size), np.uint8)
     flat = np.stack([np.full((3, size, size), 20, np.uint8), _gradient(size)])
-    pixels = np.concatenate([noise, flat])
-    reference = ClipEncoder(encoder.source, device="cpu", precision="fp32") if _reduced(encoder) else encoder
-    candidate = OnnxEncoder(folder, precision="fp32")
-    image = np.abs(reference.encode_images(pixels) - candidate.encode_images(pixels)).max()
-    text = np.abs(reference.encode_texts(PARITY_TEXTS) - candidate.encode_texts(PARITY_TEXTS)).max()
-    return float(image), float(text)
+    return np.concatenate([noise, flat])
 
 
 @contextmanager
@@ -192,7 +207,7 @@ def write_graph(
         ) from error
 
 
-def _write_image_tower(encoder: ClipEncoder, folder: Path) -> ImageTower:
+def _write_image_tower(encoder: TorchEncoder, folder: Path) -> ImageTower:
     import torch
 
     class Images(torch.nn.Module):
@@ -212,10 +227,10 @@ def _write_image_tower(encoder: ClipEncoder, folder: Path) -> ImageTower:
 
 
 def _describe(
-    encoder: ClipEncoder, folder: Path, name: str, image: ImageTower, text: TextTower, extra: tuple[str, ...]
+    encoder: TorchEncoder, folder: Path, name: str, image: ImageTower, text: TextTower | None, extra: tuple[str, ...]
 ) -> EncoderFolder:
     spec = encoder.spec
-    named = {image.file, text.file, text.tokenizer.file, *extra}
+    named = {image.file, *((text.file, text.tokenizer.file) if text else ()), *extra}
     # Over 2 GB, torch writes one file per tensor beside the graph.
     loose = sorted(p.name for p in folder.iterdir() if p.name not in named)
     return write_encoder_description(
@@ -236,7 +251,7 @@ def _describe(
     )
 
 
-def _reduced(encoder: ClipEncoder) -> bool:
+def _reduced(encoder: TorchEncoder) -> bool:
     """True where the encoder itself computes in less than float32: parity is measured in float32."""
     return encoder.precision != "fp32"
 

@@ -21,28 +21,33 @@ from retrieval.encoders.hub import (
     hub_cache,
     list_repository,
 )
+from retrieval.encoders.image_models import ImageForm, parse_image_name
+from retrieval.encoders.image_weights import TIMM_CONFIG, hub_weights
 from retrieval.encoders.immich import NEEDED, describe, import_immich_folder, wanted_files
 from retrieval.encoders.install import check_disk_space, folder_name, install, staging
+from retrieval.encoders.load import load_on_torch
 from retrieval.encoders.models import MODELS
 from retrieval.encoders.open_clip_names import QUICKGELU, find_tagged, split_name
 from retrieval.encoders.safetensors_file import check_safetensors
+from retrieval.encoders.timm_tables import find_checkpoint
 from retrieval.encoders.weights import (
     CONFIG,
     HF_HUB,
     SAFE_NAMES,
+    UNKNOWN_LICENCE,
     hub_place,
     licence_of,
     tokenizer_repository,
 )
-from retrieval.errors import EncoderError, RetrievalError, UnknownEncoder, WeightsUnavailable
+from retrieval.errors import EncoderError, RetrievalError, SettingsError, UnknownEncoder, WeightsUnavailable
 
 __all__ = [
     "FetchPlan",
     "fetch_model",
-    "fetch_open_clip_weights",
+    "fetch_weights",
     "import_immich_folder",
     "plan_model",
-    "plan_open_clip_weights",
+    "plan_weights",
 ]
 
 ORGANISATION = "immich-app"
@@ -96,7 +101,7 @@ def fetch_model(
         on_progress: called with (bytes there, bytes in all).
         revision: branch, tag or commit of the repository.
 
-    Where there is no ready export but torch is installed, open_clip's weights are downloaded and exported here.
+    Where there is no ready export but torch is installed, the original weights are downloaded and exported here.
 
     Raises:
         UnknownEncoder: no such export on the hub, and no torch to make one.
@@ -150,7 +155,7 @@ def plan_model(name: str, *, revision: str | None = None) -> FetchPlan:
 def export_repositories(name: str) -> list[str]:
     """Where an export of this model may be: published names keep or drop ``-quickgelu``, and write some tags
     with ``-`` for ``_`` (``ViT-B-32__laion2b-s34b-b79k`` beside ``ViT-B-32__laion2b_e16``)."""
-    if name.startswith(HF_HUB):
+    if name.startswith(HF_HUB) or parse_image_name(name) is not None:
         return []
     if "/" in name and "__" in name:
         return [name]
@@ -162,11 +167,11 @@ def export_repositories(name: str) -> list[str]:
     return list(dict.fromkeys([*([row.onnx_repo] if row and row.onnx_repo else []), *guesses]))
 
 
-def fetch_open_clip_weights(name: str, *, accept_licence: AcceptLicence, on_progress: Progress | None = None) -> Path:
-    """Download safetensors weights, configuration and tokenizer of an open_clip model into the hub's cache.
+def fetch_weights(name: str, *, accept_licence: AcceptLicence, on_progress: Progress | None = None) -> Path:
+    """Download safetensors weights, configuration and tokenizer of a model for torch into the hub's cache.
 
     Args:
-        name: ``MODEL/TAG`` or ``hf-hub:ORG/REPO``.
+        name: ``MODEL/TAG``, ``hf-hub:ORG/REPO``, or an image-only model (``image_models``).
         accept_licence, on_progress: see :func:`fetch_model`.
 
     Returns:
@@ -176,7 +181,7 @@ def fetch_open_clip_weights(name: str, *, accept_licence: AcceptLicence, on_prog
         UnknownEncoder, WeightsUnavailable, RuntimeUnavailable, EncoderError: as :func:`fetch_model`; also
             when the repository has pickles only.
     """
-    plan = plan_open_clip_weights(name)
+    plan = plan_weights(name)
     _ask(plan, accept_licence)
     folders = {part.name: _snapshot(part) for part in plan.parts}
     check_disk_space(hub_cache(), plan.bytes - sum(map(_present, folders.values())))
@@ -192,8 +197,11 @@ def fetch_open_clip_weights(name: str, *, accept_licence: AcceptLicence, on_prog
     return folders[plan.parts[0].name]
 
 
-def plan_open_clip_weights(name: str) -> FetchPlan:
-    """What :func:`fetch_open_clip_weights` would download. Raises like it."""
+def plan_weights(name: str) -> FetchPlan:
+    """What :func:`fetch_weights` would download. Raises like it."""
+    form = parse_image_name(name)
+    if form is not None:
+        return _plan_image_weights(form)
     weights: tuple[str, ...] = SAFE_NAMES
     if name.startswith(HF_HUB):
         repository = name.removeprefix(HF_HUB)
@@ -217,7 +225,7 @@ def plan_open_clip_weights(name: str) -> FetchPlan:
             f"{repository} has none of {', '.join(weights)}",
             "it holds pickles only, which are never loaded; convert them where you trust them",
         )
-    parts = {repository: _chosen(main, (chosen, CONFIG, *TOKENIZER_FILES))}
+    parts = {repository: _chosen(main, (chosen, CONFIG, TIMM_CONFIG, *TOKENIZER_FILES))}
     for other, names in others:
         listed = list_repository(other)
         before = parts.get(other)
@@ -229,11 +237,29 @@ def plan_open_clip_weights(name: str) -> FetchPlan:
 def _fetch_and_export(
     name: str, models_folder: Path, accept_licence: AcceptLicence, on_progress: Progress | None
 ) -> Path:
-    fetch_open_clip_weights(name, accept_licence=accept_licence, on_progress=on_progress)
-    from retrieval.encoders.clip import load_clip_encoder
+    fetch_weights(name, accept_licence=accept_licence, on_progress=on_progress)
     from retrieval.encoders.export import export_onnx
 
-    return export_onnx(load_clip_encoder(name, device="cpu"), models_folder).folder
+    return export_onnx(load_on_torch(name, device="cpu"), models_folder).folder
+
+
+def _plan_image_weights(form: ImageForm) -> FetchPlan:
+    """One file: pooling and size are settings of ours, and the classifier is not used."""
+    if form.path:
+        raise SettingsError(f"{form.name} names a file of yours", "leave out the =, or use the model directly")
+    checkpoint, record = find_checkpoint(form.checkpoint)
+    repository, names = hub_weights(record)
+    if not repository:
+        raise WeightsUnavailable(f"timm names no hub repository for {checkpoint}", f"give {form.name}=FILE")
+    main = list_repository(repository)
+    part = _chosen(main, names)
+    if not part.files:
+        raise WeightsUnavailable(
+            f"{repository} has none of {', '.join(names)}",
+            "it holds pickles only, which are never loaded; convert them where you trust them",
+        )
+    licence = form.row.licence if form.row else str(record.get("license") or UNKNOWN_LICENCE)
+    return FetchPlan(form.name, licence, (part,))
 
 
 def _chosen(repository: Repository, names: Iterable[str]) -> Repository:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from retrieval.encoders.load import default_encoder_name, installed, models_folder
+from retrieval.encoders.load import default_encoder_name, installed, load_on_torch, models_folder
 from retrieval.encoders.models import MODELS, EncoderRow
 from retrieval.errors import SettingsError
 from retrieval.output import human_bytes
@@ -42,9 +42,10 @@ def model_rows() -> list[dict[str, Any]]:
 def _facts(spec: EncoderSpec | None, known: EncoderRow | None) -> dict[str, Any]:
     """What an installed model says of itself, else what the table says."""
     if spec is not None:
-        return {"dim": spec.dim, "size": spec.preprocessing.size, "licence": spec.licence}
+        size = spec.preprocessing.size
+        return {"dim": spec.dim, "size": size, "licence": spec.licence, "has_text": spec.has_text}
     assert known is not None, "a listed model is installed or in the table"
-    return {"dim": known.dim, "size": known.size, "licence": known.licence}
+    return {"dim": known.dim, "size": known.size, "licence": known.licence, "has_text": known.has_text}
 
 
 def write_models(out: IO[str], *, as_json: bool = False) -> None:
@@ -64,9 +65,12 @@ def write_models(out: IO[str], *, as_json: bool = False) -> None:
             f"{'' if row[key] is None else row[key]:>{size}}" for key, size in (("imagenet", 10), ("coco", 7))
         )
         line = f"{row['name']:<{width}}  {state:<11}{row['dim']:>5}{row['size']:>5}{row['download_mb'] or '':>6}"
-        out.write(f"{line}{figures}  {row['licence']}\n")
+        kind = "" if row["has_text"] else "  (pictures only)"
+        out.write(f"{line}{figures}  {row['licence']}{kind}\n")
     out.write(
         "\nfetch: photoseek models fetch NAME (no torch needed); torch: needs photoseek[torch].\n"
+        "pictures only: for `photoseek similar --model NAME`; +cls, +gap or +cls+gap behind the name chooses the "
+        "feature, @SIZE the pixels;\nany other of timm's models is timm:NAME.\n"
         "ImageNet: zero-shot top-1; COCO: text to image R@1; published figures in per cent, not measured here.\n"
         f"Installed models are in {models_folder()}.\n"
     )
@@ -82,7 +86,7 @@ def fetch_with_licence(name: str, err: IO[str], *, accepted: bool, weights: bool
         SettingsError: nobody is there to be asked.
         EncoderError: refused, or the download failed (what is there is kept for the next try).
     """
-    from retrieval.encoders.fetch import fetch_model, fetch_open_clip_weights
+    from retrieval.encoders.fetch import fetch_model, fetch_weights
 
     def ask(plan: FetchPlan) -> bool:
         err.write(f"{plan.name}: {human_bytes(plan.bytes)} from {plan.repositories}, licence {plan.licence}\n")
@@ -112,7 +116,7 @@ def fetch_with_licence(name: str, err: IO[str], *, accepted: bool, weights: bool
             bar.update(task, completed=done, total=total, visible=True)
 
         if weights:
-            return fetch_open_clip_weights(name, accept_licence=ask, on_progress=show)
+            return fetch_weights(name, accept_licence=ask, on_progress=show)
         return fetch_model(name, models_folder(), accept_licence=ask, on_progress=show)
 
 
@@ -124,16 +128,15 @@ def import_folder(folder: Path) -> Path:
 
 
 def export_model(name: str, into: Path | None) -> list[tuple[str, str]]:
-    """Export an open_clip model to the ONNX form, into the models folder; the parity report as (label, value) rows.
+    """Export a model on torch to the ONNX form, into the models folder; the parity report as (label, value) rows.
 
     Raises:
         EncoderError: the export differs from the original; nothing is installed then.
         RuntimeUnavailable: torch is not installed.
     """
-    from retrieval.encoders.clip import load_clip_encoder
     from retrieval.encoders.export import export_onnx
 
-    report = export_onnx(load_clip_encoder(name, device="cpu"), into or models_folder())
+    report = export_onnx(load_on_torch(name, device="cpu"), into or models_folder())
     text = "no text tower" if report.text_difference is None else f"{report.text_difference:.1e}"
     return [
         ("installed in", str(report.folder)),

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
+from retrieval.encoders.adapter import AdapterFolder, adapted, is_adapter, read_adapter
 from retrieval.encoders.base import Encoder, EncoderSpec
 from retrieval.encoders.description import DESCRIPTION, EncoderFolder, read_encoder_folder
+from retrieval.encoders.image_models import TIMM, parse_image_name
 from retrieval.encoders.int8 import int8_fingerprint
 from retrieval.encoders.models import BUILTIN, MODELS, PREFERENCE, canonical_name, unknown_encoder
 from retrieval.encoders.onnx import OnnxEncoder, Precision
@@ -23,11 +25,15 @@ from retrieval.errors import (
     WeightsUnavailable,
 )
 
+if TYPE_CHECKING:
+    from retrieval.encoders.torch_encoder import TorchEncoder
+
 log = logging.getLogger("photoseek")
 
 Runtime = Literal["auto", "onnx", "torch"]
 BUILTIN_FOLDER = Path(__file__).with_name("builtin")
-_OPEN_CLIP_FORMS = ("local-dir:", "hf-hub:")
+_TORCH_FORMS = ("local-dir:", "hf-hub:", TIMM)
+"""Beginnings of names that say where a model for torch comes from."""
 
 
 def models_folder() -> Path:
@@ -53,16 +59,16 @@ def folder_for(name: str) -> Path:
 
 
 def installed() -> list[EncoderSpec]:
-    """Models that run without torch: the built-in one, then those in the models folder, by name."""
-    return [folder.spec for folder in _installed_folders()]
+    """Models that run without torch: the built-in one, then those in the models folder, by name; then adapters."""
+    return [*(folder.spec for folder in _installed_folders()), *(adapter.spec for adapter in _installed_adapters())]
 
 
 def default_encoder_name() -> str:
-    """The best installed model in the order of ``models.PREFERENCE`` whose licence is no research licence."""
+    """The best installed model in the order of ``models.PREFERENCE`` that has text and no research licence."""
     here = {spec.name for spec in installed()}
     rest = [name for name, row in MODELS.items() if name not in PREFERENCE and name != BUILTIN]
     for name in (*PREFERENCE, *rest):
-        if name in here and not MODELS[name].research_only:
+        if name in here and MODELS[name].has_text and not MODELS[name].research_only:
             return name
     return BUILTIN
 
@@ -79,7 +85,7 @@ def load_encoder(
 
     Args:
         name: ``builtin-64``, an installed model, a folder with ``encoder.json``; for the torch runtime an
-            open_clip ``MODEL/TAG``, ``local-dir:PATH`` or ``hf-hub:ORG/REPO``.
+            open_clip ``MODEL/TAG``, ``local-dir:PATH``, ``hf-hub:ORG/REPO``, or an image-only model (``image_models``).
         runtime: ``auto`` takes the ONNX form where it is installed, unless ``device`` asks for a GPU.
         precision: of the image tower; ``None`` reads PHOTOSEEK_PRECISION, else ``auto``.
         device: for torch (``cuda``, ``cpu``, ...).
@@ -90,6 +96,9 @@ def load_encoder(
     """
     if runtime not in get_args(Runtime):
         raise SettingsError(f"no runtime is called {runtime!r}", f"use one of {', '.join(get_args(Runtime))}")
+    adapter = _find_adapter(name)
+    if adapter is not None:
+        return _with_base(adapter, runtime=runtime, precision=precision, device=device, threads=threads)
     chosen = _precision(precision)
     wants_torch = _wants_torch(runtime, device)
     if not wants_torch or _is_folder_only(name):
@@ -100,7 +109,7 @@ def load_encoder(
             return OnnxEncoder(folder, precision=chosen, threads=threads)
         if runtime == "onnx":
             raise _not_installed(name)
-    return _load_with_torch(name, chosen, device)
+    return load_on_torch(name, precision=chosen, device=device)
 
 
 def load_encoder_by_fingerprint(
@@ -123,6 +132,9 @@ def load_encoder_by_fingerprint(
         EncoderMismatch: what is called ``name`` today is another model.
         UnknownEncoder, WeightsUnavailable, RuntimeUnavailable, SettingsError: see :func:`load_encoder`.
     """
+    for adapter in _adapters_that_may_be(name, source):
+        if adapter.spec.fingerprint == fingerprint:
+            return _with_base(adapter, runtime=runtime, precision=precision, device=device, threads=threads)
     chosen = _precision(precision)
     if chosen == "int8":
         chosen = "auto"
@@ -142,6 +154,26 @@ def load_encoder_by_fingerprint(
             "install the model it was built with, or build the gallery again with `photoseek index --model`",
         )
     return encoder
+
+
+def _with_base(
+    adapter: AdapterFolder,
+    *,
+    runtime: Runtime,
+    precision: Precision | None,
+    device: str | None,
+    threads: int | None,
+) -> Encoder:
+    base = load_encoder_by_fingerprint(
+        adapter.base.fingerprint,
+        adapter.base.name,
+        adapter.base.source,
+        runtime=runtime,
+        precision=precision,
+        device=device,
+        threads=threads,
+    )
+    return adapted(adapter, base)
 
 
 def _wants_torch(runtime: Runtime, device: str | None) -> bool:
@@ -172,11 +204,40 @@ def _installed_folders() -> Iterator[EncoderFolder]:
             log.warning("model folder %s is left out: %s", path.name, error)
 
 
+def _installed_adapters() -> Iterator[AdapterFolder]:
+    try:
+        paths = sorted(path for path in models_folder().iterdir() if is_adapter(path))
+    except OSError:
+        return
+    for path in paths:
+        try:
+            yield read_adapter(path)
+        except WeightsUnavailable as error:
+            log.warning("adapter %s is left out: %s", path.name, error)
+
+
+def _find_adapter(name: str) -> AdapterFolder | None:
+    """The adapter of a path or name; its path becomes its source, as for :func:`_from_path`."""
+    path = Path(name).expanduser()
+    if is_adapter(path):
+        found = read_adapter(path)
+        return replace(found, spec=replace(found.spec, source=str(path.resolve())))
+    return next((each for each in _installed_adapters() if each.spec.name.casefold() == name.casefold()), None)
+
+
+def _adapters_that_may_be(name: str, source: str) -> Iterator[AdapterFolder]:
+    """One stat where the source is another kind of model, so that an ordinary query reads no folder for it."""
+    if source and is_adapter(Path(source)):
+        yield read_adapter(Path(source))
+    elif source in ("", "trained"):
+        yield from _installed_adapters()
+
+
 def _find_folder(name: str) -> EncoderFolder | None:
     """The ONNX form of a name or path; a folder that is there but damaged raises, it is not passed over."""
     if name.casefold() in ("builtin", BUILTIN):
         return read_encoder_folder(BUILTIN_FOLDER)
-    if name.startswith(_OPEN_CLIP_FORMS):
+    if name.startswith(_TORCH_FORMS) and not name.startswith(TIMM):
         return None
     path = Path(name).expanduser()
     if (path / DESCRIPTION).is_file():
@@ -184,7 +245,7 @@ def _find_folder(name: str) -> EncoderFolder | None:
     try:
         path = folder_for(name)
     except SettingsError:
-        return None
+        path = models_folder()  # an image-only model's ":" or "@": below, it is found by what its folder says
     if (path / DESCRIPTION).is_file():
         return read_encoder_folder(path)
     wanted = canonical_name(name).casefold()
@@ -199,30 +260,42 @@ def _from_path(path: Path) -> EncoderFolder:
 
 def _is_folder_only(name: str) -> bool:
     """True for what exists in ONNX form alone: the built-in model, and folders given by path."""
-    if name.startswith(_OPEN_CLIP_FORMS):
+    if name.startswith(_TORCH_FORMS):
         return False
     return name.casefold() in ("builtin", BUILTIN) or (Path(name).expanduser() / DESCRIPTION).is_file()
 
 
-def _load_with_torch(name: str, precision: Precision, device: str | None) -> Encoder:
+def load_on_torch(name: str, *, precision: str | None = None, device: str | None = None) -> TorchEncoder:
+    """The torch form of a name, whatever else is installed under it.
+
+    Raises:
+        UnknownEncoder, WeightsUnavailable, RuntimeUnavailable, SettingsError.
+    """
     if not Path(name).expanduser().exists():  # a path is not a name: its own "__" stays
         name = canonical_name(name)
-    if find_spec("torch") is None or find_spec("open_clip") is None:
-        if name not in MODELS and not name.startswith(_OPEN_CLIP_FORMS):
+    is_image_only = parse_image_name(name) is not None
+    engine = "timm" if is_image_only else "open_clip"
+    if find_spec("torch") is None or find_spec(engine) is None:
+        if name not in MODELS and not name.startswith(_TORCH_FORMS) and not is_image_only:
             raise _unknown(name)
         hint = "pip install 'photoseek[torch]'"
         if name in MODELS and MODELS[name].onnx_repo:
             hint = f"`photoseek models fetch {name}` brings a form that needs no torch; or {hint}"
         raise RuntimeUnavailable(f"{name} is not installed, and torch is not there to run it", hint)
+    from retrieval.encoders.image_weights import is_image_only as is_image_only_here
+
+    if is_image_only or is_image_only_here(name):
+        from retrieval.encoders.image_only import load_image_encoder
+
+        return load_image_encoder(name, device=device, precision=precision)
     from retrieval.encoders.clip import load_clip_encoder
 
-    encoder: Encoder = load_clip_encoder(name, device=device, precision=precision)
-    return encoder
+    return load_clip_encoder(name, device=device, precision=precision)
 
 
 def _not_installed(name: str) -> RetrievalError:
     known = canonical_name(name)
-    if known not in MODELS and not known.startswith(_OPEN_CLIP_FORMS):
+    if known not in MODELS and not known.startswith(_TORCH_FORMS) and parse_image_name(known) is None:
         return _unknown(name)
     verbs = ["fetch", "export"] if known in MODELS and MODELS[known].onnx_repo else ["export"]
     return WeightsUnavailable(

@@ -1,7 +1,7 @@
 """The table of models that photoseek knows by name. Data only: nothing is imported, opened or asked for.
 
-Sizes are open_clip's (GFLOP counts two per multiply-add, image tower only). Accuracies are published figures,
-for orientation: ``imagenet`` is zero-shot top-1, ``coco`` text-to-image R@1 on COCO's 5,000 test images, both
+Sizes are open_clip's and timm's (GFLOP counts two per multiply-add, image tower only). Accuracies are published
+figures, for orientation: ``imagenet`` is zero-shot top-1, ``coco`` text-to-image R@1 on COCO's 5,000 test images, both
 in per cent and as reported in ``anchor_source``. None of them was measured by photoseek.
 """
 
@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from retrieval.errors import UnknownEncoder
+from retrieval.encoders.image_models import IMAGE_MODELS, ImageModel, parse_image_name
+from retrieval.errors import TextNotSupported, UnknownEncoder
 
 BUILTIN = "builtin-64"
 MIT, APACHE = "MIT", "Apache-2.0"
 APPLE, NON_COMMERCIAL = "apple-amlr", "CC-BY-NC-4.0"
-_RESEARCH_ONLY = frozenset({APPLE, NON_COMMERCIAL})
+_RESEARCH_ONLY = frozenset({APPLE, NON_COMMERCIAL})  # DINOv3's own licence allows products
 
-Source = Literal["builtin", "open_clip"]
+Source = Literal["builtin", "open_clip", "timm"]
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,13 @@ class EncoderRow:
     """One model.
 
     Args:
-        name: ``MODEL/TAG`` as open_clip spells both, or ``builtin-64``.
+        name: ``MODEL/TAG`` as open_clip spells both, ``builtin-64``, or a name of ``image_models``.
         family: decides which advice we give, never the maths.
-        source: who makes it: ships with photoseek, or ``open_clip`` (model and tag are in the name).
+        source: who makes it: ships with photoseek, ``open_clip`` (model and tag are in the name), or ``timm``.
         licence: of the weights, SPDX where there is one.
         dim: length of an embedding.
         size: side of the square input, pixels.
-        context: tokens of a text, both end tokens counted.
+        context: tokens of a text, both end tokens counted; 0 for image-only models.
         gflops: of the image tower, for one image.
         image_params, text_params: in millions.
         imagenet, coco: published accuracies, see the module.
@@ -128,6 +129,22 @@ def _row(
     )
 
 
+def _image_only(model: ImageModel) -> EncoderRow:
+    return EncoderRow(
+        name=model.name,
+        family=model.family,
+        source="timm",
+        licence=model.licence,
+        dim=model.dim,
+        size=model.size,
+        context=0,
+        gflops=model.gflops,
+        image_params=model.params,
+        text_params=0.0,
+        note=model.note,
+    )
+
+
 _MULTILINGUAL = "multilingual"
 _ROWS = (
     EncoderRow(
@@ -149,6 +166,8 @@ _ROWS = (
     _mobileclip("MobileCLIP2-S3/dfndr2b", 768, 256, 125.2, 123.7, 29.6, 80.7, 50.9),
     _mobileclip("MobileCLIP2-S4/dfndr2b", 768, 256, 321.8, 123.7, 55.5, 81.9, 51.5),
     _clip("ViT-B-16/datacomp_xl_s13b_b90k", MIT, 512, 224, 86.2, 63.4, 35.1, 73.5, 40.2),
+    _clip("ViT-B-16-quickgelu/openai", MIT, 512, 224, 86.2, 63.4, 35.1, 0, 0, immich="ViT-B-16__openai"),
+    _clip("ViT-B-16/laion2b_s34b_b88k", MIT, 512, 224, 86.2, 63.4, 35.1, 0, 0),
     _clip("ViT-B-16-quickgelu/dfn2b", APPLE, 512, 224, 86.2, 63.4, 35.1, 76.2, 43.4,
           note="research use only"),
     _siglip("ViT-B-16-SigLIP/webli", 768, 224, 92.9, 110.3, 35.4, 76.0, 47.8,
@@ -159,6 +178,8 @@ _ROWS = (
             note="strong CPU or small GPU; multilingual"),
     _siglip("ViT-B-16-SigLIP-i18n-256/webli", 768, 256, 92.9, 278.0, 46.8, 0, 0,
             immich="ViT-B-16-SigLIP-i18n-256__webli", note=_MULTILINGUAL),
+    _siglip("ViT-B-16-SigLIP-256/webli", 768, 256, 92.9, 110.3, 46.8, 0, 0,
+            immich="ViT-B-16-SigLIP-256__webli"),
     _pe("PE-Core-T-16-384/meta", 512, 384, 6.1, 63.4, 9.5, 62.1, 33.0),
     _pe("PE-Core-S-16-384/meta", 512, 384, 23.8, 63.4, 31.3, 72.7, 42.6),
     _pe("PE-Core-B-16/meta", 1024, 224, 93.7, 354.0, 35.6, 78.4, 50.9),
@@ -167,24 +188,38 @@ _ROWS = (
     _clip("ViT-L-14-336-quickgelu/openai", MIT, 768, 336, 304.3, 123.7, 381.9, 76.6, 37.1,
           immich="ViT-L-14-336__openai"),
     _clip("ViT-L-14/datacomp_xl_s13b_b90k", MIT, 768, 224, 304.0, 123.7, 162.0, 79.2, 45.7),
+    _clip("ViT-L-14/laion2b_s32b_b82k", MIT, 768, 224, 304.0, 123.7, 162.0, 0, 0,
+          immich="ViT-L-14__laion2b-s32b-b82k"),
     _clip("ViT-L-14-quickgelu/dfn2b", APPLE, 768, 224, 304.0, 123.7, 162.0, 81.4, 48.6,
           immich="ViT-L-14-quickgelu__dfn2b", note="research use only"),
+    _siglip("ViT-L-16-SigLIP-256/webli", 1024, 256, 316.0, 336.2, 162.6, 0, 0,
+            immich="ViT-L-16-SigLIP-256__webli"),
+    _siglip("ViT-L-16-SigLIP-384/webli", 1024, 384, 316.3, 336.2, 383.9, 0, 0,
+            immich="ViT-L-16-SigLIP-384__webli"),
     _siglip("ViT-L-16-SigLIP2-256/webli", 1024, 256, 316.0, 565.6, 162.6, 82.5, 54.7,
             immich="ViT-L-16-SigLIP2-256__webli", note="multilingual, on a GPU"),
     _siglip("ViT-L-16-SigLIP2-384/webli", 1024, 384, 316.3, 565.6, 383.9, 83.1, 55.3,
             immich="ViT-L-16-SigLIP2-384__webli", note=_MULTILINGUAL),
     _pe("PE-Core-L-14-336/meta", 1024, 336, 317.2, 354.0, 384.4, 83.5, 57.1,
         note="recommended on a GPU; captions over 32 tokens are cut"),
+    _siglip("ViT-SO400M-14-SigLIP-384/webli", 1152, 384, 428.2, 449.7, 670.3, 0, 0,
+            immich="ViT-SO400M-14-SigLIP-384__webli"),
+    _siglip("ViT-SO400M-16-SigLIP2-256/webli", 1152, 256, 427.9, 707.8, 220.5, 0, 0,
+            immich="ViT-SO400M-16-SigLIP2-256__webli", note=_MULTILINGUAL),
     _siglip("ViT-SO400M-16-SigLIP2-384/webli", 1152, 384, 428.3, 707.8, 518.9, 84.1, 56.0,
             immich="ViT-SO400M-16-SigLIP2-384__webli", note=_MULTILINGUAL),
     _clip("ViT-H-14/laion2b_s32b_b79k", MIT, 1024, 224, 632.1, 354.0, 334.6, 78.0, 49.5,
           immich="ViT-H-14__laion2b-s32b-b79k"),
+    _clip("xlm-roberta-large-ViT-H-14/frozen_laion5b_s13b_b90k", MIT, 1024, 224, 632.1, 559.9, 334.6, 0, 0,
+          immich="XLM-Roberta-Large-ViT-H-14__frozen_laion5b_s13b_b90k", note=_MULTILINGUAL),
     _clip("ViT-H-14-378-quickgelu/dfn5b", APPLE, 1024, 378, 632.7, 354.0, 1007.0, 84.4, 55.6,
           immich="ViT-H-14-378-quickgelu__dfn5b", note="research use only"),
+    _mobileclip("MobileCLIP2-L-14/dfndr2b", 768, 224, 304.0, 123.7, 162.0, 0, 0),
+    *(_image_only(model) for model in IMAGE_MODELS.values()),
 )  # fmt: skip
 
 MODELS: Mapping[str, EncoderRow] = MappingProxyType({row.name: row for row in _ROWS})
-"""By name, cheapest families first."""
+"""By name, cheapest families first, image-only models last."""
 
 CPU_DEFAULT = "ViT-B-32-SigLIP2-256/webli"
 GPU_DEFAULT = "PE-Core-L-14-336/meta"
@@ -211,9 +246,16 @@ its cost, then the rest of the table. Research-only licences are never chosen.""
 def canonical_name(name: str) -> str:
     """``MODEL/TAG`` for ``MODEL:TAG``, ``MODEL__TAG`` (a folder's form) and ``MODEL/TAG``; others unchanged.
 
-    ``local-dir:PATH`` and ``hf-hub:ORG/REPO`` are open_clip's own forms and stay as they are.
+    ``local-dir:PATH`` and ``hf-hub:ORG/REPO`` are open_clip's own forms and stay as they are. Image-only models have
+    names of their own, see ``image_models``.
+
+    Raises:
+        SettingsError: an image-only model with a pooling or size that cannot be.
     """
     name = name.strip()
+    form = parse_image_name(name)
+    if form is not None:
+        return form.name
     if "/" in name or re.match(r"(local-dir|hf-hub):", name):
         return name
     return name.replace("__" if "__" in name else ":", "/", 1)
@@ -225,6 +267,9 @@ def find_model(name: str) -> EncoderRow:
     Raises:
         UnknownEncoder: not in the table; the hint offers the nearest names.
     """
+    form = parse_image_name(name)
+    if form is not None and form.row is not None:
+        return MODELS[form.row.name]  # whatever its pooling or size
     wanted = canonical_name(name)
     if wanted.casefold() in ("builtin", BUILTIN):
         wanted = BUILTIN
@@ -246,4 +291,17 @@ def unknown_encoder(name: str, also: tuple[str, ...] = ()) -> UnknownEncoder:
     return UnknownEncoder(
         f"no model is called {name!r}",
         f"did you mean {offered}? `photoseek models` lists all" if offered else "`photoseek models` lists all",
+    )
+
+
+def is_known_image_only(name: str) -> bool:
+    """True if the name alone tells that there is no text tower; False also for what only its files would tell."""
+    return parse_image_name(name) is not None
+
+
+def text_not_supported(name: str, hint: str = "") -> TextNotSupported:
+    """The error for words given to an image-only model; ``hint`` may name a model that the gallery has."""
+    return TextNotSupported(
+        f"{name} encodes pictures only: it cannot search by words",
+        hint or f"photoseek similar PHOTO works; for words: photoseek index --model {BUILTIN} (or {CPU_DEFAULT})",
     )

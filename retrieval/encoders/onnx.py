@@ -21,13 +21,13 @@ from retrieval.encoders.base import EncoderSpec, Pixels, Preprocessing, unit
 from retrieval.encoders.description import EncoderFolder, TextTower, verify_encoder_folder
 from retrieval.encoders.int8 import PROPERTIES as INT8_PROPERTIES
 from retrieval.encoders.int8 import FirstPictures, int8_spec, round_weights
+from retrieval.encoders.models import text_not_supported
 from retrieval.encoders.text_tower import NumpyTextTower
 from retrieval.encoders.tokenizer import Tokenizer, load_tokenizer
 from retrieval.errors import (
     EncoderError,
     RuntimeUnavailable,
     SettingsError,
-    TextNotSupported,
     WeightsUnavailable,
 )
 
@@ -120,10 +120,7 @@ class OnnxEncoder:
     @property
     def _text_tower(self) -> TextTower:
         if self.folder.text is None:
-            raise TextNotSupported(
-                f"{self.spec.name} encodes images only",
-                "search with a picture, or index with a model that has text",
-            )
+            raise text_not_supported(self.spec.name)
         return self.folder.text
 
     # Towers wake once, also when several threads ask at the same moment: cached_property alone does not lock.

@@ -1,4 +1,4 @@
-"""Reads a safetensors file without its library: memory-mapped, bounds-checked, nothing copied.
+"""Reads a safetensors file without its library: memory-mapped, bounds-checked, nothing copied; writes small ones.
 
 Format: uint64 (little-endian) length of a JSON header; the header (name -> dtype, shape, data_offsets); data.
 The file may come from anywhere: every size in it is checked against the file before it is used.
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.encoders.checks import write_bytes_atomically
 from retrieval.errors import WeightsUnavailable
 
 _MAX_HEADER = 16 << 20
@@ -80,6 +81,20 @@ class WeightsFile:
 
     def _damaged(self, reason: str) -> WeightsUnavailable:
         return WeightsUnavailable(f"{self._file} is damaged: {reason}", "fetch or export the model again")
+
+
+def write_weights(file: Path, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+    """Write float32 tensors in the same format, atomically."""
+    header: dict[str, Any] = {}
+    parts, at = [], 0
+    for name, tensor in tensors.items():
+        part = np.ascontiguousarray(tensor, "<f4").tobytes()
+        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [at, at + len(part)]}
+        parts.append(part)
+        at += len(part)
+    head = json.dumps(header).encode()
+    head += b" " * (-len(head) % 8)  # the data begins aligned
+    write_bytes_atomically(file, len(head).to_bytes(8, "little") + head + b"".join(parts))
 
 
 def as_float32(raw: NDArray[Any]) -> NDArray[np.float32]:

@@ -1,0 +1,207 @@
+"""An encoder made of another one and a small linear map: learned in seconds, applied to embeddings there already.
+
+The map is on the side of the pictures, and its results are embeddings of their own, with a fingerprint of their own:
+
+* A map of the query alone would need no second set of embeddings, but it could only turn queries: pictures that look
+  alike would stay alike, and a map W on the pictures is not the same as its transpose on the query, because each W x
+  has another length, which the cosine divides by.
+* As an encoder like any other it has its rows in the catalog beside the base's, an index, filters, `similar`, and a way
+  back. Its embeddings are made from the base's (``retrieval/adapted.py``): 256 numbers times a matrix each, so a
+  million pictures take seconds, and not one of them is read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.base import Vectors
+from retrieval.encoders.base import DeviceEncoder, Encoder, EncoderSpec, Pixels, unit
+from retrieval.encoders.checks import (
+    build_row,
+    check_present,
+    damaged,
+    hex_digest,
+    load_json,
+    mapping,
+    reason_of,
+    whole,
+    write_atomically,
+)
+from retrieval.encoders.description import hash_file, parse_preprocessing
+from retrieval.encoders.weights_file import WeightsFile, write_weights
+from retrieval.errors import WeightsUnavailable
+
+ADAPTER = "adapter.json"
+_WEIGHTS = "adapter.safetensors"
+_FORMAT = 1
+_ROWS = 65_536  # mapped at once: 128 MiB of 512-d vectors
+
+Matrix = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Base:
+    """The encoder that an adapter stands on, as a gallery would record it."""
+
+    name: str
+    fingerprint: str
+    source: str
+
+
+@dataclass(frozen=True)
+class AdapterFolder:
+    """A folder with ``adapter.json`` and the map's weights."""
+
+    path: Path
+    spec: EncoderSpec
+    base: Base
+    blake3: str
+
+    def weights(self) -> tuple[Matrix, Matrix]:
+        """Matrix (dim, dim) and offset (dim,).
+
+        Raises:
+            WeightsUnavailable: the file is not the one that was described.
+        """
+        file = self.path / _WEIGHTS
+        if hash_file(file) != self.blake3:
+            raise damaged(file, "its content differs from the recorded hash")
+        held = WeightsFile(file)
+        matrix, offset = held.float32("matrix"), held.float32("offset")
+        if matrix.shape != (self.spec.dim, self.spec.dim) or offset.shape != (self.spec.dim,):
+            raise damaged(file, f"shapes {matrix.shape} and {offset.shape} for {self.spec.dim} dimensions")
+        return matrix, offset
+
+
+def is_adapter(path: Path) -> bool:
+    """True for a folder with an adapter in it."""
+    return (path / ADAPTER).is_file()
+
+
+def write_adapter(folder: Path, base: EncoderSpec, matrix: Matrix, offset: Matrix, name: str) -> AdapterFolder:
+    """Write an adapter to ``base``: an image embedding x becomes ``matrix @ x + offset``, scaled to length 1."""
+    from blake3 import blake3
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_weights(folder / _WEIGHTS, {"matrix": matrix, "offset": offset})
+    digest = hash_file(folder / _WEIGHTS)
+    spec = {
+        **asdict(base),
+        "name": name,
+        "source": "trained",
+        "preprocessing": base.preprocessing.as_json(),
+        "fingerprint": blake3(f"adapter:{base.fingerprint}:{digest}".encode()).hexdigest(),
+    }
+    body = {
+        "format": _FORMAT,
+        "encoder": spec,
+        "base": asdict(Base(base.name, base.fingerprint, base.source)),
+        "blake3": digest,
+    }
+    write_atomically(folder / ADAPTER, json.dumps(body, indent=1, ensure_ascii=False) + "\n")
+    return read_adapter(folder)
+
+
+def read_adapter(path: Path) -> AdapterFolder:
+    """Read ``adapter.json``; the weights are read when they are needed.
+
+    Raises:
+        WeightsUnavailable: unreadable, of another format, a field missing or unknown, or no weights beside it.
+    """
+    data = load_json(path / ADAPTER)
+    try:
+        if data["format"] != _FORMAT:
+            raise ValueError(f"format {data['format']!r}")
+        raw = dict(mapping(data["encoder"], "encoder"))
+        raw["preprocessing"] = parse_preprocessing(raw.get("preprocessing"))
+        raw["prompt_templates"] = tuple(raw.get("prompt_templates") or ())
+        spec = build_row(EncoderSpec, raw, "encoder")
+        base = build_row(Base, data["base"], "base")
+        whole("encoder.dim", spec.dim, 1)
+        for key, value in (("fingerprint", spec.fingerprint), ("base.fingerprint", base.fingerprint)):
+            hex_digest(key, value)
+        hex_digest("blake3", data["blake3"])
+        if not all(isinstance(text, str) and text for text in (spec.name, spec.licence, base.name)):
+            raise ValueError("a name is missing")
+    except (ValueError, TypeError, KeyError) as error:
+        raise damaged(path / ADAPTER, reason_of(error)) from error
+    check_present(path / _WEIGHTS, None)
+    return AdapterFolder(path, spec, base, data["blake3"])
+
+
+class AdaptedEncoder:
+    """The ``Encoder`` protocol over a base and a map; the base wakes at its first use.
+
+    Args:
+        folder: of the adapter.
+        base: loads the base; it has to be the very model that the adapter was trained on.
+    """
+
+    def __init__(self, folder: AdapterFolder, base: Encoder) -> None:
+        if base.spec.fingerprint != folder.base.fingerprint or base.spec.dim != folder.spec.dim:
+            raise WeightsUnavailable(
+                f"{folder.spec.name} was made for another {folder.base.name} than the one that is installed",
+                "install the model it was trained on, or train it again",
+            )
+        self.folder, self.spec, self.base = folder, folder.spec, base
+        self._weights: tuple[Matrix, Matrix] | None = None
+
+    @property
+    def streams(self) -> int:
+        """The base's."""
+        return self.base.streams
+
+    @property
+    def batch_size(self) -> int:
+        """The base's."""
+        return self.base.batch_size
+
+    @property
+    def device(self) -> str:
+        """The base's."""
+        return self.base.device
+
+    def adapt(self, vectors: Vectors) -> Vectors:
+        """(n, dim) embeddings by the base to those of this encoder."""
+        if self._weights is None:
+            self._weights = self.folder.weights()
+        matrix, offset = self._weights
+        if not len(vectors):
+            return np.empty((0, self.spec.dim), np.float32)
+        parts = (vectors[at : at + _ROWS] for at in range(0, len(vectors), _ROWS))
+        return np.concatenate([unit(part @ matrix.T + offset) for part in parts])
+
+    def encode_images(self, pixels: Pixels) -> Vectors:
+        """(n, 3, size, size) uint8 to (n, dim) float32 unit vectors."""
+        return self.adapt(self.base.encode_images(pixels))
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """The base's: only pictures are moved."""
+        return self.base.encode_texts(texts)
+
+    def is_cut(self, text: str) -> bool:
+        """True if the base's tokenizer cuts ``text``."""
+        return self.base.is_cut(text)
+
+
+class AdaptedDeviceEncoder(AdaptedEncoder):
+    """The same over a base that takes its next batch before the last one is collected."""
+
+    base: Any
+
+    def start_images(self, pixels: Pixels) -> Callable[[], Vectors]:
+        """See :class:`DeviceEncoder`."""
+        collect = self.base.start_images(pixels)
+        return lambda: self.adapt(collect())
+
+
+def adapted(folder: AdapterFolder, base: Encoder) -> AdaptedEncoder:
+    """The encoder of a folder over its base."""
+    return (AdaptedDeviceEncoder if isinstance(base, DeviceEncoder) else AdaptedEncoder)(folder, base)
