@@ -19,6 +19,7 @@ class Metadata:
     lens: str | None = None
     latitude: float | None = None
     longitude: float | None = None
+    phash: bytes | None = None
 
     def columns(self) -> dict[str, Any]:
         """Column name -> value."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,8 +20,20 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from retrieval import schema
 from retrieval.batch import Batch, Counts, FailedImage, IndexedImage
 from retrieval.encoders.base import EncoderSpec
+from retrieval.label_moves import LabelMoves
 from retrieval.paths import decode_path, is_below
-from retrieval.schema import embeddings, encoders, failures, folders, images, runs, state
+from retrieval.schema import (
+    captions,
+    embeddings,
+    encoders,
+    failures,
+    folders,
+    images,
+    predicted_tags,
+    runs,
+    state,
+    tags,
+)
 
 KnownFile: TypeAlias = tuple[int, int, int, int, int]
 """(image id, size, mtime_ns, is_retired, has an embedding): a bare row, on the hot path of a no-change run."""
@@ -37,6 +49,7 @@ class Catalog:
         self._engine = schema.open_engine(path)
         self._connections: list[sqlite3.Connection] = []
         event.listen(self._engine, "connect", lambda connection, _: self._connections.append(connection))
+        self._labels = LabelMoves()
         self._retired: set[int] = set()  # in this run: what of it turns up elsewhere was moved and not retired
         try:
             with self._engine.connect() as connection:
@@ -56,6 +69,12 @@ class Catalog:
         for connection in self._connections:
             with suppress(sqlite3.ProgrammingError):  # closed meanwhile
                 connection.rollback()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One transaction, for the modules beside this one that write tables of their own: all of it or nothing."""
+        with self._engine.begin() as connection:
+            yield connection
 
     # Encoders and runs
 
@@ -104,6 +123,7 @@ class Catalog:
     def begin_run(self, encoder_id: int, roots: Sequence[str]) -> int:
         """Note that a run has started; its id."""
         self._retired.clear()
+        self._labels = LabelMoves()
         values = {"encoder_id": encoder_id, "started_at": _now(), "roots": json.dumps(list(roots))}
         with self._engine.begin() as connection:
             return _inserted_id(connection.execute(insert(runs).values(values)))
@@ -194,8 +214,9 @@ class Catalog:
             _by_id(connection, update(images).values(is_retired=False, change=change), images.c.id, batch.restored)
             _by_id(connection, delete(failures), failures.c.id, batch.resolved)
             embedded = []
+            self._labels.begin(connection)
             for image in batch.indexed:
-                outcome, id_ = _commit_image(connection, image, change, unplugged)
+                outcome, id_ = _commit_image(connection, image, change, unplugged, self._labels)
                 embedded.append({"encoder_id": encoder_id, "image_id": id_, "vector": image.vector, "change": change})
                 setattr(counts, outcome, getattr(counts, outcome) + 1)
                 if id_ in gone:
@@ -213,7 +234,11 @@ class Catalog:
         return counts
 
     def forget(self, folder: str) -> int:
-        """Retire every image at or below ``folder`` and stop knowing it as a root; how many were retired."""
+        """Retire every image at or below ``folder`` and stop knowing it as a root; how many were retired.
+
+        Their tags and captions are deleted, also those of images that had been retired before: they were asked to be
+        forgotten, while an embedding says nothing to anybody and is kept in case the folder comes back.
+        """
         with self._engine.begin() as connection:
             known = connection.execute(select(folders.c.id, folders.c.path)).all()
             ids = [row.id for row in known if is_below(row.path, folder)]
@@ -229,6 +254,10 @@ class Catalog:
             _retire(connection, gone, change)
             _by_id(connection, update(folders).values(is_root=False, is_mount=False), folders.c.id, ids)
             _by_id(connection, delete(failures), failures.c.folder_id, ids)
+            for table in (tags, captions, predicted_tags):
+                within = select(images.c.id).where(images.c.folder_id == bindparam("key"))
+                if ids:
+                    connection.execute(delete(table).where(table.c.image_id.in_(within)), [{"key": id_} for id_ in ids])
         return len(gone)
 
 
@@ -238,7 +267,7 @@ def _next_change(connection: Connection) -> int:
 
 
 def _commit_image(
-    connection: Connection, image: IndexedImage, change: int, unplugged: Sequence[str]
+    connection: Connection, image: IndexedImage, change: int, unplugged: Sequence[str], labels: LabelMoves
 ) -> tuple[str, int]:
     """Insert or update the row of one image; the name of the count that goes up, and the image's id."""
     columns = image.metadata.columns() | {
@@ -255,8 +284,9 @@ def _commit_image(
     if here is not None:
         row_id, outcome = here.id, "updated"
         if here.content_hash != image.content_hash:
-            # Other encoders' embeddings are of the picture that was here before.
+            # Other encoders' embeddings, and what was predicted from any, are of the picture that was here before.
             connection.execute(delete(embeddings).where(embeddings.c.image_id == row_id))
+            connection.execute(delete(predicted_tags).where(predicted_tags.c.image_id == row_id))
         if here.is_retired:
             outcome = "added" if here.content_hash != image.content_hash else "restored"
         elif here.content_hash == image.content_hash and here.mtime_ns == image.mtime_ns:
@@ -271,7 +301,17 @@ def _commit_image(
             # The same picture: other encoders' indexes have nothing to replay.
             del columns["change"]
         connection.execute(_UPDATE, columns | {"key": row_id})
+    old = None if here is None else here.content_hash
+    if outcome != "moved" and old != image.content_hash:
+        is_edit = here is not None and (not here.is_retired or _has_failed(connection, image))
+        labels.follow(connection, row_id, image.content_hash, old=old, is_edit=is_edit, unplugged=unplugged)
     return outcome, row_id
+
+
+def _has_failed(connection: Connection, image: IndexedImage) -> bool:
+    """True if the file was there all the time since its picture was retired, but could not be read."""
+    at = (failures.c.folder_id == image.folder_id) & (failures.c.name == image.name)
+    return connection.execute(select(failures.c.id).where(at)).first() is not None
 
 
 # Statements made once: building one for each image cost more than running it.

@@ -13,8 +13,9 @@ from retrieval.paths import default_gallery_path
 
 DAEMON_VARIABLE = "PHOTOSEEK_DAEMON"
 
-# Pictures wake the image tower, a list of queries wants all cores, help is as wide as the terminal.
-_NOT_FOR_DAEMON = ("--image", "--without-image", "--queries-from", "--help")
+# Pictures wake the image tower, --model another model, a list of queries wants all cores, help is as wide as the
+# terminal.
+_NOT_FOR_DAEMON = ("--image", "--without-image", "--model", "--queries-from", "--help")
 
 
 def answered(arguments: Sequence[str]) -> int | None:
@@ -51,7 +52,7 @@ def is_for_daemon(arguments: Sequence[str]) -> bool:
     if not arguments or arguments[0] != "search" or "--" in arguments:
         return False
     for argument in arguments[1:]:
-        if argument.startswith(_NOT_FOR_DAEMON):
+        if argument.startswith(_NOT_FOR_DAEMON) or "img:" in argument:
             return False
         if argument[:1] == "-" and argument[1:2] != "-" and set(argument) & set("hi"):
             return False

@@ -45,7 +45,8 @@ def settings() -> dict[str, str]:
     """The variables that decide an answer: a daemon that was started with others must not give one."""
     left_out = (GALLERY_VARIABLE, DAEMON_VARIABLE)
     named = {name: value for name, value in os.environ.items() if name.startswith("PHOTOSEEK_")}
-    return {"HOME": os.environ.get("HOME", "")} | {n: v for n, v in named.items() if n not in left_out}
+    own = {name: os.environ.get(name, "") for name in ("HOME", "TZ")}  # what ~ and a date without a time zone mean
+    return own | {n: v for n, v in named.items() if n not in left_out}
 
 
 def ask(path: str, request: Mapping[str, Any], wait_s: float = _WAIT_S) -> dict[str, Any] | None:

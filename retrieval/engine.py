@@ -12,8 +12,9 @@ import numpy as np
 
 from indexes.base import DEFAULT_EFFORT
 from retrieval.encoders.cache import CachedText, open_text_cache
-from retrieval.errors import EncoderMismatch, GalleryNotFound, QueryError, UnknownImage
+from retrieval.errors import EncoderMismatch, GalleryNotFound, QueryError, SettingsError, UnknownImage
 from retrieval.gallery import Gallery
+from retrieval.picture_file import encode_file
 from retrieval.query import Query, Term, combine
 from retrieval.reader import CatalogReader, EncoderRow
 from retrieval.records import ImageRecord, OnDisk
@@ -21,13 +22,13 @@ from retrieval.records import ImageRecord, OnDisk
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from indexes.base import Ids, VectorIndex, Vectors
+    from indexes.base import VectorIndex, Vectors
     from retrieval.encoders.base import Encoder
     from retrieval.filters import Filter
+    from retrieval.selection import Selection
 
 logger = logging.getLogger("photoseek")
 
-MAX_QUERY_FILE_BYTES = 256 << 20
 _FILTERS_REMEMBERED = 8
 
 
@@ -41,12 +42,16 @@ class Hit:
         image: what the catalog says about it.
         on_disk: how the file compares with the one that was indexed. Files that *changed* since are never
             returned, because they may show something else; *missing* ones are (an unplugged drive), and say so.
+        relevance: how well it answers a search by words, in [0, 1], where that was asked for (``pages.py``).
+        burst: how many more pictures of the same scene it stands for (``pages.py``).
     """
 
     rank: int
     score: float
     image: ImageRecord
     on_disk: OnDisk = "same"
+    relevance: float | None = None
+    burst: int = 0
 
 
 class QueryEngine:
@@ -55,6 +60,8 @@ class QueryEngine:
     Args:
         gallery: with something indexed in it.
         encoder: default: the one that the gallery's active embeddings were made with, loaded when first needed.
+        model: instead of ``encoder``, the name of one of the encoders that this gallery has embeddings of; an
+            image-only one serves :meth:`similar`.
         check_files: compare hits with the disk (one ``stat`` each).
         remember_texts: keep the embeddings of single queries' texts in the gallery's folder, so that a repeated query
             runs no text tower; ``PHOTOSEEK_NO_CACHE=1`` turns it off everywhere.
@@ -62,6 +69,7 @@ class QueryEngine:
     Raises:
         GalleryNotFound: nothing is indexed yet.
         EncoderMismatch: ``encoder`` is not one that this gallery was built with.
+        UnknownEncoder: nor is ``model``; the hint has the nearest names.
     """
 
     def __init__(
@@ -69,25 +77,27 @@ class QueryEngine:
         gallery: Gallery,
         encoder: Encoder | None = None,
         *,
+        model: str | None = None,
         check_files: bool = True,
         remember_texts: bool = True,
     ) -> None:
         self.gallery = gallery
         self._reader = CatalogReader(gallery.catalog_path)
         try:
-            self._row = self._encoder_row(encoder)
+            self._row = self._encoder_row(encoder, model)
         except BaseException:
             self._reader.close()
             raise
         self._encoder = encoder
+        self._is_chosen = model is not None
         self._check_files = check_files
         row = self._row
         self._cache = open_text_cache(gallery.path, row.fingerprint, row.dim) if remember_texts else None
         self._index: VectorIndex | None = None
         self._effort = DEFAULT_EFFORT
         self._index_change = -1
-        self._selected: dict[Filter, Ids] = {}
-        self._selected_change = -1
+        self._selected: dict[Filter, Selection] = {}
+        self._selected_version = -1
 
     def __enter__(self) -> QueryEngine:
         return self
@@ -130,10 +140,34 @@ class QueryEngine:
         """The vector index, in step with the catalog at the time of this call."""
         change = self._reader.change()
         if self._index is None or change != self._index_change:
+            self._check_tower()
             self._index = self.gallery.open_index(self._reader, self._row)
             self._effort = self.gallery.effort(self._row, self._index.spec)
             self._index_change = change
+            if self._is_chosen:
+                from retrieval.towers import warn_of_unseen
+
+                warn_of_unseen(self._reader, self._row, len(self._index))
         return self._index
+
+    def selection(self, where: Filter) -> Selection:
+        """What a filter selects here; the last few are remembered until the catalog changes.
+
+        A filter that keeps half of a million images takes SQLite 0.25 s to list, the search behind it 7 ms.
+
+        Raises:
+            QueryError: it names a camera, lens, format or tag that the gallery does not hold.
+        """
+        from retrieval.selection import check_names, select
+
+        version = self._reader.version()  # not the change number: a new tag touches no index
+        if version != self._selected_version or len(self._selected) >= _FILTERS_REMEMBERED:
+            self._selected.clear()
+            self._selected_version = version
+        if where not in self._selected:
+            check_names(self._reader, where, self._row.id)
+            self._selected[where] = select(self._reader, where, self._row.id)
+        return self._selected[where]
 
     def search(self, query: Query) -> list[Hit]:
         """The best hits for a query, best first.
@@ -142,8 +176,15 @@ class QueryEngine:
             QueryError: an unreadable or contradictory query.
             TextNotSupported: words for an image-only encoder.
         """
-        texts = self._texts([query], remember=True)
-        return self._rank(self._vector(query.terms, texts), [query])[0]
+        return self.ranked(self.direction(query), query)
+
+    def direction(self, query: Query) -> Vectors:
+        """(1, dim) unit vector that a query's terms add up to; raises as :meth:`search`."""
+        return self._vector(query.terms, self._texts([query], remember=True))
+
+    def ranked(self, direction: Vectors, query: Query, *, leave_out: int | None = None) -> list[Hit]:
+        """The best hits for a query whose terms add up to ``direction`` (1, dim), best first, ties by id."""
+        return self._rank(direction, [query], leave_out=leave_out)[0]
 
     def search_many(self, queries: Sequence[Query]) -> list[list[Hit]]:
         """The hits of each query, as :meth:`search` finds them, with the encoder, the index and the catalog each asked
@@ -169,26 +210,40 @@ class QueryEngine:
 
     def similar(
         self,
-        image: str | Path | int,
+        image: str | Path | int | Term,
         k: int = 10,
         *,
         where: Filter | None = None,
         min_score: float | None = None,
     ) -> list[Hit]:
-        """Images that look like a file or like an image of the gallery; that image itself is left out.
+        """Images that look like a picture; where that is an image of the gallery, it is itself left out.
 
         A file that is in the gallery, unchanged, needs no encoder.
+
+        Args:
+            image: a file, the id of an image of the gallery, or a term for any kind of picture.
         """
         if k < 1:
             raise QueryError(f"cannot return {k} hits", "ask for 1 or more")
-        term = Term("id", image) if isinstance(image, int) else Term("image", Path(image))
-        itself = image if isinstance(image, int) else self._known_id(Path(image))
+        term = image if isinstance(image, Term) else Term("id" if isinstance(image, int) else "image", image)
         query = Query((term,), where=where, k=k, min_score=min_score)
-        return self._rank(self._vector([term], {}), [query], leave_out=itself)[0]
+        return self.ranked(self.direction(query), query, leave_out=self.known_id(term))
+
+    def known_id(self, term: Term) -> int | None:
+        """The image of the gallery that a term is; None for words, and for pictures that are not in it unchanged."""
+        if term.kind == "image":
+            return self._known_id(Path(str(term.value)))
+        return term.value if isinstance(term.value, int) else None
 
     # From terms to a vector
 
-    def _encoder_row(self, encoder: Encoder | None) -> EncoderRow:
+    def _encoder_row(self, encoder: Encoder | None, model: str | None) -> EncoderRow:
+        if model is not None:
+            if encoder is not None:
+                raise SettingsError("an encoder and a model were both given", "give one of them")
+            from retrieval.towers import find_tower
+
+            return find_tower(self._reader.encoders(), model)
         if encoder is None:
             return self.gallery.active_encoder(self._reader)
         rows = self._reader.encoders()
@@ -208,6 +263,7 @@ class QueryEngine:
         known = self._cache.find(texts) if self._cache is not None else {}
         new = [text for text in texts if text not in known]
         if new:
+            self._check_words()
             cut = [self.encoder.is_cut(text) for text in new]
             made = [CachedText(*pair) for pair in zip(self.encoder.encode_texts(new), cut, strict=True)]
             if self._cache is not None and remember:
@@ -222,6 +278,24 @@ class QueryEngine:
                 )
         return known
 
+    def _check_words(self) -> None:
+        from retrieval.encoders.models import is_known_image_only
+
+        # By its name first: a model that cannot answer need not be loaded to say so.
+        if is_known_image_only(self._row.name) or not self.encoder.spec.has_text:
+            from retrieval.towers import no_words
+
+            raise no_words(self._reader.encoders(), self._row)
+
+    def _check_tower(self) -> None:
+        """Its embeddings may have been dropped since this engine was opened, and its number given to another encoder.
+
+        Raises:
+            EncoderMismatch: they were.
+        """
+        if self._row not in self._reader.encoders():
+            raise EncoderMismatch(f"the embeddings by {self._row.name} were dropped", "open the gallery again")
+
     def _vector(self, terms: Sequence[Term], texts: Mapping[str, CachedText]) -> Vectors:
         """(1, dim): texts as they were embedded, pictures one by one."""
         rows = [texts[str(term.value)].vector if term.kind == "text" else self._picture(term) for term in terms]
@@ -231,9 +305,13 @@ class QueryEngine:
         """(dim,) embedding of an image term."""
         if term.kind == "id":
             return self._stored(int(str(term.value)))
+        if term.kind == "url":
+            from retrieval.web_picture import encode_url
+
+            return encode_url(self.encoder, str(term.value))
         path = Path(str(term.value))
         known = self._known_id(path)
-        return self._encode_file(path) if known is None else self._stored(known)
+        return encode_file(self.encoder, path) if known is None else self._stored(known)
 
     def _stored(self, image_id: int) -> Vectors:
         if not self._reader.records([image_id]):
@@ -246,28 +324,13 @@ class QueryEngine:
         record = self._reader.record_at(path)
         return record.id if record is not None and record.on_disk() == "same" else None
 
-    def _encode_file(self, path: Path) -> Vectors:
-        from retrieval.images import read_picture
-
-        try:
-            if path.stat().st_size > MAX_QUERY_FILE_BYTES:
-                raise QueryError(f"{path} is larger than {MAX_QUERY_FILE_BYTES >> 20} MiB", "give a smaller picture")
-            data = path.read_bytes()
-        except OSError as error:
-            raise QueryError(
-                f"cannot read {path}: {error.strerror}", "give a picture file that exists and can be read"
-            ) from error
-        picture = read_picture(data, self.encoder.spec.preprocessing)
-        vector: Vectors = self.encoder.encode_images(picture.pixels[None])[0]
-        return vector
-
     # From vectors to hits
 
     def _rank(self, vectors: Vectors, queries: Sequence[Query], *, leave_out: int | None = None) -> list[list[Hit]]:
         """The hits of queries that differ in nothing but their vectors (q, dim) and their lowest score."""
         k, where = queries[0].k, queries[0].where
         index = self.index
-        allowed = None if where is None or where.is_empty() else self._select(where)
+        allowed = None if where is None or where.is_empty() else self.selection(where).ids
         total = len(index) if allowed is None else len(allowed)
         asked = k + (leave_out is not None)
         answers: list[list[Hit]] = [[] for _ in queries]
@@ -289,19 +352,6 @@ class QueryEngine:
         if changed:
             logger.warning("%d changed since they were indexed and are left out: photoseek index", len(changed))
         return [hits[:k] for hits in answers]
-
-    def _select(self, where: Filter) -> Ids:
-        """The ids that pass a filter; the last few filters are remembered until the catalog changes.
-
-        A filter that keeps half of a million images takes SQLite 0.25 s to list, the search behind it 7 ms.
-        """
-        change = self._reader.change()
-        if change != self._selected_change or len(self._selected) >= _FILTERS_REMEMBERED:
-            self._selected.clear()
-            self._selected_change = change
-        if where not in self._selected:
-            self._selected[where] = self._reader.select(where)
-        return self._selected[where]
 
     def _look(self, ids: Sequence[int], seen: dict[int, _Seen]) -> None:
         """Read the records of ``ids`` that were not seen yet, and compare each with its file."""

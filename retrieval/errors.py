@@ -3,7 +3,7 @@
 ::
 
     RetrievalError(message, hint)           exit 3 unless said otherwise
-    ├── SettingsError, QueryError           exit 2: what was given, what is accepted
+    ├── SettingsError, QueryError           exit 2: what was given, what is accepted; PageExpired
     ├── GalleryError                        GalleryNotFound, GalleryLocked, GalleryTooNew, UnknownImage
     ├── EncoderError                        UnknownEncoder (exit 2), WeightsUnavailable, TextNotSupported (exit 2),
     │                                       EncoderMismatch, RuntimeUnavailable
@@ -37,6 +37,7 @@ __all__ = [
     "GalleryNotFound",
     "GalleryTooNew",
     "NotTrained",
+    "PageExpired",
     "QueryError",
     "RetrievalError",
     "RuntimeUnavailable",
@@ -63,6 +64,10 @@ class QueryError(RetrievalError):
     """The query cannot be answered as it was asked."""
 
     exit_code = 2
+
+
+class PageExpired(QueryError):
+    """The gallery changed since the page before, so the next one would skip or repeat hits."""
 
 
 class GalleryError(RetrievalError):

@@ -33,6 +33,7 @@ class Gallery:
         catalog.sqlite     the truth: images, embeddings, failures, runs
         index/<16 hex>/    a saved vector index per encoder fingerprint, and how hard to search it (tuning.json); can
                            be deleted at any time
+        relevance/<16 hex>/ what unrelated searches find, per encoder fingerprint (calibration.py); can be deleted, too
         text-cache.sqlite  embeddings of words that were searched for (encoders/cache.py); can be deleted at any time
         writer.lock        held by the one process that writes; writer.json says who that is
 
@@ -53,6 +54,10 @@ class Gallery:
     def index_path(self, fingerprint: str) -> Path:
         """Where the saved index of one encoder lies."""
         return self.path / "index" / fingerprint[:16]
+
+    def relevance_path(self, fingerprint: str) -> Path:
+        """Where the calibration of one encoder lies."""
+        return self.path / "relevance" / fingerprint[:16]
 
     def exists(self) -> bool:
         """True if something was ever indexed here."""

@@ -51,13 +51,13 @@ def fit(width: int, height: int, preprocessing: Preprocessing) -> Fit:
     Reference: torchvision ``Resize`` (long side truncated) and ``CenterCrop`` (offset rounded half to even),
     as put together by open_clip's ``image_transform``.
     """
-    size = preprocessing.size
+    size, scaled = preprocessing.size, preprocessing.scaled
     if preprocessing.resize == "squash":
-        return Fit(size, size, 0, 0)
-    if width <= height:
-        resized_width, resized_height = size, int(size * height / width)
+        resized_width = resized_height = scaled
+    elif width <= height:
+        resized_width, resized_height = scaled, int(scaled * height / width)
     else:
-        resized_width, resized_height = int(size * width / height), size
+        resized_width, resized_height = int(scaled * width / height), scaled
     left, top = round((resized_width - size) / 2), round((resized_height - size) / 2)
     return Fit(resized_width, resized_height, left, top)
 

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from retrieval.adapted import adapt_stored
 from retrieval.batch import Batch, IndexedImage
 from retrieval.catalog import Catalog
 from retrieval.compare import FolderComparison
 from retrieval.encoders.base import Encoder
+from retrieval.encoders.models import is_known_image_only
 from retrieval.errors import SettingsError
 from retrieval.gallery import Gallery
 from retrieval.ignore import IgnoreRules
@@ -43,7 +45,7 @@ class Indexer:
     Args:
         gallery: created if it does not exist.
         encoder: its embeddings are kept beside those of other encoders; searches switch to it when no image
-            that can be reached is left without one.
+            that can be reached is left without one, unless it has no words and the one in use does.
         workers: threads (see ``pipeline.Pipeline``); the default fits the machine.
     """
 
@@ -122,6 +124,7 @@ class _Run:
         self._encoder_id = self._catalog.register_encoder(self._encoder.spec)
         run_id = self._catalog.begin_run(self._encoder_id, roots)
         on_begin()
+        self.report.adapted = adapt_stored(self._catalog, self._encoder, self._encoder_id, stop=self._stop)
         with self._gallery.reader() as reader:
             keeper = self._keeper(reader)
             try:
@@ -293,9 +296,15 @@ class _Run:
         self.report.seconds["index"] += self._last_commit - committed
 
     def _activate(self, reader: CatalogReader) -> None:
-        """Let searches use this encoder once it has seen every image that can be reached."""
+        """Let searches use this encoder once it has seen every image that can be reached.
+
+        One without words never takes the place of one that may have them: it serves searches that name it.
+        """
         active = reader.active_encoder()
         if active is None or active.id == self._encoder_id:
+            return
+        if not self._encoder.spec.has_text and not is_known_image_only(active.name):
+            self.report.words_by = active.name
             return
         missing = [
             folder

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO
 
 from retrieval.errors import QueryError
+from retrieval.language import parse_query
 from retrieval.output import as_json, reader_may_leave
-from retrieval.query import Query, parse_term
+from retrieval.query import Query
 
 if TYPE_CHECKING:
     from retrieval.engine import QueryEngine
@@ -24,14 +25,15 @@ BLOCK = 256
 _MAX_LINE = 1 << 16
 
 
-def answer_lines(engine: QueryEngine, source: str, like: Query, out: IO[str]) -> int:
+def answer_lines(engine: QueryEngine, source: str, like: Query, out: IO[str], *, allow_urls: bool = False) -> int:
     """Search for each line of a file and write ``{"query": ..., "hits": [...]}`` for each, in order.
 
-    A line is a text as it is given on the command line; hits look as with ``--json``.
+    A line is a query as it is given on the command line (:mod:`retrieval.language`); hits look as with ``--json``.
 
     Args:
         source: a UTF-8 file, or ``-`` for standard input.
         like: filter, number of hits and lowest score of every query; its own terms are not asked for.
+        allow_urls: whether a line may name a picture on the network.
 
     Returns:
         How many of the queries found something.
@@ -42,7 +44,7 @@ def answer_lines(engine: QueryEngine, source: str, like: Query, out: IO[str]) ->
     """
     found = 0
     with nullcontext(sys.stdin.buffer) if source == "-" else _opened(source) as file, reader_may_leave(out):
-        queries = _queries(_lines(file, source), like)
+        queries = _queries(_lines(file, source), like, allow_urls)
         while block := list(islice(queries, BLOCK)):
             answers = engine.search_many([query for _, query in block])
             for (text, _), hits in zip(block, answers, strict=True):
@@ -52,12 +54,12 @@ def answer_lines(engine: QueryEngine, source: str, like: Query, out: IO[str]) ->
     return found
 
 
-def _queries(lines: Iterable[bytes], like: Query) -> Iterator[tuple[str, Query]]:
+def _queries(lines: Iterable[bytes], like: Query, allow_urls: bool) -> Iterator[tuple[str, Query]]:
     """Each line's text and query."""
     for number, raw in enumerate(lines, 1):
         try:
             text = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-            yield text, replace(like, terms=(parse_term("text", text),))
+            yield text, replace(like, terms=parse_query(text, allow_urls=allow_urls))
         except UnicodeDecodeError:
             raise QueryError(f"line {number} is not UTF-8 text", "save the file as UTF-8, a query a line") from None
         except QueryError as error:

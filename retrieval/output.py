@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
@@ -13,6 +13,7 @@ from retrieval.errors import SettingsError
 
 if TYPE_CHECKING:
     from retrieval.engine import Hit
+    from retrieval.pages import Page
     from retrieval.report import IndexReport
 
 HitFormat = Literal["table", "plain", "json", "paths", "null"]
@@ -47,7 +48,8 @@ def write_hits(hits: Sequence[Hit], form: HitFormat, out: IO[str]) -> None:
         _write_table(hits, out)
     elif form == "plain":
         for hit in hits:
-            note = "" if hit.on_disk == "same" else f"\t({hit.on_disk})"
+            note = f"\t+{hit.burst}" if hit.burst else ""
+            note += "" if hit.on_disk == "same" else f"\t({hit.on_disk})"
             out.write(f"{hit.rank}\t{hit.score:.4f}\t{printable(hit.image.path)}{note}\n")
     elif form == "json":
         for hit in hits:
@@ -94,7 +96,14 @@ def as_json(hit: Hit) -> dict[str, object]:
         "latitude": image.latitude,
         "longitude": image.longitude,
         "on_disk": hit.on_disk,
+        "relevance": None if hit.relevance is None else round(hit.relevance, 4),
+        "burst": hit.burst,
     }
+
+
+def write_next(page: Page, out: IO[str]) -> None:
+    """The last line of a page in JSON: the cursor of the next one, and how many hits there are where that is known."""
+    out.write(json.dumps({"next": page.next, "total": page.total}) + "\n")
 
 
 def printable(path: str) -> str:
@@ -112,6 +121,9 @@ def _write_table(hits: Sequence[Hit], out: IO[str]) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("rank", justify="right")
     table.add_column("score", justify="right")
+    with_relevance = any(hit.relevance is not None for hit in hits)
+    if with_relevance:
+        table.add_column("relevance", justify="right")
     if with_dates:
         table.add_column("taken")
     table.add_column("path", overflow="fold")
@@ -119,9 +131,13 @@ def _write_table(hits: Sequence[Hit], out: IO[str]) -> None:
         path = Text(printable(hit.image.path), Style(link=file_uri(hit.image.path)))
         if hit.on_disk == "missing":
             path.append("  (missing)", "dim")
+        if hit.burst:
+            path.append(f"  +{hit.burst}", "dim")
         taken = hit.image.taken_at.strftime("%Y-%m-%d") if hit.image.taken_at else ""
-        cells: list[str | Text] = [str(hit.rank), f"{hit.score:.3f}", *([taken] if with_dates else []), path]
-        table.add_row(*cells)
+        cells: list[str | Text] = [str(hit.rank), f"{hit.score:.3f}"]
+        if with_relevance:
+            cells.append("" if hit.relevance is None else f"{hit.relevance:.2f}")
+        table.add_row(*cells, *([taken] if with_dates else []), path)
     Console(file=out, soft_wrap=True, highlight=False).print(table)
 
 
@@ -146,6 +162,8 @@ def report_rows(report: IndexReport) -> list[tuple[str, str]]:
         ("failed", counts.failed),
     )
     rows += [(label, f"{count:,}") for label, count in labels if count]
+    if report.adapted:
+        rows.append(("adapted", f"{report.adapted:,} (from embeddings that were there, no picture read)"))
     if report.reused:
         rows.append(("embedding re-used", f"{report.reused:,} (same bytes as a known picture)"))
     rows.append(("pictures in the gallery", f"{report.images:,}"))
@@ -172,6 +190,13 @@ def write_pairs(rows: Iterable[tuple[str, str]], out: IO[str]) -> None:
     width = max((len(label) for label, _ in rows), default=0)
     for label, value in rows:
         out.write(f"{label:<{width}}  {value}\n")
+
+
+def counts_text(counts: Mapping[str, int], shown: int = 10) -> str:
+    """Tags with their counts, most frequent first, cut with the number of those that are left out."""
+    first = ", ".join(f"{printable(tag)} {count:,}" for tag, count in list(counts.items())[:shown])
+    rest = len(counts) - shown
+    return f"{first}, and {rest:,} more" if rest > 0 else first
 
 
 def human_bytes(count: int) -> str:

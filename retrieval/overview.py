@@ -8,7 +8,8 @@ from typing import IO, Any
 
 from indexes import IndexSpec
 from retrieval.gallery import Gallery
-from retrieval.output import human_bytes, printable, write_pairs
+from retrieval.labels import caption_count, predicted_counts, tag_counts
+from retrieval.output import counts_text, human_bytes, printable, write_pairs
 from retrieval.reader import CatalogReader, EncoderRow
 from retrieval.sync import sound_manifest, wanted_spec
 from retrieval.tuning import Tuning, read_tuning, tuning_text
@@ -27,6 +28,7 @@ def overview(gallery: Gallery, reader: CatalogReader) -> dict[str, Any]:
             "licence": row.licence,
             "images": reader.count(row.id),
             "active": active is not None and row.id == active.id,
+            "predicted_tags": predicted_counts(reader, row),
         }
         for row in reader.encoders()
     ]
@@ -41,6 +43,8 @@ def overview(gallery: Gallery, reader: CatalogReader) -> dict[str, Any]:
         "effort": _effort(spec, tuning),
         "bytes_on_disk": gallery.bytes_on_disk(),
         "failures": reader.failure_count(),
+        "tags": tag_counts(reader),
+        "captions": caption_count(reader),
         "last_run": reader.last_run(),
         **reader.summary(),
     }
@@ -70,6 +74,7 @@ def write_overview(gallery: Gallery, reader: CatalogReader, out: IO[str], *, as_
     if facts["first_taken_at"]:
         rows.append(("taken", f"{facts['first_taken_at'][:10]} to {facts['last_taken_at'][:10]}"))
     rows.append(("known of", f"date of {facts['with_date']:,}, place of {facts['with_place']:,}"))
+    rows += _label_rows(facts)
     if facts["retired"]:
         rows.append(("gone files", f"{facts['retired']:,} (their embeddings are kept in case they come back)"))
     failures = facts["failures"]
@@ -85,6 +90,15 @@ def write_failures(reader: CatalogReader, out: IO[str], *, as_json: bool = False
             out.write(json.dumps(vars(failure)) + "\n")
         else:
             out.write(f"{failure.reason}\t{printable(failure.path)}\n")
+
+
+def _label_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """What people said, and apart from it what each model predicted: the most frequent tags with their counts."""
+    rows = [("tags", counts_text(facts["tags"]))] if facts["tags"] else []
+    if facts["captions"]:
+        rows.append(("captions", f"{facts['captions']:,}"))
+    predicted = [(encoder["name"], encoder["predicted_tags"]) for encoder in facts["encoders"]]
+    return rows + [("predicted", f"{counts_text(counts)} (by {name})") for name, counts in predicted if counts]
 
 
 def _index_reason(gallery: Gallery, reader: CatalogReader, active: EncoderRow | None) -> str:

@@ -327,4 +327,5 @@ def _metadata(picture: Picture) -> Metadata:
         lens=exif.lens,
         latitude=exif.latitude,
         longitude=exif.longitude,
+        phash=picture.phash,
     )

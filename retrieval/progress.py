@@ -69,6 +69,21 @@ def _logger(out: IO[str]) -> Callable[[Progress], None]:
     return show
 
 
+def counted(out: IO[str], what: str) -> Callable[[int, int], None]:
+    """A callback for steps that only count (done, to do): a line every ten seconds, none for what takes less."""
+    last = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= LOG_SECONDS:
+            last = now
+            out.write(f"{done:,} of {total:,} {what}\n")
+            out.flush()
+
+    return show
+
+
 def rate(progress: Progress) -> str:
     """Images per second that went through the encoder, over the whole run."""
     return f"{progress.encoded / progress.seconds:.1f} images/s" if progress.encoded and progress.seconds else ""

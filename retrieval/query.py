@@ -6,15 +6,20 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from indexes.base import Vectors
 from retrieval.errors import QueryError
-from retrieval.filters import Filter
 
-TermKind = Literal["text", "image", "id"]
+if TYPE_CHECKING:
+    from retrieval.filters import Filter
+
+TermKind = Literal["text", "image", "id", "url"]
+
+EMPTY_QUERY = ("the query is empty", 'say what to look for: photoseek search "a red bird"')
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -22,8 +27,9 @@ class Term:
     """One part of a query.
 
     Args:
-        kind: ``text``; ``image`` for a file; ``id`` for an image of the gallery.
-        value: the words, the path, or the id.
+        kind: ``text``; ``image`` for a file; ``id`` for an image of the gallery; ``url`` for one on the network, which
+            is fetched (see :mod:`retrieval.web_picture`).
+        value: the words, the path, the id, or the address.
         weight: how much it counts; negative: away from it.
     """
 
@@ -35,7 +41,7 @@ class Term:
         if not np.isfinite(self.weight) or self.weight == 0:
             raise QueryError(f"a weight of {self.weight} says nothing", "use a number above or below zero")
         if self.kind == "text" and not str(self.value).strip():
-            raise QueryError("the query is empty", 'say what to look for: photoseek search "a red bird"')
+            raise QueryError(*EMPTY_QUERY)
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class Query:
 
     def __post_init__(self) -> None:
         if not self.terms:
-            raise QueryError("the query is empty", 'say what to look for: photoseek search "a red bird"')
+            raise QueryError(*EMPTY_QUERY)
         if all(term.weight < 0 for term in self.terms):
             raise QueryError("the query only says what to avoid", "add a word or a picture to look for")
         if self.k < 1:
@@ -88,20 +94,36 @@ def combine(vectors: Vectors, weights: Sequence[float]) -> Vectors:
 _WEIGHTED = re.compile(r"(\d+(?:\.\d+)?):(.+)", re.DOTALL)
 
 
-def parse_term(kind: TermKind, text: str, *, sign: float = 1.0) -> Term:
-    """A term as people write it: ``beach``, or ``2:beach`` for one that counts twice.
+def parse_term(kind: TermKind, text: str, *, sign: float = 1.0, allow_urls: bool = False) -> Term:
+    """One term as people write it behind a flag: ``beach``, or ``2:beach`` for one that counts twice.
 
     To search for words that begin like a weight, give the weight: ``1:9:30 train``.
     """
     match = _WEIGHTED.fullmatch(text)
     weight, value = (float(match[1]), match[2]) if match else (1.0, text)
     if kind == "image":
-        picture = parse_picture(value)
-        return Term("id" if isinstance(picture, int) else "image", picture, sign * weight)
+        return picture_term(value, sign * weight, allow_urls=allow_urls)
     return Term(kind, value, sign * weight)
 
 
+def picture_term(text: str, weight: float = 1.0, *, allow_urls: bool = False) -> Term:
+    """A term for a picture as people write it: a path, ``id:12`` for an image of the gallery, or a URL.
+
+    Raises:
+        QueryError: a URL, and ``allow_urls`` is false.
+    """
+    if _SCHEME.match(text):
+        if not allow_urls:
+            raise QueryError(
+                f"{text:.200} lies on the network, where nothing is fetched from unasked",
+                "allow it with --allow-url, or download the picture and give the file",
+            )
+        return Term("url", text, weight)
+    picture = parse_picture(text)
+    return Term("id" if isinstance(picture, int) else "image", picture, weight)
+
+
 def parse_picture(text: str) -> Path | int:
-    """A picture as people write it: a path, or ``id:12`` for an image of the gallery."""
+    """A picture of this machine as people write it: a path, or ``id:12`` for an image of the gallery."""
     match = re.fullmatch(r"id:(\d{1,18})", text)
     return int(match[1]) if match else Path(text).expanduser()

@@ -9,18 +9,20 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from indexes.base import Ids, Vectors
 from retrieval.errors import GalleryError, GalleryNotFound, GalleryTooNew, UnknownImage
-from retrieval.filters import Filter
 from retrieval.paths import decode_path, encode_path
 from retrieval.records import ImageRecord, taken_at, unpack_vectors
+
+if TYPE_CHECKING:
+    from retrieval.filters import Filter
 
 CATALOG_VERSION = "0002"
 """The form of the catalog that these statements fit: the newest file in ``migrations/versions``."""
@@ -122,7 +124,23 @@ class CatalogReader:
         except sqlite3.DatabaseError as error:
             raise _unreadable(self._path, error) from error
 
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """The rows of a statement, for the modules beside this one that read tables of their own.
+
+        Raises:
+            GalleryError: the file is damaged.
+        """
+        return self._all(sql, values)
+
+    def define(self, name: str, arguments: int, function: Callable[..., Any]) -> None:
+        """Let statements call a function that depends on its arguments alone and raises nothing."""
+        self._connection.create_function(name, arguments, function, deterministic=True)
+
     # What the gallery is
+
+    def version(self) -> int:
+        """A number that differs after any commit by another connection, also one that touched no image."""
+        return int(self._all("PRAGMA data_version")[0][0])
 
     def change(self) -> int:
         """The number of the last transaction."""
@@ -176,11 +194,9 @@ class CatalogReader:
 
     def select(self, where: Filter) -> Ids:
         """(n,) ids of the present images that pass the filter, sorted."""
-        clause, values = where.to_sql()
-        sql = f"""SELECT i.id FROM images AS i JOIN folders AS f ON f.id = i.folder_id
-                  WHERE NOT i.is_retired AND {clause} ORDER BY i.id"""
-        rows = self._all(sql, [encode_path(v) if isinstance(v, str) else v for v in values])
-        return np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows))
+        from retrieval.selection import select
+
+        return select(self, where).ids
 
     def vectors(self, ids: Sequence[int], encoder: EncoderRow) -> Vectors:
         """(n, dim) embeddings in the order of ``ids``; UnknownImage if one is missing."""
@@ -202,7 +218,7 @@ class CatalogReader:
         # CROSS keeps SQLite from starting with all of the encoder's embeddings, which it prefers without statistics:
         # 1.4 ms a file among 9,000 images instead of 0.005, and in proportion to their number.
         sql = """SELECT e.vector, i.format, i.width, i.height, i.taken_at, i.taken_offset_minutes, i.camera, i.lens,
-                        i.latitude, i.longitude
+                        i.latitude, i.longitude, i.phash
                  FROM images AS i CROSS JOIN embeddings AS e ON e.image_id = i.id AND e.encoder_id = ?
                  WHERE i.content_hash = ? LIMIT 1"""
         rows = self._all(sql, [encoder_id, content_hash])

@@ -48,6 +48,7 @@ class IndexReport:
         unchanged: files that were not even opened.
         encoded: images that went through the encoder.
         reused: images whose embedding was taken over from the same bytes.
+        adapted: images whose embedding was made from that of the encoder an adapter stands on, no picture read.
         images: present images with an embedding by this encoder.
         failures_known: files that cannot be indexed, this run's and earlier ones'.
         problems: folders that could not be walked; nothing below them was retired.
@@ -55,6 +56,7 @@ class IndexReport:
             ``index`` were spent in the main thread; ``total`` is wall time.
         index: kind of vector index in use, and why.
         still_searching_with: the encoder that searches go on using because this one has not seen all images yet.
+        words_by: the encoder that searches go on using because this one is image-only.
         interrupted: the run was stopped; the next one goes on from here.
     """
 
@@ -63,12 +65,14 @@ class IndexReport:
     unchanged: int = 0
     encoded: int = 0
     reused: int = 0
+    adapted: int = 0
     images: int = 0
     failures_known: int = 0
     problems: list[Problem] = field(default_factory=list)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     index: str = ""
     still_searching_with: str | None = None
+    words_by: str | None = None
     interrupted: bool = False
 
     def kept(self, path: str, reason: str, images: int) -> None:
@@ -83,6 +87,7 @@ class IndexReport:
             "unchanged": self.unchanged,
             "encoded": self.encoded,
             "reused": self.reused,
+            "adapted": self.adapted,
             "images": self.images,
             "failures_known": self.failures_known,
             "problems": [vars(problem) for problem in self.problems],

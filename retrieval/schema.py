@@ -1,7 +1,7 @@
 """The tables of the catalog, as SQLAlchemy Core, and the way a database file is brought to this form.
 
-``images`` says what lies where, ``embeddings`` what an encoder made of it. Every row of these two carries the number of the
-transaction (*change*) that last touched it: a vector index that knows the last change it contains is brought up to
+``images`` says what lies where, ``embeddings`` what an encoder made of it. Every row of these two carries the number of
+the transaction (*change*) that last touched it: a vector index that knows the last change it contains is brought up to
 date by replaying the rows behind it.
 """
 
@@ -132,8 +132,8 @@ tags = Table(  # what people said about a picture
     "tags",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("image_id", Integer, ForeignKey("images.id"), nullable=False),
-    Column("tag", String, nullable=False),
+    Column("image_id", Integer, ForeignKey("images.id", ondelete="CASCADE"), nullable=False),
+    Column("tag", String, nullable=False),  # as tag_text.clean_tag leaves it, so that = compares tags
     Column("source", String, nullable=False),  # "user" or "xmp"
     UniqueConstraint("image_id", "tag", "source"),
     Index("tags_by_tag", "tag"),
@@ -143,7 +143,7 @@ captions = Table(  # what people wrote about a picture
     "captions",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("image_id", Integer, ForeignKey("images.id"), nullable=False),
+    Column("image_id", Integer, ForeignKey("images.id", ondelete="CASCADE"), nullable=False),
     Column("text", Text, nullable=False),
     Column("source", String, nullable=False),  # "user" or "xmp"
     UniqueConstraint("image_id", "text", "source"),
@@ -153,11 +153,11 @@ predicted_tags = Table(  # what a model believes; never mixed with what people s
     "predicted_tags",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("encoder_id", Integer, ForeignKey("encoders.id"), nullable=False),
-    Column("image_id", Integer, ForeignKey("images.id"), nullable=False),
+    Column("encoder_id", Integer, ForeignKey("encoders.id", ondelete="CASCADE"), nullable=False),
+    Column("image_id", Integer, ForeignKey("images.id", ondelete="CASCADE"), nullable=False),
     Column("tag", String, nullable=False),
     Column("probability", Float, nullable=False),
-    UniqueConstraint("encoder_id", "image_id", "tag"),
+    UniqueConstraint("image_id", "encoder_id", "tag"),  # the image first: what is deleted with it is found by it
     Index("predicted_tags_by_tag", "encoder_id", "tag"),
 )
 

@@ -5,22 +5,33 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import cli
+from retrieval.commands import COMMANDS
 from tests.conftest import EXAMPLES
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = [
-    ("index",), ("search",), ("similar",), ("info",), ("tune",), ("daemon",), ("forget",), ("models",),
-    ("models", "fetch"), ("models", "import"), ("models", "export"),
-]  # fmt: skip
+
+
+def every_command() -> list[tuple[str, ...]]:
+    """Each command and each command of a group."""
+    parser: Any = typer.main.get_command(cli.app)
+    found: list[tuple[str, ...]] = []
+    for name in COMMANDS:
+        inner = getattr(parser.get_command(None, name), "commands", {})
+        found += [(name,), *((name, part) for part in inner)]
+    return found
+
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -48,26 +59,55 @@ def run(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[byte
     return call
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("command", every_command(), ids=" ".join)
 def test_every_command_has_help(command: tuple[str, ...]) -> None:
     shown = CliRunner().invoke(cli.app, [*command, "--help"])
     assert shown.exit_code == 0
     assert "--help" in shown.output and len(shown.output.splitlines()) > 5
 
 
-def test_every_command_is_tested() -> None:
-    names = {(name,) for name in ("index", "search", "similar", "info", "tune", "daemon", "forget")}
-    groups = {("models",)} | {
-        ("models", str(command.name or command.callback.__name__))
-        for command in cli.models_app.registered_commands
-        if command.callback
-    }
-    assert names | groups == set(COMMANDS)
+def test_commands_are_listed_in_the_words_of_their_own_help() -> None:
+    shown = CliRunner().invoke(cli.app, ["--help"]).output
+    assert re.findall(r"^  (\S+)", shown.partition("Commands:")[2], re.MULTILINE) == list(COMMANDS)
+    for name, command in COMMANDS.items():
+        assert f"{name} {command.help}" in " ".join(shown.split())
+        assert " ".join(CliRunner().invoke(cli.app, [name, "--help"]).output.split()).find(command.help) > 0
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_command_imports_another(name: str) -> None:
+    """Nor does the list of commands: each costs a cold start its own options only."""
+    homes = {command.target.partition(":")[0] for command in COMMANDS.values()}
+    asked = "import sys, cli\ntry:\n    cli.main()\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\n"
+    for arguments, own in (([name, "--help"], {COMMANDS[name].target.partition(":")[0]}), (["--help"], set())):
+        code = f"import sys; sys.argv = ['photoseek', *{arguments!r}]\n{asked}print(*sys.modules)"
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert homes & set(done.stdout.splitlines()[-1].split()) == own
+
+
+def test_a_mistyped_command_is_told_its_nearest(run: Run) -> None:
+    code, out, err = run("serch", "x")
+    assert (code, out) == (2, "") and "Did you mean 'search'?" in err
+    assert "Did you mean" not in run("qqqqqq")[2]
 
 
 def two_lines(err: str) -> bool:
-    lines = err.strip().splitlines()
+    """What happened and what to do; a query that cannot be read is shown between them, with a pointer below."""
+    lines = err.rstrip().splitlines()
+    if len(lines) == 4 and lines[2].strip() == "^":
+        lines = [lines[0], lines[3]]
     return len(lines) == 2 and lines[0].startswith("photoseek: ") and "Traceback" not in err
+
+
+def test_a_query_that_cannot_be_read_is_pointed_at(run: Run, indexed_examples: Path) -> None:
+    code, out, err = run("search", "beach + 0:sunset", gallery=indexed_examples)
+    assert (code, out) == (2, "")
+    assert err.splitlines() == [
+        "photoseek: a weight of 0 says nothing, at character 9:",
+        "           beach + 0:sunset",
+        "                   ^",
+        "           use a number above zero",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -77,9 +117,26 @@ def two_lines(err: str) -> bool:
         (("search", "   "), 2, "empty"),
         (("search", "--without", "x"), 2, "avoid"),
         (("search", "0:x"), 2, "weight"),
+        (("search", "x -"), 2, "nothing follows the sign"),
+        (("search", "x", "+"), 2, "nothing follows the sign"),
+        (("search", 'x + "y'), 2, "quote is not closed"),
+        (("search", "img:https://example.org/a.jpg"), 2, "--allow-url"),
+        (("search", "x", "--image", "https://example.org/a.jpg"), 2, "--allow-url"),
+        (("similar", "https://example.org/a.jpg"), 2, "--allow-url"),
+        (("search", "img:http://127.0.0.1/a.jpg", "--allow-url"), 2, "not a public address"),
+        (("similar", "ftp://example.org/a.jpg", "--allow-url"), 2, "not by ftp"),
+        (("search", "a + img:/no/such.jpg"), 2, "cannot read"),
         (("search", "x", "--after", "yesterday"), 2, "not a date"),
         (("search", "x", "--after", "2024", "--before", "2023"), 2, "no photo"),
         (("search", "x", "--orientation", "diagonal"), 2, "diagonal"),
+        (("search", "x", "--near", "98.8,2.294,5km"), 2, "latitude 98.8"),
+        (("search", "x", "--near", "48.8,2.294,5"), 2, "'5'"),
+        (("search", "x", "--glob", "[a-"), 2, "not closed"),
+        (("search", "x", "--format", "jepg"), 2, "did you mean JPEG?"),
+        (("search", "x", "--no-camera", "leica"), 2, "has a camera"),
+        (("search", "x", "--format", "png", "--no-format", "PNG"), 2, "nothing passes format PNG"),
+        (("search", "x", "--min-width", "0"), 2, "width"),
+        (("similar", str(EXAMPLES / "animals" / "dog.jpg"), "--added-after", "soon"), 2, "'soon' is not a date"),
         (("search", "x", "--json", "--paths"), 2, "exclude each other"),
         (("search", "--image", "/no/such.jpg"), 2, "cannot read"),
         (("search", "--image", str(ROOT / "README.md")), 2, "not an image"),
@@ -129,7 +186,46 @@ def test_nothing_found_is_exit_1(run: Run, indexed_examples: Path) -> None:
     code, out, err = run("search", "a dog", "--min-score", "0.99", gallery=indexed_examples)
     assert (code, out) == (1, "")
     assert "nothing found" in err
-    assert run("search", "a dog", "--camera", "leica", gallery=indexed_examples)[0] == 1
+    assert run("search", "a dog", "--glob", "*.gif", gallery=indexed_examples)[0] == 1
+
+
+def test_the_query_language_is_the_flags_in_one_string(run: Run, indexed_examples: Path) -> None:
+    photo = EXAMPLES / "flowers" / "rose.jpg"
+    by_flags = run("search", "2:flower", "--image", photo, "--without", "water", gallery=indexed_examples)
+    assert by_flags[0] == 0
+    assert run("search", f"2:flower + img:{photo} - water", gallery=indexed_examples) == by_flags
+    assert run("search", "2:flower", "+", f"img:{photo}", "-", "water", gallery=indexed_examples) == by_flags
+
+
+def test_every_filter_flag_reaches_the_filter(run: Run, indexed_examples: Path) -> None:
+    """Each flag and its negation share the pictures out between them."""
+    total = 120
+    for flag, value in (
+        ("glob", "*.jpg"),
+        ("orientation", "portrait"),
+        ("format", "png"),
+        ("under", EXAMPLES / "birds"),
+    ):
+        counts = []
+        for name in (f"--{flag}", f"--no-{flag}"):
+            code, out, err = run("search", "a dog", "-n", total, name, value, "--paths", gallery=indexed_examples)
+            assert (code, err) == (0, "")
+            counts.append(len(out.splitlines()))
+        assert sum(counts) == total and all(counts), flag
+    small = run("search", "a dog", "-n", total, "--min-width", "300", "--paths", gallery=indexed_examples)[1]
+    assert 0 < len(small.splitlines()) < total
+    both = ("--glob", "birds/", "--glob", "dog.*", "--untagged", "--added-after", "2020", "-n", total, "--paths")
+    found = run("search", "a dog", *both, gallery=indexed_examples)[1].splitlines()
+    assert {Path(path).parent.name for path in found} == {"birds", "animals"}
+    assert run("search", "a dog", "--added-after", "2990", gallery=indexed_examples)[0] == 1
+
+
+def test_pictures_of_unknown_date_are_counted_on_stderr(run: Run, indexed_examples: Path) -> None:
+    code, out, err = run("search", "a dog", "--after", "1990", gallery=indexed_examples)
+    told = "120 pictures are left out because the gallery knows no date of them"
+    assert (code, out, err.splitlines()) == (1, "", [told, "nothing found"])
+    assert "no place" in run("similar", "id:1", "--near", "0,0,1km", gallery=indexed_examples)[2]
+    assert run("search", "a dog", "--no-near", "0,0,1km", "--paths", gallery=indexed_examples)[::2] == (0, "")
 
 
 def test_plain_output(run: Run, indexed_examples: Path) -> None:
@@ -161,6 +257,37 @@ def test_queries_from_a_file(run: Run, indexed_examples: Path, tmp_path: Path) -
         alone = run("search", row["query"], "-n", "3", "--paths", gallery=indexed_examples)[1].splitlines()
         assert [hit["path"] for hit in row["hits"]] == alone
     assert run("search", "--queries-from", file, "--min-score", "0.99", gallery=indexed_examples)[0] == 1
+
+
+def test_queries_from_a_file_know_the_language_and_the_filters(
+    run: Run, indexed_examples: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "queries.txt"
+    file.write_text('2:a bird - water\nimg:id:1 + "a dog"\n', encoding="utf-8")
+    conditions = (
+        "--glob",
+        "birds/",
+        "--glob",
+        "animals/",
+        "--no-format",
+        "png",
+        "--after",
+        "1990",
+        "--no-near",
+        "0,0,1km",
+    )
+    code, out, err = run("search", "--queries-from", file, *conditions[:6], "-n", "4", gallery=indexed_examples)
+    assert (code, err) == (0, "")
+    rows = [json.loads(line) for line in out.splitlines()]
+    for row in rows:
+        alone = run("search", row["query"], *conditions[:6], "-n", "4", "--paths", gallery=indexed_examples)[1]
+        assert [hit["path"] for hit in row["hits"]] == alone.splitlines()
+        assert {hit["format"] for hit in row["hits"]} <= {"JPEG", "WEBP"} and len(row["hits"]) == 4
+    code, _, err = run("search", "--queries-from", file, *conditions, gallery=indexed_examples)
+    assert code == 1 and err.count("left out because the gallery knows no date") == 1
+    file.write_text("a dog\nimg:https://example.org/a.jpg\n")
+    code, _, err = run("search", "--queries-from", file, gallery=indexed_examples)
+    assert code == 2 and two_lines(err) and "line 2: " in err and "--allow-url" in err
 
 
 @pytest.mark.parametrize("more", [("a cat",), ("--paths",), ("-0",), ("--without", "x")])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -15,8 +17,8 @@ import numpy as np
 import pytest
 
 import retrieval
-from indexes.base import Ids, Vectors
-from retrieval import engine as engine_module
+from indexes.base import Vectors
+from retrieval import selection
 from retrieval.encoders.base import Pixels
 from retrieval.engine import Hit, QueryEngine
 from retrieval.errors import EncoderMismatch, GalleryNotFound, QueryError, TextNotSupported, UnknownImage
@@ -143,7 +145,7 @@ def test_a_picture_from_elsewhere_is_encoded(engine: QueryEngine, encoder: Colou
 
 
 def test_a_huge_query_file_is_not_read(engine: QueryEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "MAX_QUERY_FILE_BYTES", 10)
+    monkeypatch.setattr("retrieval.picture_file.MAX_FILE_BYTES", 10)
     with pytest.raises(QueryError, match="is larger than"):
         engine.similar(save_picture(tmp_path / "a.png", "red", seed=5))
 
@@ -183,10 +185,10 @@ def test_a_filtered_search_ranks_what_the_filter_lets_through(engine: QueryEngin
     full = engine.search(Query.text("red"))
     for where in (
         Filter(under=(photos / "trip",)),
-        Filter(formats=("png",)),
+        Filter(format=("png",)),
         Filter(orientation="landscape"),
         Filter(),
-        Filter(camera="none"),
+        Filter(glob="*.gif"),
         Filter(after=datetime(1990, 1, 1)),
     ):
         allowed = set(engine.reader.select(where).tolist())
@@ -261,14 +263,14 @@ def test_a_filter_is_listed_once_and_again_after_a_change(
     indexed: Gallery, photos: Path, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed: list[Filter] = []
-    select = CatalogReader.select
+    select = selection.select
 
-    def counting(reader: CatalogReader, where: Filter) -> Ids:
+    def counting(reader: CatalogReader, where: Filter, encoder_id: int) -> selection.Selection:
         listed.append(where)
-        return select(reader, where)
+        return select(reader, where, encoder_id)
 
-    monkeypatch.setattr(CatalogReader, "select", counting)
-    query = Query.text("red", where=Filter(formats=["png"]))  # type: ignore[arg-type]  # a list is taken as well
+    monkeypatch.setattr(selection, "select", counting)
+    query = Query.text("red", where=Filter(format=["png"]))  # type: ignore[arg-type]  # a list is taken as well
     with QueryEngine(indexed, encoder) as engine:
         before = engine.search(query)
         assert engine.search(query) == before
@@ -277,3 +279,33 @@ def test_a_filter_is_listed_once_and_again_after_a_change(
         Indexer(indexed, encoder).run(photos)
         assert len(engine.search(query)) == len(before) + 1
         assert len(listed) == 2
+
+
+def test_a_filter_sees_a_new_tag_at_once_though_no_image_changed(indexed: Gallery, encoder: ColourEncoder) -> None:
+    query = Query.text("red", where=Filter(untagged=True))
+    with QueryEngine(indexed, encoder) as engine:
+        change, before = engine.reader.change(), engine.search(query)
+        with closing(sqlite3.connect(indexed.catalog_path)) as connection, connection:
+            connection.execute("INSERT INTO tags(image_id, tag, source) VALUES (?, 'x', 'user')", [before[0].image.id])
+        assert engine.reader.change() == change
+        assert [hit.image.id for hit in engine.search(query)] == [hit.image.id for hit in before[1:]]
+
+
+def test_a_relative_folder_is_that_of_the_moment(
+    indexed: Gallery, photos: Path, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon changes its folder for each client, and remembers filters."""
+    with QueryEngine(indexed, encoder) as engine:
+        found = []
+        for folder in (photos, photos / "trip"):
+            monkeypatch.chdir(folder)
+            found.append(len(engine.search(Query.text("red", where=Filter(under=(Path(),))))))
+    assert found == [6, 3]
+
+
+def test_what_a_filter_cannot_know_is_counted(indexed: Gallery, encoder: ColourEncoder) -> None:
+    with QueryEngine(indexed, encoder) as engine:
+        unknown = engine.selection(Filter(after=datetime(1990, 1, 1), glob="*.png"))
+        assert (unknown.ids.tolist(), unknown.unknown, unknown.lacking) == ([], 2, ("date",))
+        assert unknown.told() == "2 pictures are left out because the gallery knows no date of them"
+        assert engine.selection(Filter(glob="*.png")).told() == ""

@@ -73,3 +73,13 @@ def test_the_first_signal_asks_and_the_second_interrupts(number: signal.Signals)
         os.kill(os.getpid(), number)
     assert heard == [True]
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_counts_are_told_every_ten_seconds_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now)
+    out = io.StringIO()
+    show = progress_module.counted(out, "pictures")
+    for now in (101.0, 109.9, 110.0, 111.0, 121.5):
+        show(int(now * 10), 5000)
+    assert out.getvalue().splitlines() == ["1,100 of 5,000 pictures", "1,215 of 5,000 pictures"]

@@ -14,7 +14,7 @@ def upgrade() -> None:
     op.create_table(
         "tags",
         sa.Column("id", sa.Integer(), primary_key=True),
-        sa.Column("image_id", sa.Integer(), sa.ForeignKey("images.id"), nullable=False),
+        sa.Column("image_id", sa.Integer(), sa.ForeignKey("images.id", ondelete="CASCADE"), nullable=False),
         sa.Column("tag", sa.String(), nullable=False),
         sa.Column("source", sa.String(), nullable=False),
         sa.UniqueConstraint("image_id", "tag", "source"),
@@ -23,7 +23,7 @@ def upgrade() -> None:
     op.create_table(
         "captions",
         sa.Column("id", sa.Integer(), primary_key=True),
-        sa.Column("image_id", sa.Integer(), sa.ForeignKey("images.id"), nullable=False),
+        sa.Column("image_id", sa.Integer(), sa.ForeignKey("images.id", ondelete="CASCADE"), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("source", sa.String(), nullable=False),
         sa.UniqueConstraint("image_id", "text", "source"),
@@ -31,10 +31,10 @@ def upgrade() -> None:
     op.create_table(
         "predicted_tags",
         sa.Column("id", sa.Integer(), primary_key=True),
-        sa.Column("encoder_id", sa.Integer(), sa.ForeignKey("encoders.id"), nullable=False),
-        sa.Column("image_id", sa.Integer(), sa.ForeignKey("images.id"), nullable=False),
+        sa.Column("encoder_id", sa.Integer(), sa.ForeignKey("encoders.id", ondelete="CASCADE"), nullable=False),
+        sa.Column("image_id", sa.Integer(), sa.ForeignKey("images.id", ondelete="CASCADE"), nullable=False),
         sa.Column("tag", sa.String(), nullable=False),
         sa.Column("probability", sa.Float(), nullable=False),
-        sa.UniqueConstraint("encoder_id", "image_id", "tag"),
+        sa.UniqueConstraint("image_id", "encoder_id", "tag"),
     )
     op.create_index("predicted_tags_by_tag", "predicted_tags", ["encoder_id", "tag"])

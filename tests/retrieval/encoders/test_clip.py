@@ -18,7 +18,8 @@ pytest.importorskip("open_clip")
 import torch
 from PIL import Image
 
-from retrieval.encoders.clip import CPU_BATCH, ClipEncoder, in_batches, load_clip_encoder
+from retrieval.encoders.clip import ClipEncoder, load_clip_encoder
+from retrieval.encoders.torch_encoder import CPU_BATCH, in_batches
 from retrieval.encoders.weights import find_source
 from retrieval.errors import (
     EncoderError,

@@ -14,10 +14,11 @@ pytest.importorskip("open_clip")
 
 import torch
 
-from retrieval.encoders import clip as clip_module
+from retrieval.encoders import torch_encoder
 from retrieval.encoders.base import DeviceEncoder
-from retrieval.encoders.clip import COMPILE_VARIABLE, CPU_BATCH, ClipEncoder, load_clip_encoder
+from retrieval.encoders.clip import ClipEncoder, load_clip_encoder
 from retrieval.encoders.onnx import OnnxEncoder
+from retrieval.encoders.torch_encoder import COMPILE_VARIABLE, CPU_BATCH
 from retrieval.errors import EncoderError
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("own_caches")]
@@ -63,7 +64,7 @@ def compiled_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
         return call
 
-    monkeypatch.setattr(clip_module, "_COMPILER", "eager")
+    monkeypatch.setattr(torch_encoder, "_COMPILER", "eager")
     monkeypatch.setattr(torch, "compile", compiling)
     return sizes
 
@@ -98,7 +99,7 @@ def test_where_nothing_can_be_compiled_it_goes_on_and_says_so(
     def broken(graph: object, inputs: object) -> object:
         raise RuntimeError("no C++ compiler\nand a long trace")
 
-    monkeypatch.setattr(clip_module, "_COMPILER", broken)
+    monkeypatch.setattr(torch_encoder, "_COMPILER", broken)
     encoder, pixels = make(compiled=True), pictures(CPU_BATCH)
     np.testing.assert_allclose(encoder.encode_images(pixels), make().encode_images(pixels), atol=1e-6)
     said = [record.getMessage() for record in caplog.records if record.name == "photoseek"]
@@ -114,7 +115,7 @@ def test_on_a_gpu_batches_overlap_and_agree_with_the_cpu(make: Callable[..., Cli
     collects = [gpu.start_images(batch) for batch in batches]
     for batch, collect in zip(batches, collects, strict=True):
         assert np.abs(collect() - cpu.encode_images(batch)).max() < 1e-3
-    assert 8 <= gpu.batch_size <= clip_module.GPU_BATCH_LIMIT
+    assert 8 <= gpu.batch_size <= torch_encoder.GPU_BATCH_LIMIT
 
 
 @cuda

@@ -24,7 +24,7 @@ from retrieval.encoders.fetch import (
     FetchPlan,
     export_repositories,
     fetch_model,
-    fetch_open_clip_weights,
+    fetch_weights,
     plan_model,
 )
 from retrieval.encoders.onnx import OnnxEncoder
@@ -170,7 +170,7 @@ def test_offline_is_immediate_and_opens_nothing(hub: Hub, tmp_path: Path, monkey
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     for fetch in (
         lambda: fetch_model(NAME, tmp_path, accept_licence=yes),
-        lambda: fetch_open_clip_weights("ViT-B-32-256/datacomp_s34b_b86k", accept_licence=yes),
+        lambda: fetch_weights("ViT-B-32-256/datacomp_s34b_b86k", accept_licence=yes),
     ):
         with pytest.raises(WeightsUnavailable, match="HF_HUB_OFFLINE is set"):
             fetch()

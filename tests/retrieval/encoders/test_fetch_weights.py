@@ -19,7 +19,7 @@ from retrieval.encoders.description import read_encoder_folder
 from retrieval.encoders.fetch import (
     FetchPlan,
     fetch_model,
-    fetch_open_clip_weights,
+    fetch_weights,
 )
 from retrieval.encoders.onnx import OnnxEncoder
 from retrieval.errors import WeightsUnavailable
@@ -42,7 +42,7 @@ def torch_hub(hub: Hub, tiny_models: dict[str, Path]) -> Hub:
 def test_open_clip_weights_go_to_the_hub_cache(torch_hub: Hub, tiny_models: dict[str, Path]) -> None:
     with pytest.raises(WeightsUnavailable, match="not on this machine"):
         load_clip_encoder("hf-hub:nobody/tiny-siglip")
-    snapshot = fetch_open_clip_weights("hf-hub:nobody/tiny-siglip", accept_licence=yes)
+    snapshot = fetch_weights("hf-hub:nobody/tiny-siglip", accept_licence=yes)
     assert snapshot == hub_module.cached_snapshot("nobody/tiny-siglip")
     fetched = load_clip_encoder("hf-hub:nobody/tiny-siglip", device="cpu")
     local = load_clip_encoder(f"local-dir:{tiny_models['siglip']}", device="cpu")
@@ -52,7 +52,7 @@ def test_open_clip_weights_go_to_the_hub_cache(torch_hub: Hub, tiny_models: dict
 
 def test_the_hubs_own_library_finds_them_too(torch_hub: Hub, tmp_path: Path) -> None:
     huggingface_hub = pytest.importorskip("huggingface_hub")
-    snapshot = fetch_open_clip_weights("hf-hub:nobody/tiny-siglip", accept_licence=yes)
+    snapshot = fetch_weights("hf-hub:nobody/tiny-siglip", accept_licence=yes)
     found = huggingface_hub.try_to_load_from_cache(
         "nobody/tiny-siglip", "open_clip_model.safetensors", cache_dir=hub_module.hub_cache()
     )
@@ -63,11 +63,11 @@ def test_the_hubs_own_library_finds_them_too(torch_hub: Hub, tmp_path: Path) -> 
 def test_half_a_download_is_not_in_the_cache(torch_hub: Hub) -> None:
     torch_hub.drop_after["open_clip_model.safetensors"] = [100_000, *[0] * 50]
     with pytest.raises(WeightsUnavailable, match="stopped at"):
-        fetch_open_clip_weights("hf-hub:nobody/tiny-siglip", accept_licence=yes)
+        fetch_weights("hf-hub:nobody/tiny-siglip", accept_licence=yes)
     assert hub_module.cached_snapshot("nobody/tiny-siglip") is None
     torch_hub.drop_after.clear()
     torch_hub.requests.clear()
-    fetch_open_clip_weights("hf-hub:nobody/tiny-siglip", accept_licence=yes)
+    fetch_weights("hf-hub:nobody/tiny-siglip", accept_licence=yes)
     assert [r for _, p, r in torch_hub.requests if p.endswith(".safetensors")] == ["bytes=100000-"]
 
 
@@ -76,7 +76,7 @@ def test_repository_with_pickles_only(torch_hub: Hub, tmp_path: Path) -> None:
     (tmp_path / "p" / "open_clip_pytorch_model.bin").write_bytes(b"pickle")
     torch_hub.repositories["nobody/pickles"] = tmp_path / "p"
     with pytest.raises(WeightsUnavailable, match="has none of") as caught:
-        fetch_open_clip_weights("hf-hub:nobody/pickles", accept_licence=yes)
+        fetch_weights("hf-hub:nobody/pickles", accept_licence=yes)
     assert "pickles" in caught.value.hint
 
 

@@ -19,7 +19,7 @@ from retrieval.errors import UnknownEncoder
 def test_names_are_model_and_tag() -> None:
     for name, row in MODELS.items():
         assert row.name == name
-        assert name == BUILTIN or name.count("/") == 1
+        assert name == BUILTIN or name.count("/") == (row.source == "open_clip")
         assert canonical_name(name) == name
 
 

@@ -256,7 +256,7 @@ def test_an_image_only_model_says_so(tmp_path: Path) -> None:
     shutil.copy(BUILTIN_FOLDER / "image.onnx", tmp_path)
     made = OnnxEncoder(describe(tmp_path, dim=256, preprocessing=Preprocessing(64)))
     for use in (lambda: made.encode_texts(["a dog"]), lambda: made.is_cut("a dog")):
-        with pytest.raises(TextNotSupported, match="images only"):
+        with pytest.raises(TextNotSupported, match="pictures only"):
             use()
 
 

@@ -1,0 +1,157 @@
+"""Pictures for the duplicates benchmark: scenes and pages, copies of them, and pictures that only look like copies.
+
+Everything comes from one seed. A *copy* is the same picture stored in another way; a *burst* is the same scene a moment
+later; a *false friend* is another picture of the same build (a page with other words, another gradient).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageEnhance
+
+COPY, CROP, BURST, FRIEND = "copy", "crop", "burst", "false friend"
+
+_MARGIN = 0.08  # of a side: what a burst can shift into view
+_WORDS = ("invoice", "total", "paid", "and", "the", "river", "stone", "march", "seven", "garden", "window", "north")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A file of the set.
+
+    Attributes:
+        name: of the file, with its extension.
+        base: number of the original.
+        kind: ``copy``, ``crop``, ``burst`` or ``false friend`` of that original; empty for the original itself.
+        case: what was done to it.
+        data: the file.
+    """
+
+    name: str
+    base: int
+    kind: str
+    case: str
+    data: bytes
+
+
+def duplicate_set(originals: int, seed: int = 0) -> Iterator[Variant]:
+    """The files of ``originals`` pictures and of everything made from each."""
+    for number in range(originals):
+        draw = (scene, scene, page, gradient)[number % 4]
+        yield from _around(number, draw, seed)
+
+
+def write_set(folder: Path, originals: int, seed: int = 0) -> list[Variant]:
+    """Write :func:`duplicate_set` into ``folder``; the variants in order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    variants = list(duplicate_set(originals, seed))
+    for variant in variants:
+        (folder / variant.name).write_bytes(variant.data)
+    return variants
+
+
+def scene(seed: int, moved: float = 0.0) -> Image.Image:
+    """An RGB picture with a photograph's spectrum, some things in it, and a margin; one thing is moved if asked."""
+    rng = np.random.default_rng(seed)
+    width, height = (720, 540) if rng.random() < 0.7 else (540, 720)
+    image = Image.fromarray(_clouds(rng, width, height))
+    pen = ImageDraw.Draw(image)
+    things = int(rng.integers(6, 12))
+    for thing in range(things):
+        x, y = rng.random(2) * (width, height)
+        w, h = (0.05 + 0.2 * rng.random(2)) * (width, height)
+        x += moved * width if thing == things - 1 else 0  # the one in front
+        colour = tuple(int(c) for c in rng.integers(0, 256, 3))
+        shape = pen.ellipse if rng.random() < 0.6 else pen.rectangle
+        shape((x - w / 2, y - h / 2, x + w / 2, y + h / 2), fill=colour)
+    return image
+
+
+def page(seed: int, moved: float = 0.0) -> Image.Image:
+    """A page of text: seeds (and ``moved``) differ in their words and in nothing else."""
+    rng = np.random.default_rng([seed, int(1000 * moved)])
+    image = Image.new("RGB", (600, 780), "white")
+    pen = ImageDraw.Draw(image)
+    pen.rectangle((60, 60, 540, 90), fill=(40, 60, 120))
+    for line in range(28):
+        pen.text((60, 120 + 21 * line), " ".join(rng.choice(_WORDS, 11)), fill="black", font_size=14)
+    return image
+
+
+def gradient(seed: int, moved: float = 0.0) -> Image.Image:
+    """A smooth two-colour gradient, as of a sky or a wallpaper."""
+    rng = np.random.default_rng([seed, int(1000 * moved)])
+    ends = rng.integers(0, 256, (2, 3)).astype(np.float64)
+    angle = rng.random() * 2 * np.pi
+    y, x = np.mgrid[0:480, 0:640] / 480
+    along = x * np.cos(angle) + y * np.sin(angle)
+    along = (along - along.min()) / np.ptp(along)
+    return Image.fromarray((ends[0] + along[..., None] * (ends[1] - ends[0])).astype(np.uint8))
+
+
+def _clouds(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
+    """(height, width, 3) uint8 noise whose amplitude falls with frequency as 1/f, as that of photographs does."""
+    fy, fx = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
+    amplitude = 1 / np.maximum(np.hypot(fx, fy), 1 / max(width, height))
+    planes = []
+    for _ in range(3):
+        phases = np.exp(2j * np.pi * rng.random(amplitude.shape))
+        plane = np.fft.irfft2(amplitude * phases, (height, width))
+        planes.append(plane / plane.std())
+    grey = planes[0]
+    stacked = np.stack([0.8 * grey + 0.4 * plane for plane in planes], axis=-1)
+    return (128 + 45 * stacked).clip(0, 255).astype(np.uint8)
+
+
+def _view(image: Image.Image, dx: float = 0.0, dy: float = 0.0) -> Image.Image:
+    """What a camera sees of a scene, looking ``dx``, ``dy`` (shares of a side) aside."""
+    width, height = image.size
+    left, top = round(width * (_MARGIN + dx)), round(height * (_MARGIN + dy))
+    return image.crop((left, top, left + round(width * (1 - 2 * _MARGIN)), top + round(height * (1 - 2 * _MARGIN))))
+
+
+def _around(number: int, draw: Callable[[int, float], Image.Image], seed: int) -> Iterator[Variant]:
+    own = 1000 * seed + number
+    whole = draw(own, 0.0)
+    base = _view(whole)
+
+    def made(kind: str, case: str, image: Image.Image, extension: str = "jpg", **options: object) -> Variant:
+        stored = io.BytesIO()
+        settings = {"quality": 92, **options} if extension in ("jpg", "webp") else options
+        image.save(stored, {"jpg": "JPEG", "tif": "TIFF"}.get(extension, extension.upper()), **settings)
+        return Variant(
+            f"{number:03d} {case.replace('/', '-')}.{extension}", number, kind, case, stored.getvalue()
+        )
+
+    yield made("", "original", base, quality=95)
+    for quality in (30, 50, 75, 90):
+        yield made(COPY, f"quality {quality}", base, quality=quality)
+    for extension in ("png", "webp", "tif"):
+        yield made(COPY, f"as {extension}", base, extension)
+    for share in (0.25, 0.5, 0.75, 1.5, 2.0):
+        size = round(base.width * share), round(base.height * share)
+        yield made(COPY, f"resized {share:g}", base.resize(size, Image.Resampling.LANCZOS), quality=85)
+    yield made(COPY, "brighter 8 %", ImageEnhance.Brightness(base).enhance(1.08))
+    yield made(COPY, "contrast 10 %", ImageEnhance.Contrast(base).enhance(1.1))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees when shown
+    yield made(COPY, "turned by EXIF", base.transpose(Image.Transpose.ROTATE_90), exif=exif)
+    for share in (0.02, 0.05):
+        yield made(CROP, f"crop {share:.0%}", _cropped(base, share))
+    if draw is scene:
+        for shift in (0.01, 0.03, 0.06):
+            yield made(BURST, f"shifted {shift:.0%}", _view(whole, shift, shift / 2))
+        yield made(BURST, "a thing moved", _view(draw(own, 0.1)))
+    else:
+        for other in (1, 2, 3):
+            yield made(FRIEND, f"{draw.__name__} {other}", _view(draw(own, other / 10)))
+
+
+def _cropped(image: Image.Image, share: float) -> Image.Image:
+    width, height = image.size
+    return image.crop((round(width * share), round(height * share), width, height))

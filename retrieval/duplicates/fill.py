@@ -1,0 +1,66 @@
+"""Perceptual hashes for pictures that were indexed before there were any, looked at once and then remembered."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from retrieval.encoders.base import Preprocessing
+from retrieval.encoders.onnx import available_cpus
+from retrieval.errors import GalleryError, UnreadableImage
+from retrieval.gallery import Gallery
+from retrieval.images import content_hash, read_picture
+from retrieval.reader import CatalogReader
+from retrieval.records import ImageRecord
+
+logger = logging.getLogger("photoseek")
+
+_AT_ONCE = 1000
+_SEEN = Preprocessing(size=64, resize="squash")  # the whole picture, and small: a JPEG is decoded at an eighth
+
+
+def missing_hashes(
+    gallery: Gallery, reader: CatalogReader, ids: Sequence[int], on_progress: Callable[[str, int, int], None]
+) -> dict[int, bytes]:
+    """The perceptual hashes of pictures that have none in the catalog, by id; they are written into it.
+
+    Left out are files that are missing, unreadable, or not what was indexed (their bytes are compared). Where the
+    catalog cannot be written, the hashes are used and not kept.
+    """
+    found: dict[int, bytes] = {}
+    keep = True
+    with ThreadPoolExecutor(available_cpus(), thread_name_prefix="photoseek-hash") as pool:
+        for start in range(0, len(ids), _AT_ONCE):
+            on_progress("hashing", start, len(ids))
+            images = reader.records(ids[start : start + _AT_ONCE])
+            seen = zip(images, pool.map(_hash_of, images), strict=True)
+            new = [(image, phash) for image, phash in seen if phash is not None]
+            found.update((image.id, phash) for image, phash in new)
+            keep = keep and _remember(gallery, new)
+    return found
+
+
+def _hash_of(image: ImageRecord) -> bytes | None:
+    try:
+        data = Path(image.path).read_bytes()
+        return read_picture(data, _SEEN).phash if content_hash(data) == image.content_hash else None
+    except (OSError, UnreadableImage):
+        return None
+
+
+def _remember(gallery: Gallery, new: Sequence[tuple[ImageRecord, bytes]]) -> bool:
+    """Write hashes; False (and a word about it) if that cannot be done."""
+    if not new:
+        return True
+    rows = [(phash, image.id, image.content_hash) for image, phash in new]
+    try:
+        with gallery.writer() as catalog, catalog.transaction() as connection:
+            # Not a change that an index would have to replay.
+            sql = "UPDATE images SET phash = ? WHERE id = ? AND content_hash = ?"
+            connection.exec_driver_sql(sql, rows)
+    except GalleryError as error:
+        logger.warning("%s; the pictures' hashes are not kept for the next time", error.message)
+        return False
+    return True

@@ -1,0 +1,143 @@
+"""The list of what was moved to the trash, written before each move: whatever happens then, it can be put back.
+
+The trash lies in the gallery: ``trash/<date and time>/`` with the files and ``manifest.jsonl``, a JSON object a line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+
+from retrieval.duplicates.files import sync_folder
+from retrieval.errors import GalleryError
+
+MANIFEST = "manifest.jsonl"
+_NAME_BYTES = 200
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file that was, or was about to be, moved.
+
+    Attributes:
+        number: from 1, unique in its folder.
+        path: where it lay.
+        name: of the file in the trash's folder.
+        image_id: in the catalog.
+        content_hash: hexadecimal.
+        keeper: the path of the picture that was kept in its place.
+    """
+
+    number: int
+    path: str
+    name: str
+    image_id: int
+    content_hash: str
+    keeper: str
+
+
+class TrashFolder:
+    """A new folder in the trash, made when the first file goes into it. Use as a context manager.
+
+    Raises:
+        GalleryError: the gallery's folder cannot be written.
+    """
+
+    def __init__(self, gallery: Path) -> None:
+        self._trash = gallery / "trash"
+        self._path: Path | None = None
+        self._manifest: int | None = None
+        self._count = 0
+
+    def __enter__(self) -> TrashFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._manifest is not None:
+            os.close(self._manifest)
+
+    def plan(self, path: str, image_id: int, content_hash: bytes, keeper: str) -> tuple[Entry, str]:
+        """Note on disk that a file is about to be moved; the entry, and where to move it to."""
+        try:
+            if self._path is None:
+                self._path = self._begin()
+            self._count += 1
+            name = _fitting(self._count, os.path.basename(path))
+            entry = Entry(self._count, path, name, image_id, content_hash.hex(), keeper)
+            assert self._manifest is not None
+            os.write(self._manifest, (json.dumps(asdict(entry)) + "\n").encode("ascii"))
+            os.fsync(self._manifest)
+        except OSError as error:
+            raise GalleryError(
+                f"cannot write the trash {self._trash}: {error.strerror}", "free some space, or make it writable"
+            ) from error
+        return entry, os.path.join(self._path, name)
+
+    def _begin(self) -> Path:
+        self._trash.mkdir(parents=True, exist_ok=True)
+        # The gallery may lie in a folder with pictures; what is in the trash must not be indexed again.
+        (self._trash / ".photoseekignore").write_text("*\n", encoding="utf-8")
+        stamp = datetime.now().strftime("%Y-%m-%d %H.%M.%S")
+        attempt = 1
+        while True:
+            folder = self._trash / (stamp if attempt == 1 else f"{stamp} {attempt}")
+            try:
+                folder.mkdir()
+                break
+            except FileExistsError:
+                attempt += 1
+        self._manifest = os.open(folder / MANIFEST, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        sync_folder(str(folder))
+        sync_folder(str(self._trash))
+        sync_folder(str(self._trash.parent))
+        return folder
+
+
+def trash_folders(gallery: Path) -> list[Path]:
+    """The folders in the trash that have a manifest, the newest first."""
+    return sorted((path.parent for path in (gallery / "trash").glob(f"*/{MANIFEST}")), reverse=True)
+
+
+def read_manifest(folder: Path) -> Iterator[Entry]:
+    """The entries of a folder in the trash.
+
+    A last line that was cut off is left out: its file was not moved yet.
+
+    Raises:
+        GalleryError: the manifest cannot be read, or holds something else.
+    """
+    try:
+        lines = (folder / MANIFEST).read_bytes().split(b"\n")
+    except OSError as error:
+        raise _unreadable(folder, str(error.strerror)) from error
+    for line in lines[:-1]:
+        try:
+            entry = Entry(**json.loads(line))
+            plain = Path(entry.path).is_absolute() and os.path.basename(entry.name) == entry.name != MANIFEST
+            bytes.fromhex(entry.content_hash)
+            int(entry.image_id)
+        except (ValueError, TypeError) as error:
+            raise _unreadable(folder, "a line is damaged") from error
+        if not plain or entry.name in ("", ".", ".."):
+            raise _unreadable(folder, "a line is damaged")
+        yield entry
+
+
+def _unreadable(folder: Path, reason: str) -> GalleryError:
+    return GalleryError(
+        f"cannot read {folder / MANIFEST}: {reason}", "the files beside it are whole; move them back by hand"
+    )
+
+
+def _fitting(number: int, name: str) -> str:
+    """The file's own name behind its number, unless that is too long for a file system."""
+    if len(os.fsencode(name)) > _NAME_BYTES:
+        name = Path(name).suffix[:20]
+    return f"{number:06d} {name}"

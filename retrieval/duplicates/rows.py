@@ -1,0 +1,85 @@
+"""What the search for duplicates reads of the catalog: columns of all pictures at once, as arrays."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.base import Ids
+from retrieval.phash import PLAIN, as_numbers
+from retrieval.reader import CatalogReader, EncoderRow
+
+_STEP = 50_000
+_MAX_VARIABLES = 900
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Every present picture, by id.
+
+    Attributes:
+        ids: (n,) int64, ascending.
+        width, height: (n,) int64 pixels, as shown.
+        phash: (n,) uint64; 0 both for plain pictures and for those without a hash.
+        is_hashed: (n,) bool.
+    """
+
+    ids: Ids
+    width: NDArray[np.int64]
+    height: NDArray[np.int64]
+    phash: NDArray[np.uint64]
+    is_hashed: NDArray[np.bool_]
+
+    def chosen(self, ids: Ids) -> Columns:
+        """Only these ids; those that are not here are left out."""
+        at = np.flatnonzero(np.isin(self.ids, ids, assume_unique=True))
+        return Columns(self.ids[at], self.width[at], self.height[at], self.phash[at], self.is_hashed[at])
+
+
+def read_columns(reader: CatalogReader) -> Columns:
+    """The columns of all present pictures: about 60 bytes a picture in memory."""
+    numbers: list[NDArray[np.int64]] = []
+    hashes: list[NDArray[np.uint64]] = []
+    known: list[NDArray[np.bool_]] = []
+    last = -1
+    while True:
+        sql = "SELECT id, width, height, phash FROM images WHERE id > ? AND NOT is_retired ORDER BY id LIMIT ?"
+        rows = reader._all(sql, [last, _STEP])
+        numbers.append(np.array([row[:3] for row in rows], dtype=np.int64).reshape(-1, 3))
+        hashes.append(as_numbers([row[3] or PLAIN for row in rows]))
+        known.append(np.fromiter((row[3] is not None for row in rows), dtype=np.bool_, count=len(rows)))
+        if len(rows) < _STEP:
+            break
+        last = rows[-1][0]
+    ids, width, height = np.concatenate(numbers).T
+    return Columns(ids, width, height, np.concatenate(hashes), np.concatenate(known))
+
+
+def same_bytes(reader: CatalogReader) -> list[list[int]]:
+    """The ids of present pictures with equal content hashes, two or more at a time."""
+    sql = """SELECT id, content_hash FROM images WHERE NOT is_retired AND content_hash IN
+             (SELECT content_hash FROM images WHERE NOT is_retired GROUP BY content_hash HAVING count(*) > 1)"""
+    groups: dict[bytes, list[int]] = defaultdict(list)
+    for image_id, digest in reader._all(sql):
+        groups[digest].append(image_id)
+    return list(groups.values())
+
+
+def half_vectors(reader: CatalogReader, encoder: EncoderRow, ids: Sequence[int]) -> tuple[Ids, NDArray[np.float16]]:
+    """The ids that the encoder has embedded, ascending, and their embeddings (m, dim) as stored, float16."""
+    found: list[int] = []
+    blobs: list[bytes] = []
+    wanted = sorted(int(i) for i in ids)
+    for start in range(0, len(wanted), _MAX_VARIABLES):
+        part = wanted[start : start + _MAX_VARIABLES]
+        sql = f"""SELECT image_id, vector FROM embeddings WHERE encoder_id = ?
+                  AND image_id IN ({", ".join("?" * len(part))}) ORDER BY image_id"""
+        for image_id, vector in reader._all(sql, [encoder.id, *part]):
+            found.append(image_id)
+            blobs.append(vector)
+    matrix = np.frombuffer(b"".join(blobs), dtype="<f2").reshape(len(blobs), encoder.dim)
+    return np.array(found, dtype=np.int64), matrix

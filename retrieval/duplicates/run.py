@@ -1,0 +1,113 @@
+"""What ``photoseek duplicates`` does: find, tell, and with ``--yes`` act."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from retrieval.duplicates.files import Outcome
+from retrieval.duplicates.finding import DEFAULT_LOOK_ALIKE, find_duplicates
+from retrieval.duplicates.link import link_duplicates
+from retrieval.duplicates.page import check_page_path, write_page
+from retrieval.duplicates.report import plan_line, summary_lines, write_groups, write_outcome
+from retrieval.duplicates.trash import trash_duplicates
+from retrieval.duplicates.undo import undo_trash
+from retrieval.errors import SettingsError
+from retrieval.filters import Filter
+from retrieval.gallery import Gallery
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The flags.
+
+    Raises:
+        SettingsError: flags that exclude each other.
+    """
+
+    look_alikes: bool = False
+    min_score: float | None = None
+    as_json: bool = False
+    html: Path | None = None
+    trash: bool = False
+    link: bool = False
+    undo: bool = False
+    yes: bool = False
+
+    def __post_init__(self) -> None:
+        if self.trash + self.link + self.undo > 1:
+            raise SettingsError("--trash, --link and --undo exclude each other", "give one of them")
+        if self.yes and not (self.trash or self.link):
+            raise SettingsError("--yes says that something is to be done, but not what", "add --trash or --link")
+        if self.undo and (self.look_alikes or self.html is not None):
+            raise SettingsError("--undo finds no duplicates", "give it alone")
+        if self.min_score is not None and not self.look_alikes:
+            raise SettingsError("--min-score is about look-alikes", "add --look-alikes")
+        if self.html is not None:
+            check_page_path(self.html)
+
+
+def run(gallery: Gallery, where: Filter | None, asked: Asked, out: IO[str], say: Callable[[str], None]) -> bool:
+    """Do what was asked; False if some file was left that should have been moved, linked or put back."""
+    if asked.undo:
+        if where is not None and not where.is_empty():
+            raise SettingsError("--undo puts everything back", "give it without filters")
+        outcomes = undo_trash(gallery, lambda outcome: write_outcome(outcome, out, as_json=asked.as_json))
+        if not outcomes and not asked.as_json:
+            out.write("nothing is in the trash\n")
+        return _told(outcomes, "put back", say)
+    least = None
+    if asked.look_alikes:
+        least = DEFAULT_LOOK_ALIKE if asked.min_score is None else asked.min_score
+    with _shown_progress(sys.stderr) as on_progress:
+        found = find_duplicates(gallery, where, look_alikes=least, on_progress=on_progress)
+    if asked.html is not None:
+        write_page(found.groups, asked.html)
+    if asked.yes:
+        act = link_duplicates if asked.link else trash_duplicates
+        outcomes = act(gallery, found.groups, lambda outcome: write_outcome(outcome, out, as_json=asked.as_json))
+        if not outcomes and not asked.as_json:
+            out.write("no duplicates\n")
+        if asked.trash and any(outcome.done for outcome in outcomes):
+            say("to put everything back: photoseek duplicates --undo")
+        return _told(outcomes, "linked" if asked.link else "moved to the trash", say)
+    write_groups(found.groups, out, as_json=asked.as_json)
+    for line in summary_lines(found):
+        say(line)
+    if asked.trash or asked.link:
+        say(plan_line(found.groups, link=asked.link))
+    return True
+
+
+def _told(outcomes: list[Outcome], did: str, say: Callable[[str], None]) -> bool:
+    done = sum(outcome.done for outcome in outcomes)
+    say(f"{done:,} pictures {did}")
+    if done < len(outcomes):
+        say(f"{len(outcomes) - done:,} left where they are, for the reasons given")
+    return done == len(outcomes)
+
+
+class _shown_progress:  # noqa: N801 - used like a function
+    """One line on a terminal that is rewritten, and nothing elsewhere."""
+
+    def __init__(self, out: IO[str]) -> None:
+        self._out = out
+        self._shown = ""
+
+    def __enter__(self) -> Callable[[str, int, int], None]:
+        return self._show if self._out.isatty() else lambda *_: None
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            self._out.write("\r\x1b[K")
+            self._out.flush()
+
+    def _show(self, stage: str, done: int, total: int) -> None:
+        line = f"{stage} {100 * done // total} %" if total else stage
+        if line != self._shown:
+            self._shown = line
+            self._out.write(f"\r\x1b[K{line}")
+            self._out.flush()

@@ -1,0 +1,140 @@
+"""What people said about a picture stays with the picture while files change places.
+
+A moved file keeps its row and everything that hangs on it. But renaming a numbered series (1 to 2, 2 to 3, ...) leaves
+each path with another known picture, and tags that stayed with the path would all be wrong.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from blake3 import blake3
+
+from retrieval.paths import decode_path, is_below
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+_TABLES = (("tags", "tag"), ("captions", "text"))
+
+
+class _Labels(NamedTuple):
+    """Rows of (text, source)."""
+
+    tags: list[tuple[str, str]]
+    captions: list[tuple[str, str]]
+
+
+@dataclass
+class _Displaced:
+    """What was said about a picture that a path showed until this run, and whether that row still carries it."""
+
+    image_id: int
+    labels: _Labels
+    is_still_there: bool
+
+
+class LabelMoves:
+    """Moves labels from row to row as pictures turn up at other paths; one for each run."""
+
+    def __init__(self) -> None:
+        self._displaced: dict[bytes, _Displaced] = {}
+        self._is_needed = True
+
+    def begin(self, connection: Connection) -> None:
+        """Before a transaction's rows: a gallery in which nobody has labelled anything pays one statement for all."""
+        found = connection.exec_driver_sql("SELECT EXISTS (SELECT 1 FROM tags) OR EXISTS (SELECT 1 FROM captions)")
+        self._is_needed = bool(self._displaced) or bool(found.scalar_one())
+
+    def follow(
+        self,
+        connection: Connection,
+        image_id: int,
+        new: bytes,
+        *,
+        old: bytes | None,
+        is_edit: bool,
+        unplugged: Sequence[str],
+    ) -> None:
+        """A row shows another picture than before, or is new; called when it has its new content hash.
+
+        A picture that the catalog knew from another file, which no longer shows it, brings its labels along. One that
+        nobody knew is an edit of what was there before and keeps the labels, if ``is_edit``.
+
+        Args:
+            old, new: content hashes; ``old`` is None for a new row.
+            unplugged: mount points that are not mounted now; a file below one still shows what it did.
+        """
+        if not self._is_needed:
+            return
+        before = _read(connection, image_id) if old is not None else _Labels([], [])
+        is_known, brought = self._brought(connection, image_id, new, unplugged)
+        keeps = is_edit and not is_known
+        if old is not None and any(before):
+            self._displaced[old] = _Displaced(image_id, before, keeps)
+        if old is not None and not keeps:
+            _clear(connection, image_id)
+        if brought is not None:
+            _write(connection, image_id, brought)
+
+    def _brought(
+        self, connection: Connection, image_id: int, new: bytes, unplugged: Sequence[str]
+    ) -> tuple[bool, _Labels | None]:
+        """Whether the picture was known before, and the labels that it takes along from where it was."""
+        displaced = self._displaced.pop(new, None)
+        if displaced is not None:
+            if displaced.is_still_there:
+                _clear(connection, displaced.image_id)
+            return True, displaced.labels
+        others = connection.exec_driver_sql(
+            """SELECT i.id, f.path, i.name, i.size, i.mtime_ns FROM images AS i JOIN folders AS f ON f.id = i.folder_id
+               WHERE i.content_hash = ? AND i.id <> ? ORDER BY i.id""",
+            (new, image_id),
+        ).fetchall()
+        for other, folder, name, size, mtime_ns in others:
+            path = os.path.join(decode_path(folder), decode_path(name))
+            labels = _read(connection, other)
+            if any(labels) and not _shows_still(path, size, mtime_ns, new, unplugged):
+                _clear(connection, other)
+                return True, labels
+        return bool(others), None
+
+
+def _shows_still(path: str, size: int, mtime_ns: int, digest: bytes, unplugged: Sequence[str]) -> bool:
+    if any(is_below(path, mount) for mount in unplugged):
+        return True
+    try:
+        found = os.stat(path)
+        if found.st_size != size:
+            return False
+        return found.st_mtime_ns == mtime_ns or blake3(Path(path).read_bytes()).digest() == digest
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # out of reach says nothing
+        return True
+
+
+def _read(connection: Connection, image_id: int) -> _Labels:
+    found = [
+        connection.exec_driver_sql(f"SELECT {column}, source FROM {table} WHERE image_id = ?", (image_id,)).fetchall()
+        for table, column in _TABLES
+    ]
+    return _Labels(*([(row[0], row[1]) for row in rows] for rows in found))
+
+
+def _clear(connection: Connection, image_id: int) -> None:
+    for table, _ in _TABLES:
+        connection.exec_driver_sql(f"DELETE FROM {table} WHERE image_id = ?", (image_id,))
+
+
+def _write(connection: Connection, image_id: int, labels: _Labels) -> None:
+    for (table, column), rows in zip(_TABLES, labels, strict=True):
+        if rows:
+            connection.exec_driver_sql(
+                f"INSERT OR IGNORE INTO {table} (image_id, {column}, source) VALUES (?, ?, ?)",
+                [(image_id, text, source) for text, source in rows],
+            )

@@ -1,0 +1,48 @@
+"""The one form in which tags and captions are stored and asked for, so that SQL compares them byte for byte."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from retrieval.errors import QueryError
+
+MAX_TAG_LENGTH = 200
+MAX_CAPTION_LENGTH = 5000
+
+
+def clean_tag(text: str) -> str:
+    """A tag as the catalog holds it: lower case, NFC, blanks at its ends gone and those inside it single.
+
+    Lower case and not the original spelling, because SQLite folds the letters of ASCII only: "Été" and "été" would be
+    two tags in every statement that compares them. Cleaning twice changes nothing.
+
+    Raises:
+        QueryError: nothing is left, more than 200 characters are, or one of them is a control character or no text.
+    """
+    tag = unicodedata.normalize("NFC", unicodedata.normalize("NFC", " ".join(text.split())).lower())
+    if not tag:
+        raise QueryError("a tag is empty", "give a word, such as: beach")
+    _check(tag, "tag", MAX_TAG_LENGTH, "")
+    return tag
+
+
+def clean_caption(text: str) -> str:
+    """A caption as the catalog holds it: NFC, lines ended by a newline, blanks around each line gone.
+
+    Raises:
+        QueryError: nothing is left, more than 5,000 characters are, or one of them is a control character or no text.
+    """
+    caption = unicodedata.normalize("NFC", "\n".join(line.strip() for line in text.splitlines()).strip())
+    if not caption:
+        raise QueryError("the caption is empty", "give a sentence; --remove-caption takes one away")
+    _check(caption, "caption", MAX_CAPTION_LENGTH, "\n")
+    return caption
+
+
+def _check(text: str, kind: str, longest: int, allowed: str) -> None:
+    if len(text) > longest:
+        raise QueryError(f"a {kind} of {len(text):,} characters is too long", f"use {longest:,} at most")
+    # Cc would steer a terminal that lists tags; Cs are bytes that were no text, which SQLite cannot store.
+    bad = next((c for c in text if c not in allowed and unicodedata.category(c) in ("Cc", "Cs")), None)
+    if bad is not None:
+        raise QueryError(f"a {kind} holds the character {bad!a}", "use letters, digits, signs and blanks")

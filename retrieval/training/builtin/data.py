@@ -1,0 +1,72 @@
+"""The collections of the recipe, split, named, and mixed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.training.builtin.concepts import Vocabulary
+from retrieval.training.builtin.pictures import Collection, prepared, split, tiny_imagenet
+from retrieval.training.builtin.wordnet import WordNet
+
+VALIDATION = 0.05
+_WNID = re.compile(r"n\d{8}")
+
+
+@dataclass
+class Data:
+    """Everything the stages take.
+
+    Attributes:
+        vocabulary: all concepts of all collections.
+        train, validation: a collection each, in the same order.
+        columns: for each collection, the concept column of every training picture.
+        shares: how much of a batch each collection gives.
+    """
+
+    vocabulary: Vocabulary
+    wordnet: WordNet
+    train: list[Collection]
+    validation: list[Collection]
+    columns: list[NDArray[np.int64]]
+    shares: list[float]
+
+    def class_columns(self, collection: Collection) -> tuple[list[str], list[int]]:
+        """The class names of a collection, sorted, and the concept column of each."""
+        classes = sorted(set(collection.names))
+        return classes, [column_of(self.vocabulary, name) for name in classes]
+
+
+def column_of(vocabulary: Vocabulary, name: str) -> int:
+    """The concept column of a class, given as a wnid or in words."""
+    return vocabulary.add_synset(name) if _WNID.fullmatch(name) else vocabulary.add_name(name)
+
+
+def gather(tiny: Path, extra: Path | None, wordnet: Path, cache: Path) -> Data:
+    """Tiny ImageNet and every prepared collection under ``extra``.
+
+    A collection's share grows with the square root of its size, so that small ones are seen often enough to count;
+    Tiny ImageNet has at least 55 %.
+    """
+    net = WordNet(wordnet)
+    collections = [tiny_imagenet(tiny, cache)]
+    if extra is not None:
+        folders = sorted(folder for folder in extra.iterdir() if (folder / "captions.jsonl").exists())
+        collections += [prepared(folder) for folder in folders if ".tmp" not in folder.name]
+    vocabulary = Vocabulary(net)
+    parts = [split(collection, VALIDATION) for collection in collections]
+    columns = [_columns(vocabulary, train) for train, _ in parts]
+    sizes = np.sqrt([len(train) for train, _ in parts[1:]])
+    rest = 0.45 if len(parts) > 1 else 0.0
+    shares = [1 - rest, *(rest * sizes / sizes.sum()).tolist()] if len(parts) > 1 else [1.0]
+    return Data(vocabulary, net, [t for t, _ in parts], [v for _, v in parts], columns, shares)
+
+
+def _columns(vocabulary: Vocabulary, collection: Collection) -> NDArray[np.int64]:
+    known: dict[str, Any] = {name: column_of(vocabulary, name) for name in dict.fromkeys(collection.names)}
+    return np.array([known[name] for name in collection.names], dtype=np.int64)
