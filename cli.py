@@ -80,11 +80,17 @@ def main() -> None:
         # The few small products of one query lose more by waiting for a second BLAS thread than it can gain:
         # on a busy machine a cold query took 1.19 s with two threads and 0.12 s with one.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if "_PHOTOSEEK_COMPLETE" in os.environ:
+        # typer knows the shells only after this, which it does itself where it offers --install-completion: that would
+        # cost every command the detection of the shell.
+        from typer.completion import get_completion_inspect_parameters
+
+        get_completion_inspect_parameters()
     import logging
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     try:
-        app()
+        app(prog_name="photoseek" if "_PHOTOSEEK_COMPLETE" in os.environ else None)
     except RetrievalError as error:
         lines = [*error.message.splitlines(), *error.hint.splitlines()]
         say("photoseek: " + "\n           ".join(lines))

@@ -3,11 +3,12 @@
 ::
 
     python -m benchmarks.relevance FOLDER [--model NAME] [--gallery DIR] [--labels FILE]
+    python -m benchmarks.relevance --gap 1            # made embeddings, words and pictures apart as CLIP's are
 
-Class names are the queries. Galleries are drawn from the collection with some of the classes in it; asking for the others
-is a search without an answer. Each statistic gets the same cut: what 1 in 50 of the unlikely searches of
-``retrieval/prompts/unlikely-things.txt`` reaches in that gallery. Only classes that the model knows are asked for (three of
-the ten nearest pictures of the whole collection are right): no cut makes up for a search that finds the wrong pictures.
+Class names are the queries. Galleries are drawn from the collection with some of the classes in it; asking for the
+others is a search without an answer. Each statistic gets the same cut: what 1 in 50 of the unlikely searches of
+``retrieval/prompts/unlikely-things.txt`` reaches in that gallery. Only classes that the model knows are asked for (three
+of the ten nearest pictures of the whole collection are right): no cut makes up for a search that finds wrong pictures.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.tables import Table
 from indexes.base import Vectors
 from retrieval.calibration import Calibration, Measured, everyday, unlikely
-from retrieval.encoders.base import Encoder
+from retrieval.encoders.base import Encoder, unit
 from retrieval.encoders.load import load_encoder
 from retrieval.evaluation.class_folders import Labelled, read_class_folders
 from retrieval.evaluation.embed import embed_files
@@ -68,14 +70,34 @@ def world(encoder: Encoder, labelled: Labelled, gallery: Gallery | None) -> Worl
     names = sorted(set(labelled.names))
     row = np.array([names.index(name) for name in labelled.names])
     scale, _ = scale_and_bias(encoder.spec)
-    background = encoder.encode_texts(everyday())
-    alike = background @ background.T
-    np.fill_diagonal(alike, -1)
-    measured = Measured(encoder.spec.fingerprint, "", scale, None, float(np.median(alike.max(axis=1))), 0, 1, 0)
     return World(
         made.vectors, row[labelled.labels[made.rows]], encoder.encode_texts(names), encoder.encode_texts(unlikely()),
-        Calibration(measured, background),
+        _uncut(encoder.encode_texts(everyday()), scale, encoder.spec.fingerprint),
     )  # fmt: skip
+
+
+def made_world(gap: float, seed: int) -> World:
+    """200 classes in 40 families, the labels and the unlikely things among the same families; words and pictures are
+    shifted by ``gap`` in two directions of their own (CLIP's gap: arXiv:2203.02053), and the scale makes up for it."""
+    rng = np.random.default_rng(seed)
+    dim, noise, texts = 128, 2.5, (200, len(everyday()), len(unlikely()))
+    families = unit(rng.standard_normal((40, dim)))
+    meanings = unit(families[rng.integers(0, 40, sum(texts))] + 1.5 * unit(rng.standard_normal((sum(texts), dim))))
+    classes = np.repeat(np.arange(200), 20)
+    shown = unit(meanings[classes] + noise * unit(rng.standard_normal((len(classes), dim))))
+
+    def apart(vectors: Vectors, at: int) -> Vectors:
+        return unit(np.hstack([vectors, gap * np.eye(2)[[at] * len(vectors)]]))
+
+    words = apart(unit(meanings + 0.4 * unit(rng.standard_normal(meanings.shape))), 0)
+    queries, background, nothing = np.split(words, np.cumsum(texts)[:-1])
+    return World(apart(shown, 1), classes, queries, nothing, _uncut(background, 25.0 * (1 + gap**2), "made"))
+
+
+def _uncut(background: Vectors, scale: float, fingerprint: str) -> Calibration:
+    alike = background @ background.T
+    np.fill_diagonal(alike, -1)
+    return Calibration(Measured(fingerprint, "", scale, None, float(np.median(alike.max(axis=1))), 0, 1, 0), background)
 
 
 def galleries(classes: NDArray[np.int64], seed: int) -> Iterator[tuple[str, NDArray[np.int64]]]:
@@ -156,31 +178,34 @@ def _cuts(name: str, nothing: NDArray[np.float64]) -> dict[str, float]:
 def main(say: Callable[[str], None] = print) -> None:
     """Print the table for a folder."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--model", default="builtin-64")
     parser.add_argument("--gallery", type=Path, help="keep the embeddings here (default: nowhere)")
     parser.add_argument("--labels", type=Path, help="what the classes are called: folder, tab, name a line")
+    parser.add_argument("--gap", type=float, help="made embeddings in place of a folder")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    encoder = load_encoder(given.model)
-    labelled = read_class_folders(given.folder, given.labels)
-    with tempfile.TemporaryDirectory() as made:
-        gallery = Gallery(given.gallery or Path(made))
-        Indexer(gallery, encoder).run(given.folder)
-        one = world(encoder, labelled, gallery)
+    if (given.folder is None) == (given.gap is None):
+        parser.error("give a folder or --gap")
+    if given.gap is not None:
+        one, name = made_world(given.gap, given.seed), f"made, gap {given.gap}"
+    else:
+        encoder, name = load_encoder(given.model), given.model
+        with tempfile.TemporaryDirectory() as made:
+            gallery = Gallery(given.gallery or Path(made))
+            Indexer(gallery, encoder).run(given.folder)
+            one = world(encoder, read_class_folders(given.folder, given.labels), gallery)
     order = np.argsort(-(one.queries @ one.pictures.T), axis=1)[:, :NEAREST]
     right = (one.classes[order] == np.arange(len(one.queries))[:, None]).mean(axis=1)
     known = right >= 0.3
-    say(f"{given.model}: {len(one.pictures):,} pictures, {len(right)} classes, P@10 {right.mean():.3f}, "
+    say(f"{name}: {len(one.pictures):,} pictures, {len(right)} classes, P@10 {right.mean():.3f}, "
         f"{known.sum()} classes known")  # fmt: skip
     drawn: dict[str, list[NDArray[np.int64]]] = {}
     for kind, rows in galleries(one.classes, given.seed):
         drawn.setdefault(kind, []).append(rows)
     rows_of = [row for kind, draws in drawn.items() for row in judge(one, kind, draws, known)]
     head = ["gallery", "statistic", "AUC", "found", "false alarms", "precision of hits (uncut)", "recall of hits"]
-    say("\n| " + " | ".join(head) + " |\n|" + "---|" * len(head))
-    for row in rows_of:
-        say("| " + " | ".join(row) + " |")
+    say(Table("Relevance", head, rows_of).to_markdown())
 
 
 if __name__ == "__main__":

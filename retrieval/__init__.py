@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from retrieval.filters import Filter
     from retrieval.gallery import Gallery
     from retrieval.indexer import Indexer
+    from retrieval.pages import Listing, Page, find_page
     from retrieval.query import Query, Term
     from retrieval.report import IndexReport
 
@@ -36,10 +37,13 @@ __all__ = [
     "Hit",
     "IndexReport",
     "Indexer",
+    "Listing",
+    "Page",
     "Query",
     "QueryEngine",
     "RetrievalError",
     "Term",
+    "find_page",
     "load_encoder",
 ]
 
@@ -49,10 +53,13 @@ _HOME = {
     "Hit": "engine",
     "IndexReport": "report",
     "Indexer": "indexer",
+    "Listing": "pages",
+    "Page": "pages",
     "Query": "query",
     "QueryEngine": "engine",
     "RetrievalError": "errors",
     "Term": "query",
+    "find_page": "pages",
     "load_encoder": "encoders.load",
 }
 

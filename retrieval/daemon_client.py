@@ -14,8 +14,11 @@ from retrieval.paths import default_gallery_path
 DAEMON_VARIABLE = "PHOTOSEEK_DAEMON"
 
 # Pictures wake the image tower, --model another model, a list of queries wants all cores, help is as wide as the
-# terminal.
-_NOT_FOR_DAEMON = ("--image", "--without-image", "--model", "--queries-from", "--help")
+# terminal, and files and programs are the business of the person's own process.
+_NOT_FOR_DAEMON = (
+    "--image", "--without-image", "--model", "--queries-from", "--help",
+    "--preview", "--html", "--open", "--copy-to", "--link-to",
+)  # fmt: skip
 
 
 def answered(arguments: Sequence[str]) -> int | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import io
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from retrieval.errors import UnreadableImage
 
@@ -108,23 +108,50 @@ def open_image(data: bytes, image_format: str) -> ImageFile:
     return image
 
 
-def jpeg_is_buffered_whole(data: bytes) -> bool:
-    """True if libjpeg keeps every coefficient of this JPEG in memory (3 bytes a pixel at 4:2:0, 6 at 4:4:4).
+class JpegFrame(NamedTuple):
+    """What a JPEG's headers say before its first scan.
 
-    It does for progressive files and those with a scan per channel. A reduced decoding does not help then.
+    Args:
+        process: second byte of the frame's marker: 0xC0 baseline, 0xC1 extended, 0xC2 progressive; 0 for none.
+        precision: bits a sample.
+        components: their identifiers, a byte each.
+        scan: where the first scan begins.
+        in_scan: how many components it holds.
+
+    Reference: ITU-T T.81, B.2.
     """
-    at, components, progressive = 2, 0, False
+
+    process: int
+    precision: int
+    components: bytes
+    scan: int
+    in_scan: int
+
+
+def jpeg_frame(data: bytes) -> JpegFrame | None:
+    """The frame and the first scan of a JPEG; None if its markers do not lead to a scan."""
+    at, process, precision, components = 2, 0, 0, b""
     while at + 10 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
         if marker == 0xFF:
             at += 1
             continue
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            progressive, components = marker in (0xC2, 0xC6, 0xCA, 0xCE), data[at + 9]
+            process, precision = marker, data[at + 4]
+            components = data[at + 10 : at + 10 + 3 * data[at + 9] : 3]
         if marker == 0xDA:
-            return progressive or data[at + 4] != components
+            return JpegFrame(process, precision, components, at, data[at + 4])
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return True
+    return None
+
+
+def jpeg_is_buffered_whole(data: bytes) -> bool:
+    """True if libjpeg keeps every coefficient of this JPEG in memory (3 bytes a pixel at 4:2:0, 6 at 4:4:4).
+
+    It does for progressive files and those with a scan per channel. A reduced decoding does not help then.
+    """
+    frame = jpeg_frame(data)
+    return frame is None or frame.process in (0xC2, 0xC6, 0xCA, 0xCE) or frame.in_scan != len(frame.components)
 
 
 def jxl_size(data: bytes) -> tuple[int, int]:

@@ -36,7 +36,7 @@ _MAX_ASPECT = 1000
 # One resize of a box rounds differently from two steps now and then (Pillow picks the order of its passes by
 # cost and holds the box in single precision): 60 dB. The exact way costs 0.35 ms more for 500 px, and its
 # memory is bounded by this many times the input's area.
-_WHOLE = 8
+WHOLE = 8
 # Small pictures are sharp to the pixel, which libjpeg's reduction does not survive well (45 dB on some), and
 # are decoded whole in under 8 ms. Camera originals are soft at this scale and take 100 ms.
 _DRAFT_ABOVE_PIXELS = 1_000_000
@@ -46,7 +46,7 @@ _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BI
 
 # These decoders hand out upright pictures, whatever the EXIF tag says.
 _TURNED_BY_DECODER = frozenset({"TIFF", "HEIF", "JXL"})
-_TURNS = {
+TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -134,9 +134,9 @@ def _read(data: bytes, name: str, preprocessing: Preprocessing, max_pixels: int)
     orientation = 1 if turned else exif.orientation
     width, height = upright_size(width, height, orientation)
     # Turning after the resize would be cheaper, but swaps the order of its two passes and so the rounding.
-    upright = image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+    upright = image.transpose(TURNS[orientation]) if orientation in TURNS else image
     plan = fit(width, height, preprocessing)
-    if scale == 1 and plan.width * plan.height <= _WHOLE * preprocessing.size**2:
+    if scale == 1 and plan.width * plan.height <= WHOLE * preprocessing.size**2:
         small = flatten(upright).resize(plan[:2], _FILTERS[preprocessing.interpolation])
         # The small one still is the whole picture, and averaging the large one takes 0.4 ms.
         phash = perceptual_hash(small if preprocessing.size >= MIN_SIDE else upright)
@@ -144,7 +144,7 @@ def _read(data: bytes, name: str, preprocessing: Preprocessing, max_pixels: int)
         phash = perceptual_hash(upright)
         box = on_draft(input_box(width, height, preprocessing), width, height, scale, orientation)
         small, plan = _resized_box(upright, box, preprocessing), Fit(0, 0, 0, 0)
-    pixels = _cropped(to_srgb(small, image), plan, preprocessing.size)
+    pixels = cropped(to_srgb(small, image), plan, preprocessing.size)
     return Picture(pixels, width, height, name, exif, phash)
 
 
@@ -177,7 +177,8 @@ def _resized_box(upright: Image.Image, box: Box, preprocessing: Preprocessing) -
     return flatten(upright).resize((size, size), resample, box)
 
 
-def _cropped(image: Image.Image, plan: Fit, size: int) -> NDArray[np.uint8]:
+def cropped(image: Image.Image, plan: Fit, size: int) -> NDArray[np.uint8]:
+    """The square input in a resized ``RGB`` or ``L`` picture: (3, size, size) uint8, contiguous."""
     pixels = np.asarray(image)[plan.top : plan.top + size, plan.left : plan.left + size]
     if pixels.ndim == 2:
         return np.repeat(pixels[None], 3, axis=0)

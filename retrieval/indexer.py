@@ -13,6 +13,7 @@ from retrieval.adapted import adapt_stored
 from retrieval.batch import Batch, IndexedImage
 from retrieval.catalog import Catalog
 from retrieval.compare import FolderComparison
+from retrieval.device_images import DeviceDecoder
 from retrieval.encoders.base import Encoder
 from retrieval.encoders.models import is_known_image_only
 from retrieval.errors import SettingsError
@@ -47,11 +48,20 @@ class Indexer:
         encoder: its embeddings are kept beside those of other encoders; searches switch to it when no image
             that can be reached is left without one, unless it has no words and the one in use does.
         workers: threads (see ``pipeline.Pipeline``); the default fits the machine.
+        decoder: decodes pictures on the GPU (``device_images.device_decoder(encoder)``).
     """
 
-    def __init__(self, gallery: Gallery, encoder: Encoder, *, workers: int | None = None) -> None:
+    def __init__(
+        self,
+        gallery: Gallery,
+        encoder: Encoder,
+        *,
+        workers: int | None = None,
+        decoder: DeviceDecoder | None = None,
+    ) -> None:
         self.gallery = gallery
         self.encoder = encoder
+        self.decoder = decoder
         self._workers = workers
 
     def run(
@@ -100,6 +110,7 @@ class _Run:
         self._gallery = indexer.gallery
         self._encoder = indexer.encoder
         self._workers = indexer._workers
+        self._decoder = indexer.decoder
         self._catalog = catalog
         self._exclude = exclude
         self._retry_failures = retry_failures
@@ -135,6 +146,8 @@ class _Run:
                 keeper = self._keeper(reader)
                 self.report.interrupted = True
             self.report.interrupted |= self._stop()
+            if self._decoder is not None:
+                self.report.decoded_on = self._decoder.taken()
             if not self.report.interrupted:
                 self._progress.total = self._progress.done
             self._commit(keeper)
@@ -155,7 +168,13 @@ class _Run:
         return IndexKeeper(self._gallery.index_path(row.fingerprint), reader, row)
 
     def _index(self, roots: Sequence[str], keeper: IndexKeeper) -> None:
-        pipeline = Pipeline(self._encoder, self._gallery.catalog_path, self._encoder_id, workers=self._workers)
+        pipeline = Pipeline(
+            self._encoder,
+            self._gallery.catalog_path,
+            self._encoder_id,
+            workers=self._workers,
+            decoder=self._decoder,
+        )
         with self._counting(roots):
             for results in pipeline.run(self._candidates(roots), stop=self._stop):
                 self._take(results, keeper)

@@ -164,6 +164,11 @@ def report_rows(report: IndexReport) -> list[tuple[str, str]]:
     rows += [(label, f"{count:,}") for label, count in labels if count]
     if report.adapted:
         rows.append(("adapted", f"{report.adapted:,} (from embeddings that were there, no picture read)"))
+    if report.decoded_on:
+        left = report.decoded_on.left_to_cpu
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(left.items()))
+        on_cpu = f"; left to the CPU: {reasons}" if reasons else ""
+        rows.append((f"decoded on {report.decoded_on.device}", f"{report.decoded_on.pictures:,}{on_cpu}"))
     if report.reused:
         rows.append(("embedding re-used", f"{report.reused:,} (same bytes as a known picture)"))
     rows.append(("pictures in the gallery", f"{report.images:,}"))

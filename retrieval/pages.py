@@ -171,8 +171,8 @@ class _Ranking:
     def everything(self) -> list[Hit]:
         """All hits that qualify.
 
-        Relevance falls with the score on the whole, not from hit to hit. So if one of the nearest is relevant, neighbours
-        are looked at until a further half of them holds none.
+        Relevance falls with the score on the whole, not from hit to hit. So if one of the nearest is relevant,
+        neighbours are looked at until a further half of them holds none.
         """
         depth, checked = (_NEAREST if self._judge else _FIRST), 0
         kept: list[Hit] = []

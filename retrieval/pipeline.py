@@ -7,7 +7,8 @@ Two schedules, chosen by what the encoder says of itself:
   the two pools fight (measured on 2 cores: this schedule is first in every case, and at the bound of
   1 / (1/decode + 1/encode)).
 * a GPU encoder wants one caller with large batches: threads decode ahead of it, and it runs in a thread of its own,
-  so that neither decoding nor a database commit leaves the device idle (not measured on a GPU).
+  so that neither decoding nor a database commit leaves the device idle (not measured on a GPU). They may hand plain
+  JPEGs to the same device, a few at a time (``device_images``).
 
 Either way results come back in the order of the files, and in memory are at most ``schedules.LOOKAHEAD`` chunks per
 worker, or ``schedules.BATCHES`` batches.
@@ -22,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -40,8 +41,19 @@ from retrieval.schedules import Collect, ahead_of_device, each_on_its_own
 PATIENCE_SECONDS = 1.0
 """A chunk that does not fill up in this time goes as it is: finished work may not wait for a slow walk."""
 
+HELD_BYTES = 32 << 20
+"""Files that a worker collects for a decoder that takes several: eight JPEGs of 12 megapixels, as a rule."""
+
 MAX_FILE_BYTES = 1 << 30
 """A larger file is recorded as a failure: it would be read into memory whole."""
+
+
+class PictureDecoder(Protocol):
+    """What may read pictures in place of ``read_picture``, several at a time."""
+
+    def read(self, files: Sequence[bytes]) -> list[Picture | UnreadableImage]:
+        """A picture, or the reason why there is none, for each file; called by many threads."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +95,7 @@ class _Prepared:
     settled: list[IndexedImage | FailedImage | None]  # None: the next of ``waiting`` belongs here
     waiting: list[_Waiting]
     timings: Timings
+    held: list[tuple[int, Candidate, bytes, bytes]]  # read, not decoded: place in ``settled``, file, digest, bytes
 
 
 class _Lookups:
@@ -133,10 +146,19 @@ class Pipeline:
         catalog_path: where to look up bytes that are already embedded, before they are decoded.
         encoder_id: the encoder's row in that catalog.
         workers: threads; default: the encoder's streams, or (for one stream) every core.
+        decoder: reads the pictures in place of ``read_picture``.
     """
 
-    def __init__(self, encoder: Encoder, catalog_path: Path, encoder_id: int, *, workers: int | None = None) -> None:
-        self._encoder = encoder
+    def __init__(
+        self,
+        encoder: Encoder,
+        catalog_path: Path,
+        encoder_id: int,
+        *,
+        workers: int | None = None,
+        decoder: PictureDecoder | None = None,
+    ) -> None:
+        self._encoder, self._decoder = encoder, decoder
         self._lookups = _Lookups(catalog_path, encoder_id)
         self._device_free = 0.0
         # Ahead of a GPU every core decodes: one file takes a core 2 to 30 ms, and a GPU less than one.
@@ -167,14 +189,15 @@ class Pipeline:
 
     def _prepare(self, chunk: Sequence[Candidate]) -> _Prepared:
         """Read, hash and (unless the bytes are known) decode every file of a chunk."""
-        prepared = _Prepared([], [], Timings())
+        prepared = _Prepared([], [], Timings(), [])
         for candidate in chunk:
             try:
                 self._prepare_one(candidate, prepared)
             except OSError as error:
                 prepared.settled.append(_failed(candidate, describe_os_error(error), is_transient=True))
-            except UnreadableImage as error:
-                prepared.settled.append(_failed(candidate, error.reason))
+            if sum(len(data) for *_, data in prepared.held) > (HELD_BYTES if self._decoder else 0):
+                self._decode(prepared)
+        self._decode(prepared)
         return prepared
 
     def _prepare_one(self, candidate: Candidate, prepared: _Prepared) -> None:
@@ -188,12 +211,29 @@ class Pipeline:
             vector, columns = known
             prepared.settled.append(_indexed(candidate, digest, Metadata(*columns), vector, is_reused=True))
             return
-        try:
-            picture = read_picture(data, self._encoder.spec.preprocessing)
-        finally:
-            prepared.timings.decode += time.perf_counter() - read
+        prepared.held.append((len(prepared.settled), candidate, digest, data))
         prepared.settled.append(None)
-        prepared.waiting.append((candidate, digest, picture))
+
+    def _decode(self, prepared: _Prepared) -> None:
+        """Pictures of the files that are held, or why there are none."""
+        held, prepared.held = prepared.held, []
+        if not held:
+            return
+        started = time.perf_counter()
+        files = [data for *_, data in held]
+        pictures = self._decoder.read(files) if self._decoder else [self._picture(data) for data in files]
+        for (place, candidate, digest, _), picture in zip(held, pictures, strict=True):
+            if isinstance(picture, Picture):
+                prepared.waiting.append((candidate, digest, picture))
+            else:
+                prepared.settled[place] = _failed(candidate, picture.reason)
+        prepared.timings.decode += time.perf_counter() - started
+
+    def _picture(self, data: bytes) -> Picture | UnreadableImage:
+        try:
+            return read_picture(data, self._encoder.spec.preprocessing)
+        except UnreadableImage as error:
+            return error
 
     def _start(self, chunks: list[_Prepared]) -> Collect[Results]:
         """Hand a batch to the device; what is returned waits for it. Several batches may be on the device."""

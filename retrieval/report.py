@@ -37,6 +37,15 @@ class Problem:
     images_kept: int
 
 
+@dataclass(frozen=True)
+class DecodedOn:
+    """How many pictures a GPU decoded, and how many it left to the CPU, by reason."""
+
+    device: str
+    pictures: int
+    left_to_cpu: dict[str, int]
+
+
 @dataclass
 class IndexReport:
     """What one run did.
@@ -49,6 +58,7 @@ class IndexReport:
         encoded: images that went through the encoder.
         reused: images whose embedding was taken over from the same bytes.
         adapted: images whose embedding was made from that of the encoder an adapter stands on, no picture read.
+        decoded_on: where pictures were decoded, if that was left to a GPU; None otherwise.
         images: present images with an embedding by this encoder.
         failures_known: files that cannot be indexed, this run's and earlier ones'.
         problems: folders that could not be walked; nothing below them was retired.
@@ -66,6 +76,7 @@ class IndexReport:
     encoded: int = 0
     reused: int = 0
     adapted: int = 0
+    decoded_on: DecodedOn | None = None
     images: int = 0
     failures_known: int = 0
     problems: list[Problem] = field(default_factory=list)
@@ -88,6 +99,7 @@ class IndexReport:
             "encoded": self.encoded,
             "reused": self.reused,
             "adapted": self.adapted,
+            **({"decoded_on": vars(self.decoded_on)} if self.decoded_on else {}),
             "images": self.images,
             "failures_known": self.failures_known,
             "problems": [vars(problem) for problem in self.problems],

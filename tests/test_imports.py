@@ -118,7 +118,7 @@ def test_commands_import_the_library_when_they_run(path: Path) -> None:
 
 # Only these files may import what is heavy or what binds us to one library.
 ALLOWED = {
-    "faiss": {"indexes/faiss_index.py", "indexes/faiss_parts.py"},
+    "faiss": {"indexes/faiss_index.py", "indexes/faiss_parts.py", "indexes/gpu.py"},
     "openvino": {"retrieval/encoders/int8.py", "retrieval/encoders/onnx.py"},
     "sqlalchemy": {
         "retrieval/schema.py",
@@ -126,7 +126,9 @@ ALLOWED = {
         "retrieval/migrations/versions/0001_first_catalog.py",
         "retrieval/migrations/versions/0002_tags_and_captions.py",
     },
-    "typer": {"retrieval/encoders/listing.py"},  # and every command
+    # And every command. The recipe of the built-in model has a command line of its own, `python -m`: it is run by who
+    # makes the model, not by who uses it, so it is none of photoseek's commands.
+    "typer": {"retrieval/encoders/listing.py", "retrieval/training/builtin/__main__.py"},
 }
 
 

@@ -44,5 +44,6 @@ COMMANDS: dict[str, Command] = {
     "eval": Command(
         "retrieval.commands.evaluation:eval_app", "How good a model is, on your data: captions, class folders."
     ),
+    "completion": Command("retrieval.commands.completion:completion", "Print what makes a shell complete commands and flags."),
 }
 """Name -> command, in the order in which they are listed."""

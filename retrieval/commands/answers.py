@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import sys
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from retrieval.commands.say import needed, say
+from retrieval.errors import SettingsError
 
 if TYPE_CHECKING:
     from retrieval.engine import Hit, QueryEngine
     from retrieval.filters import Filter
     from retrieval.pages import Listing, Page
+    from retrieval.query import Query
+    from retrieval.show.showing import Showing
 
 PROGRAM = [sys.executable, str(Path(__file__).resolve().parents[2] / "cli.py")]
 """How this command line is called, without arguments."""
@@ -41,27 +45,59 @@ def tell_unknown(engine: QueryEngine, where: Filter | None) -> None:
         say(line)
 
 
-def show_hits(hits: list[Hit], *, as_json: bool, paths: bool, null: bool) -> None:
+@dataclass(frozen=True)
+class Form:
+    """How hits are printed, and what else is done with them.
+
+    Raises:
+        SettingsError: flags that exclude each other.
+    """
+
+    as_json: bool = False
+    paths: bool = False
+    null: bool = False
+    showing: Showing | None = None
+
+    def __post_init__(self) -> None:
+        if self.showing is not None and self.showing.draws() and (self.as_json or self.paths or self.null):
+            raise SettingsError("thumbnails cannot go between lines for programs", "leave --preview out")
+
+
+def show_hits(hits: list[Hit], form: Form, query: Query, engine: QueryEngine) -> None:
     """Print hits in the form that was asked for; leave with exit code 1 if there are none."""
     from retrieval.output import choose_format, reader_may_leave, write_hits
 
     needed(hits)
-    form = choose_format(sys.stdout, as_json=as_json, paths=paths, null=null)
+    lines = choose_format(sys.stdout, as_json=form.as_json, paths=form.paths, null=form.null)
     with reader_may_leave(sys.stdout):
-        write_hits(hits, form, sys.stdout)
+        if form.showing is not None:
+            from retrieval.show.showing import draw
+
+            draw(hits, form.showing, sys.stdin, sys.stdout)
+        write_hits(hits, lines, sys.stdout)
         sys.stdout.flush()
+    if form.showing is not None:
+        from retrieval.show.showing import Asked, act
+
+        if not act(hits, form.showing, Asked(query.terms, query.where, engine.encoder_row.name), say, open_file):
+            raise typer.Exit(3)
 
 
-def show_page(page: Page, listing: Listing, *, as_json: bool, paths: bool, null: bool) -> None:
+def open_file(path: str) -> bool:
+    """Open a file with the program that the desktop has for it; False if there is none."""
+    return typer.launch(path) == 0
+
+
+def show_page(page: Page, listing: Listing, form: Form, query: Query, engine: QueryEngine) -> None:
     """Print a page's hits; with ``--json``, where a page was asked for, also a last line that says what is next."""
     if page.nearest is not None:
         say("nothing in this gallery matches well")
         say(f"(the nearest picture scores {page.nearest:.3f}; leave out --relevant to see it)")
         raise typer.Exit(1)
-    show_hits(list(page.hits), as_json=as_json, paths=paths, null=null)
+    show_hits(list(page.hits), form, query, engine)
     if listing.page is None and listing.cursor is None:
         return
-    if as_json:
+    if form.as_json:
         from retrieval.output import reader_may_leave, write_next
 
         with reader_may_leave(sys.stdout):

@@ -29,6 +29,12 @@ def index(
     precision: Annotated[
         str, typer.Option("--precision", help="auto, bf16, fp32 or int8 [env: PHOTOSEEK_PRECISION].")
     ] = "",
+    gpu_decode: Annotated[
+        bool, typer.Option("--gpu-decode", help="Decode plain JPEGs on the GPU too (needs --device cuda).")
+    ] = False,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="torch.compile the model first: for large folders, models on torch only.")
+    ] = False,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Threads; 0: as many as fit.")] = 0,
     retry_failures: Annotated[
         bool, typer.Option("--retry-failures", help="Also try unreadable files again that have not changed.")
@@ -38,6 +44,7 @@ def index(
 ) -> None:
     """Index picture folders. Run it again at any time: only new and changed files cost something."""
     from retrieval import output
+    from retrieval.device_images import device_decoder
     from retrieval.encoders.choice import advice, choose_encoder
     from retrieval.gallery import Gallery
     from retrieval.indexer import Indexer
@@ -45,8 +52,9 @@ def index(
     from retrieval.progress import shown_progress
 
     opened = Gallery(gallery)
-    encoder = choose_encoder(opened, model or None, device=device, precision=precision or None)
-    indexer = Indexer(opened, encoder, workers=workers or None)
+    encoder = choose_encoder(opened, model or None, device=device, precision=precision or None, compiled=compiled)
+    decoder = device_decoder(encoder) if gpu_decode else None
+    indexer = Indexer(opened, encoder, workers=workers or None, decoder=decoder)
 
     def begin() -> None:
         if not quiet:

@@ -1,4 +1,4 @@
-"""Flags that several commands share, each written once; decorators add those of the filter and of the listing."""
+"""Flags that several commands share, each written once; decorators add those of filter, listing and showing."""
 
 from __future__ import annotations
 
@@ -85,6 +85,29 @@ _LISTING_FLAGS: dict[str, Any] = {
 }
 """Field of ``Listing`` -> its flag."""
 
+HtmlOption = Annotated[Path | None, typer.Option("--html", help="Also write a page with thumbnails.")]
+
+_SHOWING_FLAGS: dict[str, Any] = {
+    "preview": Annotated[bool, typer.Option("--preview", help="Show thumbnails, if this is a terminal.")],
+    "preview_as": Annotated[
+        str, typer.Option("--preview-as", help="Show them by kitty, iterm, sixel or blocks, terminal or not.")
+    ],
+    "html": HtmlOption,
+    "open_first": Annotated[bool, typer.Option("--open", help="Open the first hit.")],
+    "copy_to": Annotated[
+        Path | None, typer.Option("--copy-to", metavar="DIR", help="Copy the hits to a folder; overwrites nothing.")
+    ],
+    "link_to": Annotated[
+        Path | None, typer.Option("--link-to", metavar="DIR", help="Make symbolic links to the hits in a folder.")
+    ],
+    "numbered": Annotated[bool, typer.Option("--numbered", help="Names in that folder begin with the rank.")],
+}
+"""Field of ``Showing`` -> its flag."""
+
+
+_MADE = ("Filter", "Listing", "Showing")
+"""Types that a command's signature names and does not import."""
+
 
 def filter_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the flags of a filter in place of its parameter ``where: Filter | None``."""
@@ -110,13 +133,24 @@ def listing_flags(command: Callable[..., None]) -> Callable[..., None]:
     return _with_flags(command, "listing", _LISTING_FLAGS, made)
 
 
+def showing_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flags of what is done with hits in place of its parameter ``showing: Showing | None``."""
+
+    def made(given: dict[str, Any]) -> object:
+        from retrieval.show.showing import Showing
+
+        return Showing(**given)
+
+    return _with_flags(command, "showing", _SHOWING_FLAGS, made)
+
+
 def _with_flags(
     command: Callable[..., None], name: str, flags: dict[str, Any], made: Callable[[dict[str, Any]], object]
 ) -> Callable[..., None]:
     """Replace a command's parameter ``name`` by ``flags``; it is None if none of them is given, else what ``made``
     makes of their values."""
     own = inspect.signature(command).parameters
-    hints = get_type_hints(command, localns={"Filter": object, "Listing": object}, include_extras=True)
+    hints = get_type_hints(command, localns=dict.fromkeys(_MADE, object), include_extras=True)
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [p.replace(annotation=hints[n], kind=keyword) for n, p in own.items() if n != name]
     for field, flag in flags.items():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retrieval.commands.answers import PROGRAM, open_engine, show_hits, show_page, tell_unknown
+from retrieval.commands.answers import PROGRAM, Form, open_engine, show_hits, show_page, tell_unknown
 from retrieval.commands.options import (
     AllowUrlOption,
     GalleryOption,
@@ -22,6 +22,7 @@ from retrieval.commands.options import (
     TowerOption,
     filter_flags,
     listing_flags,
+    showing_flags,
 )
 from retrieval.commands.say import needed
 from retrieval.errors import QueryError
@@ -29,14 +30,17 @@ from retrieval.errors import QueryError
 if TYPE_CHECKING:
     from retrieval.filters import Filter
     from retrieval.pages import Listing
+    from retrieval.show.showing import Showing
 
 
 @filter_flags
 @listing_flags
+@showing_flags
 def search(
     context: typer.Context,
     where: Filter | None,
     listing: Listing | None,
+    showing: Showing | None,
     texts: Annotated[
         list[str] | None,
         typer.Argument(
@@ -69,6 +73,7 @@ def search(
     from retrieval.language import parse_arguments
     from retrieval.query import Query, parse_term
 
+    form = Form(as_json, paths, null, showing)
     terms = [
         *parse_arguments(texts or (), allow_urls=allow_url),
         *(parse_term("image", path, allow_urls=allow_url) for path in image or ()),
@@ -79,8 +84,8 @@ def search(
         from retrieval.many import answer_lines
 
         if relevant or listing:
-            raise QueryError("--queries-from lists the best hits of each query", "leave order, pages and --relevant out")
-        if terms or paths or null:
+            raise QueryError("--queries-from lists the best hits of each query", "leave out order, pages, --relevant")
+        if terms or paths or null or showing:
             raise QueryError("--queries-from stands for TEXT and writes JSON lines", "give no other words or form")
         like = Query((parse_term("text", "x"),), where, limit, min_score)
         with open_engine(gallery, model=model) as engine:
@@ -103,6 +108,6 @@ def search(
 
         start_on_demand(engine.gallery, PROGRAM)
     if page is not None and listing is not None:
-        show_page(page, listing, as_json=as_json, paths=paths, null=null)
+        show_page(page, listing, form, query, engine)
     else:
-        show_hits(hits, as_json=as_json, paths=paths, null=null)
+        show_hits(hits, form, query, engine)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retrieval.commands.answers import open_engine, show_hits, show_page, tell_unknown
+from retrieval.commands.answers import Form, open_engine, show_hits, show_page, tell_unknown
 from retrieval.commands.options import (
     AllowUrlOption,
     GalleryOption,
@@ -18,19 +18,23 @@ from retrieval.commands.options import (
     TowerOption,
     filter_flags,
     listing_flags,
+    showing_flags,
 )
 
 if TYPE_CHECKING:
     from retrieval.filters import Filter
     from retrieval.pages import Listing
+    from retrieval.show.showing import Showing
 
 
 @filter_flags
 @listing_flags
+@showing_flags
 def similar(
     photo: Annotated[str, typer.Argument(help="A picture file, or id:N for a picture of the gallery.")],
     where: Filter | None,
     listing: Listing | None,
+    showing: Showing | None,
     allow_url: AllowUrlOption = False,
     gallery: GalleryOption = None,
     model: TowerOption = "",
@@ -41,17 +45,17 @@ def similar(
     null: NullOption = False,
 ) -> None:
     """Find pictures that look like one. The picture itself is left out."""
-    from retrieval.query import picture_term
+    from retrieval.query import Query, picture_term
 
+    form = Form(as_json, paths, null, showing)
     with open_engine(gallery, model=model) as engine:
         tell_unknown(engine, where)
         term = picture_term(photo, allow_urls=allow_url)
+        query = Query((term,), where=where, k=limit, min_score=min_score)
         if listing is not None:
             from retrieval.pages import find_page
-            from retrieval.query import Query
 
-            query = Query((term,), where=where, k=limit, min_score=min_score)
             page = find_page(engine, query, listing, leave_out=engine.known_id(term))
-            return show_page(page, listing, as_json=as_json, paths=paths, null=null)
+            return show_page(page, listing, form, query, engine)
         hits = engine.similar(term, limit, where=where, min_score=min_score)
-        show_hits(hits, as_json=as_json, paths=paths, null=null)
+        show_hits(hits, form, query, engine)

@@ -6,7 +6,7 @@ keys lie so near. Reference: M. Norouzi, A. Punjani, D. Fleet, "Fast Exact Searc
 Hashing", IEEE TPAMI 36(6), 2014, section 2.
 
 Measured once, on one thread of a busy machine: 1,000,000 hashes, of which 100,000 were copies with 4 flipped bits, took
-1.9 s with ``d`` = 5 and 19 s with 8, in 0.2 GB (``benchmarks/duplicates.py --hashes``).
+1.9 s of CPU time with ``d`` = 5 and 19 s with 8, in 0.2 GB (``benchmarks/duplicates.py --hashes``).
 """
 
 from __future__ import annotations

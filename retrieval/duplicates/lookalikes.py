@@ -4,6 +4,9 @@ Where the gallery's index compares all vectors anyway (it does up to some 200,00
 in blocks, which is the same work without ranking. Above, they come from the index, the ``NEIGHBOURS`` nearest of each
 picture; a pair is known if either side lists the other, so of more near ones than that some may be missed.
 
+Measured once, on one thread of a busy machine: all pairs of 100,000 random vectors of 64 numbers took 15 s of CPU time,
+of 20,000 vectors of 512 numbers 2.4 s.
+
 Groups are stars around the best keeper, as everywhere (``groups.stars``): a walk along a beach is not one group because
 each step looks like the last.
 """

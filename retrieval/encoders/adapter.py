@@ -201,6 +201,14 @@ class AdaptedDeviceEncoder(AdaptedEncoder):
         collect = self.base.start_images(pixels)
         return lambda: self.adapt(collect())
 
+    def torch_device(self) -> str:
+        """The base's, see :class:`OnTorch`."""
+        return str(self.base.torch_device())
+
+    def compile_images(self) -> None:
+        """The base's, see :class:`OnTorch`."""
+        self.base.compile_images()
+
 
 def adapted(folder: AdapterFolder, base: Encoder) -> AdaptedEncoder:
     """The encoder of a folder over its base."""

@@ -136,6 +136,19 @@ class DeviceEncoder(Protocol):
         ...
 
 
+@runtime_checkable
+class OnTorch(Protocol):
+    """What an :class:`Encoder` that runs on torch offers beside."""
+
+    def torch_device(self) -> str:
+        """``cpu`` or ``cuda:N``; raises like the first encode."""
+        ...
+
+    def compile_images(self) -> None:
+        """Run the image tower through ``torch.compile`` from now on."""
+        ...
+
+
 def unit(features: NDArray[np.floating]) -> Vectors:
     """Scale each row of (n, dim) features to L2 norm 1, as C-contiguous float32.
 

@@ -6,7 +6,7 @@ import logging
 from importlib.util import find_spec
 from pathlib import Path
 
-from retrieval.encoders.base import Encoder, EncoderSpec
+from retrieval.encoders.base import Encoder, EncoderSpec, OnTorch
 from retrieval.encoders.load import default_encoder_name, load_encoder, load_encoder_by_fingerprint
 from retrieval.encoders.models import BUILTIN, PREFERENCE
 from retrieval.errors import EncoderError, SettingsError
@@ -16,7 +16,12 @@ logger = logging.getLogger("photoseek")
 
 
 def choose_encoder(
-    gallery: Gallery, name: str | None, *, device: str = "auto", precision: str | None = None
+    gallery: Gallery,
+    name: str | None,
+    *,
+    device: str = "auto",
+    precision: str | None = None,
+    compiled: bool = False,
 ) -> Encoder:
     """The encoder for ``photoseek index``.
 
@@ -24,10 +29,25 @@ def choose_encoder(
     ``device="auto"`` it runs on a GPU where torch sees one and has the model's weights; which one runs is said by
     ``Encoder.device``.
 
+    Args:
+        compiled: run the image tower through torch.compile (see ``torch_encoder.TorchEncoder``).
+
     Raises:
         EncoderError: the model cannot be loaded (see ``load.load_encoder``).
-        SettingsError: an unknown device.
+        SettingsError: an unknown device, or a model to compile that does not run on torch.
     """
+    encoder = _chosen(gallery, name, device, precision)
+    if compiled:
+        if not isinstance(encoder, OnTorch):
+            raise SettingsError(
+                f"only models on torch can be compiled, and {encoder.spec.name} runs on {encoder.device}",
+                "leave out --compile, or give a model for torch and --device cuda",
+            )
+        encoder.compile_images()
+    return encoder
+
+
+def _chosen(gallery: Gallery, name: str | None, device: str, precision: str | None) -> Encoder:
     if device != "auto" and device != "cpu" and not device.startswith("cuda"):
         raise SettingsError(f"unknown device {device!r}", "use auto, cpu, cuda or cuda:N")
     if device == "auto" and name != BUILTIN and _torch_sees_a_gpu():

@@ -56,15 +56,15 @@ def read_graph_ends(path: Path) -> GraphEnds:
 
 
 def _graph(view: memoryview) -> GraphEnds:
-    graph = _one(view, 7)
+    graph = the_field(view, 7)
     inputs, outputs, weights, external = [], [], set(), set()
-    for number, value in _fields(graph):
+    for number, value in message_fields(graph):
         if number == 11:
-            inputs.append(_end(_bytes(value)))
+            inputs.append(_end(as_message(value)))
         elif number == 12:
-            outputs.append(_end(_bytes(value)))
+            outputs.append(_end(as_message(value)))
         elif number == 5:
-            name, file = _tensor(_bytes(value))
+            name, file = _tensor(as_message(value))
             weights.add(name)
             external |= {file} if file else set()
     # Older files list their weights among the inputs.
@@ -72,43 +72,45 @@ def _graph(view: memoryview) -> GraphEnds:
 
 
 def _end(view: memoryview) -> GraphEnd:
-    tensor = _one(_one(view, 2), 1)
-    kind = next((v for n, v in _fields(tensor) if n == 1), 0)
-    shape = next((v for n, v in _fields(tensor) if n == 2), memoryview(b""))
+    tensor = the_field(the_field(view, 2), 1)
+    kind = next((v for n, v in message_fields(tensor) if n == 1), 0)
+    shape = next((v for n, v in message_fields(tensor) if n == 2), memoryview(b""))
     sizes: list[int | None] = []
-    for number, dim in _fields(_bytes(shape)):
+    for number, dim in message_fields(as_message(shape)):
         if number == 1:
-            size = next((v for n, v in _fields(_bytes(dim)) if n == 1), None)
+            size = next((v for n, v in message_fields(as_message(dim)) if n == 1), None)
             sizes.append(size if isinstance(size, int) and size > 0 else None)
     dtype = ELEMENT_TYPES.get(kind, "other") if isinstance(kind, int) else "other"
-    return GraphEnd(bytes(_one(view, 1)).decode(), dtype, tuple(sizes))
+    return GraphEnd(bytes(the_field(view, 1)).decode(), dtype, tuple(sizes))
 
 
 def _tensor(view: memoryview) -> tuple[str, str | None]:
     name, file = "", None
-    for number, value in _fields(view):
+    for number, value in message_fields(view):
         if number == 8:
-            name = bytes(_bytes(value)).decode()
-        elif number == 13 and bytes(_one(_bytes(value), 1)) == b"location":
-            file = bytes(_one(_bytes(value), 2)).decode()
+            name = bytes(as_message(value)).decode()
+        elif number == 13 and bytes(the_field(as_message(value), 1)) == b"location":
+            file = bytes(the_field(as_message(value), 2)).decode()
             check_inside(file)
     return name, file
 
 
-def _one(view: memoryview, wanted: int) -> memoryview:
-    for number, value in _fields(view):
+def the_field(view: memoryview, wanted: int) -> memoryview:
+    """The first field of this number, which has to be there and be bytes; ValueError if not."""
+    for number, value in message_fields(view):
         if number == wanted:
-            return _bytes(value)
+            return as_message(value)
     raise ValueError(f"field {wanted} is missing")
 
 
-def _bytes(value: int | memoryview) -> memoryview:
+def as_message(value: int | memoryview) -> memoryview:
+    """A field's value, which has to be bytes; ValueError if not."""
     if isinstance(value, int):
         raise ValueError("a number where a message is expected")
     return value
 
 
-def _fields(view: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def message_fields(view: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """(field number, varint or bytes) of one message; fixed-size fields are skipped."""
     at = 0
     while at < len(view):

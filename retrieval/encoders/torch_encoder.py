@@ -111,6 +111,14 @@ class TorchEncoder(ABC):
             return f"{place} ({torch.cuda.get_device_name(place)}, {how})"
         return f"cpu (torch, {how})"
 
+    def torch_device(self) -> str:
+        """``cpu`` or ``cuda:N``; raises like the first encode."""
+        return str(self._place())
+
+    def compile_images(self) -> None:
+        """Run the image tower through ``torch.compile`` from now on, see ``compiled``."""
+        self._wants_compiled = True
+
     @property
     def precision(self) -> str:
         """What the image tower computes in. Texts are always fp32: they are few and cheap."""

@@ -58,6 +58,11 @@ def open_clip_shape(model: str) -> ModelShape | None:
         return _pe(found[1], int(found[2]), int(found[3] or 224))
     if model in ("MobileCLIP2-B", "MobileCLIP-B"):
         return _mobileclip_b()
+    if model == "MobileCLIP2-L-14":
+        image = VisionShape(
+            224, 14, *_ENCODERS["large"], patch_bias=False, norm_before=True, dim=768, projection_bias=True
+        )
+        return ModelShape(image, clip_text(768, causal=False))
     return None
 
 
@@ -103,7 +108,8 @@ def _siglip(found: re.Match[str]) -> ModelShape:
     image = VisionShape(
         int(size or 224), patch, *encoder, class_token=False, pool="map", pool_hidden=encoder.hidden
     )
-    text = TextShape(vocabulary, 64, *encoder, causal=False, dim=encoder.width, projection_bias=True)
+    context = 16 if (letter, size) == ("SO400M", None) and not second else 64
+    text = TextShape(vocabulary, context, *encoder, causal=False, dim=encoder.width, projection_bias=True)
     return ModelShape(image, text)
 
 
@@ -112,7 +118,7 @@ def _pe(letter: str, patch: int, size: int) -> ModelShape:
     dim = 512 if letter in "TS" else 1024
     image = VisionShape(
         size, patch, *encoder, patch_bias=False, positions="learned+rope", norm_before=True,
-        pool="map", pool_hidden=4 * encoder.width, dim=dim,
+        pool="map", pool_hidden=4 * encoder.width, dim=dim, projection_bias=True,
     )  # fmt: skip
     return ModelShape(image, clip_text(dim, context=32))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -44,6 +45,16 @@ def written(form: Any, hits: list[Hit] = HITS) -> str:
     return out.getvalue()
 
 
+def test_relevance_and_bursts_are_shown_where_there_are_any() -> None:
+    hits = [replace(HITS[0], relevance=0.98765, burst=4), HITS[2]]
+    plain, table = written("plain", hits).splitlines(), written("table", hits)
+    assert plain == ["1\t0.9877\t/p/a b.jpg\t+4", "3\t0.9877\t/p/gone.jpg\t(missing)"]
+    assert "relevance" in table and "0.99" in table and "+4" in table
+    assert "relevance" not in written("table") and "+" not in written("plain")
+    first, second = map(json.loads, written("json", hits).splitlines())
+    assert (first["relevance"], first["burst"], second["relevance"]) == (0.9877, 4, None)
+
+
 def test_plain_lines_have_tabs_and_one_line_a_hit() -> None:
     lines = written("plain").split("\n")
     assert lines[0] == "1\t0.9877\t/p/a b.jpg"
@@ -68,6 +79,8 @@ def test_json_is_one_object_a_line_from_which_the_path_can_be_opened() -> None:
         "latitude": 1.5,
         "longitude": -2.5,
         "on_disk": "same",
+        "relevance": None,
+        "burst": 0,
     }
     assert second["path"] == EVIL and second["taken_at"] is None
     assert third["on_disk"] == "missing"

@@ -14,7 +14,7 @@ from retrieval.encoders.base import Preprocessing
 from retrieval.errors import GalleryError, QueryError, SettingsError
 from retrieval.gallery import Gallery
 from retrieval.training import sources as sources_module
-from retrieval.training.pairs import Pairs, pairs_of_gallery, read_pairs
+from retrieval.training.pairs import pairs_of_gallery, read_pairs
 from retrieval.training.pixels import load_pictures
 from retrieval.training.sources import Source, read_tar
 from retrieval.training.split import split_by_content
@@ -89,7 +89,7 @@ def test_tar_is_read_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data.tar"], "nothing is written"
     loaded = load_pictures(read_pairs(tar), LOOK)
     assert len(loaded) == 4 and loaded.pixels(np.arange(4)).shape == (4, 3, 16, 16)
-    assert [reason for _, reason in loaded.failed] == ["not an image"] or len(loaded.failed) == 1
+    assert len(loaded.failed) == 1 and "data.tar at " in loaded.failed[0][0]
 
 
 def test_a_tar_that_is_none(tmp_path: Path) -> None:
@@ -188,4 +188,3 @@ def test_a_file_is_no_longer_than_a_picture_may_be(tmp_path: Path, monkeypatch: 
     (tmp_path / "a.png").write_bytes(bytes(11))
     with pytest.raises(OSError):
         Source(tmp_path / "a.png").read()
-    assert isinstance(Pairs((), (), ()), Pairs)

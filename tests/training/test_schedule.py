@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 pytest.importorskip("torch")
@@ -18,8 +20,8 @@ pytestmark = pytest.mark.torch
 def test_cosine_rises_then_falls_to_nothing() -> None:
     factors = [cosine(step / 100, step, 10) for step in range(101)]
     assert factors[0] == pytest.approx(0.1)
-    assert all(a < b for a, b in zip(factors[:9], factors[1:10], strict=True))
-    assert all(a > b for a, b in zip(factors[10:-1], factors[11:], strict=True))
+    assert all(a < b for a, b in pairwise(factors[:10]))
+    assert all(a > b for a, b in pairwise(factors[10:]))
     assert cosine(0.5, 1000, 10) == pytest.approx(0.5)
     assert factors[-1] == pytest.approx(0.0, abs=1e-9)
 

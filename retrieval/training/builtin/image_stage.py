@@ -52,6 +52,9 @@ class ImageStage:
 class Names(nn.Module):
     """The concepts' texts in the common space: a frozen table of sentence embeddings under a learned projection."""
 
+    written: Tensor
+    counts: Tensor
+
     def __init__(self, written: Tensor, counts: Tensor, dim: int) -> None:
         """``written``: (c, v, 384), v ways to write each concept, of which the first ``counts`` (c,) are real."""
         super().__init__()
@@ -185,7 +188,7 @@ class ImageTraining:
         seen = F.normalize(seen.float(), dim=-1)
         loss = self._loss(seen, self.names.sample(self.generator), labels)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.tower.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
@@ -209,8 +212,8 @@ class ImageTraining:
         keep = min(self.stage.average, (1 + self.step) / (10 + self.step))
         for mine, theirs in zip(self.average.parameters(), self.tower.parameters(), strict=True):
             mine.lerp_(theirs, 1 - keep)
-        for mine, theirs in zip(self.average.buffers(), self.tower.buffers(), strict=True):
-            mine.copy_(theirs)
+        for kept, new in zip(self.average.buffers(), self.tower.buffers(), strict=True):
+            kept.copy_(new)
 
     def _state(self) -> dict[str, Any]:
         return {

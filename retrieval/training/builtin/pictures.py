@@ -129,7 +129,7 @@ class Mixture:
 def vary(pixels: Tensor, size: int, random: np.random.Generator) -> Tensor:
     """Random crop, mirror, now and then on an empty ground, random light: (n, 3, H, W) to (n, 3, size, size)."""
     n = len(pixels)
-    area = random.uniform(0.3, 1.0, n)
+    area = random.uniform(0.45, 1.0, n)
     ratio = np.exp(random.uniform(np.log(3 / 4), np.log(4 / 3), n))
     width, height = np.minimum(np.sqrt(area * ratio), 1), np.minimum(np.sqrt(area / ratio), 1)
     shrunk = random.random(n) < 0.08  # a thing on white paper, or a picture with borders

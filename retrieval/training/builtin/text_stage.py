@@ -114,7 +114,7 @@ def train_texts(
         raw = 1 - (made * wanted).sum(-1).mean()
         common = 1 - F.cosine_similarity(made @ projection.T, wanted @ projection.T, dim=-1).mean()
         optimizer.zero_grad(set_to_none=True)
-        (raw + 2 * common).backward()
+        (raw + 2 * common).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
         optimizer.step()
         cosine = 0.98 * cosine + 0.02 * (1 - float(common.detach())) if step else 1 - float(common.detach())

@@ -46,7 +46,7 @@ def test_thumbnails_are_inside_and_names_are_text(gallery: Gallery, pictures: Pa
     images = [attributes["src"] or "" for tag, attributes in tags.found if tag == "img"]
     assert len(images) == 3 + 2  # same bytes, same picture
     for source in images:
-        data = re.fullmatch(r"data:image/jpeg;base64,([A-Za-z0-9+/=]+)", source)
+        data = re.fullmatch(r"data:image/webp;base64,([A-Za-z0-9+/=]+)", source)
         assert data
         assert Image.open(io.BytesIO(base64.b64decode(data[1]))).size == (220, 147)
     links = [attributes["href"] or "" for tag, attributes in tags.found if tag == "a"]

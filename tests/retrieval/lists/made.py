@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ class Row(NamedTuple):
     folder: str
     name: str
     vector: Vectors
-    facts: dict[str, Any] = {}
+    facts: Mapping[str, Any] = MappingProxyType({})
 
 
 def made_gallery(place: Path, spec: EncoderSpec, rows: Sequence[Row]) -> Gallery:
@@ -30,13 +31,15 @@ def made_gallery(place: Path, spec: EncoderSpec, rows: Sequence[Row]) -> Gallery
     gallery = Gallery(place)
     with gallery.writer() as catalog:
         encoder_id = catalog.register_encoder(spec)
+        images = []
         for row in rows:
             facts = Metadata(**{"format": "JPEG", "width": 40, "height": 30, **row.facts})
             digest = hashlib.sha256(f"{row.folder} {row.name}".encode()).digest()
             image = IndexedImage(
                 catalog.folder_id(row.folder), row.name, 9, 1000, digest, facts, pack_vector(row.vector)
             )
-            catalog.commit(Batch(indexed=[image]), encoder_id)
+            images.append(image)
+        catalog.commit(Batch(indexed=images), encoder_id)
         catalog.activate_encoder(encoder_id)
     return gallery
 
@@ -44,13 +47,14 @@ def made_gallery(place: Path, spec: EncoderSpec, rows: Sequence[Row]) -> Gallery
 class WordEncoder:
     """A text is the sum of its words' directions, a picture of a thing near that thing's word.
 
-    Words and pictures are shifted apart by ``gap`` in two dimensions of their own, as CLIP's nearly are: the larger it is,
-    the more alike all cosines. The logit scale makes up for that, as training does. With a ``bias`` it is like SigLIP.
+    Words and pictures are shifted apart by ``gap`` in two dimensions of their own, as CLIP's nearly are: the larger it
+    is, the more alike all cosines. The logit scale makes up for that, as training does. With a ``bias`` it is like SigLIP.
     """
 
     def __init__(self, *, gap: float = 0.0, bias: float | None = None, scale: float = 20.0, dim: int = 96) -> None:
         self.gap = gap
         self.encoded: list[str] = []
+        self._known: dict[str, Vectors] = {}
         self.spec = EncoderSpec(
             "words", "fake", "tests", dim, Preprocessing(16), True, 32, "MIT", f"{gap:a<32}{bias!s:b<32}",
             logit_scale=scale * (1 + gap**2), logit_bias=bias,
@@ -58,7 +62,9 @@ class WordEncoder:
         self.streams, self.batch_size, self.device = 1, 8, "cpu (fake)"
 
     def direction(self, word: str) -> Vectors:
-        return self._random(int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "big"))
+        if word not in self._known:
+            self._known[word] = self._random(int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "big"))
+        return self._known[word]
 
     def _random(self, seed: int) -> Vectors:
         features = np.random.default_rng(seed).standard_normal((1, self.spec.dim))

@@ -1,0 +1,85 @@
+"""How the families were trained: the loss, its temperature, and who wrote it down. Text for people; nothing is computed
+from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The training of a family.
+
+    Args:
+        loss: in words, with its formula where it is short.
+        temperature: what the cosines are multiplied with, and how it starts; "" where there is none.
+        source: where it is written down.
+        facts: what else is particular.
+    """
+
+    loss: str
+    temperature: str
+    source: str
+    facts: tuple[str, ...] = ()
+
+
+_SOFTMAX = (
+    "softmax InfoNCE, symmetric: mean of -log softmax(scale · cosine) of each picture's own text among the batch's "
+    "texts, and of each text's own picture"
+)
+_LEARNED = "scale learned as exp(t), started at 1/0.07 = 14.29 and held at or below 100"
+_SIGMOID = "sigmoid: -log sigmoid(±(scale · cosine + bias)) of every pair of the batch, + for the pairs that belong together"
+_SIGMOID_START = "scale started at 10, bias at -10, both learned"
+
+_RECIPES = {
+    "clip": Recipe(_SOFTMAX, _LEARNED, "Radford et al. 2021, CLIP, section 2"),
+    "siglip": Recipe(_SIGMOID, _SIGMOID_START, "Zhai et al. 2023, SigLIP, section 3"),
+    "siglip2": Recipe(
+        f"{_SIGMOID}; with it captioning, localised captioning, self-distillation and masked prediction",
+        _SIGMOID_START,
+        "Tschannen et al. 2025, SigLIP 2, section 2",
+    ),
+    "pe": Recipe(_SOFTMAX, _LEARNED, "Bolya et al. 2025, Perception Encoder, section 2"),
+    "mobileclip": Recipe(
+        f"{_SOFTMAX}; with it distillation of an ensemble's similarities (reinforced data set)",
+        _LEARNED,
+        "Vasu et al. 2024, MobileCLIP, section 3",
+    ),
+    "vit": Recipe("cross-entropy over class labels", "", "Dosovitskiy et al. 2021, ViT; Steiner et al. 2022, weights"),
+    "resnet": Recipe("binary cross-entropy over class labels (timm's recipe A1)", "", "Wightman et al. 2021"),
+    "mae": Recipe(
+        "mean squared error of the masked patches' pixels, each patch normalised, visible ones not counted",
+        "",
+        "He et al. 2022, MAE, section 3",
+    ),
+    "dinov2": Recipe(
+        "self-distillation: cross-entropy between a student's and a moving-average teacher's softmax, for crops (DINO) "
+        "and for masked patches (iBOT), with KoLeo spreading; no labels, no texts",
+        "of teacher and student softmax, used up in training: embeddings are compared by their cosine",
+        "Oquab et al. 2024, DINOv2, section 4",
+    ),
+    "dinov3": Recipe(
+        "self-distillation as in DINOv2, and Gram anchoring, which keeps patch tokens sharp",
+        "of teacher and student softmax, used up in training: embeddings are compared by their cosine",
+        "Siméoni et al. 2025, DINOv3, section 4",
+        ("texts need a text tower of their own (dino.txt), which is not part of it",),
+    ),
+}
+
+
+def recipe_of(family: str, *, scale: float | None = None, bias: float | None = None) -> Recipe | None:
+    """The training of a family; ``scale`` and ``bias`` are the trained values, where the weights are here.
+
+    Returns None for a family that nobody described here.
+    """
+    known = _RECIPES.get("siglip" if family == "clip" and bias is not None else family)
+    if known is None or scale is None:
+        return known
+    trained = f"here: scale {scale:.2f}" + (f", bias {bias:.2f}" if bias is not None else "")
+    return Recipe(known.loss, f"{known.temperature}; {trained}", known.source, known.facts)
+
+
+def masked_patches(patches: int, share: float = 0.75) -> tuple[int, int]:
+    """(masked, visible) of MAE's random masking: ``patches * (1 - share)`` stay, rounded down (its code's ``int``)."""
+    visible = int(patches * (1 - share))
+    return patches - visible, visible

@@ -1,0 +1,206 @@
+"""The shell itself: reads lines from a terminal or a pipe, answers each, and keeps what was typed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import ModuleType
+from typing import IO, TYPE_CHECKING
+
+from retrieval.errors import RetrievalError
+from retrieval.labels import labels_of
+from retrieval.labels_output import write_labels
+from retrieval.output import as_json, printable, write_hits, write_pairs
+from retrieval.shell.lines import HELP, Line, parse_line
+from retrieval.shell.session import Session
+from retrieval.show.showing import Open, Say, Showing, draw, open_hit
+from retrieval.show.wording import filter_words
+
+if TYPE_CHECKING:
+    from retrieval.engine import Hit, QueryEngine
+
+HISTORY = "shell-history"
+"""In the gallery's folder; readable by its owner only."""
+
+_PROMPT = "photoseek> "
+_HISTORY_LINES = 1000
+_UNTOLD = ("rank", "score", "relevance", "burst", "path")
+
+
+class Shell:
+    """A shell on one gallery.
+
+    Args:
+        session: with the engine.
+        source, out: lines come from the one, answers go to the other. If both are terminals: with a prompt, editing
+            and history.
+        say: for errors and remarks.
+        open_file: see ``showing.Open``.
+        showing: whether thumbnails are drawn.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        source: IO[str],
+        out: IO[str],
+        say: Say,
+        open_file: Open,
+        showing: Showing | None = None,
+        *,
+        allow_urls: bool = False,
+    ) -> None:
+        self._session, self._source, self._out, self._say = session, source, out, say
+        self._open_file, self._showing, self._allow_urls = open_file, showing or Showing(), allow_urls
+        self._is_terminal = source.isatty() and out.isatty()
+        self._failed = 0
+
+    def run(self) -> int:
+        """Answer lines until there are no more or one says so.
+
+        Returns:
+            The exit code: from a pipe that of the first line that could not be answered; from a terminal 0.
+        """
+        if self._is_terminal:
+            self._say("words to search, help for what else there is, Ctrl-D to leave")
+        with _history(self._session.engine.gallery.path) if self._is_terminal else suppress():
+            for text in self._lines():
+                try:
+                    line = parse_line(text, allow_urls=self._allow_urls)
+                    if line.action == "quit":
+                        break
+                    self._answer(line)
+                except RetrievalError as error:
+                    self._failed = self._failed or error.exit_code
+                    self._say("\n".join([error.message, error.hint]).rstrip())
+                except KeyboardInterrupt:
+                    if not self._is_terminal:
+                        raise
+                    self._say("interrupted")
+                self._out.flush()
+        return 0 if self._is_terminal else self._failed
+
+    def _lines(self) -> Iterator[str]:
+        if not self._is_terminal:
+            yield from self._source
+            return
+        while True:
+            try:
+                yield input(_PROMPT)
+            except EOFError:
+                self._say("")
+                return
+            except KeyboardInterrupt:  # what was typed so far is given up
+                self._say("")
+
+    def _answer(self, line: Line) -> None:
+        session = self._session
+        if line.action == "query":
+            self._show(session.ask(line.terms, line.where, line.k))
+        elif line.action == "more":
+            hits = session.more()
+            self._show(hits, nothing="no more")
+        elif line.action == "like":
+            self._show(session.judge(relevant=line.numbers))
+        elif line.action == "not":
+            self._show(session.judge(not_relevant=line.numbers))
+        elif line.action == "similar":
+            self._one(line, lambda number: self._show(session.similar(number)))
+        elif line.action == "show":
+            for number in line.numbers:
+                self._tell(session.hit(number))
+        elif line.action == "open":
+            for hit in [session.hit(number) for number in line.numbers]:
+                open_hit(hit, self._say, self._open_file)
+        elif line.action == "filter":
+            self._filter(line)
+        elif line.action == "reset":
+            session.reset()
+        elif line.action == "help":
+            self._out.write(HELP)
+
+    def _one(self, line: Line, act: Callable[[int], None]) -> None:
+        for number in line.numbers[:1]:
+            act(number)
+
+    def _filter(self, line: Line) -> None:
+        session = self._session
+        if line.clears or line.where is not None or line.k is not None:
+            where = None if line.clears else line.where or session.where
+            hits = session.filter(where, line.k)
+            self._tell_unknown()
+            if session.has_query:
+                self._show(hits)
+        else:
+            self._out.write((filter_words(session.where) or "no filter") + "\n")
+
+    def _tell_unknown(self) -> None:
+        where = self._session.where
+        if where is not None and (line := self._session.engine.selection(where).told()):
+            self._say(line)
+
+    def _show(self, hits: list[Hit], *, nothing: str = "nothing found") -> None:
+        if not hits:
+            self._say(nothing)
+            return
+        draw(hits, self._showing, self._source, self._out)
+        write_hits(hits, "table" if self._out.isatty() else "plain", self._out)
+
+    def _tell(self, hit: Hit) -> None:
+        """Everything that is known of a hit."""
+        draw([hit], self._showing, self._source, self._out)
+        facts = as_json(hit)
+        rows = [("path", printable(hit.image.path))]
+        rows += [(name, printable(str(value))) for name, value in facts.items() if name not in _UNTOLD and value]
+        write_pairs(rows, self._out)
+        reader = self._session.engine.reader
+        write_labels(labels_of(reader, [hit.image]), self._out, as_json=False)
+
+
+@contextmanager
+def _history(folder: Path) -> Iterator[None]:
+    """Editing of lines, and those of earlier times; a gallery that cannot be written keeps none."""
+    readline = _readline()
+    if readline is None:
+        yield
+        return
+    path = folder / HISTORY
+    keeps = os.environ.get("PHOTOSEEK_NO_CACHE") != "1"
+    readline.clear_history()
+    if keeps:
+        with suppress(OSError):
+            readline.read_history_file(path)
+    try:
+        yield
+    finally:
+        if keeps:
+            with suppress(OSError):
+                path.touch(mode=0o600)
+                path.chmod(0o600)
+                readline.set_history_length(_HISTORY_LINES)
+                readline.write_history_file(path)
+
+
+def _readline() -> ModuleType | None:
+    try:
+        import readline
+    except ImportError:  # Windows
+        return None
+    return readline
+
+
+def run_shell(
+    engine: QueryEngine,
+    source: IO[str],
+    out: IO[str],
+    say: Say,
+    open_file: Open,
+    showing: Showing | None = None,
+    *,
+    k: int = 10,
+    allow_urls: bool = False,
+) -> int:
+    """A :class:`Shell` on a new session; returns its exit code."""
+    return Shell(Session(engine, k), source, out, say, open_file, showing, allow_urls=allow_urls).run()

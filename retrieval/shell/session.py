@@ -1,0 +1,138 @@
+"""What a shell's user asked so far, and the hits: one query, refined by what is said of its hits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from retrieval.errors import QueryError
+from retrieval.feedback import rocchio
+from retrieval.query import Query, Term
+from retrieval.shell.lines import hit_term
+
+if TYPE_CHECKING:
+    from indexes.base import Vectors
+    from retrieval.engine import Hit, QueryEngine
+    from retrieval.filters import Filter
+
+MAX_DEPTH = 10_000
+
+
+class Session:
+    """A conversation with a gallery. Every method that searches returns the hits to be shown.
+
+    Args:
+        engine: the gallery.
+        k: how many hits at a time.
+
+    Attributes:
+        where: the filter of all searches; set it to change it.
+        shown: hits so far, in the order of their ranks; numbers that people give are these ranks.
+    """
+
+    def __init__(self, engine: QueryEngine, k: int = 10) -> None:
+        self.engine = engine
+        self.k = k
+        self.where: Filter | None = None
+        self.shown: list[Hit] = []
+        self._query: Query | None = None
+        self._direction: Vectors | None = None
+        self._leave_out: int | None = None
+        self._relevant: dict[int, None] = {}
+        self._not_relevant: dict[int, None] = {}
+
+    def ask(self, terms: Sequence[Term], where: Filter | None = None, k: int | None = None) -> list[Hit]:
+        """A new query; what was said of hits is forgotten. ``where`` is for this query, in place of the session's."""
+        query = Query(tuple(terms), where=where or self.where, k=k or self.k)
+        direction = self.engine.direction(query)  # before anything is forgotten: it may fail
+        self._query, self._direction, self._leave_out = query, direction, None
+        self._relevant, self._not_relevant = {}, {}
+        return self._from_start()
+
+    def similar(self, number: int) -> list[Hit]:
+        """What looks like a hit, which is itself left out."""
+        image_id = self.hit(number).image.id
+        query = Query((hit_term(image_id),), where=self.where, k=self.k)
+        self._query, self._direction, self._leave_out = query, self.engine.direction(query), image_id
+        self._relevant, self._not_relevant = {}, {}
+        return self._from_start()
+
+    def more(self) -> list[Hit]:
+        """The next hits; none if there are no others."""
+        query = self._asked()
+        found = self._ranked(len(self.shown) + query.k)
+        new = found[len(self.shown) :]
+        self.shown += new
+        return new
+
+    def judge(self, relevant: Sequence[int] = (), not_relevant: Sequence[int] = ()) -> list[Hit]:
+        """Search again, towards some of the hits shown and away from others (see :mod:`retrieval.feedback`).
+
+        Judgements add up until the next query. What was said to be not relevant is not shown again.
+        """
+        self._asked()
+        good = [self.hit(number).image.id for number in relevant]
+        bad = [self.hit(number).image.id for number in not_relevant]
+        for ids, into, out_of in (
+            (good, self._relevant, self._not_relevant),
+            (bad, self._not_relevant, self._relevant),
+        ):
+            for image_id in ids:
+                into[image_id] = None
+                out_of.pop(image_id, None)
+        return self._from_start()
+
+    def filter(self, where: Filter | None, k: int | None = None) -> list[Hit]:
+        """Change the filter of this and all later searches; the last query is searched again, if there is one."""
+        if where is not None:
+            self.engine.selection(where)  # names that the gallery does not hold are refused here
+        self.where, self.k = where, k or self.k
+        if self._query is None:
+            return []
+        self._query = Query(self._query.terms, where=where, k=self.k)
+        return self._from_start()
+
+    def reset(self) -> None:
+        """Forget everything but how many hits are shown at a time."""
+        self.__init__(self.engine, self.k)  # type: ignore[misc]
+
+    def hit(self, number: int) -> Hit:
+        """The hit that was shown with this rank.
+
+        Raises:
+            QueryError: there is none.
+        """
+        if not 1 <= number <= len(self.shown):
+            last = f"they go from 1 to {len(self.shown)}" if self.shown else "search first"
+            raise QueryError(f"no hit with the number {number} is shown", last)
+        return self.shown[number - 1]
+
+    @property
+    def has_query(self) -> bool:
+        """False until something was asked."""
+        return self._query is not None
+
+    def _asked(self) -> Query:
+        if self._query is None:
+            raise QueryError("nothing was asked yet", "type what to look for: a red bird")
+        return self._query
+
+    def _from_start(self) -> list[Hit]:
+        self.shown = self._ranked(self._asked().k)
+        return list(self.shown)
+
+    def _ranked(self, count: int) -> list[Hit]:
+        """The first ``count`` hits, ranked without those that were said to be not relevant."""
+        from dataclasses import replace
+
+        query, direction = self._asked(), self._direction
+        assert direction is not None
+        if self._relevant or self._not_relevant:
+            direction = rocchio(direction, self._stored(self._relevant), self._stored(self._not_relevant))
+        asked = min(count + len(self._not_relevant), MAX_DEPTH)
+        hits = self.engine.ranked(direction, replace(query, k=asked), leave_out=self._leave_out)
+        kept = [hit for hit in hits if hit.image.id not in self._not_relevant][:count]
+        return [replace(hit, rank=rank) for rank, hit in enumerate(kept, start=1)]
+
+    def _stored(self, ids: dict[int, None]) -> Vectors | None:
+        return self.engine.reader.vectors(list(ids), self.engine.encoder_row) if ids else None
