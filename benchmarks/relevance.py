@@ -7,8 +7,8 @@
 
 Class names are the queries. Galleries are drawn from the collection with some of the classes in it; asking for the
 others is a search without an answer. Each statistic gets the same cut: what 1 in 50 of the unlikely searches of
-``retrieval/prompts/unlikely-things.txt`` reaches in that gallery. Only classes that the model knows are asked for (three
-of the ten nearest pictures of the whole collection are right): no cut makes up for a search that finds wrong pictures.
+``retrieval/prompts/unlikely-things.txt`` reaches in that gallery. Only classes that the model knows are asked for
+(three of the ten nearest pictures of the whole collection are right): no cut makes up for finding wrong pictures.
 """
 
 from __future__ import annotations

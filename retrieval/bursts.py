@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ALIKE = 0.9
 """Cosine from which two pictures count as the same scene, beside being taken within minutes, in one folder or with one
-camera. Frames of a burst lie above it with every encoder that was tried; two subjects of one walk mostly below."""
+camera. Chosen with the built-in model only: frames of a burst lay above it, two subjects of one walk mostly below."""
 
 _WINDOWS_AT_ONCE = 400  # two variables each, below SQLite's oldest default limit of 999
 

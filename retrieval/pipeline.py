@@ -195,6 +195,8 @@ class Pipeline:
                 self._prepare_one(candidate, prepared)
             except OSError as error:
                 prepared.settled.append(_failed(candidate, describe_os_error(error), is_transient=True))
+            except UnreadableImage as error:
+                prepared.settled.append(_failed(candidate, error.reason))
             if sum(len(data) for *_, data in prepared.held) > (HELD_BYTES if self._decoder else 0):
                 self._decode(prepared)
         self._decode(prepared)

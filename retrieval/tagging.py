@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from retrieval.errors import EncoderMismatch, QueryError, UnknownImage
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
 from retrieval.reader import CatalogReader, EncoderRow
+from retrieval.stored import stored_vectors
 from retrieval.tag_text import clean_tag
 from retrieval.towers import find_tower
 from retrieval.zeroshot import class_vectors, find_templates, probabilities, scale_and_bias
@@ -102,7 +103,7 @@ def tag_gallery(
                 connection.exec_driver_sql("DELETE FROM predicted_tags WHERE encoder_id = ?", (row.id,))
             else:
                 _delete(connection, row.id, chosen)
-            for ids, vectors in _stored(reader, row, chosen):
+            for ids, vectors in stored_vectors(reader, row, chosen):
                 for start in range(0, len(ids), scorer.pictures_at_once):
                     part = slice(start, start + scorer.pictures_at_once)
                     _insert(connection, row.id, scorer.score(ids[part], vectors[part]), report)
@@ -202,16 +203,6 @@ def _below(reader: CatalogReader, folders: Sequence[str | Path]) -> Ids | None:
         if not len(reader.select(Filter(under=(Path(folder).expanduser(),)))):
             raise UnknownImage(f"the gallery holds nothing of {folder}", f"run: photoseek index {folder}")
     return reader.select(Filter(under=tuple(Path(f).expanduser() for f in folders))) if folders else None
-
-
-def _stored(reader: CatalogReader, row: EncoderRow, chosen: Ids | None) -> Iterator[tuple[Ids, Vectors]]:
-    """The present images' ids and embeddings, from one snapshot of the catalog, in blocks by id."""
-    for piece in reader.changes(0, row):
-        if chosen is None:
-            yield piece.ids, piece.vectors
-        else:
-            wanted = np.isin(piece.ids, chosen, assume_unique=True)
-            yield piece.ids[wanted], piece.vectors[wanted]
 
 
 def _delete(connection: Connection, encoder_id: int, ids: Ids) -> None:

@@ -143,6 +143,22 @@ def test_one_home_for_each_library(library: str) -> None:
     assert users == ALLOWED[library]
 
 
+# The rest of the package knows nothing of training; what an adapter needs works without torch.
+def test_training_is_imported_by_its_command_alone() -> None:
+    users = {
+        str(path.relative_to(ROOT))
+        for path in FILES
+        if not path.is_relative_to(ROOT / "retrieval" / "training")
+        and any(name.startswith("retrieval.training") for name in imports_of(path))
+    }
+    assert users <= {"retrieval/commands/training.py"}
+
+
+def test_an_adapter_needs_no_torch() -> None:
+    code = "import retrieval.training.adapter_run, retrieval.training.progress, retrieval.adapted"
+    assert modules_after(code) & {"torch", "open_clip", "safetensors", "onnx", "sqlalchemy"} == set()
+
+
 def test_leaves_import_no_siblings() -> None:
     leaves = {
         "scan": {"errors", "formats", "ignore", "paths"},

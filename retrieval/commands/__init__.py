@@ -24,6 +24,7 @@ COMMANDS: dict[str, Command] = {
     "index": Command("retrieval.commands.index:index", "Index picture folders."),
     "search": Command("retrieval.commands.search:search", "Find pictures by words, by pictures, or by both."),
     "similar": Command("retrieval.commands.similar:similar", "Find pictures that look like one."),
+    "shell": Command("retrieval.commands.shell:shell", "Search again and again with the model kept awake."),
     "label": Command("retrieval.commands.labels:label", "Tags and captions of pictures: show them, or change yours."),
     "tag": Command("retrieval.commands.labels:tag", "Let the model predict tags for the pictures of the gallery."),
     "classify": Command("retrieval.commands.labels:classify", "Which of some labels fits a picture, in probabilities."),
@@ -31,6 +32,10 @@ COMMANDS: dict[str, Command] = {
         "retrieval.commands.duplicates:duplicates",
         "Find pictures that are there twice; nothing is touched without --yes.",
     ),
+    "clusters": Command(
+        "retrieval.commands.views:clusters", "Group the pictures that look alike, and name each group."
+    ),
+    "map": Command("retrieval.commands.views:map_", "Lay the pictures on a plane, near each other if they look alike."),
     "info": Command("retrieval.commands.gallery:info", "What is indexed: counts, model, index, sizes, the last run."),
     "tune": Command("retrieval.commands.gallery:tune", "Try the index against exact search on your pictures."),
     "forget": Command("retrieval.commands.gallery:forget", "Take folders out of the gallery."),
@@ -41,9 +46,14 @@ COMMANDS: dict[str, Command] = {
     "train": Command(
         "retrieval.commands.training:train", "Train a model on your own pictures, and say what it gained."
     ),
+    "explain": Command(
+        "retrieval.commands.explain:explain", "What a model does to a picture: patches, tokens, where it looks."
+    ),
     "eval": Command(
         "retrieval.commands.evaluation:eval_app", "How good a model is, on your data: captions, class folders."
     ),
-    "completion": Command("retrieval.commands.completion:completion", "Print what makes a shell complete commands and flags."),
+    "completion": Command(
+        "retrieval.commands.completion:completion", "Print what makes a shell complete commands and flags."
+    ),
 }
 """Name -> command, in the order in which they are listed."""

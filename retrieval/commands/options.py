@@ -85,13 +85,15 @@ _LISTING_FLAGS: dict[str, Any] = {
 }
 """Field of ``Listing`` -> its flag."""
 
+PreviewOption = Annotated[bool, typer.Option("--preview", help="Show thumbnails, if this is a terminal.")]
+PreviewAsOption = Annotated[
+    str, typer.Option("--preview-as", help="Show them by kitty, iterm, sixel or blocks, terminal or not.")
+]
 HtmlOption = Annotated[Path | None, typer.Option("--html", help="Also write a page with thumbnails.")]
 
 _SHOWING_FLAGS: dict[str, Any] = {
-    "preview": Annotated[bool, typer.Option("--preview", help="Show thumbnails, if this is a terminal.")],
-    "preview_as": Annotated[
-        str, typer.Option("--preview-as", help="Show them by kitty, iterm, sixel or blocks, terminal or not.")
-    ],
+    "preview": PreviewOption,
+    "preview_as": PreviewAsOption,
     "html": HtmlOption,
     "open_first": Annotated[bool, typer.Option("--open", help="Open the first hit.")],
     "copy_to": Annotated[

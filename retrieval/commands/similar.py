@@ -56,6 +56,7 @@ def similar(
             from retrieval.pages import find_page
 
             page = find_page(engine, query, listing, leave_out=engine.known_id(term))
-            return show_page(page, listing, form, query, engine)
-        hits = engine.similar(term, limit, where=where, min_score=min_score)
-        show_hits(hits, form, query, engine)
+            show_page(page, listing, form, query, engine)
+        else:
+            hits = engine.similar(term, limit, where=where, min_score=min_score)
+            show_hits(hits, form, query, engine)

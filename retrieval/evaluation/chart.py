@@ -22,11 +22,12 @@ Anchor = Literal["start", "middle", "end"]
 
 @dataclass(frozen=True)
 class Point:
-    """One model: its name, images a second, and its accuracy."""
+    """One model: its name, images a second, and its accuracy. Points of one ``series`` are joined by a line."""
 
     name: str
     x: float
     y: Estimate
+    series: str = ""
 
 
 class Line(NamedTuple):
@@ -86,8 +87,14 @@ def draw(points: Sequence[Point], *, title: str, x_label: str, y_label: str) -> 
         Text(18, HEIGHT / 2, y_label, "middle", upright=True),
     ]
     dots = [(at_x(point.x), at_y(point.y.value)) for point in placed]
+    colours: dict[object, str] = {}
+    last: dict[str, tuple[float, float]] = {}
     for number, (point, (x, y)) in enumerate(zip(placed, dots, strict=True)):
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = colours.setdefault(point.series or number, _COLOURS[len(colours) % len(_COLOURS)])
+        if point.series in last:
+            shapes.append(Line(*last[point.series], x, y, colour, 1))
+        if point.series:
+            last[point.series] = (x, y)
         shapes += [Line(x, at_y(point.y.low), x, at_y(point.y.high), colour, 2), Dot(x, y, _RADIUS, colour)]
     return shapes + list(_names([point.name for point in placed], dots))
 

@@ -67,7 +67,7 @@ def count_parts(module: torch.nn.Module, size: int) -> tuple[Part, ...]:
     path, inner = type(module).__name__, module
     while len(children := [(n, c) for n, c in inner.named_children() if _size(c)]) == 1 and not _own(inner):
         path, inner = f"{path}.{children[0][0]}", children[0][1]
-    with FlopCounterMode(display=False, depth=None) as counter, torch.no_grad():
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(torch.empty(1, 3, size, size, device=next(module.parameters()).device))
     counts = {name: sum(each.values()) for name, each in counter.get_flop_counts().items()}
     parts = [Part(name, _size(child), counts.get(f"{path}.{name}", 0)) for name, child in children]

@@ -10,7 +10,9 @@ from retrieval.explain.families import timm_shape
 from retrieval.explain.shape import ModelShape, TextShape, VisionShape
 
 # What open_clip's own towers may be told and this arithmetic does not know: such a model is counted on torch instead.
-_UNKNOWN_IMAGE = frozenset({"attentional_pool", "qk_norm", "scaled_cosine_attn", "scale_heads", "scale_attn", "scale_fc"})
+_UNKNOWN_IMAGE = frozenset(
+    {"attentional_pool", "qk_norm", "scaled_cosine_attn", "scale_heads", "scale_attn", "scale_fc"}
+)
 _UNKNOWN_TEXT = frozenset({"hf_model_name", "embed_cls", "qk_norm", "scale_heads", "scale_attn", "scale_fc"})
 
 
@@ -22,9 +24,9 @@ def config_shape(model_cfg: Mapping[str, Any]) -> ModelShape | None:
     try:
         dim = int(model_cfg["embed_dim"])
         image = _image(model_cfg["vision_cfg"], dim)
-        text = _text(model_cfg["text_cfg"], dim)
     except (KeyError, TypeError, ValueError):
         return None
+    text = config_text(model_cfg)
     if "multimodal_cfg" in model_cfg or image is None or text is None:
         return None
     return ModelShape(image, text)
@@ -63,6 +65,14 @@ def _timm(cfg: Mapping[str, Any], dim: int) -> VisionShape | None:
         return shape
     bias = cfg.get("timm_proj") is None or bool(cfg.get("timm_proj_bias"))
     return None if cfg.get("timm_proj") == "mlp" else replace(shape, dim=dim, projection_bias=bias)
+
+
+def config_text(model_cfg: Mapping[str, Any]) -> TextShape | None:
+    """The text tower alone of a configuration, or None where one of its settings is not known here."""
+    try:
+        return _text(model_cfg["text_cfg"], int(model_cfg["embed_dim"]))
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _text(cfg: Mapping[str, Any], dim: int) -> TextShape | None:

@@ -35,7 +35,8 @@ class PatchCost:
         patch, tokens: of the other one.
         attention: how often more FLOPs between tokens, all tokens counted; ``over_patches`` without class token and
             registers, the textbook's number.
-        encoder: how often more FLOPs of the whole tower.
+        encoder: how often more FLOPs of the blocks; ``tower`` with the patch projection (whose cost hardly depends on
+            the patch) and what stands behind the blocks.
         gflops: of the whole tower, 1e9.
     """
 
@@ -44,6 +45,7 @@ class PatchCost:
     attention: float
     over_patches: float
     encoder: float
+    tower: float
     gflops: float
 
 
@@ -100,9 +102,15 @@ def attention_flops(tokens: int, width: int, layers: int) -> int:
     return layers * 4 * tokens**2 * width
 
 
+def encoder_flops(shape: VisionShape) -> int:
+    """FLOPs of the blocks: without the patch projection before them and the pooling and projection behind them."""
+    blocks = _blocks(shape.tokens, shape.width, shape.hidden, shape.layers, gated=shape.gated, biases=0)
+    return total(blocks).flops
+
+
 def patch_costs(shape: VisionShape, patches: Iterable[int]) -> tuple[PatchCost, ...]:
     """The same encoder with other patches, those that fill its picture; a stem has no other patches."""
-    own = total(image_parts(shape)).flops
+    own, own_blocks = total(image_parts(shape)).flops, encoder_flops(shape)
     found = []
     for patch in () if shape.stem else patches:
         other = replace(shape, patch=patch)
@@ -115,7 +123,8 @@ def patch_costs(shape: VisionShape, patches: Iterable[int]) -> tuple[PatchCost, 
                 tokens=other.tokens,
                 attention=(other.tokens / shape.tokens) ** 2,
                 over_patches=(other.patches / shape.patches) ** 2,
-                encoder=flops / own,
+                encoder=encoder_flops(other) / own_blocks,
+                tower=flops / own,
                 gflops=flops / 1e9,
             )
         )

@@ -1,7 +1,7 @@
 """Published shapes by name: open_clip's CLIP, SigLIP, PE and MobileCLIP-B, and timm's vision transformers.
 
-From the name alone, so that a model can be explained where neither torch nor its weights are installed; tests hold every
-name of the table of models against the model that the libraries build.
+From the name alone, so that a model can be explained where neither torch nor its weights are installed; tests hold
+every name of the table of models against the model that the libraries build.
 """
 
 from __future__ import annotations
@@ -105,9 +105,7 @@ def _siglip(found: re.Match[str]) -> ModelShape:
     letter, patch, second, many, size = found[1], int(found[2]), found[3], found[4], found[5]
     encoder = _ENCODERS[_LETTERS[letter]]
     vocabulary = 250_000 if many else 256_000 if second else 32_000
-    image = VisionShape(
-        int(size or 224), patch, *encoder, class_token=False, pool="map", pool_hidden=encoder.hidden
-    )
+    image = VisionShape(int(size or 224), patch, *encoder, class_token=False, pool="map", pool_hidden=encoder.hidden)
     context = 16 if (letter, size) == ("SO400M", None) and not second else 64
     text = TextShape(vocabulary, context, *encoder, causal=False, dim=encoder.width, projection_bias=True)
     return ModelShape(image, text)
@@ -130,9 +128,7 @@ def _mobileclip_b() -> ModelShape:
         Convolution(192, 192, 2, 28, extra=2 * 192),
         Convolution(192, 768, 2, 14, extra=768),
     )
-    image = VisionShape(
-        224, 16, *_ENCODERS["base"], class_position=False, dim=512, projection_bias=True, stem=stem
-    )
+    image = VisionShape(224, 16, *_ENCODERS["base"], class_position=False, dim=512, projection_bias=True, stem=stem)
     return ModelShape(image, clip_text(512))
 
 

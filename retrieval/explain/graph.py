@@ -117,7 +117,8 @@ def _node(view: memoryview, constants: dict[str, Sizes]) -> Node:
 
 def _attribute(view: memoryview) -> tuple[str, Sizes, Sizes]:
     """(name, its whole numbers, those of a tensor in it)."""
-    name, found, tensor = "", [], ()
+    name, found = "", list[int]()
+    tensor: Sizes = ()
     for number, value in message_fields(view):
         if number == 1:
             name = _text(value)

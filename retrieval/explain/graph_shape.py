@@ -81,7 +81,7 @@ def text_shape(folder: EncoderFolder) -> TextShape | None:
 def _convolutions(graph: Graph, size: int) -> list[Convolution]:
     """The convolutions in order, each with the side of the map it makes; none if one is grouped or not square."""
     sides: dict[str, int] = {}
-    found = []
+    found: list[Convolution] = []
     for node in graph.nodes:
         known = next((sides[name] for name in node.inputs if name in sides), size if not found else 0)
         if node.kind == "Conv":
@@ -101,7 +101,7 @@ def _convolutions(graph: Graph, size: int) -> list[Convolution]:
 
 def _matrices(graph: Graph) -> list[Sizes]:
     """(inputs, outputs) of each product with a weight, in order."""
-    found = []
+    found: list[Sizes] = []
     for node in graph.nodes:
         sizes = graph.weights.get(node.inputs[1], ()) if node.kind in ("MatMul", "Gemm") else ()
         if len(sizes) == 2:

@@ -3,7 +3,7 @@ from it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,9 @@ _SOFTMAX = (
     "texts, and of each text's own picture"
 )
 _LEARNED = "scale learned as exp(t), started at 1/0.07 = 14.29 and held at or below 100"
-_SIGMOID = "sigmoid: -log sigmoid(±(scale · cosine + bias)) of every pair of the batch, + for the pairs that belong together"
+_SIGMOID = (
+    "sigmoid: -log sigmoid(±(scale · cosine + bias)) of every pair of the batch, + for the pairs that belong together"
+)
 _SIGMOID_START = "scale started at 10, bias at -10, both learned"
 
 _RECIPES = {
@@ -67,16 +69,25 @@ _RECIPES = {
 }
 
 
-def recipe_of(family: str, *, scale: float | None = None, bias: float | None = None) -> Recipe | None:
+def recipe_of(
+    family: str, *, own: bool = False, scale: float | None = None, bias: float | None = None
+) -> Recipe | None:
     """The training of a family; ``scale`` and ``bias`` are the trained values, where the weights are here.
+
+    Args:
+        own: trained with photoseek, by a recipe that only its own record knows.
 
     Returns None for a family that nobody described here.
     """
+    trained = f"scale {scale:.2f}" + (f", bias {bias:.2f}" if bias is not None else "") if scale is not None else ""
+    if own:
+        how = "sigmoid(scale · cosine + bias), each pair for itself" if bias is not None else "softmax(scale · cosine)"
+        return Recipe(f"its own record says how (MODEL_CARD.md, if it has one); its scores are read as {how}",
+                      trained, "encoder.json")  # fmt: skip
     known = _RECIPES.get("siglip" if family == "clip" and bias is not None else family)
-    if known is None or scale is None:
+    if known is None or not trained:
         return known
-    trained = f"here: scale {scale:.2f}" + (f", bias {bias:.2f}" if bias is not None else "")
-    return Recipe(known.loss, f"{known.temperature}; {trained}", known.source, known.facts)
+    return replace(known, temperature=f"{known.temperature}; here: {trained}")
 
 
 def masked_patches(patches: int, share: float = 0.75) -> tuple[int, int]:

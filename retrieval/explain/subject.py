@@ -22,7 +22,7 @@ from retrieval.errors import (
     UnknownEncoder,
     WeightsUnavailable,
 )
-from retrieval.explain.configs import config_shape
+from retrieval.explain.configs import config_shape, config_text
 from retrieval.explain.cost import Part, image_parts, text_parts
 from retrieval.explain.families import open_clip_shape, timm_shape
 from retrieval.explain.graph import read_graph
@@ -45,12 +45,14 @@ class Anatomy:
         shape: None for what is no vision transformer of a kind that is known here.
         image, text: parts of the towers, empty where they cannot be counted.
         counted: how that is known.
+        trained_size: pixels that the stored position embeddings are for, where that is another size.
     """
 
     shape: ModelShape | None
     image: tuple[Part, ...]
     text: tuple[Part, ...]
     counted: str
+    trained_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Subject:
         encoder: the same, its towers asleep.
         missing: why it cannot be run, "" if it can.
         stands_on: the encoder that an adapter's map is put behind.
+        trained_here: photoseek trained it: its family's published recipe is not its own.
     """
 
     name: str
@@ -75,6 +78,7 @@ class Subject:
     encoder: Encoder | None = None
     missing: str = ""
     stands_on: str = ""
+    trained_here: bool = False
 
     @property
     def spec(self) -> EncoderSpec | None:
@@ -110,7 +114,8 @@ def _installed(encoder: Encoder) -> Subject:
     inner: Any = encoder
     if isinstance(encoder, AdaptedEncoder):
         inner, stands_on = encoder.base, encoder.base.spec.name
-    spec, folder, source = encoder.spec, getattr(inner, "folder", None), getattr(inner, "source", None)
+    spec, folder = encoder.spec, getattr(inner, "folder", None)
+    source: Any = getattr(inner, "source", None)
     if isinstance(folder, EncoderFolder):
         anatomy = _of_folder(folder)
     elif hasattr(source, "model_cfg"):
@@ -120,7 +125,15 @@ def _installed(encoder: Encoder) -> Subject:
         arguments = getattr(source, "model_args", {})
         anatomy = _of_timm(getattr(source, "architecture", ""), inner.spec.preprocessing.size, form, arguments)
     return Subject(
-        spec.name, spec.family, spec.licence, anatomy, spec.preprocessing, encoder=encoder, stands_on=stands_on
+        spec.name,
+        spec.family,
+        spec.licence,
+        anatomy,
+        spec.preprocessing,
+        encoder=encoder,
+        stands_on=stands_on,
+        # The path of a folder stands for "trained" in the record of what was found by its path.
+        trained_here=spec.source in ("builtin", "trained") or anatomy.counted == GRAPH,
     )
 
 
@@ -206,9 +219,8 @@ def _of_config(cfg: Mapping[str, Any], name: str) -> Anatomy:
         return _tabled(name)
     from retrieval.explain.built import open_clip_parts
 
-    text = MODELS[name].text_params if name in MODELS else 0
-    parts = (Part("all weights", round(text * 1e6), 0),) if text else ()
-    return Anatomy(None, open_clip_parts(cfg), parts, TORCH)
+    text = config_text(cfg)
+    return Anatomy(None, open_clip_parts(cfg), text_parts(text) if text else (), TORCH)
 
 
 def _of_architecture(model: str, name: str) -> Anatomy:
@@ -216,13 +228,13 @@ def _of_architecture(model: str, name: str) -> Anatomy:
     return _tabled(name) if known is None else _formulas(known, FORMULAS)
 
 
-def _of_timm(
-    checkpoint: str, size: int | None, form: ImageForm | None, arguments: Mapping[str, Any]
-) -> Anatomy:
+def _of_timm(checkpoint: str, size: int | None, form: ImageForm | None, arguments: Mapping[str, Any]) -> Anatomy:
     architecture = checkpoint.removeprefix(TIMM).partition(".")[0]
     shape = None if arguments else timm_shape(architecture, size)
     if shape is not None:
-        return _formulas(ModelShape(check_patches(_pooled(shape, form), architecture)), FORMULAS)
+        anatomy = _formulas(ModelShape(check_patches(_pooled(shape, form), architecture)), FORMULAS)
+        own = timm_shape(architecture)
+        return replace(anatomy, trained_size=own.size if own and own.size != shape.size else None)
     if find_spec("torch") is None or find_spec("timm") is None:
         return _tabled(form.row.name if form and form.row else "")
     from retrieval.explain.built import timm_parts
@@ -248,5 +260,3 @@ def _tabled(name: str) -> Anatomy:
     image = Part("all weights", round(row.image_params * 1e6), round(row.gflops * 1e9))
     text = (Part("all weights", round(row.text_params * 1e6), 0),) if row.text_params else ()
     return Anatomy(None, (image,), text, TABLE)
-
-

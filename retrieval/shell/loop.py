@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import IO, TYPE_CHECKING
@@ -26,7 +26,7 @@ HISTORY = "shell-history"
 
 _PROMPT = "photoseek> "
 _HISTORY_LINES = 1000
-_UNTOLD = ("rank", "score", "relevance", "burst", "path")
+_UNTOLD = ("rank", "relevance", "burst", "path", "id")
 
 
 class Shell:
@@ -65,7 +65,7 @@ class Shell:
         """
         if self._is_terminal:
             self._say("words to search, help for what else there is, Ctrl-D to leave")
-        with _history(self._session.engine.gallery.path) if self._is_terminal else suppress():
+        with _history(self._session.engine.gallery.path) if self._is_terminal else nullcontext():
             for text in self._lines():
                 try:
                     line = parse_line(text, allow_urls=self._allow_urls)
@@ -100,48 +100,40 @@ class Shell:
         if line.action == "query":
             self._show(session.ask(line.terms, line.where, line.k))
         elif line.action == "more":
-            hits = session.more()
-            self._show(hits, nothing="no more")
+            self._show(session.more(), nothing="no more")
         elif line.action == "like":
             self._show(session.judge(relevant=line.numbers))
         elif line.action == "not":
             self._show(session.judge(not_relevant=line.numbers))
         elif line.action == "similar":
-            self._one(line, lambda number: self._show(session.similar(number)))
-        elif line.action == "show":
-            for number in line.numbers:
-                self._tell(session.hit(number))
-        elif line.action == "open":
-            for hit in [session.hit(number) for number in line.numbers]:
-                open_hit(hit, self._say, self._open_file)
+            self._show(session.similar(line.numbers[0]))
         elif line.action == "filter":
             self._filter(line)
         elif line.action == "reset":
             session.reset()
         elif line.action == "help":
             self._out.write(HELP)
-
-    def _one(self, line: Line, act: Callable[[int], None]) -> None:
-        for number in line.numbers[:1]:
-            act(number)
+        else:
+            for hit in [session.hit(number) for number in line.numbers]:
+                if line.action == "show":
+                    self._tell(hit)
+                elif line.action == "open":
+                    open_hit(hit, self._say, self._open_file)
 
     def _filter(self, line: Line) -> None:
         session = self._session
-        if line.clears or line.where is not None or line.k is not None:
-            where = None if line.clears else line.where or session.where
-            hits = session.filter(where, line.k)
-            self._tell_unknown()
-            if session.has_query:
-                self._show(hits)
-        else:
+        if not line.clears and line.where is None and line.k is None:
             self._out.write((filter_words(session.where) or "no filter") + "\n")
-
-    def _tell_unknown(self) -> None:
-        where = self._session.where
-        if where is not None and (line := self._session.engine.selection(where).told()):
-            self._say(line)
+            return
+        hits = session.filter(None if line.clears else line.where or session.where, line.k)
+        if session.query is not None:
+            self._show(hits)
 
     def _show(self, hits: list[Hit], *, nothing: str = "nothing found") -> None:
+        query = self._session.query
+        where = None if query is None else query.where
+        if where is not None and (unknown := self._session.engine.selection(where).told()):
+            self._say(unknown)
         if not hits:
             self._say(nothing)
             return
@@ -151,12 +143,10 @@ class Shell:
     def _tell(self, hit: Hit) -> None:
         """Everything that is known of a hit."""
         draw([hit], self._showing, self._source, self._out)
-        facts = as_json(hit)
-        rows = [("path", printable(hit.image.path))]
-        rows += [(name, printable(str(value))) for name, value in facts.items() if name not in _UNTOLD and value]
-        write_pairs(rows, self._out)
-        reader = self._session.engine.reader
-        write_labels(labels_of(reader, [hit.image]), self._out, as_json=False)
+        engine = self._session.engine
+        write_labels(labels_of(engine.reader, [hit.image.id], engine.encoder_row), self._out)
+        known = [(name, printable(str(value))) for name, value in as_json(hit).items() if value is not None]
+        write_pairs([(f"  {name}", value) for name, value in known if name not in _UNTOLD], self._out)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from retrieval.errors import QueryError
@@ -43,19 +44,12 @@ class Session:
 
     def ask(self, terms: Sequence[Term], where: Filter | None = None, k: int | None = None) -> list[Hit]:
         """A new query; what was said of hits is forgotten. ``where`` is for this query, in place of the session's."""
-        query = Query(tuple(terms), where=where or self.where, k=k or self.k)
-        direction = self.engine.direction(query)  # before anything is forgotten: it may fail
-        self._query, self._direction, self._leave_out = query, direction, None
-        self._relevant, self._not_relevant = {}, {}
-        return self._from_start()
+        return self._start(Query(tuple(terms), where=where or self.where, k=k or self.k))
 
     def similar(self, number: int) -> list[Hit]:
         """What looks like a hit, which is itself left out."""
         image_id = self.hit(number).image.id
-        query = Query((hit_term(image_id),), where=self.where, k=self.k)
-        self._query, self._direction, self._leave_out = query, self.engine.direction(query), image_id
-        self._relevant, self._not_relevant = {}, {}
-        return self._from_start()
+        return self._start(Query((hit_term(image_id),), where=self.where, k=self.k), leave_out=image_id)
 
     def more(self) -> list[Hit]:
         """The next hits; none if there are no others."""
@@ -94,7 +88,8 @@ class Session:
 
     def reset(self) -> None:
         """Forget everything but how many hits are shown at a time."""
-        self.__init__(self.engine, self.k)  # type: ignore[misc]
+        self.where, self.shown, self._query, self._direction, self._leave_out = None, [], None, None, None
+        self._relevant, self._not_relevant = {}, {}
 
     def hit(self, number: int) -> Hit:
         """The hit that was shown with this rank.
@@ -108,9 +103,17 @@ class Session:
         return self.shown[number - 1]
 
     @property
-    def has_query(self) -> bool:
-        """False until something was asked."""
-        return self._query is not None
+    def query(self) -> Query | None:
+        """What was asked last, with its filter; None at first."""
+        return self._query
+
+    def _start(self, query: Query, leave_out: int | None = None) -> list[Hit]:
+        direction = self.engine.direction(query)  # before anything is forgotten: it may fail
+        if query.where is not None:
+            self.engine.selection(query.where)  # and so may this
+        self._query, self._direction, self._leave_out = query, direction, leave_out
+        self._relevant, self._not_relevant = {}, {}
+        return self._from_start()
 
     def _asked(self) -> Query:
         if self._query is None:
@@ -123,8 +126,6 @@ class Session:
 
     def _ranked(self, count: int) -> list[Hit]:
         """The first ``count`` hits, ranked without those that were said to be not relevant."""
-        from dataclasses import replace
-
         query, direction = self._asked(), self._direction
         assert direction is not None
         if self._relevant or self._not_relevant:

@@ -70,7 +70,7 @@ def _place(path: str, folder: Path, name: str, *, link: bool) -> Placed:
     for place in _names(folder, name):
         try:
             if link:
-                os.symlink(path, place)
+                place.symlink_to(path)
             else:
                 _copy(path, place)
         except FileExistsError:

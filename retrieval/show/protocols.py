@@ -1,8 +1,8 @@
 """One picture as what a terminal draws: Kitty's graphics protocol, iTerm2's inline images, Sixel, or coloured halves.
 
-Our own, because the libraries do not fit: term-image needs Pillow below 11, textual-image speaks no iTerm2, draws in
-Kitty's own terminal only (placeholders), and asks the terminal when it is imported, and libsixel-python needs a C library
-of the system. PNG, colour tables and half-blocks' colours are still made by Pillow and rich.
+Our own, because the libraries do not fit: term-image needs Pillow below 11; textual-image (LGPL) speaks no iTerm2, draws
+by Kitty's protocol in Kitty alone, and asks the terminal when it is imported; libsixel-python needs a C library of the
+system. PNG, colour tables and half-blocks' colours are still made by Pillow and rich.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import base64
 import io
 import re
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Literal
 
 import numpy as np
 from PIL import Image
@@ -74,10 +74,10 @@ def blocks(picture: Image.Image, out: IO[str]) -> None:
     from rich.text import Text
 
     pixels = np.asarray(picture)
-    system: str = "auto" if out.isatty() else "truecolor"
+    system: Literal["auto", "truecolor"] = "auto" if out.isatty() else "truecolor"
     console = Console(
         file=out, force_terminal=True, color_system=system, no_color=False, width=picture.width + 1, highlight=False
-    )  # type: ignore[call-overload]
+    )
 
     def colour(pixel: np.ndarray) -> Color | None:
         return Color.from_rgb(*pixel[:3].tolist()) if pixel[3] >= 128 else None

@@ -21,7 +21,7 @@ _AT_ONCE = 64
 
 
 def thumbnail(image: ImageRecord, side: int) -> Image.Image | None:
-    """An RGB picture of at most ``side`` pixels a side, never larger than the picture itself; None if the file is not what was indexed."""
+    """An RGB picture of at most ``side`` pixels a side, never enlarged; None if the file is not what was indexed."""
     if image.on_disk() != "same":
         return None
     # Squashed into a square by the decoder that indexing uses, with its limits; its proportions are known.

@@ -30,7 +30,7 @@ def command(tmp_path: Path, *arguments: str | Path) -> subprocess.Popen[str]:
 
 def run(tmp_path: Path, *arguments: str | Path) -> tuple[int, str, str]:
     process = command(tmp_path, *arguments)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=240)
     return process.returncode, out, err
 
 
@@ -77,14 +77,14 @@ def test_ctrl_c_keeps_the_best_and_goes_on(tmp_path: Path) -> None:
     pictures = draw_folders(tmp_path / "pictures", 2)
     given = ("train", pictures, "--from", "scratch-tiny", "--batch", "8", "--seed", "1", "--out", tmp_path / "mine")
     process = command(tmp_path, *given, "--epochs", "100000")
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 240
     while not (tmp_path / "mine" / "checkpoint").is_dir() and "pictures held out" not in (
         line := process.stderr.readline() if process.stderr else ""
     ):
         assert time.monotonic() < deadline and process.poll() is None, line
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=100)
+    _, err = process.communicate(timeout=240)
     assert process.returncode == 130, err
     assert "stopped early; the best weights so far are in" in err and "--resume" in err
     assert (tmp_path / "mine" / "encoder.json").is_file()

@@ -45,6 +45,15 @@ def test_sigmoid_by_hand() -> None:
     assert sigmoid_loss(logits.flip(1)).item() == pytest.approx(10.0000454 + math.log(2), abs=1e-5)
 
 
+def test_sigmoid_by_hand_with_a_wrong_pair() -> None:
+    """Images (1, 0) and (0, 1), texts (.6, .8) and (.8, -.6): logits -4 and -16 for the true pairs, -2 for the others."""
+    logits = logits_of(torch.eye(2), torch.tensor([[0.6, 0.8], [0.8, -0.6]]), 10.0, -10.0)
+    assert logits.flatten().tolist() == pytest.approx([-4, -2, -2, -16], abs=1e-5)
+    by_hand = (math.log(1 + math.exp(4)) + math.log(1 + math.exp(16)) + 2 * math.log(1 + math.exp(-2))) / 2
+    assert by_hand == pytest.approx(10.136002, abs=2e-6)
+    assert sigmoid_loss(logits).item() == pytest.approx(10.136002, abs=5e-6)
+
+
 def test_sigmoid_loss_is_a_sum_over_blocks_of_pairs() -> None:
     """No normaliser over the batch: pieces of the matrix, judged apart, add up to the whole."""
     logits = logits_of(unit_rows(6, 8, 1), unit_rows(6, 8, 2), 10.0, -10.0)

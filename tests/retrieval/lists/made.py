@@ -48,7 +48,8 @@ class WordEncoder:
     """A text is the sum of its words' directions, a picture of a thing near that thing's word.
 
     Words and pictures are shifted apart by ``gap`` in two dimensions of their own, as CLIP's nearly are: the larger it
-    is, the more alike all cosines. The logit scale makes up for that, as training does. With a ``bias`` it is like SigLIP.
+    is, the more alike all cosines. The logit scale makes up for that, as training does. With a ``bias`` it is
+    like SigLIP.
     """
 
     def __init__(self, *, gap: float = 0.0, bias: float | None = None, scale: float = 20.0, dim: int = 96) -> None:

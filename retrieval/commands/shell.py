@@ -1,0 +1,32 @@
+"""``photoseek shell``: one search after another."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from retrieval.commands.answers import open_engine, open_file
+from retrieval.commands.options import AllowUrlOption, GalleryOption, LimitOption, PreviewAsOption, PreviewOption, TowerOption
+from retrieval.commands.say import say
+
+
+
+def shell(
+    gallery: GalleryOption = None,
+    model: TowerOption = "",
+    limit: LimitOption = 10,
+    preview: PreviewOption = False,
+    preview_as: PreviewAsOption = "",
+    allow_url: AllowUrlOption = False,
+) -> None:
+    """Search again and again with the model kept awake. Say what is like it and what is not; type help there."""
+    from retrieval.output import reader_may_leave
+    from retrieval.shell.loop import run_shell
+    from retrieval.show.showing import Showing
+
+    showing = Showing(preview=preview, preview_as=preview_as)
+    with open_engine(gallery, model=model) as engine, reader_may_leave(sys.stdout):
+        code = run_shell(engine, sys.stdin, sys.stdout, say, open_file, showing, k=limit, allow_urls=allow_url)
+        sys.stdout.flush()
+    raise typer.Exit(code)

@@ -1,0 +1,78 @@
+"""``photoseek clusters`` and ``map``: a whole gallery at a glance."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from retrieval.commands.options import GalleryOption, HtmlOption, JsonOption, TowerOption, filter_flags
+from retrieval.commands.say import needed, say
+
+if TYPE_CHECKING:
+    from retrieval.filters import Filter
+
+
+@filter_flags
+def clusters(
+    where: Filter | None,
+    k: Annotated[int | None, typer.Option("--k", help="How many; default: by the number of pictures.")] = None,
+    min_size: Annotated[int, typer.Option("--min-size", help="Give up smaller ones.")] = 1,
+    labels: Annotated[
+        str, typer.Option("--labels", help="Words for names: builtin, cat,dog,car, or a file with one a line.")
+    ] = "builtin",
+    gallery: GalleryOption = None,
+    model: TowerOption = "",
+    as_json: JsonOption = False,
+    html: HtmlOption = None,
+) -> None:
+    """Group the pictures that look alike, and name each group. Only embeddings are read."""
+    from retrieval.gallery import Gallery
+    from retrieval.output import reader_may_leave
+    from retrieval.show.page import check_page_path
+    from retrieval.views.groups import group_gallery
+    from retrieval.views.tell import write_groups, write_groups_page
+    from retrieval.vocabulary import read_labels
+
+    if html is not None:
+        check_page_path(html)
+    words = read_labels(labels)
+    found = group_gallery(Gallery(gallery), k, min_size=min_size, where=where, model=model or None, labels=words)
+    needed(found.groups)
+    if html is not None:
+        write_groups_page(found, html, where)
+        say(f"{len(found.groups):,} clusters in {html}")
+    with reader_may_leave(sys.stdout):
+        write_groups(found, sys.stdout, as_json=as_json)
+        sys.stdout.flush()
+
+
+@filter_flags
+def map_(
+    where: Filter | None,
+    html: HtmlOption = None,
+    method: Annotated[str, typer.Option("--method", help="auto, pca, or umap (with photoseek[map]).")] = "auto",
+    points: Annotated[int, typer.Option("--points", help="How many pictures at most, drawn at random.")] = 2000,
+    gallery: GalleryOption = None,
+    model: TowerOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Lay the pictures on a plane, near each other if they look alike. A page with thumbnails, or coordinates."""
+    from retrieval.gallery import Gallery
+    from retrieval.output import reader_may_leave
+    from retrieval.show.page import check_page_path
+    from retrieval.views.atlas import draw_atlas, write_places
+    from retrieval.views.page import write_atlas_page
+
+    if html is not None:
+        check_page_path(html)
+    atlas = draw_atlas(Gallery(gallery), method=method, points=points, where=where, model=model or None)
+    needed(atlas.places)
+    if html is not None:
+        write_atlas_page(atlas, html, where)
+        say(f"{len(atlas.places):,} of {atlas.pictures:,} pictures by {atlas.method} in {html}")
+    if as_json or html is None:
+        with reader_may_leave(sys.stdout):
+            write_places(atlas, sys.stdout, as_json=as_json)
+            sys.stdout.flush()
