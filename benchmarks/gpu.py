@@ -1,4 +1,4 @@
-"""Indexing on a CUDA device: the bare tower, decoding by worker count, and the whole run beside what bounds it.
+"""Indexing on a CUDA device: the bare tower, decoding here and there, and the whole run beside what bounds it.
 
 On a GPU the two stages have hardware of their own, so the bound is the slower one: min(decode, encode). No figure of
 this file has been taken so far: the machines that photoseek was measured on have no GPU.
@@ -17,15 +17,18 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.encoder import fidelity
+from benchmarks.gpu_index import index_tables
 from benchmarks.measure import Series, alternate, rate, tell
 from benchmarks.model import NAME
 from benchmarks.settings import RANDOM, Bench
 from benchmarks.stages import StageCases
 from benchmarks.tables import Table
 from indexes.base import Vectors
+from retrieval.device_images import DeviceDecoder, device_decoder
 from retrieval.encoders.base import DeviceEncoder, Encoder, Pixels
 from retrieval.encoders.onnx import available_cpus
 from retrieval.errors import RuntimeUnavailable
+from retrieval.schedules import PIECE
 
 _ARCHITECTURE = "ViT-B-32-256"
 _BATCHES = (1, 8, 32, 64, 128, 256)
@@ -45,15 +48,25 @@ def gpu_tables(bench: Bench) -> list[Table]:
     generated = bench.model == RANDOM or Path(bench.model).name == NAME
     model = f"local-dir:{bench.data.made('torch-model', _write_model)}" if generated else bench.model
     fast, full = (load_clip_encoder(model, device="cuda", precision=precision) for precision in ("bf16", "fp32"))
-    return device_tables(bench, fast, full)
+    compiled = load_clip_encoder(model, device="cuda", precision="bf16", compiled=True)
+    return [*device_tables(bench, fast, full, compiled, device_decoder(fast)), *index_tables(bench)]
 
 
-def device_tables(bench: Bench, encoder: Encoder, reference: Encoder) -> list[Table]:
-    """The tables for any encoder with one stream; ``reference`` is the same model in float32."""
+def device_tables(
+    bench: Bench, encoder: Encoder, reference: Encoder, compiled: Encoder, decoder: DeviceDecoder
+) -> list[Table]:
+    """The tables for any encoder with one stream.
+
+    Args:
+        reference: the same model in float32.
+        compiled: the same model as ``encoder``, its image tower through torch.compile.
+        decoder: where ``encoder`` runs.
+    """
     sets = bench.picture_sets()
     tables = [_tower_table(bench, encoder)]
     for title, folder in sets:
-        tables.append(_stage_table(bench, title, StageCases(bench.data, folder, encoder)))
+        stages = StageCases(bench.data, folder, encoder)
+        tables.append(_stage_table(bench, title, stages, compiled, decoder))
     return [*tables, _parity_table(sets[0][1], bench, encoder, reference)]
 
 
@@ -92,25 +105,33 @@ def _tower_table(bench: Bench, encoder: Encoder) -> Table:
     return Table("Image tower on the device", head, rows, [copies, measured.foreign_note()])
 
 
-def _stage_table(bench: Bench, title: str, stages: StageCases) -> Table:
-    """Decoding by worker count, encoding, and the whole run beside the slower of both."""
+def _stage_table(bench: Bench, title: str, stages: StageCases, compiled: Encoder, decoder: DeviceDecoder) -> Table:
+    """Decoding by worker count and on the device, encoding, and whole runs beside the slower of both."""
     tell(f"gpu: {title}, {len(stages.readable)} pictures")
     count, cores = len(stages.readable), available_cpus()
     workers = sorted({*(1 << power for power in range(cores.bit_length())), cores})
     cases: dict[str, Callable[[], float]] = {}
     for number in workers:
         cases[f"decode, {number} workers"] = rate(partial(_decoded, stages, number), count)
+    cases["decode on the device"] = rate(partial(_decoded_there, stages, decoder, cores), count)
     cases["encode, overlapped"] = rate(lambda: _overlapped(stages.encoder, stages.batches), count)
-    cases["end to end"] = stages.cases()["end to end"]
+    cases["encode, --compile"] = rate(lambda: _overlapped(compiled, stages.batches), count)
+    cases["end to end"] = stages.end_to_end
+    cases["end to end, --compile"] = lambda: stages.end_to_end(compiled)
+    cases["end to end, --gpu-decode"] = lambda: stages.end_to_end(decoder=decoder)
+    cases["end to end, both"] = lambda: stages.end_to_end(compiled, decoder)
     measured = alternate(cases, bench.rounds)
     decode, encode = measured[f"decode, {cores} workers"], measured["encode, overlapped"]
-    bound = Series([min(pair) for pair in zip(decode.values, encode.values, strict=True)])
+    bound, there = _slower(decode, encode), _slower(measured["decode on the device"], encode)
     whole = measured["end to end"]
     rows = [(name, series.shown(), whole.over(series).shown(3)) for name, series in measured.items()]
     rows.append(("bound: min(decode, encode)", bound.shown(), whole.over(bound).shown(3)))
+    rows.append(("bound with --gpu-decode", there.shown(), measured["end to end, --gpu-decode"].over(there).shown(3)))
     slower = "decoder" if decode.median < encode.median else "encoder"
     notes = [
         f"{count} pictures, batches of {stages.encoder.batch_size}; the {slower} sets the bound.",
+        "The last line's share is that of the run with --gpu-decode. Both halves of its bound use the same device.",
+        _left_note(stages, decoder, cores),
         stages.shares_note(),
         measured.foreign_note(),
     ]
@@ -139,6 +160,27 @@ def _overlapped(encoder: Encoder, batches: Iterable[Pixels]) -> list[Vectors]:
         if len(pending) == _UNDER_WAY:
             results.append(pending.popleft()())
     return results + [collect() for collect in pending]
+
+
+def _slower(one: Series, other: Series) -> Series:
+    return Series([min(pair) for pair in zip(one.values, other.values, strict=True)])
+
+
+def _left_note(stages: StageCases, decoder: DeviceDecoder, workers: int) -> str:
+    decoder.taken()
+    _decoded_there(stages, decoder, workers)
+    taken = decoder.taken()
+    left = ", ".join(f"{count:,} {reason}" for reason, count in taken.left_to_cpu.items()) or "none"
+    return f"Decoded on {taken.device}: {taken.pictures:,}; left to the CPU: {left}."
+
+
+def _decoded_there(stages: StageCases, decoder: DeviceDecoder, workers: int) -> None:
+    def several(at: int) -> None:
+        decoder.read([path.read_bytes() for path in stages.readable[at : at + PIECE]])
+
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(several, range(0, len(stages.readable), PIECE)):
+            pass
 
 
 def _decoded(stages: StageCases, workers: int) -> None:

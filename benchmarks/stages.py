@@ -17,6 +17,7 @@ from benchmarks.measure import Series, alternate, rate, tell
 from benchmarks.settings import Bench
 from benchmarks.tables import Table
 from retrieval.batch import Batch, IndexedImage, Metadata
+from retrieval.device_images import DeviceDecoder
 from retrieval.encoders.base import Encoder, Pixels
 from retrieval.encoders.load import load_encoder
 from retrieval.encoders.onnx import available_cpus
@@ -58,7 +59,7 @@ class StageCases:
             "decode": rate(lambda: self._spread(self.pixels, self.readable), count),
             "encode": rate(self._encode, count),
             "commit": self._commit,
-            "end to end": self._end_to_end,
+            "end to end": self.end_to_end,
         }
 
     def _read(self, path: Path) -> bytes:
@@ -99,14 +100,14 @@ class StageCases:
                 catalog.commit(Batch(indexed=rows[at : at + COMMIT_IMAGES]), encoder_id)
             return len(rows) / (time.perf_counter() - started)
 
-    def _end_to_end(self) -> float:
+    def end_to_end(self, encoder: Encoder | None = None, decoder: DeviceDecoder | None = None) -> float:
         """From a folder to a saved catalog and index; model and empty gallery are there already."""
         with self._data.scratch() as scratch:
             gallery = Gallery(scratch)
             with gallery.writer():
                 pass
             started = time.perf_counter()
-            report = Indexer(gallery, self.encoder).run(self.folder)
+            report = Indexer(gallery, encoder or self.encoder, decoder=decoder).run(self.folder)
             wall = time.perf_counter() - started
         self._spent = report.seconds
         return report.images / wall

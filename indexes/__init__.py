@@ -8,7 +8,8 @@
     recommend.py    recommend_spec(n, dim): which one a gallery should have, and why
     factory.py      create_index(spec, dim): imports the one backend it needs
     exact.py        ExactIndex: numpy, every vector compared
-    faiss_index.py  FaissIndex: Flat, SQ, PQ, IVF, HNSW; with faiss_parts.py the only file that imports faiss
+    faiss_index.py  FaissIndex: Flat, SQ, PQ, IVF, HNSW; with faiss_parts.py and gpu.py all that imports faiss
+    gpu.py          GpuIndex: a flat FaissIndex whose candidates a GPU finds
     faiss_parts.py  faiss's own objects: made from a specification, read from files
     ranking.py      exact scores, order and ties, shared by both
     widening.py     from approximate candidates to a complete answer

@@ -51,6 +51,11 @@ def index_class_for(spec: IndexSpec) -> type[StoredIndex]:
         return ExactIndex
     try:
         from indexes.faiss_index import FaissIndex
+
+        if spec.gpu:
+            from indexes.gpu import GpuIndex
+
+            return GpuIndex
     except ImportError as error:
         raise BackendUnavailable(
             f"an index of kind '{spec}' needs faiss, which cannot be imported ({error})",
@@ -64,7 +69,13 @@ def create_index(spec: IndexSpec, dim: int) -> StoredIndex:
 
     Raises:
         SpecError: ``spec`` cannot hold vectors of this width.
-        BackendUnavailable: see :func:`index_class_for`.
+        BackendUnavailable: see :func:`index_class_for`; or there is no GPU for a kind that is made for one. (What was
+            saved of such a kind opens without one.)
     """
     spec.check_dim(dim)
+    if spec.gpu:
+        index_class_for(spec)  # says what to install where there is no faiss at all
+        from indexes.gpu import require_device
+
+        require_device(spec)
     return index_class_for(spec)(spec, dim)

@@ -1,4 +1,4 @@
-"""FaissIndex: Flat, SQ, PQ, IVF and HNSW behind one class; with faiss_parts.py the only file that imports faiss.
+"""FaissIndex: Flat, SQ, PQ, IVF and HNSW behind one class; with faiss_parts.py and gpu.py all that imports faiss.
 
 What faiss 1.15 leaves to its caller, each point tried out on every kind:
 
@@ -8,9 +8,8 @@ What faiss 1.15 leaves to its caller, each point tried out on every kind:
 - Adding to an index whose codes are memory-mapped aborts the whole process. Copying 1,000,000 x 512 first takes 5 s
   and 4 GB, so a reader's additions go to a tail of their own that every search compares in full.
 - Equal scores come in any order, and the one cut off at ``k`` is arbitrary.
-- GPU Flat and IVF indexes without cuVS ignore id selectors silently (faiss issues 3114 and 3924). Every
-  search here has tombstones or filters sooner or later, and a filter that is ignored gives wrong answers without a
-  word. So everything runs on the CPU, also where faiss-gpu is installed, and nothing is moved to a GPU.
+- GPU indexes ignore id selectors or know none. So everything here runs on the CPU, also where faiss-gpu is
+  installed; ``gpu.py`` takes candidates from a GPU where a specification asks for that, and says how.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import faiss
 import numpy as np
@@ -315,7 +314,7 @@ class FaissIndex:
         write_array(target("ids.npy"), "<i8", (self._rows.total,), [self._rows.ids])
 
     @classmethod
-    def read_parts(cls, spec: IndexSpec, dim: int, parts: Mapping[str, Path], *, mmap: bool) -> FaissIndex:
+    def read_parts(cls, spec: IndexSpec, dim: int, parts: Mapping[str, Path], *, mmap: bool) -> Self:
         """Open what :meth:`write_parts` wrote. Raises ValueError or OSError where it is not sound."""
         index = cls(spec, dim)
         rows = RowIds(open_array(parts["ids.npy"], "<i8", (None,), mmap=mmap))

@@ -11,13 +11,20 @@ from indexes.errors import SpecError
 
 Family = Literal["exact", "flat", "ivf", "hnsw"]
 Codec = Literal["Flat", "SQfp16", "SQ8", "PQ"]
+Gpu = Literal["", "flat", "cagra"]
 
 _MAX_CELLS = 16_777_216
 _LINKS = range(4, 257)
-_GRAMMAR = "Exact, or [IVFn,|HNSWm,] Flat|SQfp16|SQ8|PQm|PQmx4fs [,Refine(SQfp16)|,Refine(Flat)]"
+_DEGREES = range(16, 129)
+_DEGREE = 64
+_GRAMMAR = (
+    "Exact, or [IVFn,|HNSWm,] Flat|SQfp16|SQ8|PQm|PQmx4fs [,Refine(SQfp16)|,Refine(Flat)], "
+    "or with a GPU: GPU,Flat, GPU,SQfp16, CAGRAn"
+)
 
 _FAMILY = re.compile(r"(IVF|HNSW)(\d{1,9})", re.IGNORECASE)
 _CODEC = re.compile(r"(Flat|SQfp16|SQ8)|PQ(\d{1,5})(x4fsr?)?", re.IGNORECASE)
+_ON_GPU = re.compile(r"GPU,(Flat|SQfp16)|CAGRA(\d{1,3})?", re.IGNORECASE)
 _REFINE = re.compile(r"Refine\((SQfp16|Flat)\)", re.IGNORECASE)
 _SPELLING: dict[str, Codec] = {"flat": "Flat", "sqfp16": "SQfp16", "sq8": "SQ8"}
 
@@ -30,11 +37,13 @@ class IndexSpec:
         family: "exact" is numpy; "flat" visits every code, "ivf" some cells, "hnsw" a graph (all faiss).
         codec: How a vector is stored; ``Exact`` and ``Flat`` keep float32.
         cells: Number of IVF cells (nlist).
-        links: HNSW links per vector (M).
+        links: HNSW links per vector (M), or the degree of CAGRA's graph.
         subquantisers: Product quantiser parts; must divide the vector width.
         fast_scan: 4-bit codes laid out for SIMD registers ("x4fs").
         by_residual: IVF fast-scan codes relative to the cell centre ("x4fsr").
         refine: Codec of the second copy of the vectors that re-scores candidates, or None.
+        gpu: What finds candidates on a GPU, a full scan or CAGRA; the rest describes the form that is saved and
+            searched on the CPU.
     """
 
     family: Family
@@ -45,6 +54,7 @@ class IndexSpec:
     fast_scan: bool = False
     by_residual: bool = False
     refine: Codec | None = None
+    gpu: Gpu = ""
 
     @classmethod
     def parse(cls, text: str) -> IndexSpec:
@@ -64,6 +74,8 @@ class IndexSpec:
     def __str__(self) -> str:
         if self.family == "exact":
             return "Exact"
+        if self.gpu:
+            return f"CAGRA{self.links}" if self.gpu == "cagra" else f"GPU,{self.codec}"
         text = self.base_text
         return f"{text},Refine({self.refine})" if self.refine else text
 
@@ -88,6 +100,8 @@ class IndexSpec:
     @property
     def knobs(self) -> tuple[str, ...]:
         """The names in ``Effort`` that this kind of index listens to."""
+        if self.gpu == "cagra":
+            return ("ef_search",)
         family = {"ivf": ("nprobe",), "hnsw": ("ef_search",)}.get(self.family, ())
         return (*family, "k_factor") if self.refine else family
 
@@ -124,6 +138,8 @@ class IndexSpec:
         total = 8 + self._code_bytes(self.codec, dim)
         if self.family == "ivf":
             total += 8 if self.refine else 16  # the list's own id; without refinement also a direct map
+        if self.gpu:
+            total += self._code_bytes(self.codec, dim) + 4 * self.links  # on the device
         if self.family == "hnsw":
             total += 4 * 2 * self.links + 12  # links of level 0, then the vector's level and offset
         if self.refine:
@@ -170,6 +186,8 @@ class IndexSpec:
 def _parse(text: str) -> IndexSpec | None:
     if text.lower() == "exact":
         return IndexSpec("exact")
+    if match := _ON_GPU.fullmatch(text):
+        return _parse_gpu(match)
     parts = text.split(",")
     refine: Codec | None = None
     if match := _REFINE.fullmatch(parts[-1]):
@@ -198,6 +216,13 @@ def _parse(text: str) -> IndexSpec | None:
     )
 
 
+def _parse_gpu(match: re.Match[str]) -> IndexSpec | None:
+    if match[1]:
+        return IndexSpec("flat", _SPELLING[match[1].lower()], gpu="flat")
+    degree = int(match[2] or _DEGREE)
+    return IndexSpec("flat", "SQfp16", links=degree, gpu="cagra") if degree in _DEGREES else None
+
+
 def _family_allows(family: Family, size: int, code: re.Match[str], refine: Codec | None) -> bool:
     if code[2] and int(code[2]) < 1:
         return False
@@ -221,7 +246,14 @@ def _nearest(text: str) -> str:
     codes = ["Flat", "SQfp16", "SQ8", f"PQ{parts}", f"PQ{parts}x4fs"]
     bases = [*codes, f"HNSW{links}", f"HNSW{links},SQfp16", f"HNSW{links},SQ8"]
     bases += [f"IVF{cells},{code}" for code in codes]
-    texts = ["Exact", *bases, *(f"{base},Refine({code})" for base in bases for code in ("SQfp16", "Flat"))]
+    texts = [
+        "Exact",
+        "GPU,Flat",
+        "GPU,SQfp16",
+        f"CAGRA{_DEGREE}",
+        *bases,
+        *(f"{base},Refine({code})" for base in bases for code in ("SQfp16", "Flat")),
+    ]
     valid = {spelling.lower(): spelling for spelling in texts if _parse(spelling)}
     return valid[get_close_matches(text.lower(), valid, n=1, cutoff=0.0)[0]]
 

@@ -175,6 +175,8 @@ class _Run:
             workers=self._workers,
             decoder=self._decoder,
         )
+        if self._decoder is not None:
+            self._decoder.taken()  # whatever it was used for before
         with self._counting(roots):
             for results in pipeline.run(self._candidates(roots), stop=self._stop):
                 self._take(results, keeper)

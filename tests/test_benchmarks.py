@@ -126,24 +126,56 @@ def test_without_a_gpu_its_part_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.torch
 def test_gpu_tables_bound_the_run_by_the_slower_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same code on the CPU device of torch."""
+    """The same code on the CPU device of torch, and with a compiler that compiles nothing."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     pytest.importorskip("open_clip")
     from benchmarks.gpu import device_tables
+    from retrieval.device_images import DeviceDecoder
+    from retrieval.encoders import torch_encoder
     from retrieval.encoders.clip import load_clip_encoder
     from tests.retrieval.encoders.tiny_clip import write_model
 
+    monkeypatch.setattr(torch_encoder, "_COMPILER", "eager")
     name = f"local-dir:{write_model(tmp_path / 'model', 'clip')}"
     fast, full = (load_clip_encoder(name, device="cpu", precision=precision) for precision in ("bf16", "fp32"))
+    compiled = load_clip_encoder(name, device="cpu", precision="bf16", compiled=True)
+    decoder = DeviceDecoder(fast.spec.preprocessing, "cpu")
     with Stopwatch() as stopwatch:
         bench = Bench(Data(tmp_path / "data"), name, None, QUICK, 1, stopwatch)
-        tables = {table.title: table for table in device_tables(bench, fast, full)}
-    rows = {row[0]: row[1:] for row in tables["Indexing on the device, 500 px"].rows}
+        tables = {table.title: table for table in device_tables(bench, fast, full, compiled, decoder)}
+    table = tables["Indexing on the device, 500 px"]
+    rows = {row[0]: row[1:] for row in table.rows}
     rates = {stage: value(cells[0]) for stage, cells in rows.items()}
-    decode = next(rate for stage, rate in reversed(rates.items()) if stage.startswith("decode"))
+    decode = next(rate for stage, rate in reversed(rates.items()) if stage.endswith("workers"))
     assert rates["bound: min(decode, encode)"] == min(decode, rates["encode, overlapped"]) > 0
+    assert rates["bound with --gpu-decode"] == min(rates["decode on the device"], rates["encode, overlapped"]) > 0
+    whole = {stage for stage in rates if stage.startswith("end to end")}
+    assert whole == {"end to end", *(f"end to end, {how}" for how in ("--compile", "--gpu-decode", "both"))}
+    assert any("left to the CPU: 12 the model's pictures are too small" in note for note in table.notes)
     assert value(tables["Image tower on the device"].rows[-1][2]) > 0
     assert float(tables["Fidelity on the device, against float32 there"].rows[0][2]) > 0.99
+
+
+def test_gpu_indexes_stand_beside_the_cpus(tmp_path: Path) -> None:
+    pytest.importorskip("faiss")
+    from benchmarks.gpu_index import KINDS, index_tables
+    from tests.indexes.stand_in import cpu_for_gpu
+
+    with Stopwatch() as stopwatch:
+        bench = Bench(Data(tmp_path / "data"), "builtin-64", None, QUICK, 1, stopwatch)
+        with cpu_for_gpu() as device:
+            (table,) = index_tables(bench)
+        (without,) = index_tables(bench)
+    assert {row[0] for row in table.rows} == {"Exact", *KINDS}
+    assert len(device.made) == len(KINDS)
+    recalls = {(row[0], row[1]): float(row[4]) for row in table.rows if row[4]}
+    assert {run for _, run in recalls} >= {"image-like", "text-like", "text-like, a filter keeps 10%"}
+    assert min(recalls.values()) > 0.9
+    assert {row[0] for row in without.rows} >= {"Exact"}
+    import faiss
+
+    if not hasattr(faiss, "StandardGpuResources"):
+        assert sum("needs a GPU" in note for note in without.notes) == len(KINDS)
 
 
 def test_alternating_rounds_keep_order_and_drop_the_warm_up() -> None:

@@ -7,9 +7,15 @@ import sys
 import typer
 
 from retrieval.commands.answers import open_engine, open_file
-from retrieval.commands.options import AllowUrlOption, GalleryOption, LimitOption, PreviewAsOption, PreviewOption, TowerOption
+from retrieval.commands.options import (
+    AllowUrlOption,
+    GalleryOption,
+    LimitOption,
+    PreviewAsOption,
+    PreviewOption,
+    TowerOption,
+)
 from retrieval.commands.say import say
-
 
 
 def shell(

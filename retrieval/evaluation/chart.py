@@ -115,6 +115,8 @@ def _names(names: Sequence[str], dots: Sequence[tuple[float, float]]) -> Iterato
     """Names beside their dots, moved down until none lies on another name or dot."""
     taken = [(x - _RADIUS, x + _RADIUS, y) for x, y in dots]
     for name, (x, y) in zip(names, dots, strict=True):
+        if not name:
+            continue
         width = len(name) * _LETTER
         anchor: Anchor = "end" if x + 12 + width > WIDTH else "start"
         left = x - 12 - width if anchor == "end" else x + 12

@@ -1,7 +1,8 @@
 """The experiments behind what is said about vision transformers, run anew: ``python -m retrieval.experiments``.
 
-Not among photoseek's commands: they train models from nothing, on pictures that need not be the user's, and leave neither
-a gallery nor a model behind. Each module trains, and returns an :class:`.outcome.Outcome`; ``learning`` has the one loop.
+Not among photoseek's commands: they train models from nothing, on pictures that need not be the user's, and leave
+neither a gallery nor a model behind. Each module trains, and returns an :class:`.outcome.Outcome`; ``learning`` has
+the one loop.
 """
 
 from __future__ import annotations
@@ -10,10 +11,17 @@ from typing import NamedTuple
 
 
 class Experiment(NamedTuple):
-    """Where an experiment lies (``module:function``) and what it asks."""
+    """One experiment.
+
+    Attributes:
+        target: where it lies, ``module:function``.
+        question: what it asks.
+        margin: how much larger than the models' input its pictures are kept.
+    """
 
     target: str
     question: str
+    margin: float = 1.0
 
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -34,7 +42,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         "retrieval.experiments.losses:run", "InfoNCE or the sigmoid loss, when batches are small?"
     ),
     "resolution": Experiment(
-        "retrieval.experiments.resolution:run", "What do more tokens bring to a model trained at one size?"
+        "retrieval.experiments.resolution:run", "What do more tokens bring to a model trained at one size?", 1.5
     ),
 }  # fmt: skip
 """Name -> experiment, in the order of ``docs/account.md``."""

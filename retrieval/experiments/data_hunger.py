@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from retrieval.evaluation.chart import Point
-from retrieval.evaluation.tables import Table
+from retrieval.evaluation.tables import Cell, Table
 from retrieval.experiments.curves import Way
 from retrieval.experiments.data import Data
-from retrieval.experiments.learning import accuracy, classify, gflops, learn, made, outputs, parameters
+from retrieval.experiments.learning import accuracy, classify, learn, made, mflops, outputs, parameters
 from retrieval.experiments.outcome import Chart, Outcome, compared, joined, outcome, spread
 from retrieval.experiments.setting import Setting
 from retrieval.experiments.towers import convolutional, transformer
@@ -28,23 +28,26 @@ def run(data: Data, setting: Setting) -> Outcome:
         for each in numbers
         for name, build in ways.items()
     }
-    rows = [(each, *(spread(found[name, each]) for name in ways)) for each in numbers]
-    sizes = [(name, parameters(build()), gflops(build().eval(), setting.size)) for name, build in ways.items()]
+    rows: list[tuple[Cell, ...]] = [(each, *(spread(found[name, each]) for name in ways)) for each in numbers]
+    sizes = [(name, parameters(build()), mflops(build().eval(), setting.size)) for name, build in ways.items()]
     tables = [
         Table("data hunger", ("pictures a class", *(f"{name} acc@1" for name in ways)), tuple(rows)),
-        Table("models", ("model", "parameters", "GFLOPs"), tuple(sizes)),
+        Table("models", ("model", "parameters", "MFLOPs"), tuple(sizes)),
     ]
     points: list[Point] = []
     for name in ways:
         line = [Point(name if each == numbers[-1] else "", each, spread(found[name, each])) for each in numbers]
         points += joined(line, name)
     few, many = (compared(CNN, found[CNN, n], VIT, found[VIT, n]) for n in (numbers[0], numbers[-1]))
-    notes = [
-        f"Shows, with {numbers[0]} pictures a class: {few}. With {numbers[-1]}: {many}.",
-        "Does not show where the transformer overtakes: that takes millions of pictures (ViT, figures 3 and 4). Both have "
-        "one learning rate and one augmentation, and either could be helped by others.",
-    ]
-    return outcome(data, setting, tables, notes, Chart(tuple(points), "pictures a class to learn from", "acc@1"))
+    return outcome(
+        data,
+        setting,
+        tables,
+        Chart(tuple(points), "pictures a class to learn from", "acc@1"),
+        shows=f"with {numbers[0]} pictures a class, {few}; with {numbers[-1]}, {many}.",
+        leaves_open="where the transformer overtakes: ViT's took tens of millions of pictures (figure 4). "
+        "Both have one learning rate and one augmentation, and either could be helped by others.",
+    )
 
 
 def amounts(most: int) -> list[int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,15 +20,19 @@ from retrieval.evaluation.classification import class_ranks
 from retrieval.experiments.data import Data
 from retrieval.experiments.setting import Setting
 from retrieval.training.augment import Variation, normalised, vary
+from retrieval.training.run import MARGIN
 from retrieval.training.schedule import cosine, optimiser
 from retrieval.training.small import MEAN, STD
 from retrieval.training.trainable import evaluating
+
+logger = logging.getLogger("photoseek")
 
 DECAY = 0.05
 WARMUP = 0.05
 VARIATION = Variation()
 _AT_ONCE = 256
 
+Module = TypeVar("Module", bound=nn.Module)
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Normalised pictures (n, 3, size, size) and their (n,) rows in ``data.train`` to a scalar."""
 
@@ -49,7 +55,7 @@ class Learned:
     rate: float
 
 
-def made(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+def made(build: Callable[[], Module], seed: int) -> Module:
     """A model with weights drawn from ``seed``, whatever was drawn before."""
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
@@ -76,12 +82,13 @@ def learn(
     steps, batch = pace.steps or setting.steps, min(pace.batch or setting.batch, len(data.train))
     rate, size = pace.rate or setting.rate, pace.size or setting.size
     generator = torch.Generator().manual_seed(seed)
+    train = resized(data.train, min(data.side, round(MARGIN * size)))
     adam = optimiser(module.named_parameters(), rate, DECAY)
     losses, spent = [], 0.0
     module.train()
     for step, rows in zip(range(steps), _batches(len(data.train), batch, generator), strict=False):
         begun = time.perf_counter()
-        images = normalised(vary(data.train[rows], size, VARIATION, generator), MEAN, STD)
+        images = normalised(vary(train[rows], size, VARIATION, generator), MEAN, STD)
         for group in adam.param_groups:
             group["lr"] = rate * cosine(step / steps, step, round(WARMUP * steps))
         adam.zero_grad(set_to_none=True)
@@ -92,7 +99,9 @@ def learn(
         losses.append(float(value.detach()))
         spent += time.perf_counter() - begun
         after(step + 1)
-    return Learned(float(np.mean(losses[-max(1, steps // 10) :])), steps * batch / max(spent, 1e-9))
+    learned = Learned(float(np.mean(losses[-max(1, steps // 10) :])), steps * batch / max(spent, 1e-9))
+    logger.info("%d steps in %.1f s, loss %.3f", steps, spent, learned.loss)
+    return learned
 
 
 def classify(module: nn.Module, data: Data) -> Loss:
@@ -120,19 +129,21 @@ def outputs(
         change: what is done to normalised pictures before.
     """
     ask = of or module
-    rows = []
     with evaluating(module):
-        for at in range(0, len(pixels), _AT_ONCE):
-            rows.append(ask(change(prepared(pixels[at : at + _AT_ONCE], size))).float())
-    return torch.cat(rows)
+        parts = (prepared(pixels[at : at + _AT_ONCE], size) for at in range(0, len(pixels), _AT_ONCE))
+        return torch.cat([ask(change(images)).float() for images in parts])
 
 
 def prepared(pixels: Tensor, size: int) -> Tensor:
     """uint8 pictures as a tower takes them: scaled without aliases, normalised."""
-    scaled = pixels.float() / 255
-    if pixels.shape[-1] != size:
-        scaled = F.interpolate(scaled, (size, size), mode="bilinear", antialias=True).clamp(0, 1)
-    return normalised(scaled, MEAN, STD)
+    return normalised(resized(pixels, size).float() / 255, MEAN, STD)
+
+
+def resized(pixels: Tensor, side: int) -> Tensor:
+    """(n, 3, side, side) uint8. Cropping samples without looking at what lies between, so it must not shrink much."""
+    if pixels.shape[-1] == side:
+        return pixels
+    return F.interpolate(pixels, (side, side), mode="bilinear", antialias=True)
 
 
 def accuracy(scores: Tensor, labels: Tensor) -> float:
@@ -147,12 +158,12 @@ def parameters(module: nn.Module) -> int:
 
 
 @torch.no_grad()
-def gflops(run: Callable[[Tensor], object], size: int) -> float:
-    """10^9 FLOPs (two a multiply-add) of one picture through ``run``, as they are carried out."""
+def mflops(run: Callable[[Tensor], object], size: int) -> float:
+    """10^6 FLOPs (two a multiply-add) of one picture through ``run``, as they are carried out."""
     # The fused attention of a CPU is unknown to the counter, which would leave it out without a word.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         run(torch.zeros(1, 3, size, size))
-    return counter.get_total_flops() / 1e9
+    return float(counter.get_total_flops()) / 1e6
 
 
 def _batches(count: int, batch: int, generator: torch.Generator) -> Iterator[Tensor]:

@@ -19,6 +19,7 @@ from retrieval.experiments.setting import Setting
 if TYPE_CHECKING:
     from PIL import Image
 
+_FEWEST = 3
 QUICK_NOTE = "Quick setting: it shows that the experiment runs; its figures mean nothing."
 
 
@@ -54,16 +55,17 @@ def outcome(
     data: Data,
     setting: Setting,
     tables: Sequence[Table],
-    notes: Sequence[str],
     chart: Chart,
     *,
+    shows: str,
+    leaves_open: str,
     steps: str = "",
     pictures: Image.Image | None = None,
 ) -> Outcome:
     """Put an experiment's findings together with what they were found on.
 
     Args:
-        notes: what the tables show, then what they do not.
+        shows, leaves_open: what the tables show, and what they do not.
         steps: what a training is, if not the setting's.
     """
     about: dict[str, Cell] = {
@@ -73,12 +75,14 @@ def outcome(
         "to learn from": len(data.train),
         "to judge by": len(data.test),
         "a training": steps or f"{setting.steps} steps of {setting.batch} pictures",
-        "intervals": f"95 %, Student's t over {setting.seeds} seeds of weights, batches and crops",
+        "intervals": f"95 %, Student's t over {setting.seeds} seeds of weights, batches and crops, not over pictures",
         "chance": 1 / len(data.names),
         "run on": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
     }
     warning = (QUICK_NOTE,) if setting.name == "quick" else ()
-    return Outcome(Report(about, tuple(tables), (*warning, *notes)), chart, pictures)
+    return Outcome(
+        Report(about, tuple(tables), (*warning, f"Shows: {shows}", f"Does not show {leaves_open}")), chart, pictures
+    )
 
 
 def joined(points: Sequence[Point], series: str) -> list[Point]:
@@ -87,17 +91,16 @@ def joined(points: Sequence[Point], series: str) -> list[Point]:
 
 
 def compared(one: str, ones: Sequence[float], other: str, others: Sequence[float]) -> str:
-    """A sentence on two ways that were trained with the same seeds, by the interval of their differences.
+    """What is to be said of two ways that were trained with the same seeds, by the interval of their differences.
 
-    Values of one seed share their weights' seed, batches and crops, so their difference varies less than they do.
+    Values of one seed share their batches and crops, so their difference varies less than they do. Two seeds decide
+    nothing: accuracies are multiples of one picture, and two equal differences would make an interval of no width.
     """
     gap = student_interval([a - b for a, b in zip(ones, others, strict=True)])
     text = f"{one} minus {other}: {gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
-    if gap.low > 0:
-        return f"{text}; {one} is ahead"
-    if gap.high < 0:
-        return f"{text}; {other} is ahead"
-    return f"{text}; {len(ones)} seeds do not tell them apart"
+    if len(ones) < _FEWEST or gap.low <= 0 <= gap.high:
+        return f"{text}, not told apart by {len(ones)} seeds"
+    return f"{text}, {one if gap.low > 0 else other} is ahead"
 
 
 def spread(values: Sequence[float]) -> Estimate:

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from retrieval.evaluation.tables import Table
 from retrieval.experiments.curves import curve_points, follow
 from retrieval.experiments.data import Data
-from retrieval.experiments.learning import gflops, parameters
+from retrieval.experiments.learning import mflops, parameters
 from retrieval.experiments.outcome import Chart, Outcome, compared, outcome, spread
 from retrieval.experiments.setting import Setting
 from retrieval.experiments.towers import transformer
 
 NAMES = {"cls": "class token", "mean": "mean of patches"}
-HEAD = ("pooling", "tokens", "parameters", "GFLOPs", "acc@1")
+HEAD = ("pooling", "tokens", "parameters", "MFLOPs", "acc@1")
 
 
 def run(data: Data, setting: Setting) -> Outcome:
     """Train the same transformer with each pooling."""
     found = {
-        pooling: follow(lambda pooling=pooling: transformer(setting, len(data.names), pooling=pooling), data, setting)
+        pooling: follow(partial(transformer, setting, len(data.names), pooling=pooling), data, setting)
         for pooling in NAMES
     }
     patches = (setting.size // setting.patch) ** 2
     rows = [
         (name, patches + (key == "cls"), parameters(found[key].tower),
-         gflops(found[key].tower.eval(), setting.size), spread(found[key].last))
+         mflops(found[key].tower.eval(), setting.size), spread(found[key].last))
         for key, name in NAMES.items()
     ]  # fmt: skip
     points = [point for key, name in NAMES.items() for point in curve_points(name, found[key])]
-    notes = [
-        f"Shows: {compared(NAMES['cls'], found['cls'].last, NAMES['mean'], found['mean'].last)}. The class token has to "
+    return outcome(
+        data,
+        setting,
+        [Table("pooling", HEAD, tuple(rows))],
+        Chart(tuple(points), "pictures seen in training", "acc@1"),
+        shows=f"{compared(NAMES['cls'], found['cls'].last, NAMES['mean'], found['mean'].last)}. The class token has to "
         "learn what to gather, the mean gathers from the first step on, so the curves say more than their ends.",
-        "Does not show which is better in the end: with rates tuned for each, ViT's appendix D.3 finds both alike. Both "
+        leaves_open="which is better in the end: with rates tuned for each, ViT's appendix D.3 finds both alike. Both "
         "have one rate here.",
-    ]
-    table = Table("pooling", HEAD, tuple(rows))
-    return outcome(data, setting, [table], notes, Chart(tuple(points), "pictures seen in training", "acc@1"))
+    )

@@ -7,13 +7,13 @@ import copy
 from retrieval.evaluation.chart import Point
 from retrieval.evaluation.tables import Table
 from retrieval.experiments.data import Data
-from retrieval.experiments.learning import Pace, accuracy, classify, gflops, learn, made, outputs
+from retrieval.experiments.learning import Pace, accuracy, classify, learn, made, mflops, outputs
 from retrieval.experiments.outcome import Chart, Outcome, compared, joined, outcome, spread
 from retrieval.experiments.setting import Setting
 from retrieval.experiments.towers import transformer
 
 PATCH = 8
-HEAD = ("pixels", "tokens", "GFLOPs", "acc@1 as it is", "acc@1 after tuning at that size")
+HEAD = ("pixels", "tokens", "MFLOPs", "acc@1 as it is", "acc@1 after tuning at that size")
 _RATE = 0.3  # of the first training's highest rate
 
 
@@ -39,21 +39,26 @@ def run(data: Data, setting: Setting) -> Outcome:
             pace = Pace(steps=tuning.steps, rate=tuning.rate, size=size)
             learn(other, data, classify(other, data), setting, seed + 1000, pace=pace)
             tuned[size].append(accuracy(outputs(other, data.test, size), data.test_labels))
-    costs = {size: gflops(tower.eval(), size) for size in sizes(setting)}
+    costs = {size: mflops(tower.eval(), size) for size in sizes(setting)}
     rows = [
         (size, (size // PATCH) ** 2, cost, spread(plain[size]), spread(tuned[size])) for size, cost in costs.items()
     ]
     points: list[Point] = []
     for name, found in (("as it is", plain), ("after tuning", tuned)):
-        line = [Point(f"{size} px, {name}", cost, spread(found[size])) for size, cost in costs.items()]
+        names = {size: f"{size} px" for size in costs} | {sizes(setting)[-1]: f"{sizes(setting)[-1]} px {name}"}
+        line = [Point(names[size], cost, spread(found[size])) for size, cost in costs.items()]
         points += joined(line, name)
     own, largest = setting.size, sizes(setting)[-1]
     steps = f"{setting.steps} steps of {setting.batch} pictures at {own} pixels, then {tuning.steps} at each size"
-    notes = [
-        f"Shows: {compared(f'{largest} px tuned', tuned[largest], f'{own} px tuned', tuned[own])}, for "
-        f"{costs[largest] / costs[own]:.1f} times the FLOPs. As it is, {compared(f'{largest} px', plain[largest], f'{own} px', plain[own])}.",  # noqa: E501
-        "Does not show what more detail brings, where the pictures have none: Tiny ImageNet's have 64 pixels and are only "
-        "enlarged, drawn ones are drawn larger. CLIP L/14 gained 1.1 points from 224 to 336 for 2.4 times the FLOPs.",
-    ]
-    table = Table("resolution", HEAD, tuple(rows))
-    return outcome(data, setting, [table], notes, Chart(tuple(points), "GFLOPs a picture", "acc@1"), steps=steps)
+    return outcome(
+        data,
+        setting,
+        [Table("resolution", HEAD, tuple(rows))],
+        Chart(tuple(points), "MFLOPs a picture", "acc@1"),
+        shows=f"after tuning: {compared(f'{largest} px', tuned[largest], f'{own} px', tuned[own])}, for "
+        f"{costs[largest] / costs[own]:.1f} times the FLOPs; as it is: "
+        f"{compared(f'{largest} px', plain[largest], f'{own} px', plain[own])}.",
+        leaves_open="what more detail brings, where the pictures have none: Tiny ImageNet's 64 pixels are only "
+        "enlarged, drawn pictures are drawn larger. CLIP L/14 gained 1.1 points from 224 to 336 for 2.4 times the FLOPs.",
+        steps=steps,
+    )

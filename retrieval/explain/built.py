@@ -63,7 +63,7 @@ def open_clip_parts(model_cfg: Mapping[str, Any]) -> tuple[Part, ...]:
 
 def count_parts(module: torch.nn.Module, size: int) -> tuple[Part, ...]:
     """Parameters and FLOPs of one picture for each part of a module; where it is a wrapper, of what it wraps."""
-    module = module.eval()
+    module = module.eval().requires_grad_(False)
     path, inner = type(module).__name__, module
     while len(children := [(n, c) for n, c in inner.named_children() if _size(c)]) == 1 and not _own(inner):
         path, inner = f"{path}.{children[0][0]}", children[0][1]

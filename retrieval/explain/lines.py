@@ -131,7 +131,7 @@ def _costs(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if tower not in report["totals"]:
             continue
         whole = report["totals"][tower]
-        flops = f", {whole['flops'] / 1e9:.3g} GFLOPs" if whole["flops"] else ""
+        flops = f", {_gflops(whole['flops'] / 1e9)}" if whole["flops"] else ""
         yield name, f"{whole['parameters']:,} parameters{flops}"
         for part in report["parts"]:
             if part["tower"] == tower:
@@ -145,8 +145,12 @@ def _patch_sizes(rows: list[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
         between = f"attention between tokens {_times(row['attention'])}"
         alone = f"over patches alone {_times(row['over_patches'])}"
         whole = f"all blocks {_times(row['encoder'])}, the whole tower {_times(row['tower'])}"
-        gflops = f"{row['gflops']:.3g} GFLOPs"
+        gflops = _gflops(row["gflops"])
         yield f"patch {row['patch']}", f"{row['tokens']} tokens; {between} ({alone}); {whole}: {gflops}"
+
+
+def _gflops(value: float) -> str:
+    return f"{value:,.0f} GFLOPs" if value >= 1000 else f"{value:.3g} GFLOPs"
 
 
 def _times(ratio: float) -> str:
@@ -156,7 +160,7 @@ def _times(ratio: float) -> str:
 def _resolutions(rows: list[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     for row in rows:
         own = " (its own)" if row["ratio"] == 1 else ""
-        yield f"{row['size']} px", f"{row['tokens']} tokens, {row['gflops']:.3g} GFLOPs, {_times(row['ratio'])}{own}"
+        yield f"{row['size']} px", f"{row['tokens']} tokens, {_gflops(row['gflops'])}, {_times(row['ratio'])}{own}"
 
 
 def _training(recipe: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

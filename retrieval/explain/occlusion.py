@@ -23,17 +23,17 @@ def occlusion_map(
         pixels: (3, size, size) uint8.
         target: (dim,) unit vector of the text; None compares with the picture's own embedding.
         text: what the target says.
-        grid: patches along a side; the cells are these where they are 8 to 14.
+        grid: patches along a side; the cells are these, but at least 8 and at most 14.
 
     Raises:
         EncoderError, WeightsUnavailable, RuntimeUnavailable: from the encoder.
     """
-    cells = grid if grid and FEWEST <= grid <= CELLS else CELLS if (grid or CELLS) > CELLS else FEWEST
+    cells = min(max(grid or FEWEST, FEWEST), CELLS)
     cover = max(2, round(cells / 4))
     before = encoder.encode_images(pixels[None])[0]
     aim = before if target is None else target
     drops = float(before @ aim) - _covered(encoder, pixels, cells, cover) @ aim.astype(np.float64)
-    values = _spread(drops.reshape(cells + cover - 1, cells + cover - 1), cells, cover)
+    values = _spread(drops.reshape(cells + cover - 1, cells + cover - 1), cover)
     share = round(100 * (cover / cells) ** 2)
     what = f'with "{text}"' if text else "with the embedding of the whole picture"
     return HeatMap(
@@ -66,9 +66,8 @@ def _covered(encoder: Encoder, pixels: Pixels, cells: int, cover: int) -> Values
     return np.concatenate(found).astype(np.float64)
 
 
-def _spread(drops: Values, cells: int, cover: int) -> Values:
+def _spread(drops: Values, cover: int) -> Values:
     """(cells, cells): of each cell, the mean over the squares that cover it."""
     windows = np.lib.stride_tricks.sliding_window_view(drops, (cover, cover))
     values: Values = windows.mean(axis=(-1, -2))
-    assert values.shape == (cells, cells)
     return values

@@ -1,6 +1,6 @@
 """One picture as what a terminal draws: Kitty's graphics protocol, iTerm2's inline images, Sixel, or coloured halves.
 
-Our own, because the libraries do not fit: term-image needs Pillow below 11; textual-image (LGPL) speaks no iTerm2, draws
+Our own, because no library fits: term-image needs Pillow below 11; textual-image (LGPL) speaks no iTerm2, draws
 by Kitty's protocol in Kitty alone, and asks the terminal when it is imported; libsixel-python needs a C library of the
 system. PNG, colour tables and half-blocks' colours are still made by Pillow and rich.
 """

@@ -27,9 +27,9 @@ def filter_words(where: Filter | None) -> str:
     """``--camera canon --after 2023-01-01T00:00:00``; empty for no filter."""
     if where is None:
         return ""
-    said = []
+    said: list[str] = []
     for name, value in to_mapping(where).items():
         flag = "--" + name.replace("_", "-")
-        for each in value if isinstance(value, list) else [value]:
-            said.append(flag if each is True else f"{flag} {each}")
+        values = value if isinstance(value, list) else [value]
+        said += [flag if each is True else f"{flag} {each}" for each in values]
     return " ".join(said)

@@ -75,7 +75,7 @@ class SmallModel(Trainable):
         super().__init__(clip, spec)
         self._merges = merges
         start = MergeTable.id_of(len(MergeTable(merges)))
-        tokens = TokenizerSpec("clip-bpe", merges.name, start=start, end=start + 1, pad_to=clip.text.config.context)
+        tokens = TokenizerSpec("clip-bpe", merges.name, start=start, end=start + 1)
         row = TextRow(_WEIGHTS, "clip-weights", tokens, clip.text.config.context, heads=clip.text.config.heads)
         self._tokenizer = ClipTokenizer(merges, row)
 
@@ -88,7 +88,10 @@ class SmallModel(Trainable):
         return features
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
-        return torch.tensor([self._tokenizer.encode(text) for text in texts])
+        """Rows as long as the longest text: behind its end token a causal tower reads nothing."""
+        rows = [self._tokenizer.encode(text) for text in texts]
+        length = max(map(len, rows))
+        return torch.tensor([row + [0] * (length - len(row)) for row in rows])
 
     def is_cut(self, text: str) -> bool:
         return self._tokenizer.is_cut(text)

@@ -54,11 +54,11 @@ class Trainable(ABC):
 
     @abstractmethod
     def text_features(self, tokens: Tensor) -> Tensor:
-        """(n, context) ids to (n, dim), of any length."""
+        """(n, t) ids to (n, dim), of any length."""
 
     @abstractmethod
     def tokenize(self, texts: Sequence[str]) -> Tensor:
-        """(n, context) int64 ids."""
+        """(n, t) int64 ids, t <= context."""
 
     @abstractmethod
     def is_cut(self, text: str) -> bool:

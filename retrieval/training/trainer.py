@@ -41,7 +41,7 @@ from retrieval.training.trainable import Trainable
 LossName = Literal["clip", "siglip"]
 LAST, BEST = "last.safetensors", "best.safetensors"
 _SAVE_SECONDS = 120.0
-_VALIDATIONS = 20  # in a run, whatever its epochs are: some have three steps, some take an hour
+_VALIDATIONS = 10  # in a run, whatever its epochs are: some have three steps, some take an hour
 _MAY_CHANGE = ("epochs", "minutes")
 
 

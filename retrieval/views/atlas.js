@@ -17,7 +17,7 @@ const onScreen = p => [view.left + p.x * view.scale, view.top - p.y * view.scale
 function redraw() {
   if (waiting) return;
   waiting = true;
-  requestAnimationFrame(() => { waiting = false; draw(); });
+  setTimeout(() => { waiting = false; draw(); }, 16);
 }
 
 function thumbnailOf(p) {

@@ -17,10 +17,10 @@ from retrieval.encoders.models import is_known_image_only
 from retrieval.errors import QueryError
 from retrieval.records import ImageRecord
 from retrieval.stored import chosen_ids, sampled_vectors, stored_vectors
-from retrieval.tagging import find_encoder
+from retrieval.tagging import chosen_templates, find_encoder
 from retrieval.views.names import name_groups
 from retrieval.vocabulary import BUILTIN, read_labels
-from retrieval.zeroshot import class_vectors, find_templates
+from retrieval.zeroshot import class_vectors
 
 if TYPE_CHECKING:
     from retrieval.encoders.base import Encoder
@@ -76,6 +76,7 @@ def group_gallery(
     model: str | None = None,
     encoder: Encoder | None = None,
     labels: Sequence[str] | None = None,
+    templates: str | Sequence[str] = "model",
     show: int = 12,
     seed: int = 0,
 ) -> Grouping:
@@ -91,6 +92,7 @@ def group_gallery(
         min_size: smaller groups are given up, and their pictures go to the nearest of the others.
         model, encoder: whose embeddings; by name, or loaded already. Default: the model that searches use.
         labels: the vocabulary for names, default: the everyday labels of ``tag``.
+        templates: the templates, or a choice for ``zeroshot.find_templates``.
         show: how many pictures of each group are looked up.
 
     Raises:
@@ -112,7 +114,8 @@ def group_gallery(
             raise QueryError(f"cannot make {k} groups of {len(sample):,} pictures", "ask for fewer")
         centres = train_centres(sample, k or usual_count(len(sample)), seed=seed)
         found = _Members(reader, row, chosen, _large_enough(sample, centres, min_size))
-        names = _names(reader, row, found, labels, encoder)
+        words = read_labels(BUILTIN) if labels is None else labels
+        names = _names(reader, row, found, words, templates, encoder)
         return Grouping(row.name, len(found.ids), tuple(_groups(reader, found, names, show)))
 
 
@@ -157,7 +160,12 @@ def _large_enough(sample: Vectors, centres: Vectors, min_size: int) -> Vectors:
 
 
 def _names(
-    reader: CatalogReader, row: EncoderRow, found: _Members, labels: Sequence[str] | None, encoder: Encoder | None
+    reader: CatalogReader,
+    row: EncoderRow,
+    found: _Members,
+    words: Sequence[str],
+    templates: str | Sequence[str],
+    encoder: Encoder | None,
 ) -> list[tuple[str, ...]]:
     if encoder is None and not is_known_image_only(row.name):
         from retrieval.encoders.load import load_encoder_by_fingerprint
@@ -168,8 +176,7 @@ def _names(
         hint = f"; for names: --model {others[0]}" if others else ""
         logger.warning("%s knows no words, so the groups have no names%s", row.name, hint)
         return [()] * len(found.centres)
-    words = read_labels(BUILTIN) if labels is None else labels
-    classes = class_vectors(encoder, words, find_templates("model", encoder.spec))
+    classes = class_vectors(encoder, words, chosen_templates(templates, encoder))
     whole = found.sums.sum(axis=0) / max(len(found.ids), 1)
     return name_groups(found.means, whole, classes, words, _LABELS_OF_A_GROUP)
 

@@ -12,7 +12,7 @@ from indexes.factory import StoredIndex
 
 DIM = 32
 
-EXACT_KINDS = ("Exact", "Flat")
+EXACT_KINDS = ("Exact", "Flat", "GPU,Flat")
 APPROXIMATE_KINDS = (
     "SQfp16",
     "SQ8,Refine(Flat)",
@@ -28,6 +28,8 @@ APPROXIMATE_KINDS = (
     "PQ16x4fs,Refine(SQfp16)",
     "PQ16x4fs,Refine(Flat)",
     "PQ16,Refine(Flat)",
+    "GPU,SQfp16",
+    "CAGRA32",
 )
 COARSE_KINDS = ("PQ16", "PQ16x4fs", "IVF16,PQ16")  # too lossy to promise recall
 ALL_KINDS = EXACT_KINDS + APPROXIMATE_KINDS + COARSE_KINDS

@@ -16,6 +16,7 @@ pytest.importorskip("torchvision")
 
 import torch
 
+import cli
 from indexes.base import Vectors
 from retrieval import device_images
 from retrieval.batch import FailedImage, IndexedImage
@@ -34,12 +35,17 @@ from tests.fakes import ColourEncoder
 from tests.pictures import save_picture
 from tests.retrieval.test_colour import DISPLAY_P3, rgb_profile
 from tests.retrieval.test_pipeline import candidates, outcomes
-from tests.retrieval.test_preprocessing_parity import natural, saved
+from tests.retrieval.test_preprocessing_parity import name, natural, saved
 
 pytestmark = pytest.mark.torch
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 INPUT = Preprocessing(64)
-FAMILIES = [INPUT, Preprocessing(96, "squash"), Preprocessing(96, "squash", "bilinear"), Preprocessing(80, resize_to=96)]
+FAMILIES = [
+    INPUT,
+    Preprocessing(96, "squash"),
+    Preprocessing(96, "squash", "bilinear"),
+    Preprocessing(80, resize_to=96),
+]
 
 
 class WideEncoder(ColourEncoder):
@@ -80,7 +86,7 @@ def without(data: bytes, marker: int) -> bytes:
     return kept + data[at:]
 
 
-@pytest.mark.parametrize("preprocessing", FAMILIES, ids=str)
+@pytest.mark.parametrize("preprocessing", FAMILIES, ids=name)
 @pytest.mark.parametrize("size", [(641, 480), (333, 500), (97, 64), (50, 41), (897, 1044), (96, 96)])
 def test_pixels_are_those_of_pillow(size: tuple[int, int], preprocessing: Preprocessing) -> None:
     found, wanted, taken = read(saved(natural(*size), "JPEG", quality=90), preprocessing)
@@ -214,8 +220,8 @@ def folder(tmp_path: Path) -> Path:
         suffix = "png" if number % 5 == 4 else "jpg"
         path = save_picture(place / f"{number:02}.{suffix}", ("red", "green", "blue")[number % 3], seed=number)
         if number % 9 == 3:
-            data = path.read_bytes()
-            path.write_bytes((b"", b"text", data[: len(data) // 2], without(data, 0xDB))[number // 9 % 4])
+            data, kind = path.read_bytes(), number // 9
+            path.write_bytes(without(data, 0xDB) if kind == 3 else (b"", b"text", data[: len(data) // 2])[kind % 4])
     return place
 
 
@@ -252,7 +258,7 @@ def test_a_run_says_what_was_decoded_where_and_keeps_that(gallery: Gallery, fold
     report = Indexer(gallery, WideEncoder(), decoder=DeviceDecoder(INPUT, "cpu")).run(folder)
     assert report.decoded_on is not None
     assert report.decoded_on.pictures == 28
-    assert report.decoded_on.left_to_cpu["not a JPEG"] == 8
+    assert report.decoded_on.left_to_cpu["not a JPEG"] == 7
     assert report.as_dict()["decoded_on"] == vars(report.decoded_on)
     again = Indexer(gallery, WideEncoder(), decoder=DeviceDecoder(INPUT, "cpu")).run(folder)
     assert again.decoded_on == DecodedOn("cpu", 0, {})
@@ -267,6 +273,25 @@ def test_a_gpu_that_is_not_there_is_said_before_any_work() -> None:
         with pytest.raises(RuntimeUnavailable, match="cannot be decoded on cuda") as missing:
             DeviceDecoder(INPUT, "cuda")
         assert len(str(missing.value).splitlines()) == 2
+
+
+def test_the_command_says_what_was_decoded_where(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["photoseek", "index", str(folder), "--gallery", str(tmp_path / "g"), "--model", "builtin-64"]
+    monkeypatch.setattr("sys.argv", [*arguments, "--device", "cpu", "--gpu-decode"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == SettingsError.exit_code
+    what, to_do = capsys.readouterr().err.splitlines()
+    assert "builtin-64 runs on cpu" in what and "--device cuda" in to_do
+    assert not (tmp_path / "g").exists()
+    monkeypatch.setattr(device_images, "device_decoder", lambda _: DeviceDecoder(INPUT, "cpu"))
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert not stopped.value.code
+    said = re.search(r"decoded on cpu +28; left to the CPU: (.*)", capsys.readouterr().err)
+    assert said is not None and "7 not a JPEG" in said[1] and "1 the device's decoder refused it" in said[1]
 
 
 @cuda

@@ -20,10 +20,11 @@ def draw(name: str, rng: np.random.Generator, side: int = SIDE) -> Image.Image:
     texture = TEXTURES[int(rng.integers(len(TEXTURES)))]
     big = 2 * side
     ground = Image.fromarray(
-        np.clip(rng.normal(rng.integers(40, 215, 3), 18, (big // 8, big // 8, 3)), 0, 255).astype(np.uint8)
+        np.clip(rng.integers(40, 215) + rng.normal(0, 18, (big // 8, big // 8, 3)), 0, 255).astype(np.uint8)
     ).resize((big, big), Image.Resampling.BICUBIC)
     ink = tuple(int(np.clip(v + rng.normal(0, 25), 0, 255)) for v in COLOURS[colour])
-    second = (int(rng.integers(0, 256)),) * 3
+    shade = float(rng.uniform(0.4, 0.8))
+    second = tuple(int(shade * v) for v in ink)
     cloth = Image.new("RGB", (big, big), ink)
     pen, grain = ImageDraw.Draw(cloth), int(rng.integers(8, 13))
     for at in range(0, big, grain):

@@ -46,7 +46,7 @@ def test_sigmoid_by_hand() -> None:
 
 
 def test_sigmoid_by_hand_with_a_wrong_pair() -> None:
-    """Images (1, 0) and (0, 1), texts (.6, .8) and (.8, -.6): logits -4 and -16 for the true pairs, -2 for the others."""
+    """Images (1, 0) and (0, 1), texts (.6, .8) and (.8, -.6): logits -4 and -16 where true, -2 where false."""
     logits = logits_of(torch.eye(2), torch.tensor([[0.6, 0.8], [0.8, -0.6]]), 10.0, -10.0)
     assert logits.flatten().tolist() == pytest.approx([-4, -2, -2, -16], abs=1e-5)
     by_hand = (math.log(1 + math.exp(4)) + math.log(1 + math.exp(16)) + 2 * math.log(1 + math.exp(-2))) / 2

@@ -68,7 +68,7 @@ def training(few: tuple[Loaded, Loaded], folder: Path, *, resume: bool = False, 
 @pytest.mark.parametrize(("loss", "least"), [("clip", 0.15), ("siglip", 0.10)])
 def test_a_clip_from_scratch_tells_twenty_classes_apart(tmp_path: Path, drawn: Path, loss: str, least: float) -> None:
     """Chance is 0.05. From pictures in folders to an encoder that is loaded like any other, in seconds of one core."""
-    settings = Settings(loss=loss, epochs=9, batch=32, rate=2e-3, variation=MILD)  # type: ignore[arg-type]
+    settings = Settings(loss=loss, epochs=10, batch=32, rate=2e-3, variation=MILD)  # type: ignore[arg-type]
     plan = Plan("scratch-tiny", Mode(), settings, tmp_path / "toy", share=0.25)
     report, interrupted = train(read_pairs(drawn), plan)
     rows = {str(row[0]): row[1:] for row in report.tables[0].rows}

@@ -14,12 +14,16 @@ pytest.importorskip("open_clip")
 
 import torch
 
+from retrieval.device_images import device_decoder
 from retrieval.encoders import torch_encoder
-from retrieval.encoders.base import DeviceEncoder
+from retrieval.encoders.adapter import adapted, write_adapter
+from retrieval.encoders.base import DeviceEncoder, OnTorch
+from retrieval.encoders.choice import choose_encoder
 from retrieval.encoders.clip import ClipEncoder, load_clip_encoder
 from retrieval.encoders.onnx import OnnxEncoder
 from retrieval.encoders.torch_encoder import COMPILE_VARIABLE, CPU_BATCH
-from retrieval.errors import EncoderError
+from retrieval.errors import EncoderError, SettingsError
+from retrieval.gallery import Gallery
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("own_caches")]
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -91,6 +95,32 @@ def test_compiling_is_off_unless_asked_for(
     assert compiled_sizes == []
     make().encode_images(pictures(CPU_BATCH))
     assert compiled_sizes == [CPU_BATCH]
+
+
+def test_compiling_is_for_models_on_torch(
+    tiny_models: dict[str, Path], compiled_sizes: list[int], tmp_path: Path
+) -> None:
+    gallery = Gallery(tmp_path / "gallery")
+    encoder = choose_encoder(gallery, f"local-dir:{tiny_models['clip']}", device="cpu", compiled=True)
+    encoder.encode_images(pictures(CPU_BATCH))
+    assert compiled_sizes == [CPU_BATCH]
+    with pytest.raises(SettingsError, match="only models on torch can be compiled, and builtin-64 runs on cpu"):
+        choose_encoder(gallery, "builtin-64", device="cpu", compiled=True)
+
+
+def test_an_adapter_is_where_its_base_is_and_is_compiled_with_it(
+    make: Callable[..., ClipEncoder], compiled_sizes: list[int], tmp_path: Path
+) -> None:
+    base = make()
+    matrix = np.eye(base.spec.dim, dtype=np.float32)
+    folder = write_adapter(tmp_path / "adapter", base.spec, matrix, np.zeros(base.spec.dim, np.float32), name="mine")
+    encoder = adapted(folder, base)
+    assert isinstance(encoder, OnTorch) and encoder.torch_device() == "cpu"
+    encoder.compile_images()
+    encoder.encode_images(pictures(CPU_BATCH))
+    assert compiled_sizes == [CPU_BATCH]
+    with pytest.raises(SettingsError, match=r"mine runs on cpu \(torch"):
+        device_decoder(encoder)
 
 
 def test_where_nothing_can_be_compiled_it_goes_on_and_says_so(
