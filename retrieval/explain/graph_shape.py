@@ -24,6 +24,13 @@ class _Trunk:
 def graph_shape(graph: Graph, size: int) -> VisionShape | None:
     """The shape of an image tower of ``size`` pixels, or None where the graph is no vision transformer of the plain
     kind, or holds one parameter more or less than the shape that was read."""
+    try:
+        return _shape(graph, size)
+    except (IndexError, KeyError, ValueError, ZeroDivisionError):  # nodes without the ends that their kind has
+        return None
+
+
+def _shape(graph: Graph, size: int) -> VisionShape | None:
     stem = _convolutions(graph, size)
     if not stem:
         return None
@@ -165,7 +172,7 @@ def _ints(graph: Graph, made: dict[str, Node], name: str, depth: int) -> Sizes:
     if name in graph.constants:
         return graph.constants[name]
     node = made.get(name)
-    if node is None or depth > 8:
+    if node is None or depth > 4 or len(node.inputs) > 8:  # no graph's size is that long; a forged one's may be
         return (0,)
     if node.kind == "Concat":
         return tuple(each for part in node.inputs for each in _ints(graph, made, part, depth + 1))

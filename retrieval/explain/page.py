@@ -22,9 +22,11 @@ body {{ margin: 2em auto; max-width: 1500px; padding: 0 1em }}
 h1 {{ font-size: 1.5em }} h2 {{ font-size: 1.05em; margin: 1.6em 0 .4em }}
 .row {{ display: flex; flex-wrap: wrap; gap: 1.2em }} figure {{ margin: 0; max-width: 470px }}
 img {{ max-width: 100%; display: block; background: #fff }} figcaption {{ font-size: .9em; margin-top: .3em }}
-table {{ border-collapse: collapse }} td {{ padding: .15em 1em .15em 0; vertical-align: top; overflow-wrap: anywhere }}
-td:first-child {{ white-space: nowrap; color: #777 }} tr {{ border-top: 1px solid #8883 }}
-.scale {{ height: 10px; max-width: 470px;
+table {{ border-collapse: collapse }} td {{ padding: .15em 1em .15em 0; vertical-align: top; overflow-wrap: anywhere;
+  white-space: pre-wrap; font-variant-numeric: tabular-nums }}
+td:first-child {{ white-space: pre; color: #777 }} tr {{ border-top: 1px solid #8883 }}
+.ends {{ display: flex; justify-content: space-between; max-width: 470px; margin: 0 }}
+.scale {{ margin-top: 1em; height: 10px; max-width: 470px;
   background: linear-gradient(90deg, #0d0887, #7e03a8, #cc4778, #f89540, #f0f921) }}
 </style></head><body>
 """
@@ -70,7 +72,7 @@ def page(
             yield "</figcaption></figure>\n"
         yield "</div>\n"
     if heat is not None:
-        yield "<div class=scale></div><p>less, more</p>\n"
+        yield "<div class=scale></div><p class=ends><span>less</span><span>more</span></p>\n"
         yield "".join(f"<p>{escape(line)}</p>\n" for line in heat_lines(heat))
     for number, (name, rows) in enumerate(sections(report)):
         yield f"<h2>{escape(name if number else 'the model')}</h2>\n<table>\n"

@@ -69,7 +69,9 @@ def in_patches(pixels: Pixels, patch: int) -> Image.Image:
         row, column = divmod(number, grid)
         small = _image(piece).resize((side, side), Image.Resampling.NEAREST if patch < side else Image.Resampling.BOX)
         sheet.paste(small, (column * (side + gap), row * (side + gap)))
-    return sheet
+    framed = Image.new("RGB", (max(SIDE, sheet.width),) * 2, _PAPER)
+    framed.paste(sheet, ((framed.width - sheet.width) // 2,) * 2)
+    return framed
 
 
 def with_heat(pixels: Pixels, heat: HeatMap) -> Image.Image:

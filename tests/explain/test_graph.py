@@ -10,7 +10,7 @@ from retrieval.encoders.description import read_encoder_folder
 from retrieval.encoders.load import BUILTIN_FOLDER
 from retrieval.errors import WeightsUnavailable
 from retrieval.explain.cost import image_parts, text_parts, total
-from retrieval.explain.graph import read_graph
+from retrieval.explain.graph import Graph, Node, read_graph
 from retrieval.explain.graph_shape import graph_shape, text_shape
 
 
@@ -48,6 +48,19 @@ def test_a_graph_cut_anywhere_is_refused_or_read(tmp_path: Path) -> None:
         path.write_bytes(whole[: int(share * len(whole))])
         with pytest.raises(WeightsUnavailable):
             read_graph(path)
+
+
+def test_nodes_without_their_ends_are_no_shape() -> None:
+    conv = Node("Conv", ("pixels", "w"), ("a",), {"strides": (8, 8)})
+    weights = {"w": (16, 3, 8, 8)}
+    for nodes in (
+        (Node("Conv", ("pixels",), ("a",), {}),),
+        (conv, Node("MatMul", ("a",), ("b",), {})),
+        (Node("Conv", ("pixels", "w"), ("a",), {"strides": (0, 0)}),),
+        (conv,),
+        (),
+    ):
+        assert graph_shape(Graph(nodes, weights, frozenset(weights), frozenset()), 32) is None
 
 
 @pytest.mark.torch
