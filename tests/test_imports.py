@@ -145,14 +145,20 @@ def test_one_home_for_each_library(library: str) -> None:
 
 
 # The rest of the package knows nothing of training; what an adapter needs works without torch.
-def test_training_is_imported_by_its_command_alone() -> None:
+def test_training_is_imported_by_its_command_and_the_experiments_alone() -> None:
     users = {
         str(path.relative_to(ROOT))
         for path in FILES
-        if not path.is_relative_to(ROOT / "retrieval" / "training")
+        if not any(path.is_relative_to(ROOT / "retrieval" / room) for room in ("training", "experiments"))
         and any(name.startswith("retrieval.training") for name in imports_of(path))
     }
     assert users <= {"retrieval/commands/training.py"}
+
+
+def test_experiments_are_imported_by_nothing() -> None:
+    rest = [path for path in FILES if not path.is_relative_to(ROOT / "retrieval" / "experiments")]
+    assert not [path for path in rest if any(name.startswith("retrieval.experiments") for name in imports_of(path))]
+    assert modules_after("import retrieval.experiments") & HEAVY == set()
 
 
 def test_an_adapter_needs_no_torch() -> None:

@@ -45,8 +45,8 @@ def run(data: Data, setting: Setting) -> Outcome:
     ]
     points: list[Point] = []
     for name, found in (("as it is", plain), ("after tuning", tuned)):
-        names = {size: f"{size} px" for size in costs} | {sizes(setting)[-1]: f"{sizes(setting)[-1]} px {name}"}
-        line = [Point(names[size], cost, spread(found[size])) for size, cost in costs.items()]
+        names = [f"{size} px" if found is plain else "" for size in costs][:-1] + [name]
+        line = [Point(told, cost, spread(found[size])) for told, (size, cost) in zip(names, costs.items(), strict=True)]
         points += joined(line, name)
     own, largest = setting.size, sizes(setting)[-1]
     steps = f"{setting.steps} steps of {setting.batch} pictures at {own} pixels, then {tuning.steps} at each size"

@@ -70,7 +70,7 @@ def test_row_06_and_07_patches_cost_what_is_said(drawn: Data) -> None:
     between, whole = column(outcome, "between tokens"), column(outcome, "MFLOPs")
     assert between[0] / between[1] == pytest.approx(16) and between[1] / between[2] == pytest.approx(16)
     assert 2 < whole[0] / whole[1] < 6
-    assert all(0 < rate.value for rate in column(outcome, "training pictures/s"))
+    assert all(rate.value > 0 for rate in column(outcome, "training pictures/s"))
 
 
 @pytest.mark.parametrize("pooling_", ["mean", "cls"])
@@ -182,7 +182,9 @@ def test_differences_are_taken_seed_by_seed() -> None:
 
 def test_drawn_pictures_differ_between_learning_and_judging(drawn: Data) -> None:
     assert drawn.names == tuple(CLASSES[at * 20 // 4] for at in range(4))
-    assert len({bytes(each.numpy()) for each in torch.cat([drawn.train, drawn.test])}) == len(drawn.train) + len(drawn.test)
+    assert len({bytes(each.numpy()) for each in torch.cat([drawn.train, drawn.test])}) == len(drawn.train) + len(
+        drawn.test
+    )
     assert torch.equal(drawn.train, load(None, QUICK).train)
 
 

@@ -43,7 +43,9 @@ def test_row_14_loss_and_reconstruction_equal_transformers(per_patch: bool, rati
     ours = autoencoder(per_patch=per_patch)
     with torch.no_grad():
         for parameter in theirs.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())) / 5)
+            parameter.copy_(
+                torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())) / 5
+            )
     take_over(ours, theirs)
     images = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(2))
     drawn = noise(3, 16)
