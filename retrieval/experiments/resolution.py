@@ -45,7 +45,7 @@ def run(data: Data, setting: Setting) -> Outcome:
     ]
     points: list[Point] = []
     for name, found in (("as it is", plain), ("after tuning", tuned)):
-        names = [f"{size} px" if found is plain else "" for size in costs][:-1] + [name]
+        names = [*(f"{size} px" if found is plain else "" for size in list(costs)[:-1]), name]
         line = [Point(told, cost, spread(found[size])) for told, (size, cost) in zip(names, costs.items(), strict=True)]
         points += joined(line, name)
     own, largest = setting.size, sizes(setting)[-1]
@@ -59,6 +59,6 @@ def run(data: Data, setting: Setting) -> Outcome:
         f"{costs[largest] / costs[own]:.1f} times the FLOPs; as it is: "
         f"{compared(f'{largest} px', plain[largest], f'{own} px', plain[own])}.",
         leaves_open="what more detail brings, where the pictures have none: Tiny ImageNet's 64 pixels are only "
-        "enlarged, drawn pictures are drawn larger. CLIP L/14 gained 1.1 points from 224 to 336 for 2.4 times the FLOPs.",
+        "enlarged, drawn ones are drawn larger. CLIP L/14 gained 1.1 points from 224 to 336 for 2.4 times the FLOPs.",
         steps=steps,
     )

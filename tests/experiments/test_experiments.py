@@ -16,6 +16,8 @@ import torch
 from typer.testing import CliRunner
 
 from retrieval.errors import QueryError, RetrievalError, SettingsError
+from retrieval.evaluation.bootstrap import Estimate
+from retrieval.evaluation.chart import Dot, Line, Point, Text, draw
 from retrieval.evaluation.logistic import fit_probe
 from retrieval.experiments import (
     EXPERIMENTS,
@@ -178,6 +180,26 @@ def test_differences_are_taken_seed_by_seed() -> None:
     assert "b is ahead" in compared("a", noisy, "b", [0.2, 0.61, 0.99])
     assert "not told apart by 3 seeds" in compared("a", noisy, "b", noisy[::-1])
     assert "not told apart by 2 seeds" in compared("a", [0.5, 0.6], "b", [0.4, 0.5])
+
+
+def test_points_of_a_series_are_joined_in_one_colour() -> None:
+    points = [
+        Point(name, x, Estimate(0.5, 0.4, 0.6), series)
+        for x, series, name in (
+            (1, "a", ""),
+            (2, "a", "end of a"),
+            (1, "b", ""),
+            (2, "b", "end of b"),
+            (4, "", "alone"),
+        )
+    ]
+    shapes = draw(points, title="t", x_label="x", y_label="y")
+    colours = [shape.colour for shape in shapes if isinstance(shape, Dot)]
+    assert colours[0] == colours[1] != colours[2] == colours[3] and len(set(colours)) == 3
+    joins = [shape for shape in shapes if isinstance(shape, Line) and shape.colour in colours and shape.x1 != shape.x2]
+    assert [each.colour for each in joins] == [colours[0], colours[2]]
+    texts = [shape.text for shape in shapes if isinstance(shape, Text)]
+    assert "" not in texts and {"end of a", "end of b", "alone"} <= set(texts)
 
 
 def test_drawn_pictures_differ_between_learning_and_judging(drawn: Data) -> None:

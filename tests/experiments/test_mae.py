@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
+pytest.importorskip("transformers")
 
 import torch
+import transformers
 from torch import nn
 
 from retrieval.errors import SettingsError
@@ -73,7 +74,10 @@ def take_over(ours: MaskedAutoencoder, theirs: nn.Module) -> None:
         ours.positions.copy_(decoder.decoder_pos_embed)
         ours.norm.load_state_dict(decoder.decoder_norm.state_dict())
         ours.predict.load_state_dict(decoder.decoder_pred.state_dict())
-    for block, layer in [*zip(ours.tower.blocks, seen.layers), *zip(ours.blocks, decoder.decoder_layers)]:
+    for block, layer in [
+        *zip(ours.tower.blocks, seen.layers, strict=True),
+        *zip(ours.blocks, decoder.decoder_layers, strict=True),
+    ]:
         take_over_block(block, layer)
 
 

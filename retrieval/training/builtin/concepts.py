@@ -96,7 +96,7 @@ class Vocabulary:
     def _append(self, wnid: str, ancestors: Sequence[str]) -> int:
         synset = self._wordnet.synsets[wnid]
         self._column[wnid] = len(self.concepts)
-        names = [word for word in synset.words]
+        names = list(synset.words)
         self.concepts.append(Concept(wnid, names, synset.definition, frozenset(ancestors)))
         return self._column[wnid]
 

@@ -1,4 +1,4 @@
-"""How good a built-in model is on pictures it was not trained on: classes as queries, and names never used as labels."""
+"""How good a built-in model is on pictures that it was not trained on, with the names of classes as queries."""
 
 from __future__ import annotations
 

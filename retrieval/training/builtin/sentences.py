@@ -9,30 +9,38 @@ import numpy as np
 from retrieval.training.builtin.concepts import TEMPLATES, Vocabulary
 from retrieval.training.builtin.wordnet import WordNet
 
+
+def _words(text: str, separator: str | None = None) -> tuple[str, ...]:
+    return tuple(" ".join(part.split()) for part in text.split(separator))
+
+
 _SEEN_ROOTS = ("n00001930",)
 """Physical entity: what is no kind of it (a thought, a duty) is in no picture."""
 
 _SHOWN_ABSTRACTIONS = ("n00407535", "n00029378", "n00034213", "n07950920", "n04673965")
 """Activities, events, phenomena, groups of people, and looks: abstract in WordNet, yet people search for them."""
 
-_ADJECTIVES = tuple(
-    "red orange yellow green blue purple pink brown black white grey golden silver dark bright colourful small little "
-    "tiny big large huge old young new wooden metal plastic glass stone round square long tall wet dirty clean empty "
-    "full open closed broken beautiful ugly cute funny happy sad angry sleeping running flying sitting standing "
-    "swimming jumping eating playing smiling furry striped spotted fresh cooked sliced frozen wild tropical snowy "
-    "sunny rainy foggy ancient modern famous crowded quiet".split()
+_ADJECTIVES = _words("""
+    red orange yellow green blue purple pink brown black white grey golden silver dark bright colourful small little
+    tiny big large huge old young new wooden metal plastic glass stone round square long tall wet dirty clean empty
+    full open closed broken beautiful ugly cute funny happy sad angry sleeping running flying sitting standing
+    swimming jumping eating playing smiling furry striped spotted fresh cooked sliced frozen wild tropical snowy
+    sunny rainy foggy ancient modern famous crowded quiet
+""")
+_PLACES = _words(
+    """
+    in the snow|on a beach|in the water|under water|in the sky|at night|at sunset|in the rain|in the garden|on a table|
+    in the kitchen|on the street|in the city|in the forest|in the mountains|by the sea|on a lake|in a field|on grass|
+    in a room|on a sofa|in a tree|on a branch|on the road|in front of a house|on a white background|on a plate|
+    in a bowl|in a basket|in someone's hand|at the zoo|in a museum|at a party|at a market|in a park|on a boat|
+    behind a fence|in the desert|on the wall|on the floor|from above|from the side|seen up close
+    """,
+    "|",
 )
-_PLACES = tuple(
-    "in the snow|on a beach|in the water|under water|in the sky|at night|at sunset|in the rain|in the garden|on a table|"
-    "in the kitchen|on the street|in the city|in the forest|in the mountains|by the sea|on a lake|in a field|on grass|"
-    "in a room|on a sofa|in a tree|on a branch|on the road|in front of a house|on a white background|on a plate|"
-    "in a bowl|in a basket|in someone's hand|at the zoo|in a museum|at a party|at a market|in a park|on a boat|"
-    "behind a fence|in the desert|on the wall|on the floor|from above|from the side|seen up close".split("|")
-)
-_COMPANIONS = tuple(
-    "person man woman child baby boy girl dog cat horse bird flower tree house car bicycle boat chair table book "
-    "ball hat cup bottle".split()
-)
+_COMPANIONS = _words("""
+    person man woman child baby boy girl dog cat horse bird flower tree house car bicycle boat chair table book
+    ball hat cup bottle
+""")
 _MANY = ("two", "three", "several", "many", "a group of", "a pair of", "a lot of")
 _KINDS = ("a drawing of a {}", "a painting of a {}", "a toy {}", "a statue of a {}", "a black and white photo of a {}")
 

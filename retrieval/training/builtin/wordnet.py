@@ -10,7 +10,7 @@ from pathlib import Path
 from retrieval.errors import SettingsError
 
 _TOO_GENERAL = 4
-"""Concepts this near to the root of the noun tree ("entity", "physical entity", "object", "whole") name nothing seen."""
+"""Concepts this near to the root of the noun tree ("entity", "object", "whole") name nothing that one could see."""
 
 _KINDS = {
     "animal": "ray seal trout flatfish otter raccoon shrew leopard skunk turtle beaver tiger lobster chicken",
