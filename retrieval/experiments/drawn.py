@@ -23,12 +23,13 @@ def draw(name: str, rng: np.random.Generator, side: int = SIDE) -> Image.Image:
     colour, shape = name.split()
     texture = TEXTURES[int(rng.integers(len(TEXTURES)))]
     big = 2 * side
-    coarse: NDArray[np.float64] = rng.normal(rng.integers(40, 215, 3), 18, (big // 8, big // 8, 3))
+    coarse: NDArray[np.float64] = rng.integers(40, 215) + rng.normal(0, 18, (big // 8, big // 8, 3))
     ground = Image.fromarray(np.clip(coarse, 0, 255).astype(np.uint8)).resize((big, big), Image.Resampling.BICUBIC)
     ink = tuple(int(np.clip(v + rng.normal(0, 25), 0, 255)) for v in COLOURS[colour])
     cloth = Image.new("RGB", (big, big), ink)
-    shade = (int(rng.integers(0, 256)),) * 3
-    _weave(ImageDraw.Draw(cloth), texture, big, int(rng.integers(8, 13)), shade)
+    shade = float(rng.uniform(0.4, 0.8))
+    darker = tuple(int(shade * v) for v in ink)
+    _weave(ImageDraw.Draw(cloth), texture, big, int(rng.integers(8, 13)), darker)
     radius = float(rng.uniform(0.27, 0.42)) * big
     x, y = (float(v) for v in rng.uniform(radius, big - radius, 2))
     mask = Image.new("L", (big, big), 0)
@@ -56,16 +57,16 @@ def draw_pixels(names: tuple[str, ...], each: int, side: int, seed: int) -> tupl
     return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)), labels
 
 
-def _weave(pen: ImageDraw.ImageDraw, texture: str, big: int, grain: int, shade: tuple[int, ...]) -> None:
+def _weave(pen: ImageDraw.ImageDraw, texture: str, big: int, grain: int, ink: tuple[int, ...]) -> None:
     for at in range(0, big, grain):
         if texture == "striped":
-            pen.rectangle([0, at, big, at + grain // 2], fill=shade)
+            pen.rectangle([0, at, big, at + grain // 2], fill=ink)
         elif texture == "dotted":
             for x in range(0, big, grain):
-                pen.ellipse([x, at, x + grain // 2, at + grain // 2], fill=shade)
+                pen.ellipse([x, at, x + grain // 2, at + grain // 2], fill=ink)
         elif texture == "checked":
             for x in range((at // grain % 2) * grain, big, 2 * grain):
-                pen.rectangle([x, at, x + grain - 1, at + grain - 1], fill=shade)
+                pen.rectangle([x, at, x + grain - 1, at + grain - 1], fill=ink)
 
 
 def _outline(pen: ImageDraw.ImageDraw, shape: str, x: float, y: float, r: float) -> None:

@@ -74,10 +74,9 @@ def take_over(ours: MaskedAutoencoder, theirs: nn.Module) -> None:
         ours.positions.copy_(decoder.decoder_pos_embed)
         ours.norm.load_state_dict(decoder.decoder_norm.state_dict())
         ours.predict.load_state_dict(decoder.decoder_pred.state_dict())
-    for block, layer in [
-        *zip(ours.tower.blocks, seen.layers, strict=True),
-        *zip(ours.blocks, decoder.decoder_layers, strict=True),
-    ]:
+    encoders = zip(ours.tower.blocks, seen.layers, strict=True)
+    decoders = zip(ours.blocks, decoder.decoder_layers, strict=True)
+    for block, layer in [*encoders, *decoders]:
         take_over_block(block, layer)
 
 

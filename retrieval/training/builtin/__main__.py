@@ -83,11 +83,12 @@ def texts(
     wordnet: WordNetOption = Path("/usr/share/wordnet"),
     extra: ExtraOption = None,
     minutes: Annotated[float, typer.Option("--minutes", help="How long to distil.")] = 25,
-    phrases: Annotated[int, typer.Option("--phrases", help="Made-up search phrases among the texts.")] = 80_000,
+    entries: Annotated[int, typer.Option("--entries", help="Words and definitions of the dictionary.")] = 250_000,
+    phrases: Annotated[int, typer.Option("--phrases", help="Made-up search phrases.")] = 80_000,
 ) -> None:
     """Distil the text tower from the sentence encoder, once the image tower's projection is known."""
     gathered = gather(data, extra, wordnet, work)
-    written = lesson(gathered.wordnet, gathered.vocabulary, phrases)
+    written = lesson(gathered.wordnet, gathered.vocabulary, entries, phrases)
     own = len({text for concept in gathered.vocabulary.concepts for text in concept.texts()})
     logging.info("%d texts, %d of them the vocabulary's", len(written), own)
     targets = _embedded(written, teacher, work)

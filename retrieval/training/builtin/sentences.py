@@ -90,9 +90,11 @@ def phrases(names: Sequence[str], count: int, seed: int) -> Iterator[str]:
             yield f"{name} and {names[int(len(names) * random.random() ** 2)]}"
 
 
-def lesson(wordnet: WordNet, vocabulary: Vocabulary, count: int, seed: int = 0) -> list[str]:
-    """Everything to be learned: the dictionary, the vocabulary's own texts several times, ``count`` phrases."""
-    words = dictionary(wordnet)
+def lesson(wordnet: WordNet, vocabulary: Vocabulary, entries: int, count: int, seed: int = 0) -> list[str]:
+    """Everything to be learned: the vocabulary's own texts, ``entries`` of the dictionary, ``count`` phrases."""
+    every = dictionary(wordnet)
+    chosen = np.random.default_rng(seed).permutation(len(every))[:entries]
+    words = [every[at] for at in np.sort(chosen)]
     own = [text for concept in vocabulary.concepts for text in concept.texts()]
     first = [name for concept in vocabulary.concepts for name in concept.names]
     rest = [word for word in words if len(word) < 25 and ":" not in word and "." not in word]
