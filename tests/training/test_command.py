@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from retrieval.experiments.drawn import draw_folders
 from tests.conftest import EXAMPLES
-from tests.training.drawn import draw_folders
 
 ROOT = Path(__file__).parents[2]
 

@@ -17,6 +17,7 @@ import torch
 
 from retrieval.encoders.load import load_encoder
 from retrieval.errors import EncoderError, SettingsError
+from retrieval.experiments.drawn import draw_folders
 from retrieval.training.augment import Variation
 from retrieval.training.pairs import Pairs, read_pairs
 from retrieval.training.run import Plan, train
@@ -24,7 +25,6 @@ from retrieval.training.start import Mode, start_model
 from retrieval.training.trainable import freeze
 from retrieval.training.trainer import Settings
 from tests.retrieval.encoders.tiny_clip import write_model
-from tests.training.drawn import draw_folders
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("own_caches")]
 

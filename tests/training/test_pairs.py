@@ -24,7 +24,7 @@ LOOK = Preprocessing(size=16)
 
 
 def png(colour: str, seed: int = 0) -> bytes:
-    from tests.training.drawn import draw
+    from retrieval.experiments.drawn import draw
 
     out = io.BytesIO()
     draw(f"{colour} circle", np.random.default_rng(seed)).save(out, "PNG")

@@ -19,6 +19,7 @@ import torch
 from retrieval.encoders.load import load_encoder
 from retrieval.errors import EncoderError, SettingsError
 from retrieval.evaluation.bootstrap import Estimate
+from retrieval.experiments.drawn import CLASSES, draw_folders
 from retrieval.training.augment import Variation, vary
 from retrieval.training.checkpoint import read_state, write_state
 from retrieval.training.judging import both_ranks_of
@@ -30,7 +31,6 @@ from retrieval.training.split import split_by_content
 from retrieval.training.start import Mode
 from retrieval.training.trainable import freeze
 from retrieval.training.trainer import BEST, LAST, Settings, Standing, Training
-from tests.training.drawn import CLASSES, draw_folders
 
 pytestmark = pytest.mark.torch
 

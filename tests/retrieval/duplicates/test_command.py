@@ -100,7 +100,7 @@ def test_links(run: Run, place: Path) -> None:
 
 def test_page(run: Run, place: Path, tmp_path: Path) -> None:
     assert run("duplicates", "--html", tmp_path / "page.html")[0] == 0
-    assert (tmp_path / "page.html").read_text().count("data:image/jpeg") == 4
+    assert (tmp_path / "page.html").read_text().count("data:image/webp") == 4
 
 
 @pytest.mark.parametrize(
