@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from retrieval.encoders.base import Encoder, Pixels
-from retrieval.errors import QueryError, SettingsError, UnreadableImage, WeightsUnavailable
+from retrieval.encoders.base import Encoder
+from retrieval.errors import SettingsError, WeightsUnavailable
 from retrieval.explain.check import quiz
 from retrieval.explain.heat import HeatMap, Method, make_heat
 from retrieval.explain.lines import report_lines
 from retrieval.explain.measure import measure
 from retrieval.explain.report import describe
 from retrieval.explain.subject import Subject, find_subject
-from retrieval.picture_file import MAX_FILE_BYTES
+from retrieval.picture_file import read_pixels
 
 
 @dataclass(frozen=True)
@@ -85,27 +85,6 @@ def check_answers(out: IO[str], *, as_json: bool) -> bool:
             verdict = "" if each.right else f"  WRONG, expected {each.expected}"
             out.write(f"{each.question:<{width}}  {each.computed:>8}{verdict}\n")
     return all(each.right for each in answers)
-
-
-def read_pixels(encoder: Encoder, path: Path) -> Pixels:
-    """(3, size, size) uint8: a picture file as the encoder sees it.
-
-    Raises:
-        QueryError: it cannot be read, or is larger than 256 MiB.
-        UnreadableImage: it is no picture; the message names the file.
-    """
-    from retrieval.images import read_picture
-
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise QueryError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB", "give a smaller picture")
-        return read_picture(path.read_bytes(), encoder.spec.preprocessing).pixels
-    except OSError as error:
-        raise QueryError(
-            f"cannot read {path}: {error.strerror}", "give a picture file that exists and can be read"
-        ) from error
-    except UnreadableImage as error:
-        raise UnreadableImage(f"{path}: {error.reason}", error.hint) from error
 
 
 def _check(wish: Wish) -> None:
