@@ -64,7 +64,8 @@ class Names(nn.Module):
         with torch.no_grad():
             # Principal directions: the cosines of the sentence encoder survive the first steps.
             means = F.normalize(written.sum(1) / counts[:, None], dim=-1)
-            self.project.weight.copy_(torch.linalg.svd(means, full_matrices=False).Vh[:dim])
+            directions = torch.linalg.svd(means, full_matrices=False).Vh[:dim]
+            self.project.weight[: len(directions)] = directions
         self.log_scale = nn.Parameter(torch.tensor(float(np.log(1 / 0.07))))
         self.log_concept_scale = nn.Parameter(torch.tensor(float(np.log(10.0))))
         self.concept_bias = nn.Parameter(torch.tensor(-10.0))

@@ -1,0 +1,183 @@
+"""The recipe of the built-in model on a few made-up words and pictures: its parts, and that a stopped run goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from retrieval.training.builtin import image_stage, text_stage  # noqa: E402
+from retrieval.training.builtin.concepts import Vocabulary  # noqa: E402
+from retrieval.training.builtin.data import column_of  # noqa: E402
+from retrieval.training.builtin.image_stage import ImageStage, ImageTraining, Names, names_of  # noqa: E402
+from retrieval.training.builtin.judge import class_report  # noqa: E402
+from retrieval.training.builtin.pictures import Collection, Mixture, plain, prepared, split, vary  # noqa: E402
+from retrieval.training.builtin.sentences import phrases  # noqa: E402
+from retrieval.training.builtin.wordnet import WordNet  # noqa: E402
+from retrieval.training.towers import ImageTowerConfig, TextTower, TextTowerConfig  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+# A chain deep enough that its lower half is not "too general": entity > ... > animal > cat > tabby, dog beside cat.
+_NOUNS = [
+    ("00000001", "entity", "", "what is"),
+    ("00000002", "thing", "00000001", "an entity"),
+    ("00000003", "object", "00000002", "a thing"),
+    ("00000004", "whole", "00000003", "an object"),
+    ("00000005", "being", "00000004", "a living whole"),
+    ("00000006", "animal", "00000005", "a being that moves"),
+    ("00000007", "cat", "00000006", 'a furry animal; "the cat sat"'),
+    ("00000008", "tabby", "00000007", "a striped cat"),
+    ("00000009", "dog", "00000006", "an animal that barks"),
+    ("00000010", "leopard", "00000005", "the skin of a leopard"),
+    ("00000011", "leopard", "00000006", "a spotted animal"),
+]
+
+
+@pytest.fixture
+def wordnet(tmp_path: Path) -> WordNet:
+    def line(offset: str, word: str, parent: str, gloss: str) -> str:
+        pointers = f"001 @ {parent} n 0000" if parent else "000"
+        return f"{offset} 03 n 01 {word} 0 {pointers} | {gloss}"
+
+    (tmp_path / "data.noun").write_text("  1 licence\n" + "\n".join(line(*noun) for noun in _NOUNS) + "\n")
+    senses: dict[str, list[str]] = {}
+    for offset, word, *_ in _NOUNS:
+        senses.setdefault(word, []).append(offset)
+    index = [f"{w} n {len(o)} 1 @ {len(o)} 0 {' '.join(o)}" for w, o in sorted(senses.items())]
+    (tmp_path / "index.noun").write_text("  1 licence\n" + "\n".join(index) + "\n")
+    return WordNet(tmp_path)
+
+
+def test_wordnet_gives_words_definitions_and_ancestors_that_can_be_seen(wordnet: WordNet) -> None:
+    cat = wordnet.find("a big cat")
+    assert cat is not None and (cat.words, cat.definition) == (("cat",), "a furry animal")
+    assert wordnet.find("dogs") is wordnet.find("dog")
+    assert wordnet.find("unheard") is None
+    assert wordnet.ancestors("n00000008") == ("n00000007", "n00000006")  # not "being", "whole" and above
+
+
+def test_a_leopard_is_the_animal_and_not_its_skin(wordnet: WordNet) -> None:
+    found = wordnet.find("leopard")
+    assert found is not None and found.wnid == "n00000011"
+
+
+def test_what_a_class_is_and_what_it_may_be(wordnet: WordNet) -> None:
+    vocabulary = Vocabulary(wordnet)
+    tabby, dog, cat = (column_of(vocabulary, name) for name in ("n00000008", "dog", "cat"))
+    made_up = column_of(vocabulary, "fluffy cat")
+    is_a, may_be = vocabulary.relations()
+    assert is_a[tabby, cat] and not is_a[cat, tabby] and not is_a[tabby, dog]
+    assert may_be[cat, tabby] and may_be[cat, made_up] and not may_be[tabby, cat]
+    assert is_a[made_up, cat]
+    assert {c.names[0] for c in vocabulary.concepts if c.is_class} == {"tabby", "dog", "cat", "fluffy cat"}
+
+
+def test_prepared_pictures_and_a_split_by_picture(tmp_path: Path) -> None:
+    np.save(tmp_path / "pictures.npy", np.arange(20, dtype=np.uint8).repeat(8 * 8 * 3).reshape(20, 8, 8, 3))
+    rows = [{"class": f"c{at % 2}", "captions": []} for at in range(20)]
+    (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    train, held = split(prepared(tmp_path), 0.25)
+    seen = {int(p[0, 0, 0]) for p in train.pixels}, {int(p[0, 0, 0]) for p in held.pixels}
+    assert (len(seen[0]), len(seen[1])) == (15, 5) and not seen[0] & seen[1]
+    assert all(held.names[at] == f"c{int(held.pixels[at, 0, 0, 0]) % 2}" for at in range(5))
+
+
+def test_variation_keeps_form_and_range() -> None:
+    pixels = torch.rand(16, 3, 20, 20)
+    out = vary(pixels, 12, np.random.default_rng(0))
+    assert out.shape == (16, 3, 12, 12) and float(out.min()) >= 0 and float(out.max()) <= 1
+    again = vary(pixels, 12, np.random.default_rng(0))
+    assert torch.equal(out, again) and not torch.equal(out, vary(pixels, 12, np.random.default_rng(1)))
+
+
+def test_every_picture_is_drawn_once_before_any_comes_twice() -> None:
+    one = Collection("one", np.zeros((10, 8, 8, 3), np.uint8), ["a"] * 10, [[]] * 10)
+    mixture = Mixture([one], [1.0], 0)
+    first = [place for _, place in mixture.draw(6, 8)[1]] + [place for _, place in mixture.draw(4, 8)[1]]
+    assert sorted(first) == list(range(10))
+
+
+def _training(wordnet: WordNet, folder: Path, monkeypatch: pytest.MonkeyPatch) -> ImageTraining:
+    config = ImageTowerConfig(size=64, patch=16, width=32, layers=1, heads=2, dim=8, stem=(8, 8, 8, 8), blocks=(0,) * 4)
+    monkeypatch.setattr(image_stage, "TOWER", config)
+    vocabulary = Vocabulary(wordnet)
+    columns = np.array([column_of(vocabulary, name) for name in ("cat", "dog") * 8])
+    pixels = np.zeros((16, 64, 64, 3), np.uint8)
+    pixels[::2, ..., 0] = 255
+    pixels[1::2, ..., 2] = 255
+    pictures = Collection("made", pixels, ["cat", "dog"] * 8, [[]] * 16)
+    torch.manual_seed(0)
+    names = names_of(vocabulary, lambda texts: torch.nn.functional.normalize(torch.randn(len(texts), 384), dim=1), 8)
+    stage = ImageStage(batch=16, warmup=5, low_steps=0, rate=3e-3)
+    return ImageTraining(names, vocabulary, [pictures], [1.0], [columns], stage, folder)
+
+
+def test_image_stage_learns_two_colours_and_goes_on_from_its_checkpoint(
+    wordnet: WordNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = _training(wordnet, tmp_path, monkeypatch)
+    for _ in range(60):
+        training._one(rate=1.0)
+    training.save()
+    pictures = training._sources[0][0]
+    with torch.inference_mode():
+        seen = image_stage.embed(training.tower, pictures)
+        table = training.names.ensemble()[[int(training.columns[0][0]), int(training.columns[0][1])]]
+    assert class_report(seen, table, torch.tensor([0, 1] * 8))["top1"] == 1.0
+    again = _training(wordnet, tmp_path, monkeypatch)
+    assert again.step == 60
+    for mine, theirs in zip(again.tower.parameters(), training.tower.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_decay_leaves_the_checkpoint_at_its_beginning(
+    wordnet: WordNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = _training(wordnet, tmp_path, monkeypatch)
+    training.run(1.0, 0.5, lambda tower, names: {"made/top1": 0.5})
+    stable, decayed = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("stable", "decayed"))
+    assert 0 < stable["step"] < decayed["step"]
+    assert json.loads((tmp_path / "curve.jsonl").read_text().splitlines()[-1])["made/top1"] == 0.5
+
+
+def test_names_start_where_the_sentence_encoder_puts_them() -> None:
+    written = torch.nn.functional.normalize(torch.randn(5, 3, 384), dim=-1)
+    counts = torch.tensor([3, 3, 1, 2, 3])
+    written[torch.arange(3)[None] >= counts[:, None]] = 0
+    names = Names(written, counts, 5)
+    mean = torch.nn.functional.normalize(torch.stack([row[:n].mean(0) for row, n in zip(written, counts, strict=True)]))
+    projected = torch.nn.functional.normalize(names.project(mean), dim=-1)
+    assert torch.allclose(projected @ projected.T, mean @ mean.T, atol=1e-4)  # five directions span five means
+
+
+def test_text_stage_learns_and_its_projection_folds_into_the_tower() -> None:
+    torch.manual_seed(0)
+    tower = TextTower(TextTowerConfig(vocabulary=40, context=8, width=32, layers=1, heads=2, dim=384))
+    rows = torch.zeros(24, 8, dtype=torch.int32)
+    for at in range(24):
+        rows[at, :4] = torch.tensor([38, at, at % 3, 39])  # zero is a token too
+    targets = torch.nn.functional.normalize(torch.randn(24, 384), dim=1).half()
+    projection = torch.linalg.qr(torch.randn(384, 16)).Q.T
+    stage = text_stage.TextStage(batch=24, rate=5e-3, warmup=5)
+    cosine = text_stage.train_texts(tower, rows, targets, 24, projection, stage, minutes=0.1)
+    assert cosine > 0.5
+    folded = text_stage.folded(tower, projection)
+    with torch.inference_mode():
+        assert torch.allclose(folded(rows.long()), tower.eval()(rows.long()) @ projection.T, atol=1e-5)
+
+
+def test_plain_pictures_are_scaled_and_normalised() -> None:
+    out = plain(np.full((2, 32, 32, 3), 255, np.uint8), 64)
+    assert out.shape == (2, 3, 64, 64)
+    assert out[0, 0, 0, 0] == pytest.approx((1 - 0.48) / 0.269, rel=1e-5)
+
+
+def test_phrases_are_about_the_names_and_seeded() -> None:
+    made = list(phrases(["cat", "dog"], 50, seed=1))
+    assert made == list(phrases(["cat", "dog"], 50, seed=1))
+    assert all("cat" in phrase or "dog" in phrase for phrase in made) and len(set(made)) > 30
