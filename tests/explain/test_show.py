@@ -47,7 +47,7 @@ def test_lines_of_the_families() -> None:
 
 def test_json_is_the_whole_report() -> None:
     report = json.loads(said("builtin-64", as_json=True, image=DOG, text="a dog"))
-    assert report["installed"] and report["image"]["tokens"] == report["image"]["patches"] == 64
+    assert report["installed"] and report["image"]["tokens"] == report["image"]["patches"] == 16
     assert report["text"]["context"] == 32 and report["preprocessing"]["size"] == 64
     for tower in ("image", "text"):
         parts = [part for part in report["parts"] if part["tower"] == tower]
@@ -61,7 +61,7 @@ def test_json_is_the_whole_report() -> None:
 def test_the_heat_of_a_dog_is_on_the_dog() -> None:
     """The photo's dog stands in the middle; below its feet and behind its tail is white paper."""
     values = np.array(json.loads(said("builtin-64", as_json=True, image=DOG, text="a dog"))["heat"]["values"])
-    assert values[2:6, 1:6].mean() > values[6:].mean() + 0.01
+    assert values[2:6, 1:6].mean() > values[6:].mean() + 0.004
     row, column = divmod(int(values.argmax()), 8)
     assert 2 <= row <= 5 and 1 <= column <= 5
 
@@ -106,7 +106,7 @@ def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
     assert reader.open == [] and len(reader.pictures) == 3
     assert all(each.startswith("data:image/png;base64,") for each in reader.addresses)
     assert "<b>dog" not in text and "<i>" not in text and "&lt;i&gt;" in text
-    assert "default-src 'none'" in text and "64 / 8 = 8" in text
+    assert "default-src 'none'" in text and "64 / 16 = 4" in text
     assert sorted(path.name for path in tmp_path.iterdir()) == [picture.name, "page.html"]
 
 
