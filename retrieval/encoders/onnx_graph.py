@@ -8,14 +8,18 @@ checked without an engine. The file may come from anywhere: lengths are checked 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from retrieval.encoders.checks import check_inside
 from retrieval.errors import WeightsUnavailable
 
 ELEMENT_TYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "float16", 16: "bfloat16"}
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,20 @@ def read_graph_ends(path: Path) -> GraphEnds:
     Raises:
         WeightsUnavailable: not an ONNX graph, cut short, or an external file lies outside the folder.
     """
+    return parse_graph(path, _graph)
+
+
+def parse_graph(path: Path, parse: Callable[[memoryview], T]) -> T:
+    """What ``parse`` makes of a file that is mapped, not read.
+
+    Raises:
+        WeightsUnavailable: it cannot be read, or ``parse`` found it damaged (ValueError, IndexError, StopIteration).
+    """
     try:
         with path.open("rb") as file:
             # Not closed by hand: an error's traceback may still hold views on it.
             whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        return _graph(memoryview(whole))
+        return parse(memoryview(whole))
     except OSError as error:
         raise WeightsUnavailable(f"{path} cannot be read ({error.strerror})", "check the path") from error
     except (ValueError, IndexError, StopIteration) as error:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from retrieval.encoders.onnx_graph import as_message, message_fields
-from retrieval.errors import WeightsUnavailable
+from retrieval.encoders.onnx_graph import as_message, message_fields, parse_graph
 
 Sizes = tuple[int, ...]
 _SAME = frozenset({"Cast", "Identity"})
@@ -57,17 +55,7 @@ def read_graph(path: Path) -> Graph:
     Raises:
         WeightsUnavailable: not an ONNX graph, or cut short.
     """
-    try:
-        with path.open("rb") as file:
-            # Not closed by hand: an error's traceback may still hold views on it.
-            whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        return _graph(memoryview(whole))
-    except OSError as error:
-        raise WeightsUnavailable(f"{path} cannot be read ({error.strerror})", "check the path") from error
-    except (ValueError, IndexError, UnicodeDecodeError) as error:
-        raise WeightsUnavailable(
-            f"{path} is damaged or no ONNX graph: {error}", "fetch or export the model again"
-        ) from error
+    return parse_graph(path, _graph)
 
 
 def _graph(view: memoryview) -> Graph:

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from retrieval.errors import SettingsError
+from retrieval.training.augment import normalised
 
 MEAN = (0.480, 0.457, 0.408)
 STD = (0.269, 0.261, 0.276)
@@ -123,7 +124,7 @@ class Mixture:
             for group in groups.values()
         ]
         which = [place for group in order.values() for place in group]
-        return normalised(torch.cat(parts)), which
+        return normalised(torch.cat(parts), MEAN, STD), which
 
 
 def vary(pixels: Tensor, size: int, random: np.random.Generator) -> Tensor:
@@ -155,15 +156,9 @@ def vary(pixels: Tensor, size: int, random: np.random.Generator) -> Tensor:
     return (grey + (out - grey) * strength).clamp_(0, 1)
 
 
-def normalised(pixels: Tensor) -> Tensor:
-    """Pixels in 0..1, (n, 3, H, W), to what the image tower takes, channels last in memory."""
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
-    return ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
-
-
 def plain(pixels: NDArray[np.uint8], size: int) -> Tensor:
     """Pictures as a query or a gallery would give them: whole, scaled, normalised."""
     batch = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
     if batch.shape[-1] != size:
         batch = F.interpolate(batch, (size, size), mode="bicubic", antialias=True).clamp_(0, 1)
-    return normalised(batch)
+    return normalised(batch, MEAN, STD)
