@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from retrieval.encoders.base import Preprocessing
 from retrieval.encoders.checks import write_atomically
@@ -22,6 +22,8 @@ QUICKGELU = "-quickgelu"
 INSTALL_TORCH = 'pip install "photoseek[torch]"'
 RESIZE_MODES = ("shortest", "squash")
 INTERPOLATIONS = ("bicubic", "bilinear")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -148,21 +150,35 @@ def open_clip_tables() -> Tables:
     Raises:
         RuntimeUnavailable: open_clip is not installed.
     """
+    return cached_tables("open_clip", "open_clip_torch", Tables, _import_tables)
+
+
+def cached_tables(library: str, distribution: str, kind: type[T], read: Callable[[], T]) -> T:
+    """A library's registries: ``read`` once for each of its versions, then from JSON.
+
+    Args:
+        library: its name as people import it.
+        distribution: its name as pip installs it.
+        kind: a dataclass of plain values.
+
+    Raises:
+        RuntimeUnavailable: it is not installed.
+    """
     try:
-        version = metadata.version("open_clip_torch")
+        version = metadata.version(distribution)
     except metadata.PackageNotFoundError as error:
-        raise RuntimeUnavailable("open_clip is not installed", INSTALL_TORCH) from error
-    path = cache_folder() / f"open_clip-{version}.json"
+        raise RuntimeUnavailable(f"{library} is not installed", INSTALL_TORCH) from error
+    path = cache_folder() / f"{library}-{version}.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        return Tables(data["models"], data["tags"])
+        return kind(**{name: data[name] for name in kind.__annotations__})
     except (OSError, ValueError, KeyError, TypeError):
-        tables = _import_tables()
+        tables = read()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps({"models": tables.models, "tags": tables.tags}))
+        write_atomically(path, json.dumps(vars(tables)))
     except OSError as error:
-        log.debug("open_clip's tables were not cached: %s", error)
+        log.debug("%s's tables were not cached: %s", library, error)
     return tables
 
 

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import metadata
 from typing import Any
 
-from retrieval.encoders.checks import write_atomically
-from retrieval.encoders.open_clip_names import INSTALL_TORCH, cache_folder
+from retrieval.encoders.open_clip_names import INSTALL_TORCH, cached_tables
 from retrieval.errors import RuntimeUnavailable, UnknownEncoder
-
-log = logging.getLogger("photoseek")
 
 _KEPT = (
     "input_size", "crop_pct", "crop_mode", "interpolation", "mean", "std", "license", "hf_hub_id", "hf_hub_filename",
@@ -61,22 +56,7 @@ def timm_tables() -> TimmTables:
     Raises:
         RuntimeUnavailable: timm is not installed.
     """
-    try:
-        version = metadata.version("timm")
-    except metadata.PackageNotFoundError as error:
-        raise RuntimeUnavailable("timm is not installed", INSTALL_TORCH) from error
-    path = cache_folder() / f"timm-{version}.json"
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        return TimmTables(data["checkpoints"], data["architectures"])
-    except (OSError, ValueError, KeyError, TypeError):
-        tables = _import_tables()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(vars(tables)))
-    except OSError as error:
-        log.debug("timm's tables were not cached: %s", error)
-    return tables
+    return cached_tables("timm", "timm", TimmTables, _import_tables)
 
 
 def _import_tables() -> TimmTables:
