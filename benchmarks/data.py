@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 from benchmarks.measure import tell
 from benchmarks.model import NAME, write_random_model
 from retrieval.encoders.onnx import available_cpus
-from retrieval.scan import walk
+from retrieval.indexing.scan import walk
 
 Kind = Literal["thumbnail", "small", "large"]
 SIDES: dict[Kind, tuple[int, int]] = {"thumbnail": (160, 120), "small": (500, 375), "large": (4032, 3024)}

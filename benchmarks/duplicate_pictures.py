@@ -124,9 +124,7 @@ def _around(number: int, draw: Callable[[int, float], Image.Image], seed: int) -
         stored = io.BytesIO()
         settings = {"quality": 92, **options} if extension in ("jpg", "webp") else options
         image.save(stored, {"jpg": "JPEG", "tif": "TIFF"}.get(extension, extension.upper()), **settings)
-        return Variant(
-            f"{number:03d} {case.replace('/', '-')}.{extension}", number, kind, case, stored.getvalue()
-        )
+        return Variant(f"{number:03d} {case.replace('/', '-')}.{extension}", number, kind, case, stored.getvalue())
 
     yield made("", "original", base, quality=95)
     for quality in (30, 50, 75, 90):

@@ -23,16 +23,16 @@ from PIL import Image, ImageOps
 
 from benchmarks.duplicate_pictures import BURST, COPY, CROP, FRIEND, Variant, write_set
 from benchmarks.tables import Table
-from retrieval.batch import Batch, IndexedImage, Metadata
+from retrieval.catalog.batch import Batch, IndexedImage, Metadata
+from retrieval.catalog.records import pack_vector
 from retrieval.duplicates import find_duplicates
 from retrieval.duplicates.finding import BITS
 from retrieval.duplicates.hamming import near_pairs
 from retrieval.encoders.base import unit
 from retrieval.encoders.load import load_encoder
 from retrieval.gallery import Gallery
-from retrieval.indexer import Indexer
-from retrieval.phash import PLAIN, perceptual_hash
-from retrieval.records import pack_vector
+from retrieval.indexing.indexer import Indexer
+from retrieval.pictures.phash import PLAIN, perceptual_hash
 
 ORIGINALS = 40
 LOOK_ALIKE = 0.95
@@ -66,9 +66,7 @@ def outcome_table(variants: Sequence[Variant], folder: Path, model: str) -> Tabl
     for kind in (COPY, CROP, BURST, FRIEND):
         for (of_kind, case), members in cases.items():
             if of_kind == kind:
-                with_original = [
-                    group_of.get(v.name, -1) == group_of.get(original[v.base], -2) for v in members
-                ]
+                with_original = [group_of.get(v.name, -1) == group_of.get(original[v.base], -2) for v in members]
                 shown = np.mean([v.name in alike for v in members])
                 rows.append((f"{kind}: {case}", str(len(members)), f"{np.mean(with_original):.3f}", f"{shown:.3f}"))
     plain = {v.base for v in variants if not v.kind and perceptual_hash(Image.open(io.BytesIO(v.data))) == PLAIN}
@@ -105,7 +103,7 @@ def difference(image: Image.Image) -> Bits:
 
 
 def dct(image: Image.Image) -> Bits:
-    """The hash of ``retrieval/phash.py``."""
+    """The hash of ``retrieval/pictures/phash.py``."""
     return np.unpackbits(np.frombuffer(perceptual_hash(image), np.uint8)).astype(bool)
 
 

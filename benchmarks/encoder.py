@@ -14,7 +14,7 @@ from indexes.base import Vectors
 from retrieval.encoders.base import Encoder
 from retrieval.encoders.load import load_encoder
 from retrieval.errors import SettingsError
-from retrieval.images import read_picture
+from retrieval.pictures.images import read_picture
 
 _NEIGHBOURS = 10
 _PICTURES = 128

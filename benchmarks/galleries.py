@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.data import Data
-from retrieval.batch import Batch, IndexedImage, Metadata
+from retrieval.catalog.batch import Batch, IndexedImage, Metadata
+from retrieval.catalog.records import pack_vector
 from retrieval.encoders.base import Encoder, unit
 from retrieval.gallery import Gallery
-from retrieval.indexer import Indexer
-from retrieval.records import pack_vector
-from retrieval.scan import FoundFolder, walk
+from retrieval.indexing.indexer import Indexer
+from retrieval.indexing.scan import FoundFolder, walk
 
 _METADATA = Metadata(format="JPEG", width=4032, height=3024)
 

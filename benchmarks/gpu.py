@@ -24,11 +24,11 @@ from benchmarks.settings import RANDOM, Bench
 from benchmarks.stages import StageCases
 from benchmarks.tables import Table
 from indexes.base import Vectors
-from retrieval.device_images import DeviceDecoder, device_decoder
 from retrieval.encoders.base import DeviceEncoder, Encoder, Pixels
 from retrieval.encoders.onnx import available_cpus
 from retrieval.errors import RuntimeUnavailable
-from retrieval.schedules import PIECE
+from retrieval.indexing.schedules import PIECE
+from retrieval.pictures.device_images import DeviceDecoder, device_decoder
 
 _ARCHITECTURE = "ViT-B-32-256"
 _BATCHES = (1, 8, 32, 64, 128, 256)

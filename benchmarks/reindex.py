@@ -13,8 +13,8 @@ from benchmarks.settings import Bench
 from benchmarks.tables import Table
 from retrieval.encoders.load import load_encoder
 from retrieval.gallery import Gallery
-from retrieval.indexer import Indexer
-from retrieval.scan import walk
+from retrieval.indexing.indexer import Indexer
+from retrieval.indexing.scan import walk
 
 _BARE = "bare walk: os.scandir + stat"
 _FLOOR = "floor: bare walk, read all rows, compare"

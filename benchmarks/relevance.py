@@ -7,7 +7,7 @@
 
 Class names are the queries. Galleries are drawn from the collection with some of the classes in it; asking for the
 others is a search without an answer. Each statistic gets the same cut: what 1 in 50 of the unlikely searches of
-``retrieval/prompts/unlikely-things.txt`` reaches in that gallery. Only classes that the model knows are asked for
+``retrieval/search/unlikely-things.txt`` reaches in that gallery. Only classes that the model knows are asked for
 (three of the ten nearest pictures of the whole collection are right): no cut makes up for finding wrong pictures.
 """
 
@@ -25,15 +25,15 @@ from numpy.typing import NDArray
 
 from benchmarks.tables import Table
 from indexes.base import Vectors
-from retrieval.calibration import Calibration, Measured, everyday, unlikely
 from retrieval.encoders.base import Encoder, unit
 from retrieval.encoders.load import load_encoder
 from retrieval.evaluation.class_folders import Labelled, read_class_folders
 from retrieval.evaluation.embed import embed_files
 from retrieval.gallery import Gallery
-from retrieval.indexer import Indexer
-from retrieval.relevance import CUT
-from retrieval.zeroshot import scale_and_bias
+from retrieval.indexing.indexer import Indexer
+from retrieval.labels.zeroshot import scale_and_bias
+from retrieval.search.calibration import Calibration, Measured, everyday, unlikely
+from retrieval.search.relevance import CUT
 
 NEAREST = 10
 DRAWS = 20

@@ -16,18 +16,18 @@ from benchmarks.data import Data
 from benchmarks.measure import Series, alternate, rate, tell
 from benchmarks.settings import Bench
 from benchmarks.tables import Table
-from retrieval.batch import Batch, IndexedImage, Metadata
-from retrieval.device_images import DeviceDecoder
+from retrieval.catalog.batch import Batch, IndexedImage, Metadata
+from retrieval.catalog.records import pack_vector
 from retrieval.encoders.base import Encoder, Pixels
 from retrieval.encoders.load import load_encoder
 from retrieval.encoders.onnx import available_cpus
 from retrieval.errors import UnreadableImage
 from retrieval.gallery import Gallery
-from retrieval.images import content_hash, read_picture
-from retrieval.indexer import COMMIT_IMAGES, Indexer
-from retrieval.records import pack_vector
-from retrieval.scan import walk
-from retrieval.schedules import PIECE
+from retrieval.indexing.indexer import COMMIT_IMAGES, Indexer
+from retrieval.indexing.scan import walk
+from retrieval.indexing.schedules import PIECE
+from retrieval.pictures.device_images import DeviceDecoder
+from retrieval.pictures.images import content_hash, read_picture
 
 RCLIP = "rclip"
 _COMPARED = ("decode", "encode", RCLIP)

@@ -29,9 +29,9 @@ def measure_warm(bench: Bench, gallery: Gallery) -> Measured:
 
 
 def _main(gallery: str, queries: int, rounds: int) -> None:
-    from retrieval.engine import QueryEngine
     from retrieval.gallery import Gallery
-    from retrieval.query import Query
+    from retrieval.search.engine import QueryEngine
+    from retrieval.search.query import Query
 
     answer: dict[str, list[float | None]] = {"p50": [], "p99": [], "foreign": []}
     with QueryEngine(Gallery(gallery), remember_texts=False) as engine:

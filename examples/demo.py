@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from retrieval import Gallery, Indexer, Query, QueryEngine, load_encoder
+from retrieval.indexing.progress import shown_progress
 from retrieval.output import printable, report_rows, write_hits, write_pairs
-from retrieval.progress import shown_progress
 
 PHOTOS = Path(__file__).parent / "photos"
 GALLERY = Path(__file__).parent.parent / ".demo" / "gallery"

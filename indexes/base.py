@@ -107,11 +107,7 @@ def check_vectors(vectors: NDArray[np.float32], dim: int) -> Vectors:
     # One pass gives both answers: a NaN or infinity anywhere makes its row's squared norm not finite.
     squared = np.einsum("ij,ij->i", array, array)
     if not np.isfinite(squared).all():
-        raise VectorIndexError(
-            "a vector holds NaN or infinity", "encode the image again; report it if it stays"
-        )
+        raise VectorIndexError("a vector holds NaN or infinity", "encode the image again; report it if it stays")
     if array.shape[0] and float(np.abs(squared - 1.0).max()) > 2e-3:
-        raise VectorIndexError(
-            "a vector is not of length 1", "normalise embeddings before they reach an index"
-        )
+        raise VectorIndexError("a vector is not of length 1", "normalise embeddings before they reach an index")
     return array

@@ -81,9 +81,7 @@ def scan(queries: Vectors, blocks: Iterable[Block], k: int) -> Neighbours:
     return best
 
 
-def _offer(
-    best: Neighbours, query: int, queries: Vectors, block: Block, rough: NDArray[np.float32], k: int
-) -> None:
+def _offer(best: Neighbours, query: int, queries: Vectors, block: Block, rough: NDArray[np.float32], k: int) -> None:
     """Merge the best rows of one block into the answer to one query."""
     bar = max(_kth(rough, k), float(best.scores[query, -1]))
     rows = np.flatnonzero((rough >= bar - MARGIN) & np.isfinite(rough))

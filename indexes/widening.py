@@ -66,9 +66,7 @@ def search_rows(candidates: Candidates, queries: Vectors, k: int, rows: Rows) ->
     return scan(queries, candidates.blocks(rows), k)
 
 
-def search_pool(
-    candidates: Candidates, queries: Vectors, k: int, pool: Pool, *, thorough: bool
-) -> Neighbours:
+def search_pool(candidates: Candidates, queries: Vectors, k: int, pool: Pool, *, thorough: bool) -> Neighbours:
     """The ``k`` nearest of ``queries`` (q, dim) in ``pool`` as far as the backend's candidates hold them.
 
     A query is asked again, thoroughly and for four times as many, where fewer live candidates than hits came

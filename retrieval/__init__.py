@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from retrieval.encoders.load import load_encoder
-    from retrieval.engine import Hit, QueryEngine
     from retrieval.errors import RetrievalError
     from retrieval.filters import Filter
     from retrieval.gallery import Gallery
-    from retrieval.indexer import Indexer
-    from retrieval.pages import Listing, Page, find_page
-    from retrieval.query import Query, Term
-    from retrieval.report import IndexReport
+    from retrieval.indexing.indexer import Indexer
+    from retrieval.indexing.report import IndexReport
+    from retrieval.search.engine import Hit, QueryEngine
+    from retrieval.search.pages import Listing, Page, find_page
+    from retrieval.search.query import Query, Term
 
 __all__ = [
     "Filter",
@@ -50,16 +50,16 @@ __all__ = [
 _HOME = {
     "Filter": "filters",
     "Gallery": "gallery",
-    "Hit": "engine",
-    "IndexReport": "report",
-    "Indexer": "indexer",
-    "Listing": "pages",
-    "Page": "pages",
-    "Query": "query",
-    "QueryEngine": "engine",
+    "Hit": "search.engine",
+    "IndexReport": "indexing.report",
+    "Indexer": "indexing.indexer",
+    "Listing": "search.pages",
+    "Page": "search.pages",
+    "Query": "search.query",
+    "QueryEngine": "search.engine",
     "RetrievalError": "errors",
-    "Term": "query",
-    "find_page": "pages",
+    "Term": "search.query",
+    "find_page": "search.pages",
     "load_encoder": "encoders.load",
 }
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from indexes import IndexSpec, VectorIndex
 from indexes.base import DEFAULT_EFFORT, Effort
+from retrieval.catalog.reader import CatalogReader, EncoderRow
 from retrieval.errors import GalleryError, GalleryLocked, GalleryNotFound, SettingsError
+from retrieval.indexing.sync import open_index, sound_manifest
 from retrieval.paths import default_gallery_path
-from retrieval.reader import CatalogReader, EncoderRow
-from retrieval.sync import open_index, sound_manifest
 
 if TYPE_CHECKING:
-    from retrieval.catalog import Catalog
+    from retrieval.catalog.writer import Catalog
 
 
 def default_gallery() -> Path:
@@ -82,7 +82,7 @@ class Gallery:
         """
         from filelock import FileLock, Timeout
 
-        from retrieval.catalog import Catalog
+        from retrieval.catalog.writer import Catalog
 
         holder = self.path / "writer.json"
         try:
@@ -130,7 +130,7 @@ class Gallery:
         """How hard to search an encoder's index of this kind: as ``photoseek tune`` found, else its defaults."""
         if not spec.knobs:  # most galleries: nothing to look up
             return DEFAULT_EFFORT
-        from retrieval.tuning import tuned_effort
+        from retrieval.search.tuning import tuned_effort
 
         return tuned_effort(self.index_path(encoder.fingerprint), spec)
 

@@ -12,9 +12,9 @@ from typing import IO, TYPE_CHECKING, Literal
 from retrieval.errors import SettingsError
 
 if TYPE_CHECKING:
-    from retrieval.engine import Hit
-    from retrieval.pages import Page
-    from retrieval.report import IndexReport
+    from retrieval.indexing.report import IndexReport
+    from retrieval.search.engine import Hit
+    from retrieval.search.pages import Page
 
 HitFormat = Literal["table", "plain", "json", "paths", "null"]
 

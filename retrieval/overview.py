@@ -7,12 +7,12 @@ from dataclasses import asdict
 from typing import IO, Any
 
 from indexes import IndexSpec
+from retrieval.catalog.reader import CatalogReader, EncoderRow
 from retrieval.gallery import Gallery
-from retrieval.labels import caption_count, predicted_counts, tag_counts
+from retrieval.indexing.sync import sound_manifest, wanted_spec
+from retrieval.labels.reading import caption_count, predicted_counts, tag_counts
 from retrieval.output import counts_text, human_bytes, printable, write_pairs
-from retrieval.reader import CatalogReader, EncoderRow
-from retrieval.sync import sound_manifest, wanted_spec
-from retrieval.tuning import Tuning, read_tuning, tuning_text
+from retrieval.search.tuning import Tuning, read_tuning, tuning_text
 
 
 def overview(gallery: Gallery, reader: CatalogReader) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def main() -> None:
     """Run the command line; exit codes as in :func:`cli.main`."""
     arguments = sys.argv[1:]
     if arguments[:1] == ["search"]:
-        from retrieval.daemon_client import answered
+        from retrieval.daemon.client import answered
 
         code = answered(arguments)
         if code is not None:

@@ -25,8 +25,9 @@ import PIL.PngImagePlugin  # noqa: F401
 
 import indexes.exact
 import indexes.snapshot  # noqa: F401
-from retrieval import catalog, indexer
+from retrieval.catalog import writer as catalog
 from retrieval.gallery import Gallery
+from retrieval.indexing import indexer
 from tests.fakes import ColourEncoder
 
 PROJECT = str(Path(__file__).parents[1]) + os.sep

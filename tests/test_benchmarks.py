@@ -130,9 +130,9 @@ def test_gpu_tables_bound_the_run_by_the_slower_stage(tmp_path: Path, monkeypatc
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     pytest.importorskip("open_clip")
     from benchmarks.gpu import device_tables
-    from retrieval.device_images import DeviceDecoder
     from retrieval.encoders import torch_encoder
     from retrieval.encoders.clip import load_clip_encoder
+    from retrieval.pictures.device_images import DeviceDecoder
     from tests.retrieval.encoders.tiny_clip import write_model
 
     monkeypatch.setattr(torch_encoder, "_COMPILER", "eager")

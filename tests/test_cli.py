@@ -372,10 +372,10 @@ def test_a_closed_pipe_is_no_error(indexed_examples: Path, asked: str) -> None:
 
 
 def test_table_on_a_terminal_links_paths(indexed_examples: Path) -> None:
-    from retrieval.engine import QueryEngine
     from retrieval.gallery import Gallery
     from retrieval.output import choose_format, write_hits
-    from retrieval.query import Query
+    from retrieval.search.engine import QueryEngine
+    from retrieval.search.query import Query
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

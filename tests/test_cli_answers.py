@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from retrieval.gallery import Gallery
-from retrieval.indexer import Indexer
+from retrieval.indexing.indexer import Indexer
 from tests.conftest import EXAMPLES
 from tests.test_cli import ROOT, Run, run, two_lines
 

@@ -19,7 +19,7 @@ import pytest
 
 from retrieval.errors import GalleryNotFound
 from retrieval.gallery import Gallery
-from retrieval.indexer import Indexer
+from retrieval.indexing.indexer import Indexer
 from tests.fakes import ColourEncoder
 from tests.pictures import replace_picture, save_picture
 from tests.retrieval.states import check_agreement, embedded, failing, found, ids, move, present, rows, settled
@@ -32,25 +32,25 @@ SPREAD = 24
 """Points spread evenly over all events of a run, besides those that are chosen by name."""
 
 BY_NAME = {
-    "retrieval/schema.py:upgrade": "migration",
-    "retrieval/migrations/versions/0001_first_catalog.py:upgrade": "migration",
-    "retrieval/catalog.py:register_encoder": "begin",
-    "retrieval/catalog.py:begin_run": "begin",
-    "retrieval/scan.py:_list_folder": "walk",
-    "retrieval/compare.py:finish": "walk",
-    "retrieval/images.py:read_picture": "decode",
-    "retrieval/pipeline.py:_embed": "encode",
-    "retrieval/catalog.py:commit": "commit",
-    "retrieval/catalog.py:_commit_image": "commit",
-    "retrieval/catalog.py:_retire": "commit",
+    "retrieval/catalog/schema.py:upgrade": "migration",
+    "retrieval/catalog/migrations/versions/0001_first_catalog.py:upgrade": "migration",
+    "retrieval/catalog/writer.py:register_encoder": "begin",
+    "retrieval/catalog/writer.py:begin_run": "begin",
+    "retrieval/indexing/scan.py:_list_folder": "walk",
+    "retrieval/indexing/compare.py:finish": "walk",
+    "retrieval/pictures/images.py:read_picture": "decode",
+    "retrieval/indexing/pipeline.py:_embed": "encode",
+    "retrieval/catalog/writer.py:commit": "commit",
+    "retrieval/catalog/writer.py:_commit_image": "commit",
+    "retrieval/catalog/writer.py:_retire": "commit",
     "c:commit": "commit",
-    "retrieval/sync.py:catch_up": "index",
+    "retrieval/indexing/sync.py:catch_up": "index",
     "indexes/snapshot.py:save_snapshot": "save",
     "indexes/snapshot.py:_sync": "save",
     "c:fsync": "save",
     "c:replace": "save",
     "indexes/snapshot.py:_remove_leftovers": "save",
-    "retrieval/catalog.py:finish_run": "finish",
+    "retrieval/catalog/writer.py:finish_run": "finish",
 }
 """Event -> the stage that it stands for."""
 

@@ -18,12 +18,12 @@ from typing import Any
 
 import pytest
 
-from retrieval import daemon_talk
-from retrieval.daemon_client import gallery_of, is_for_daemon, socket_path
-from retrieval.daemon_control import status, stop
-from retrieval.daemon_talk import ask
+from retrieval.daemon import talk as daemon_talk
+from retrieval.daemon.client import gallery_of, is_for_daemon, socket_path
+from retrieval.daemon.control import status, stop
+from retrieval.daemon.talk import ask
 from retrieval.gallery import Gallery, default_gallery
-from retrieval.indexer import Indexer
+from retrieval.indexing.indexer import Indexer
 from tests.conftest import EXAMPLES
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no unix sockets here")

@@ -13,7 +13,7 @@ import pytest
 from indexes import IndexSpec, create_index
 from retrieval.encoders.base import unit
 from retrieval.errors import EncoderError, RetrievalError
-from retrieval.zeroshot import probabilities
+from retrieval.labels.zeroshot import probabilities
 
 TESTS = Path(__file__).parent
 ACCOUNT = TESTS.parent / "docs" / "account.md"

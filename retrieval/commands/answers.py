@@ -14,10 +14,10 @@ from retrieval.commands.say import needed, say
 from retrieval.errors import SettingsError
 
 if TYPE_CHECKING:
-    from retrieval.engine import Hit, QueryEngine
     from retrieval.filters import Filter
-    from retrieval.pages import Listing, Page
-    from retrieval.query import Query
+    from retrieval.search.engine import Hit, QueryEngine
+    from retrieval.search.pages import Listing, Page
+    from retrieval.search.query import Query
     from retrieval.show.showing import Showing
 
 PROGRAM = [sys.executable, str(Path(__file__).resolve().parents[2] / "cli.py")]
@@ -29,12 +29,12 @@ def open_engine(
 ) -> AbstractContextManager[QueryEngine]:
     """A new engine (on the encoder called ``model``), or ``warm``: the one of the daemon that this command runs in."""
     if warm is not None and not model:
-        from retrieval.daemon import check_served
+        from retrieval.daemon.server import check_served
 
         check_served(gallery, warm)
         return nullcontext(warm)
-    from retrieval.engine import QueryEngine
     from retrieval.gallery import Gallery
+    from retrieval.search.engine import QueryEngine
 
     return QueryEngine(Gallery(gallery), model=model or None)
 

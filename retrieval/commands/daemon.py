@@ -12,7 +12,7 @@ from retrieval.commands.answers import PROGRAM
 from retrieval.commands.options import GalleryOption
 
 if TYPE_CHECKING:
-    from retrieval.engine import QueryEngine
+    from retrieval.search.engine import QueryEngine
 
 
 def daemon(
@@ -22,7 +22,7 @@ def daemon(
     idle: Annotated[float, typer.Option("--idle", min=1, help="Seconds without a search after which it leaves.")] = 300,
 ) -> None:
     """A process that keeps the text tower awake. A search by words then takes some 50 ms."""
-    from retrieval.daemon_control import control
+    from retrieval.daemon.control import control
     from retrieval.gallery import Gallery
 
     typer.echo(control(action, Gallery(gallery), PROGRAM, idle, partial(_warm_runner, context)))

@@ -35,8 +35,8 @@ def tune(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many best hits are compared.")] = 10,
 ) -> None:
     """Try the index against exact search on your pictures. The cheapest setting that is good enough is kept."""
-    from retrieval import tuning
     from retrieval.gallery import Gallery
+    from retrieval.search import tuning
 
     report = tuning.tune_gallery(Gallery(gallery), target=target, k=limit)
     tuning.write_report(report, sys.stdout)

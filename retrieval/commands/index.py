@@ -44,12 +44,12 @@ def index(
 ) -> None:
     """Index picture folders. Run it again at any time: only new and changed files cost something."""
     from retrieval import output
-    from retrieval.device_images import device_decoder
     from retrieval.encoders.choice import advice, choose_encoder
     from retrieval.gallery import Gallery
-    from retrieval.indexer import Indexer
-    from retrieval.interrupt import stop_on_interrupt
-    from retrieval.progress import shown_progress
+    from retrieval.indexing.indexer import Indexer
+    from retrieval.indexing.interrupt import stop_on_interrupt
+    from retrieval.indexing.progress import shown_progress
+    from retrieval.pictures.device_images import device_decoder
 
     opened = Gallery(gallery)
     encoder = choose_encoder(opened, model or None, device=device, precision=precision or None, compiled=compiled)

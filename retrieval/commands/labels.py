@@ -39,11 +39,11 @@ def label(
 ) -> None:
     """Tags and captions of pictures: show them, or change yours. What a model predicts is kept apart."""
     from retrieval.gallery import Gallery
-    from retrieval.labelling import LabelEdit, edit_labels, find_images
-    from retrieval.labels import labels_of
-    from retrieval.labels_output import edit_line, import_lines, write_labels
-    from retrieval.progress import counted
-    from retrieval.sidecars import import_xmp as take_over
+    from retrieval.indexing.progress import counted
+    from retrieval.labels.labelling import LabelEdit, edit_labels, find_images
+    from retrieval.labels.output import edit_line, import_lines, write_labels
+    from retrieval.labels.reading import labels_of
+    from retrieval.labels.sidecars import import_xmp as take_over
 
     opened = Gallery(gallery)
     changes = tag or remove_tag or caption is not None or remove_caption
@@ -79,10 +79,10 @@ def tag(
 ) -> None:
     """Let the model predict tags for the pictures of the gallery. They replace its earlier ones, never yours."""
     from retrieval.gallery import Gallery
-    from retrieval.labels_output import report_line, write_tag_report
-    from retrieval.progress import counted
-    from retrieval.tagging import tag_gallery
-    from retrieval.vocabulary import read_labels
+    from retrieval.indexing.progress import counted
+    from retrieval.labels.output import report_line, write_tag_report
+    from retrieval.labels.tagging import tag_gallery
+    from retrieval.labels.vocabulary import read_labels
 
     report = tag_gallery(
         Gallery(gallery),
@@ -108,12 +108,12 @@ def classify(
     as_json: JsonOption = False,
 ) -> None:
     """Which of some labels fits a picture, in probabilities. The picture need not be in the gallery."""
-    from retrieval.classify import classify as classified
-    from retrieval.classify import files_of
     from retrieval.encoders.choice import choose_encoder
     from retrieval.gallery import Gallery
-    from retrieval.labels_output import write_classified
-    from retrieval.vocabulary import read_labels
+    from retrieval.labels.classify import classify as classified
+    from retrieval.labels.classify import files_of
+    from retrieval.labels.output import write_classified
+    from retrieval.labels.vocabulary import read_labels
 
     opened = Gallery(gallery)
     encoder = choose_encoder(opened, model or None)

@@ -71,7 +71,7 @@ def drop(
 ) -> None:
     """Remove a model's embeddings and index from a gallery. Pictures and the installed model are not touched."""
     from retrieval.gallery import Gallery
-    from retrieval.towers import drop_tower
+    from retrieval.search.towers import drop_tower
 
     dropped = drop_tower(Gallery(gallery), name, even_last=yes)
     say(f"{dropped.encoder.name}: {dropped.embeddings:,} embeddings removed")

@@ -128,7 +128,7 @@ def listing_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the flags of order, pages and bursts in place of its parameter ``listing: Listing | None``."""
 
     def made(given: dict[str, Any]) -> object:
-        from retrieval.pages import Listing
+        from retrieval.search.pages import Listing
 
         return Listing(**given | {"sort": given["sort"] or "score", "cursor": given["cursor"] or None})
 

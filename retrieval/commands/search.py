@@ -29,7 +29,7 @@ from retrieval.errors import QueryError
 
 if TYPE_CHECKING:
     from retrieval.filters import Filter
-    from retrieval.pages import Listing
+    from retrieval.search.pages import Listing
     from retrieval.show.showing import Showing
 
 
@@ -70,8 +70,8 @@ def search(
     null: NullOption = False,
 ) -> None:
     """Find pictures by words, by pictures, or by both."""
-    from retrieval.language import parse_arguments
-    from retrieval.query import Query, parse_term
+    from retrieval.search.language import parse_arguments
+    from retrieval.search.query import Query, parse_term
 
     form = Form(as_json, paths, null, showing)
     terms = [
@@ -81,7 +81,7 @@ def search(
         *(parse_term("image", path, sign=-1, allow_urls=allow_url) for path in without_image or ()),
     ]
     if queries_from:
-        from retrieval.many import answer_lines
+        from retrieval.search.many import answer_lines
 
         if relevant or listing:
             raise QueryError("--queries-from lists the best hits of each query", "leave out order, pages, --relevant")
@@ -96,7 +96,7 @@ def search(
     with open_engine(gallery, context.obj, model=model) as engine:
         tell_unknown(engine, where)
         if relevant or listing:
-            from retrieval.pages import Listing, find_page
+            from retrieval.search.pages import Listing, find_page
 
             listing = replace(listing or Listing(), relevant=relevant)
             page = find_page(engine, query, listing)
@@ -104,7 +104,7 @@ def search(
         else:
             page, hits = None, engine.search(query)
     if os.environ.get("PHOTOSEEK_DAEMON") == "1" and context.obj is None and not model:
-        from retrieval.daemon_control import start_on_demand
+        from retrieval.daemon.control import start_on_demand
 
         start_on_demand(engine.gallery, PROGRAM)
     if page is not None and listing is not None:

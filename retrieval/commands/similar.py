@@ -23,7 +23,7 @@ from retrieval.commands.options import (
 
 if TYPE_CHECKING:
     from retrieval.filters import Filter
-    from retrieval.pages import Listing
+    from retrieval.search.pages import Listing
     from retrieval.show.showing import Showing
 
 
@@ -45,7 +45,7 @@ def similar(
     null: NullOption = False,
 ) -> None:
     """Find pictures that look like one. The picture itself is left out."""
-    from retrieval.query import Query, picture_term
+    from retrieval.search.query import Query, picture_term
 
     form = Form(as_json, paths, null, showing)
     with open_engine(gallery, model=model) as engine:
@@ -53,7 +53,7 @@ def similar(
         term = picture_term(photo, allow_urls=allow_url)
         query = Query((term,), where=where, k=limit, min_score=min_score)
         if listing is not None:
-            from retrieval.pages import find_page
+            from retrieval.search.pages import find_page
 
             page = find_page(engine, query, listing, leave_out=engine.known_id(term))
             show_page(page, listing, form, query, engine)

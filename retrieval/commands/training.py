@@ -84,7 +84,7 @@ def train(
             found, encoder, target, gallery=opened, share=share, seed=seed, begin=say_begin(sys.stderr, quiet=quiet)
         )
     else:
-        from retrieval.interrupt import stop_on_interrupt
+        from retrieval.indexing.interrupt import stop_on_interrupt
         from retrieval.training.choices import plan_of
         from retrieval.training.progress import shown_training
 

@@ -29,11 +29,11 @@ def clusters(
 ) -> None:
     """Group the pictures that look alike, and name each group. Only embeddings are read."""
     from retrieval.gallery import Gallery
+    from retrieval.labels.vocabulary import read_labels
     from retrieval.output import reader_may_leave
     from retrieval.show.page import check_page_path
     from retrieval.views.groups import group_gallery
     from retrieval.views.tell import write_groups, write_groups_page
-    from retrieval.vocabulary import read_labels
 
     if html is not None:
         check_page_path(html)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from retrieval.records import ImageRecord
+from retrieval.catalog.records import ImageRecord
 
 _PIECE = 1 << 20
 _NO_HARD_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}

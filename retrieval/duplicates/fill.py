@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from retrieval.catalog.reader import CatalogReader
+from retrieval.catalog.records import ImageRecord
 from retrieval.encoders.base import Preprocessing
 from retrieval.encoders.onnx import available_cpus
 from retrieval.errors import GalleryError, UnreadableImage
 from retrieval.gallery import Gallery
-from retrieval.images import content_hash, read_picture
-from retrieval.reader import CatalogReader
-from retrieval.records import ImageRecord
+from retrieval.pictures.images import content_hash, read_picture
 
 logger = logging.getLogger("photoseek")
 

@@ -24,6 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.base import Ids
+from retrieval.catalog.reader import CatalogReader
+from retrieval.catalog.records import ImageRecord
 from retrieval.duplicates.fill import missing_hashes
 from retrieval.duplicates.groups import Group, Member, keeper_rank, stars
 from retrieval.duplicates.hamming import bits_differing, near_pairs
@@ -33,9 +35,7 @@ from retrieval.duplicates.rows import Columns, half_vectors, read_columns, same_
 from retrieval.errors import QueryError
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
-from retrieval.phash import as_numbers
-from retrieval.reader import CatalogReader
-from retrieval.records import ImageRecord
+from retrieval.pictures.phash import as_numbers
 
 BITS = 5
 """Of 64. Among 400 photographs of 300 x 200 pixels this misses 1.5 % of the copies at half the size and 3 % at a
@@ -126,9 +126,7 @@ def _without_others(ids: Ids, groups: Sequence[Group]) -> Ids:
 class _SamePictures:
     """One search for the second kind: the state that its steps share."""
 
-    def __init__(
-        self, gallery: Gallery, reader: CatalogReader, columns: Columns, on_progress: Progress
-    ) -> None:
+    def __init__(self, gallery: Gallery, reader: CatalogReader, columns: Columns, on_progress: Progress) -> None:
         self._gallery = gallery
         self._reader = reader
         self._encoder = gallery.active_encoder(reader)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from retrieval.records import ImageRecord
+from retrieval.catalog.records import ImageRecord
 
 Kind = Literal["same bytes", "same picture", "look-alike"]
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from retrieval.catalog import Catalog
+from retrieval.catalog.writer import Catalog
 from retrieval.duplicates.files import Checked, NotSafe, Outcome, Tell, check, check_apart, sync_folder
 from retrieval.duplicates.groups import Group, Member
 from retrieval.gallery import Gallery

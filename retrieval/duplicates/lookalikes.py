@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.base import Ids, Vectors
+from retrieval.catalog.reader import CatalogReader
+from retrieval.catalog.records import unpack_vectors
 from retrieval.duplicates.groups import Group, Member, keeper_rank, stars
 from retrieval.duplicates.rows import half_vectors
 from retrieval.errors import QueryError
 from retrieval.gallery import Gallery
-from retrieval.reader import CatalogReader
-from retrieval.records import unpack_vectors
 
 NEIGHBOURS = 32
 _AT_ONCE = 256

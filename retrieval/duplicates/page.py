@@ -7,9 +7,9 @@ from html import escape
 from itertools import chain
 from pathlib import Path
 
+from retrieval.catalog.records import ImageRecord
 from retrieval.duplicates.groups import Group, Member
 from retrieval.output import human_bytes
-from retrieval.records import ImageRecord
 from retrieval.show.page import END, check_page_path, figure, head, write_html
 from retrieval.show.thumbnails import data_uri, thumbnails
 

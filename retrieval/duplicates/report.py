@@ -6,11 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import IO
 
+from retrieval.catalog.records import ImageRecord
 from retrieval.duplicates.files import Outcome
 from retrieval.duplicates.finding import Found
 from retrieval.duplicates.groups import Group, Member
 from retrieval.output import human_bytes, printable
-from retrieval.records import ImageRecord
 
 
 def write_groups(groups: Sequence[Group], out: IO[str], *, as_json: bool = False) -> None:

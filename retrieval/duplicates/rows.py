@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.base import Ids
-from retrieval.phash import PLAIN, as_numbers
-from retrieval.reader import CatalogReader, EncoderRow
+from retrieval.catalog.reader import CatalogReader, EncoderRow
+from retrieval.pictures.phash import PLAIN, as_numbers
 
 _STEP = 50_000
 _MAX_VARIABLES = 900

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from retrieval.batch import Batch
-from retrieval.catalog import Catalog
+from retrieval.catalog.batch import Batch
+from retrieval.catalog.writer import Catalog
 from retrieval.duplicates.files import Checked, NotSafe, Outcome, Tell, check, check_apart, move
 from retrieval.duplicates.groups import Group, Member
 from retrieval.duplicates.manifest import TrashFolder

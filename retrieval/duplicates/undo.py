@@ -6,8 +6,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from retrieval.batch import Batch
-from retrieval.catalog import Catalog
+from retrieval.catalog.batch import Batch
+from retrieval.catalog.writer import Catalog
 from retrieval.duplicates.files import NotSafe, Outcome, Tell, file_hash, move, sync_folder
 from retrieval.duplicates.manifest import MANIFEST, Entry, read_manifest, trash_folders
 from retrieval.gallery import Gallery

@@ -6,7 +6,7 @@ The map is on the side of the pictures, and its results are embeddings of their 
   alike would stay alike, and a map W on the pictures is not the same as its transpose on the query, because each W x
   has another length, which the cosine divides by.
 * As an encoder like any other it has its rows in the catalog beside the base's, an index, filters, `similar`, and a way
-  back. Its embeddings are made from the base's (``retrieval/adapted.py``): 256 numbers times a matrix each, so a
+  back. Its embeddings are made from the base's (``retrieval/search/adapted.py``): 256 numbers times a matrix each, so a
   million pictures take seconds, and not one of them is read.
 """
 

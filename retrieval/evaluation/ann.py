@@ -18,8 +18,8 @@ from retrieval.evaluation.crossmodal import KS
 
 if TYPE_CHECKING:
     from retrieval.encoders.base import Encoder
-    from retrieval.engine import QueryEngine
     from retrieval.gallery import Gallery
+    from retrieval.search.engine import QueryEngine
 
 _SPARE = 32  # neighbours known beyond k, so that equal pictures across the k-th are recognised
 
@@ -63,7 +63,7 @@ def judge_index(
         GalleryNotFound, EncoderMismatch: there is no such gallery, or it knows nothing of this encoder.
         QueryError: none of the pictures is in it.
     """
-    from retrieval.engine import QueryEngine
+    from retrieval.search.engine import QueryEngine
 
     with QueryEngine(gallery, encoder, remember_texts=False) as engine:
         own = _ids(engine, paths)

@@ -13,7 +13,7 @@ import numpy as np
 
 from indexes.base import Ids
 from retrieval.errors import QueryError
-from retrieval.scan import walk
+from retrieval.indexing.scan import walk
 
 _MAX_FILE_BYTES = 1 << 26
 _WNID = re.compile(r"n\d{8}")

@@ -21,7 +21,7 @@ from retrieval.evaluation.crossmodal import judge_captions
 from retrieval.evaluation.label_tasks import embed_labelled
 from retrieval.evaluation.neighbours import knn_scores
 from retrieval.evaluation.tables import Cell, Report, Table
-from retrieval.zeroshot import class_vectors, find_templates
+from retrieval.labels.zeroshot import class_vectors, find_templates
 
 _COSTS = ("images/s", "dim", "bytes/image", "image tower MB", "text tower MB")
 _HIT_RATES = ("hit_rate@1", "hit_rate@5", "hit_rate@10")

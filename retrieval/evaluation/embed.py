@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.base import Ids, Vectors
+from retrieval.catalog.records import unpack_vectors
 from retrieval.encoders.base import DeviceEncoder, Encoder
 from retrieval.encoders.onnx import available_cpus
 from retrieval.errors import QueryError, UnreadableImage
-from retrieval.images import content_hash, read_picture
-from retrieval.records import unpack_vectors
-from retrieval.scan import describe_os_error
-from retrieval.schedules import Collect, ahead_of_device, each_on_its_own
+from retrieval.indexing.scan import describe_os_error
+from retrieval.indexing.schedules import Collect, ahead_of_device, each_on_its_own
+from retrieval.pictures.images import content_hash, read_picture
 
 if TYPE_CHECKING:
     from retrieval.gallery import Gallery

@@ -19,7 +19,7 @@ from retrieval.evaluation.embed import Embedded, embed_files
 from retrieval.evaluation.neighbours import TEMPERATURE, K
 from retrieval.evaluation.probe import few_shot, probe, split_rows
 from retrieval.evaluation.tables import Cell, Report, Table
-from retrieval.zeroshot import class_vectors, find_templates
+from retrieval.labels.zeroshot import class_vectors, find_templates
 
 if TYPE_CHECKING:
     from retrieval.gallery import Gallery
@@ -79,7 +79,7 @@ def report_zero_shot(
 
     Args:
         folder, labels_file: see :func:`.class_folders.read_class_folders`.
-        templates: choices of :func:`retrieval.zeroshot.find_templates`.
+        templates: choices of :func:`retrieval.labels.zeroshot.find_templates`.
         gallery: may have embeddings.
 
     Raises:

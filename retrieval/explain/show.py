@@ -15,7 +15,7 @@ from retrieval.explain.lines import report_lines
 from retrieval.explain.measure import measure
 from retrieval.explain.report import describe
 from retrieval.explain.subject import Subject, find_subject
-from retrieval.picture_file import read_pixels
+from retrieval.pictures.picture_file import read_pixels
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any, Literal, NoReturn
 
 from retrieval.errors import QueryError
 from retrieval.filters import Filter, parse_filter
-from retrieval.language import parse_query
-from retrieval.query import Term, picture_term
+from retrieval.search.language import parse_query
+from retrieval.search.query import Term, picture_term
 
 Action = Literal[
     "nothing", "query", "more", "like", "not", "open", "show", "similar", "filter", "reset", "help", "quit"

@@ -10,8 +10,8 @@ from types import ModuleType
 from typing import IO, TYPE_CHECKING
 
 from retrieval.errors import RetrievalError
-from retrieval.labels import labels_of
-from retrieval.labels_output import write_labels
+from retrieval.labels.output import write_labels
+from retrieval.labels.reading import labels_of
 from retrieval.output import as_json, printable, write_hits, write_pairs
 from retrieval.shell.lines import HELP, Line, parse_line
 from retrieval.shell.session import Session
@@ -19,7 +19,7 @@ from retrieval.show.showing import Open, Say, Showing, draw, open_hit
 from retrieval.show.wording import filter_words
 
 if TYPE_CHECKING:
-    from retrieval.engine import Hit, QueryEngine
+    from retrieval.search.engine import Hit, QueryEngine
 
 HISTORY = "shell-history"
 """In the gallery's folder; readable by its owner only."""

@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from retrieval.errors import QueryError
-from retrieval.feedback import rocchio
-from retrieval.query import Query, Term
+from retrieval.search.feedback import rocchio
+from retrieval.search.query import Query, Term
 from retrieval.shell.lines import hit_term
 
 if TYPE_CHECKING:
     from indexes.base import Vectors
-    from retrieval.engine import Hit, QueryEngine
     from retrieval.filters import Filter
+    from retrieval.search.engine import Hit, QueryEngine
 
 MAX_DEPTH = 10_000
 
@@ -60,7 +60,7 @@ class Session:
         return new
 
     def judge(self, relevant: Sequence[int] = (), not_relevant: Sequence[int] = ()) -> list[Hit]:
-        """Search again, towards some of the hits shown and away from others (see :mod:`retrieval.feedback`).
+        """Search again, towards some of the hits shown and away from others (see :mod:`retrieval.search.feedback`).
 
         Judgements add up until the next query. What was said to be not relevant is not shown again.
         """

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from retrieval.errors import SettingsError
 
 if TYPE_CHECKING:
-    from retrieval.engine import Hit
+    from retrieval.search.engine import Hit
 
 Result = Literal["new", "there", "missing", "failed"]
 _MOST_NAMES = 10_000

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
+from retrieval.catalog.records import ImageRecord
 from retrieval.errors import SettingsError
 from retrieval.output import file_uri, printable
-from retrieval.records import ImageRecord
 
 END = "</body></html>\n"
 

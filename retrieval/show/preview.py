@@ -12,7 +12,7 @@ from retrieval.show.terminal import Terminal
 from retrieval.show.thumbnails import fitted, thumbnails
 
 if TYPE_CHECKING:
-    from retrieval.engine import Hit
+    from retrieval.search.engine import Hit
 
 _GAP = 2
 

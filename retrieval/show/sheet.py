@@ -13,7 +13,7 @@ from retrieval.show.page import END, facts, figure, head, write_html
 from retrieval.show.thumbnails import data_uri, thumbnails
 
 if TYPE_CHECKING:
-    from retrieval.engine import Hit
+    from retrieval.search.engine import Hit
 
 SIDE = 320
 """Pixels of a thumbnail; it is shown at up to 220, and screens have more than one pixel for each of these."""

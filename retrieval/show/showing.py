@@ -13,9 +13,9 @@ from retrieval.show.page import check_page_path
 from retrieval.show.terminal import PROTOCOLS, find_terminal
 
 if TYPE_CHECKING:
-    from retrieval.engine import Hit
     from retrieval.filters import Filter
-    from retrieval.query import Term
+    from retrieval.search.engine import Hit
+    from retrieval.search.query import Term
 
 Say = Callable[[str], None]
 Open = Callable[[str], bool]

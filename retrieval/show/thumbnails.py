@@ -11,11 +11,11 @@ from pathlib import Path
 
 from PIL import Image
 
+from retrieval.catalog.records import ImageRecord
 from retrieval.encoders.base import Preprocessing
 from retrieval.encoders.onnx import available_cpus
 from retrieval.errors import UnreadableImage
-from retrieval.images import read_picture
-from retrieval.records import ImageRecord
+from retrieval.pictures.images import read_picture
 
 _AT_ONCE = 64
 

@@ -9,7 +9,7 @@ from retrieval.filters.text import to_mapping
 
 if TYPE_CHECKING:
     from retrieval.filters import Filter
-    from retrieval.query import Term
+    from retrieval.search.query import Term
 
 
 def query_words(terms: Sequence[Term]) -> str:

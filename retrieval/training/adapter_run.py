@@ -20,8 +20,8 @@ from retrieval.encoders.load import load_encoder
 from retrieval.errors import QueryError, TextNotSupported, UnreadableImage
 from retrieval.evaluation.embed import embed_files
 from retrieval.evaluation.tables import Cell, Report, as_json
-from retrieval.images import content_hash, read_picture
-from retrieval.scan import describe_os_error
+from retrieval.indexing.scan import describe_os_error
+from retrieval.pictures.images import content_hash, read_picture
 from retrieval.training.adapting import fit_map, meanings_of
 from retrieval.training.judging import figures
 from retrieval.training.pairs import Pairs

@@ -15,9 +15,9 @@ from retrieval.evaluation.classification import accuracies, class_ranks
 from retrieval.evaluation.crossmodal import ranking_metrics
 from retrieval.evaluation.metrics import hits_at, reciprocal_rank
 from retrieval.evaluation.ranks import Ranks, Relevance, rank_relevant
+from retrieval.labels.zeroshot import class_vectors
 from retrieval.training.pairs import Pairs
 from retrieval.training.pixels import Loaded
-from retrieval.zeroshot import class_vectors
 
 MOST = 5000
 """Pictures that are judged by while training: those of COCO's test split."""

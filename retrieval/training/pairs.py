@@ -12,8 +12,8 @@ import numpy as np
 from retrieval.errors import GalleryError, QueryError
 from retrieval.evaluation.captions_file import read_captions
 from retrieval.evaluation.class_folders import read_class_folders
+from retrieval.labels.zeroshot import PLACE, check_templates
 from retrieval.training.sources import Source, read_tar
-from retrieval.zeroshot import PLACE, check_templates
 
 if TYPE_CHECKING:
     from indexes.base import Ids

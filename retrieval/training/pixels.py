@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from retrieval.encoders.base import Pixels, Preprocessing
 from retrieval.encoders.onnx import available_cpus
 from retrieval.errors import QueryError, UnreadableImage
-from retrieval.images import content_hash, read_picture
-from retrieval.scan import describe_os_error
+from retrieval.indexing.scan import describe_os_error
+from retrieval.pictures.images import content_hash, read_picture
 from retrieval.training.pairs import Pairs
 from retrieval.training.sources import Source
 

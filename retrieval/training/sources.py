@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retrieval.errors import QueryError
-from retrieval.formats import IMAGE_EXTENSIONS
+from retrieval.pictures.formats import IMAGE_EXTENSIONS
 
 MAX_PICTURE_BYTES = 1 << 28
 MAX_TEXT_BYTES = 1 << 18

@@ -6,11 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
+from retrieval.catalog.records import ImageRecord
+from retrieval.catalog.stored import chosen_ids, sampled_vectors
 from retrieval.errors import BackendUnavailable, QueryError
+from retrieval.labels.tagging import find_encoder
 from retrieval.output import printable
-from retrieval.records import ImageRecord
-from retrieval.stored import chosen_ids, sampled_vectors
-from retrieval.tagging import find_encoder
 from retrieval.views.layout import Method, choose_method, lay_out
 
 if TYPE_CHECKING:

@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 
 from indexes.base import Ids, Vectors
 from indexes.kmeans import nearest_centres, train_centres
+from retrieval.catalog.records import ImageRecord
+from retrieval.catalog.stored import chosen_ids, sampled_vectors, stored_vectors
 from retrieval.encoders.models import is_known_image_only
 from retrieval.errors import QueryError
-from retrieval.records import ImageRecord
-from retrieval.stored import chosen_ids, sampled_vectors, stored_vectors
-from retrieval.tagging import chosen_templates, find_encoder
+from retrieval.labels.tagging import chosen_templates, find_encoder
+from retrieval.labels.vocabulary import BUILTIN, read_labels
+from retrieval.labels.zeroshot import class_vectors
 from retrieval.views.names import name_groups
-from retrieval.vocabulary import BUILTIN, read_labels
-from retrieval.zeroshot import class_vectors
 
 if TYPE_CHECKING:
+    from retrieval.catalog.reader import CatalogReader, EncoderRow
     from retrieval.encoders.base import Encoder
     from retrieval.filters import Filter
     from retrieval.gallery import Gallery
-    from retrieval.reader import CatalogReader, EncoderRow
 
 logger = logging.getLogger("photoseek")
 

@@ -15,7 +15,7 @@ from retrieval.encoders.base import Pixels
 from retrieval.errors import QueryError
 from retrieval.evaluation.embed import embed_files
 from retrieval.gallery import Gallery
-from retrieval.images import read_picture
+from retrieval.pictures.images import read_picture
 from tests.conftest import PHOTOS
 from tests.fakes import ColourEncoder
 from tests.pictures import replace_picture

@@ -11,8 +11,8 @@ from retrieval.evaluation.caption_task import embed_captions
 from retrieval.evaluation.captions_file import read_captions
 from retrieval.evaluation.costs import costs_of
 from retrieval.evaluation.embed import embed_files
-from retrieval.images import read_picture
-from retrieval.zeroshot import class_vectors, scale_and_bias
+from retrieval.labels.zeroshot import class_vectors, scale_and_bias
+from retrieval.pictures.images import read_picture
 from tests.conftest import PHOTOS
 
 pytestmark = pytest.mark.torch

@@ -13,7 +13,7 @@ from retrieval.errors import SettingsError
 from retrieval.explain.families import timm_shape
 from retrieval.explain.heat import make_heat
 from retrieval.explain.subject import find_subject
-from retrieval.picture_file import read_pixels
+from retrieval.pictures.picture_file import read_pixels
 
 DOG = Path(__file__).parent.parent.parent / "examples" / "photos" / "animals" / "dog.jpg"
 

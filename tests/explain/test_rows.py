@@ -17,7 +17,7 @@ from retrieval.explain.families import open_clip_shape, timm_shape
 from retrieval.explain.recipes import masked_patches
 from retrieval.explain.shape import VisionShape
 from retrieval.explain.show import check_answers
-from retrieval.picture_file import read_pixels
+from retrieval.pictures.picture_file import read_pixels
 
 DOG = Path(__file__).parent.parent.parent / "examples" / "photos" / "animals" / "dog.jpg"
 

@@ -248,9 +248,7 @@ def test_a_file_longer_than_its_header_says_is_refused(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_everything_is_on_disk_before_the_manifest_names_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_everything_is_on_disk_before_the_manifest_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[str] = []
     sync, replace = indexes.snapshot._sync, Path.replace
     monkeypatch.setattr(indexes.snapshot, "_sync", lambda path: (events.append(path.name), sync(path)))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from retrieval.gallery import Gallery
-from retrieval.indexer import Indexer
+from retrieval.indexing.indexer import Indexer
 from tests.conftest import PHOTOS
 from tests.fakes import ColourEncoder
 from tests.pictures import save_picture

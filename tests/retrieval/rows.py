@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from indexes.base import Vectors
-from retrieval.batch import Batch, FailedImage, IndexedImage, Metadata
-from retrieval.catalog import Catalog
+from retrieval.catalog.batch import Batch, FailedImage, IndexedImage, Metadata
+from retrieval.catalog.reader import CatalogReader, EncoderRow
+from retrieval.catalog.records import pack_vector
+from retrieval.catalog.writer import Catalog
 from retrieval.encoders.base import EncoderSpec, Preprocessing
 from retrieval.filters import Filter
-from retrieval.reader import CatalogReader, EncoderRow
-from retrieval.records import pack_vector
 
 DIM = 8
 

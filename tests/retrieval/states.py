@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from indexes import IndexSpec, create_index
-from retrieval.engine import QueryEngine
+from retrieval.catalog.records import unpack_vectors
 from retrieval.gallery import Gallery
-from retrieval.query import Query
-from retrieval.records import unpack_vectors
-from retrieval.report import IndexReport
+from retrieval.indexing.report import IndexReport
+from retrieval.search.engine import QueryEngine
+from retrieval.search.query import Query
 from tests.fakes import ColourEncoder
 
 _ROWS = """SELECT f.path, i.name, i.id, i.content_hash, e.vector, i.is_retired, i.size, i.mtime_ns

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.batch import Batch
-from retrieval.catalog import Catalog
+from retrieval.catalog.batch import Batch
+from retrieval.catalog.reader import CatalogReader
+from retrieval.catalog.records import ImageRecord
+from retrieval.catalog.writer import Catalog
 from retrieval.errors import QueryError
 from retrieval.filters import Filter, parse_date, parse_filter
 from retrieval.paths import is_below
-from retrieval.reader import CatalogReader
-from retrieval.records import ImageRecord
-from retrieval.selection import check_names
+from retrieval.search.selection import check_names
 from tests.retrieval.rows import encoder_spec, image
 
 FOLDERS = (

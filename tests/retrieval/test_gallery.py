@@ -15,7 +15,7 @@ import pytest
 import retrieval
 from retrieval.errors import GalleryLocked, GalleryNotFound, SettingsError
 from retrieval.gallery import Gallery, default_gallery, forget_folders
-from retrieval.indexer import Indexer
+from retrieval.indexing.indexer import Indexer
 from retrieval.overview import overview, write_failures, write_overview
 from retrieval.paths import GALLERY_VARIABLE
 from tests.conftest import PHOTOS

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from retrieval.batch import Counts
-from retrieval.engine import Hit
+from retrieval.catalog.batch import Counts
+from retrieval.catalog.records import ImageRecord
 from retrieval.errors import SettingsError
+from retrieval.indexing.report import IndexReport
 from retrieval.output import (
     choose_format,
     file_uri,
@@ -24,8 +25,7 @@ from retrieval.output import (
     write_hits,
     write_pairs,
 )
-from retrieval.records import ImageRecord
-from retrieval.report import IndexReport
+from retrieval.search.engine import Hit
 
 EVIL = os.fsdecode(b"/p/\x1b]0;title\x07\n\t\xff caf\xc3\xa9 \xe2\x80\xae.jpg")
 NEW_YEAR = datetime(2023, 1, 1, 12, tzinfo=timezone(timedelta(hours=2)))

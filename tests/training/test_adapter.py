@@ -12,12 +12,12 @@ import pytest
 from retrieval.encoders.adapter import AdaptedEncoder, adapted, is_adapter, read_adapter, write_adapter
 from retrieval.encoders.base import unit
 from retrieval.encoders.load import installed, load_encoder, load_encoder_by_fingerprint
-from retrieval.engine import QueryEngine
 from retrieval.errors import TextNotSupported, WeightsUnavailable
 from retrieval.evaluation.metrics import hits_at
 from retrieval.gallery import Gallery
-from retrieval.indexer import Indexer
-from retrieval.query import Query
+from retrieval.indexing.indexer import Indexer
+from retrieval.search.engine import QueryEngine
+from retrieval.search.query import Query
 from retrieval.training.adapter_run import train_adapter
 from retrieval.training.adapting import fit_map
 from retrieval.training.judging import both_ranks_of

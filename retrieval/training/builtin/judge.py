@@ -12,8 +12,8 @@ from torch import Tensor
 
 from retrieval.encoders.description import read_encoder_folder
 from retrieval.encoders.onnx import OnnxEncoder
+from retrieval.labels.zeroshot import class_vectors
 from retrieval.training.builtin.pictures import Collection
-from retrieval.zeroshot import class_vectors
 
 if TYPE_CHECKING:
     from retrieval.training.builtin.data import Data

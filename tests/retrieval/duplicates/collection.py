@@ -11,7 +11,7 @@ from PIL import Image
 
 from benchmarks.duplicate_pictures import scene
 from retrieval.gallery import Gallery
-from retrieval.indexer import Indexer
+from retrieval.indexing.indexer import Indexer
 from tests.fakes import ColourEncoder
 
 KEEPER, BYTES, SMALL, BURST, OTHER = "a.jpg", "copies/a again.jpg", "small/a.png", "burst.jpg", "other.jpg"

@@ -22,7 +22,7 @@ from typing import Any
 import alembic.command  # noqa: F401
 import filelock  # noqa: F401
 
-import retrieval.catalog  # noqa: F401
+import retrieval.catalog.writer  # noqa: F401
 from retrieval.duplicates import files
 from retrieval.duplicates.finding import find_duplicates
 from retrieval.duplicates.groups import Group

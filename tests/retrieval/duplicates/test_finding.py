@@ -13,13 +13,13 @@ from PIL import Image
 from benchmarks.duplicate_pictures import write_set
 from benchmarks.duplicates import outcome_table
 from indexes import IndexSpec
+from retrieval.catalog.records import ImageRecord
 from retrieval.duplicates import finding, lookalikes
 from retrieval.duplicates.finding import Found, find_duplicates
 from retrieval.duplicates.groups import keeper_rank, stars
 from retrieval.errors import QueryError
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
-from retrieval.records import ImageRecord
 from tests.pictures import replace_picture
 from tests.retrieval.duplicates.collection import BURST, BYTES, KEEPER, OTHER, SMALL, index
 
@@ -164,9 +164,7 @@ def test_who_is_near_does_not_depend_on_other_files(doubled: Gallery, pictures: 
     assert [group.kind for group in find_duplicates(doubled).groups] == ["same bytes", "same picture"]
 
 
-def test_look_alikes_of_both_ways_agree_with_brute_force(
-    indexed: Gallery, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_look_alikes_of_both_ways_agree_with_brute_force(indexed: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
     with indexed.reader() as reader:
         encoder = indexed.active_encoder(reader)
         ids = np.arange(1, 7)

@@ -60,9 +60,7 @@ def test_bytes_are_compared_whatever_the_catalog_says(
     assert contents(pictures) == before
 
 
-def test_a_change_at_the_last_moment_is_seen(
-    doubled: Gallery, pictures: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_change_at_the_last_moment_is_seen(doubled: Gallery, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     groups = find_duplicates(doubled).groups
     real = os.link
 

@@ -21,7 +21,7 @@ from retrieval.duplicates.trash import trash_duplicates
 from retrieval.duplicates.undo import undo_trash
 from retrieval.errors import GalleryError, GalleryLocked
 from retrieval.gallery import Gallery
-from retrieval.images import content_hash
+from retrieval.pictures.images import content_hash
 from tests.pictures import replace_picture
 from tests.retrieval.duplicates.collection import BYTES, KEEPER, SMALL, contents, index
 

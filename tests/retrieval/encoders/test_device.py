@@ -14,7 +14,6 @@ pytest.importorskip("open_clip")
 
 import torch
 
-from retrieval.device_images import device_decoder
 from retrieval.encoders import torch_encoder
 from retrieval.encoders.adapter import adapted, write_adapter
 from retrieval.encoders.base import DeviceEncoder, OnTorch
@@ -24,6 +23,7 @@ from retrieval.encoders.onnx import OnnxEncoder
 from retrieval.encoders.torch_encoder import COMPILE_VARIABLE, CPU_BATCH
 from retrieval.errors import EncoderError, SettingsError
 from retrieval.gallery import Gallery
+from retrieval.pictures.device_images import device_decoder
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("own_caches")]
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

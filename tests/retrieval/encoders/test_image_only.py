@@ -33,7 +33,7 @@ from retrieval.errors import (
     UnknownEncoder,
     WeightsUnavailable,
 )
-from retrieval.images import read_picture
+from retrieval.pictures.images import read_picture
 from tests.retrieval.encoders.standin_hub import Hub
 from tests.retrieval.encoders.tiny_timm import IMAGENET, VIT, write_timm
 

@@ -105,5 +105,3 @@ def test_a_cpu_without_int8_is_told(full: OnnxEncoder, monkeypatch: pytest.Monke
     monkeypatch.setitem(encoder.__dict__, "_core", Core())
     with pytest.raises(SettingsError, match="does not compute in int8"):
         encoder.encode_images(pictures(0, 1))
-
-

@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 
 from retrieval.errors import QueryError
 from retrieval.filters import Filter, Near, parse_filter
-from tests.retrieval.test_filtered_search import FILTERS
+from tests.retrieval.search.test_filtered_search import FILTERS
 
 NOON = datetime(2021, 6, 1, 12)
 

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from indexes.base import Vectors
-from retrieval.batch import Batch, IndexedImage, Metadata
+from retrieval.catalog.batch import Batch, IndexedImage, Metadata
+from retrieval.catalog.records import pack_vector
 from retrieval.encoders.base import EncoderSpec, Pixels, Preprocessing, unit
 from retrieval.gallery import Gallery
-from retrieval.records import pack_vector
 
 
 class Row(NamedTuple):

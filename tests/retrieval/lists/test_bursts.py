@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexes.base import Vectors
-from retrieval.batch import Batch
-from retrieval.bursts import ALIKE
+from retrieval.catalog.batch import Batch
 from retrieval.encoders.base import unit
-from retrieval.engine import Hit, QueryEngine
 from retrieval.filters import Filter
-from retrieval.pages import Listing, find_page
-from retrieval.query import Query, Term
+from retrieval.search.bursts import ALIKE
+from retrieval.search.engine import Hit, QueryEngine
+from retrieval.search.pages import Listing, find_page
+from retrieval.search.query import Query, Term
 from tests.retrieval.lists.made import Row, made_gallery
 from tests.retrieval.rows import encoder_spec
 

@@ -14,16 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval import pages
-from retrieval.batch import Batch
+from retrieval.catalog.batch import Batch
 from retrieval.encoders.base import unit
-from retrieval.engine import Hit, QueryEngine
 from retrieval.errors import PageExpired, QueryError
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
-from retrieval.labelling import LabelEdit, edit_labels
-from retrieval.pages import Listing, Page, find_page
-from retrieval.query import Query, Term
+from retrieval.labels.labelling import LabelEdit, edit_labels
+from retrieval.search import pages
+from retrieval.search.engine import Hit, QueryEngine
+from retrieval.search.pages import Listing, Page, find_page
+from retrieval.search.query import Query, Term
 from tests.retrieval.lists.made import Row, made_gallery
 from tests.retrieval.rows import encoder_spec
 

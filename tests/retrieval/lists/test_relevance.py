@@ -11,13 +11,13 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from retrieval.calibration import calibration_of, everyday, unlikely
-from retrieval.engine import QueryEngine
 from retrieval.errors import QueryError
 from retrieval.gallery import Gallery
-from retrieval.pages import Listing, find_page
-from retrieval.query import Query, Term
-from retrieval.relevance import CUT, SIGMOID_CUT, Judge
+from retrieval.search.calibration import calibration_of, everyday, unlikely
+from retrieval.search.engine import QueryEngine
+from retrieval.search.pages import Listing, find_page
+from retrieval.search.query import Query, Term
+from retrieval.search.relevance import CUT, SIGMOID_CUT, Judge
 from tests.retrieval.lists.made import Row, WordEncoder, made_gallery
 
 THINGS = ("dog", "cat", "horse", "tree", "car")

@@ -8,7 +8,7 @@ import pytest
 
 from retrieval.errors import QueryError
 from retrieval.filters import Filter
-from retrieval.query import Term
+from retrieval.search.query import Term
 from retrieval.shell.lines import Line, parse_line
 
 

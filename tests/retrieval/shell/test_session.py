@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from retrieval.engine import QueryEngine
 from retrieval.errors import QueryError
-from retrieval.feedback import rocchio
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
-from retrieval.query import Query, Term
+from retrieval.search.engine import QueryEngine
+from retrieval.search.feedback import rocchio
+from retrieval.search.query import Query, Term
 from retrieval.shell.session import Session
 from tests.fakes import ColourEncoder
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.engine import Hit, QueryEngine
 from retrieval.errors import SettingsError
 from retrieval.gallery import Gallery
-from retrieval.indexer import Indexer
-from retrieval.query import Query
+from retrieval.indexing.indexer import Indexer
+from retrieval.search.engine import Hit, QueryEngine
+from retrieval.search.query import Query
 from retrieval.show.copies import place_hits
 from tests.fakes import ColourEncoder
 from tests.pictures import save_picture

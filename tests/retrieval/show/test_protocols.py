@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from retrieval.engine import Hit, QueryEngine
 from retrieval.gallery import Gallery
-from retrieval.query import Query
+from retrieval.search.engine import Hit, QueryEngine
+from retrieval.search.query import Query
 from retrieval.show.preview import write_preview
 from retrieval.show.protocols import blocks, iterm, kitty, sixel
 from retrieval.show.terminal import Terminal

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from retrieval.catalog.records import ImageRecord
+from retrieval.catalog.stored import sampled_vectors
 from retrieval.encoders.base import unit
 from retrieval.errors import QueryError
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
-from retrieval.indexer import Indexer
-from retrieval.records import ImageRecord
-from retrieval.stored import sampled_vectors
+from retrieval.indexing.indexer import Indexer
 from retrieval.views.atlas import Atlas, Place
 from retrieval.views.groups import group_gallery, usual_count
 from retrieval.views.layout import choose_method, lay_out, pca

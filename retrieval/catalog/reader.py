@@ -1,0 +1,362 @@
+"""Read a catalog: plain ``sqlite3``, because this is the path of a cold query.
+
+SQLAlchemy would cost such a query 170-210 ms of imports, more than everything else in it together. The tables are
+those of ``retrieval/catalog/schema.py``; everything that writes is in ``retrieval/catalog/writer.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from indexes.base import Ids, Vectors
+from retrieval.catalog.records import ImageRecord, taken_at, unpack_vectors
+from retrieval.errors import GalleryError, GalleryNotFound, GalleryTooNew, UnknownImage
+from retrieval.paths import decode_path, encode_path
+
+if TYPE_CHECKING:
+    from retrieval.filters import Filter
+
+CATALOG_VERSION = "0002"
+"""The form of the catalog that these statements fit: the newest file in ``migrations/versions``."""
+
+_BATCH = 4096
+"""Rows per step when many are read: 4 MB of 512-d vectors at a time."""
+
+_MAX_VARIABLES = 900
+"""Below SQLite's oldest default limit of 999 parameters in one statement."""
+
+_RECORD = """SELECT i.id, f.path, i.name, i.size, i.mtime_ns, i.format, i.width, i.height, i.taken_at,
+    i.taken_offset_minutes, i.camera, i.lens, i.latitude, i.longitude, i.content_hash
+    FROM images AS i JOIN folders AS f ON f.id = i.folder_id"""
+
+
+@dataclass(frozen=True)
+class EncoderRow:
+    """An encoder as the catalog knows it."""
+
+    id: int
+    name: str
+    fingerprint: str
+    dim: int
+    source: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class Changes:
+    """A piece of the replay log, to be applied as *remove all of* ``touched``, *then add* ``ids``.
+
+    Attributes:
+        touched: (m,) ids of every image that changed in any way.
+        ids: (n,) those of them that are present and have an embedding.
+        vectors: (n, dim) their embeddings.
+        last: the change number that an index holds after this piece; None for all pieces but the last.
+    """
+
+    touched: Ids
+    ids: Ids
+    vectors: Vectors
+    last: int | None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file that could not be indexed, and why."""
+
+    path: str
+    reason: str
+    failed_at: str
+
+
+class CatalogReader:
+    """Read-only view of ``catalog.sqlite``; many may be open while one writer works. Not shared between threads.
+
+    Raises:
+        GalleryNotFound: there is no catalog at ``path``.
+        GalleryTooNew: a newer photoseek wrote it.
+        GalleryError: the file is damaged or not a catalog.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise GalleryNotFound(f"there is no gallery at {path.parent}", "make one: photoseek index FOLDER")
+        self._path = path
+        self._connection = _connect(path)
+        try:
+            self._check_version()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def close(self) -> None:
+        """Close the database connection."""
+        self._connection.close()
+
+    def _check_version(self) -> None:
+        try:
+            row = self._connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        except sqlite3.DatabaseError as error:
+            if "no such table" not in str(error):
+                raise _unreadable(self._path, error) from error
+            row = None
+        if row is None:
+            raise GalleryNotFound(f"nothing is indexed in {self._path.parent}", "run: photoseek index FOLDER")
+        if row[0] < CATALOG_VERSION:
+            raise GalleryError(
+                "this gallery was written by an older photoseek", "bring it up to date: run photoseek index once"
+            )
+        if row[0] > CATALOG_VERSION:
+            raise GalleryTooNew(
+                "this gallery was written by a newer photoseek", "upgrade photoseek, or use another --gallery"
+            )
+
+    def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise _unreadable(self._path, error) from error
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """The rows of a statement, for the modules beside this one that read tables of their own.
+
+        Raises:
+            GalleryError: the file is damaged.
+        """
+        return self._all(sql, values)
+
+    def define(self, name: str, arguments: int, function: Callable[..., Any]) -> None:
+        """Let statements call a function that depends on its arguments alone and raises nothing."""
+        self._connection.create_function(name, arguments, function, deterministic=True)
+
+    # What the gallery is
+
+    def version(self) -> int:
+        """A number that differs after any commit by another connection, also one that touched no image."""
+        return int(self._all("PRAGMA data_version")[0][0])
+
+    def change(self) -> int:
+        """The number of the last transaction."""
+        return int(self._all("SELECT change FROM state")[0][0])
+
+    def index_spec(self) -> str | None:
+        """The index specification that the user asked for; None lets the size decide."""
+        spec: str | None = self._all("SELECT index_spec FROM state")[0][0]
+        return spec
+
+    def encoders(self) -> list[EncoderRow]:
+        """Every encoder that has embeddings here."""
+        sql = "SELECT id, name, fingerprint, dim, source, licence FROM encoders ORDER BY id"
+        return [EncoderRow(*row) for row in self._all(sql)]
+
+    def active_encoder(self) -> EncoderRow | None:
+        """The encoder that searches use; None before the first image is committed."""
+        sql = """SELECT e.id, e.name, e.fingerprint, e.dim, e.source, e.licence
+                 FROM encoders AS e JOIN state AS s ON s.active_encoder_id = e.id"""
+        rows = self._all(sql)
+        return EncoderRow(*rows[0]) if rows else None
+
+    # Images
+
+    def count(self, encoder_id: int | None = None) -> int:
+        """How many images are present; with an encoder, how many of them it has embedded."""
+        if encoder_id is None:
+            return int(self._all("SELECT count(*) FROM images WHERE NOT is_retired")[0][0])
+        sql = """SELECT count(*) FROM embeddings AS e JOIN images AS i ON i.id = e.image_id
+                 WHERE e.encoder_id = ? AND NOT i.is_retired"""
+        return int(self._all(sql, [encoder_id])[0][0])
+
+    def records(self, ids: Sequence[int]) -> list[ImageRecord]:
+        """The records of ``ids`` in that order; retired and unknown ones are left out."""
+        found: dict[int, ImageRecord] = {}
+        for start in range(0, len(ids), _MAX_VARIABLES):
+            part = [int(i) for i in ids[start : start + _MAX_VARIABLES]]
+            sql = f"{_RECORD} WHERE NOT i.is_retired AND i.id IN ({', '.join('?' * len(part))})"
+            found.update((row[0], _record(row)) for row in self._all(sql, part))
+        return [found[int(i)] for i in ids if int(i) in found]
+
+    def record_at(self, path: str | Path) -> ImageRecord | None:
+        """The present image at ``path`` (symbolic links in its folder resolved), or None."""
+        folder, name = os.path.split(os.path.abspath(path))
+        for candidate in dict.fromkeys((os.path.realpath(folder), folder)):
+            sql = f"{_RECORD} WHERE NOT i.is_retired AND f.path = ? AND i.name = ?"
+            rows = self._all(sql, [encode_path(candidate), encode_path(name)])
+            if rows:
+                return _record(rows[0])
+        return None
+
+    def select(self, where: Filter) -> Ids:
+        """(n,) ids of the present images that pass the filter, sorted."""
+        from retrieval.search.selection import select
+
+        return select(self, where).ids
+
+    def vectors(self, ids: Sequence[int], encoder: EncoderRow) -> Vectors:
+        """(n, dim) embeddings in the order of ``ids``; UnknownImage if one is missing."""
+        found: dict[int, bytes] = {}
+        for start in range(0, len(ids), _MAX_VARIABLES):
+            part = [int(i) for i in ids[start : start + _MAX_VARIABLES]]
+            sql = f"""SELECT image_id, vector FROM embeddings
+                      WHERE encoder_id = ? AND image_id IN ({", ".join("?" * len(part))})"""
+            found.update(self._all(sql, [encoder.id, *part]))
+        missing = [int(i) for i in ids if int(i) not in found]
+        if missing:
+            raise UnknownImage(
+                f"no embedding by {encoder.name} for image {missing[0]}", "run: photoseek index, then search again"
+            )
+        return unpack_vectors([found[int(i)] for i in ids], encoder.dim)
+
+    def embedding_of(self, content_hash: bytes, encoder_id: int) -> tuple[bytes, tuple[Any, ...]] | None:
+        """The stored vector and metadata of any image with exactly these bytes, retired ones included."""
+        # CROSS keeps SQLite from starting with all of the encoder's embeddings, which it prefers without statistics:
+        # 1.4 ms a file among 9,000 images instead of 0.005, and in proportion to their number.
+        sql = """SELECT e.vector, i.format, i.width, i.height, i.taken_at, i.taken_offset_minutes, i.camera, i.lens,
+                        i.latitude, i.longitude, i.phash
+                 FROM images AS i CROSS JOIN embeddings AS e ON e.image_id = i.id AND e.encoder_id = ?
+                 WHERE i.content_hash = ? LIMIT 1"""
+        rows = self._all(sql, [encoder_id, content_hash])
+        return (rows[0][0], tuple(rows[0][1:])) if rows else None
+
+    # Replay
+
+    def changes(self, after: int, encoder: EncoderRow) -> Iterator[Changes]:
+        """Everything that touched the encoder's view of the gallery after change ``after``, in pieces by image id.
+
+        The pieces come from one snapshot of the database, so a writer at work cannot tear them. An image that
+        changed twice comes once, as it is now.
+        """
+        connection = _connect(self._path)  # its own: an open read transaction must not hold back other reads
+        try:
+            connection.execute("BEGIN")
+            last = int(connection.execute("SELECT change FROM state").fetchone()[0])
+            cursor = connection.execute(
+                """SELECT i.id, i.is_retired, e.vector FROM images AS i
+                   LEFT JOIN embeddings AS e ON e.image_id = i.id AND e.encoder_id = :encoder
+                   WHERE i.id IN (SELECT id FROM images WHERE change > :after
+                                  UNION SELECT image_id FROM embeddings
+                                        WHERE encoder_id = :encoder AND change > :after)
+                   ORDER BY i.id"""
+                if after > 0
+                # A rebuild reads everything: the plain join spares it the sorted set of all ids.
+                else """SELECT i.id, i.is_retired, e.vector FROM images AS i
+                        LEFT JOIN embeddings AS e ON e.image_id = i.id AND e.encoder_id = :encoder
+                        WHERE :after <= 0 ORDER BY i.id""",
+                {"encoder": encoder.id, "after": after},
+            )
+            while True:
+                rows = cursor.fetchmany(_BATCH)
+                yield _as_changes(rows, encoder.dim, last if len(rows) < _BATCH else None)
+                if len(rows) < _BATCH:
+                    return
+        except sqlite3.DatabaseError as error:
+            raise _unreadable(self._path, error) from error
+        finally:
+            connection.close()
+
+    # What people ask about
+
+    def failures(self) -> list[Failure]:
+        """Every file that could not be indexed and has not changed since, by path."""
+        sql = """SELECT f.path, x.name, x.reason, x.failed_at FROM failures AS x
+                 JOIN folders AS f ON f.id = x.folder_id ORDER BY f.path, x.name"""
+        return [
+            Failure(os.path.join(decode_path(folder), decode_path(name)), reason, failed_at)
+            for folder, name, reason, failed_at in self._all(sql)
+        ]
+
+    def failure_count(self) -> int:
+        """How many files could not be indexed."""
+        return int(self._all("SELECT count(*) FROM failures")[0][0])
+
+    def roots(self) -> list[str]:
+        """The folders that were given to ``index``, by path."""
+        rows = self._all("SELECT path FROM folders WHERE is_root ORDER BY path")
+        return [decode_path(row[0]) for row in rows]
+
+    def last_run(self) -> dict[str, Any] | None:
+        """The newest run: encoder, started_at, finished_at, outcome (None: killed or running), roots, report."""
+        sql = """SELECT e.name, r.started_at, r.finished_at, r.outcome, r.roots, r.report
+                 FROM runs AS r JOIN encoders AS e ON e.id = r.encoder_id ORDER BY r.id DESC LIMIT 1"""
+        rows = self._all(sql)
+        if not rows:
+            return None
+        name, started, finished, outcome, roots, report = rows[0]
+        return {
+            "encoder": name,
+            "started_at": started,
+            "finished_at": finished,
+            "outcome": outcome,
+            "roots": json.loads(roots),
+            "report": json.loads(report) if report else None,
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Counts by format, span of dates, how many have a date or a place."""
+        formats = dict(
+            self._all("SELECT format, count(*) FROM images WHERE NOT is_retired GROUP BY format ORDER BY 2 DESC")
+        )
+        first, last, dated, placed = self._all(
+            "SELECT min(taken_at), max(taken_at), count(taken_at), count(latitude) FROM images WHERE NOT is_retired"
+        )[0]
+        retired = self._all("SELECT count(*) FROM images WHERE is_retired")[0][0]
+        return {
+            "formats": formats,
+            "first_taken_at": first,
+            "last_taken_at": last,
+            "with_date": dated,
+            "with_place": placed,
+            "retired": retired,
+        }
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open read-only. On a medium that cannot be written SQLite needs to be told that nobody else writes."""
+    uri = path.resolve().as_uri()
+    try:
+        return _opened(f"{uri}?mode=ro")
+    except sqlite3.DatabaseError as error:
+        if "unable to open" not in str(error) and "readonly" not in str(error):
+            raise _unreadable(path, error) from error
+    try:
+        return _opened(f"{uri}?mode=ro&immutable=1")
+    except sqlite3.DatabaseError as error:
+        raise _unreadable(path, error) from error
+
+
+def _opened(uri: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True, timeout=30.0, check_same_thread=False)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _unreadable(path: Path, error: sqlite3.DatabaseError) -> GalleryError:
+    return GalleryError(
+        f"cannot read the catalog {path}: {error}", "restore it from a backup, or index into a new --gallery"
+    )
+
+
+def _record(row: Sequence[Any]) -> ImageRecord:
+    id_, folder, name, size, mtime_ns, form, width, height, taken, offset, *rest = row
+    path = os.path.join(decode_path(folder), decode_path(name))
+    return ImageRecord(id_, path, size, mtime_ns, form, width, height, taken_at(taken, offset), *rest)
+
+
+def _as_changes(rows: list[Any], dim: int, last: int | None) -> Changes:
+    present = [(row[0], row[2]) for row in rows if not row[1] and row[2] is not None]
+    return Changes(
+        touched=np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows)),
+        ids=np.fromiter((row[0] for row in present), dtype=np.int64, count=len(present)),
+        vectors=unpack_vectors([row[1] for row in present], dim),
+        last=last,
+    )

@@ -1,0 +1,360 @@
+"""The indexer: bring a gallery in step with folders on disk."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from retrieval.catalog.batch import Batch, IndexedImage
+from retrieval.catalog.reader import CatalogReader
+from retrieval.catalog.writer import Catalog
+from retrieval.encoders.base import Encoder
+from retrieval.encoders.models import is_known_image_only
+from retrieval.errors import SettingsError
+from retrieval.gallery import Gallery
+from retrieval.indexing.compare import FolderComparison
+from retrieval.indexing.ignore import IgnoreRules
+from retrieval.indexing.pipeline import Candidate, Pipeline, Results
+from retrieval.indexing.report import IndexReport, Progress
+from retrieval.indexing.scan import count_files, is_mounted, mount_point, walk
+from retrieval.indexing.sync import IndexKeeper
+from retrieval.paths import is_below
+from retrieval.pictures.device_images import DeviceDecoder
+from retrieval.search.adapted import adapt_stored
+
+COMMIT_SECONDS = 2.0
+"""A killed run loses at most what was finished in this time ..."""
+
+COMMIT_IMAGES = 256
+"""... or this many images, whichever is less."""
+
+
+COUNT_AFTER_SECONDS = 0.5
+"""A run without changes is over by then (100,000 files), and counting would only have made it slower."""
+
+QUIET_SECONDS = 0.5
+"""After a walk without anything new for so long, what is encoded is handed on and not kept for a full chunk."""
+
+
+class Indexer:
+    """Encodes picture folders into a gallery; every run continues where the last one ended, however it ended.
+
+    Args:
+        gallery: created if it does not exist.
+        encoder: its embeddings are kept beside those of other encoders; searches switch to it when no image
+            that can be reached is left without one, unless it has no words and the one in use does.
+        workers: threads (see ``pipeline.Pipeline``); the default fits the machine.
+        decoder: decodes pictures on the GPU (``device_images.device_decoder(encoder)``).
+    """
+
+    def __init__(
+        self,
+        gallery: Gallery,
+        encoder: Encoder,
+        *,
+        workers: int | None = None,
+        decoder: DeviceDecoder | None = None,
+    ) -> None:
+        self.gallery = gallery
+        self.encoder = encoder
+        self.decoder = decoder
+        self._workers = workers
+
+    def run(
+        self,
+        folders: Sequence[str | Path] | str | Path = (),
+        *,
+        exclude: Sequence[str] = (),
+        index_spec: str | None = None,
+        retry_failures: bool = False,
+        on_begin: Callable[[], None] = lambda: None,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> IndexReport:
+        """Index the folders (by default every folder that was ever given) and say what happened.
+
+        Args:
+            exclude: patterns in ``.gitignore`` syntax, relative to each folder. What they leave out is retired.
+            index_spec: kind of vector index from now on; ``auto`` goes back to the choice by size.
+            retry_failures: also try files again that failed and have not changed.
+            on_begin: called once, when everything asked for has been found possible.
+            on_progress: called a few times a second, in this thread.
+            stop: asked between chunks; once True, the work in flight is committed and the run ends.
+
+        Raises:
+            SettingsError: a folder that does not exist and was never indexed, or no folder at all.
+            GalleryLocked: another process is writing to the gallery.
+        """
+        given = [folders] if isinstance(folders, str | Path) else list(folders)
+        with self.gallery.writer() as catalog:
+            run = _Run(self, catalog, exclude, retry_failures, on_progress, stop)
+            return run.execute(given, index_spec, on_begin)
+
+
+class _Run:
+    """One run. Lives as long as ``Indexer.run``: the state that its steps share."""
+
+    def __init__(
+        self,
+        indexer: Indexer,
+        catalog: Catalog,
+        exclude: Sequence[str],
+        retry_failures: bool,
+        on_progress: Callable[[Progress], None],
+        stop: Callable[[], bool],
+    ) -> None:
+        self._gallery = indexer.gallery
+        self._encoder = indexer.encoder
+        self._workers = indexer._workers
+        self._decoder = indexer.decoder
+        self._catalog = catalog
+        self._exclude = exclude
+        self._retry_failures = retry_failures
+        self._on_progress = on_progress
+        self._stop = stop
+        self._started = time.perf_counter()
+        self._last_commit = self._last_progress = self._started
+        self._batch = Batch()
+        self.report = IndexReport(encoder=indexer.encoder.spec.name)
+        self._progress = Progress()
+        self._missing: list[str] = []
+        self._all_roots: set[str] = set()
+
+    def execute(self, given: Sequence[str | Path], index_spec: str | None, on_begin: Callable[[], None]) -> IndexReport:
+        IgnoreRules(os.sep, self._exclude)  # a pattern that is none is refused before any work
+        roots = self._roots(given)
+        if index_spec is not None:
+            self._catalog.set_index_spec(_checked_spec(index_spec, self._encoder.spec.dim))
+        self._unplugged = _unplugged(self._catalog.mounts())
+        self._encoder_id = self._catalog.register_encoder(self._encoder.spec)
+        run_id = self._catalog.begin_run(self._encoder_id, roots)
+        on_begin()
+        self.report.adapted = adapt_stored(self._catalog, self._encoder, self._encoder_id, stop=self._stop)
+        with self._gallery.reader() as reader:
+            keeper = self._keeper(reader)
+            try:
+                self._index(roots, keeper)
+            except KeyboardInterrupt:
+                # It may have hit in the middle of a transaction, or of a change to the index in memory.
+                self._catalog.roll_back()
+                keeper = self._keeper(reader)
+                self.report.interrupted = True
+            self.report.interrupted |= self._stop()
+            if self._decoder is not None:
+                self.report.decoded_on = self._decoder.taken()
+            if not self.report.interrupted:
+                self._progress.total = self._progress.done
+            self._commit(keeper)
+            self._activate(reader)
+            self._show("index", force=True)
+            started = time.perf_counter()
+            self.report.index = keeper.finish()
+            self.report.seconds["index"] += time.perf_counter() - started
+            self.report.failures_known = reader.failure_count()
+            self.report.images = reader.count(self._encoder_id)
+        self.report.seconds["total"] = time.perf_counter() - self._started
+        outcome = "interrupted" if self.report.interrupted else "complete"
+        self._catalog.finish_run(run_id, outcome, self.report.as_dict())
+        return self.report
+
+    def _keeper(self, reader: CatalogReader) -> IndexKeeper:
+        row = next(e for e in reader.encoders() if e.id == self._encoder_id)
+        return IndexKeeper(self._gallery.index_path(row.fingerprint), reader, row)
+
+    def _index(self, roots: Sequence[str], keeper: IndexKeeper) -> None:
+        pipeline = Pipeline(
+            self._encoder,
+            self._gallery.catalog_path,
+            self._encoder_id,
+            workers=self._workers,
+            decoder=self._decoder,
+        )
+        if self._decoder is not None:
+            self._decoder.taken()  # whatever it was used for before
+        with self._counting(roots):
+            for results in pipeline.run(self._candidates(roots), stop=self._stop):
+                self._take(results, keeper)
+
+    # Which folders
+
+    def _roots(self, given: Sequence[str | Path]) -> list[str]:
+        """The folders to walk, resolved; ones that are gone but known are reported and left out."""
+        with self._gallery.reader() as reader:
+            known = reader.roots()
+        if not given and not known:
+            raise SettingsError("no folder was given and none was indexed before", "run: photoseek index FOLDER")
+        roots = []
+        for folder in given or known:
+            path = Path(folder).expanduser()
+            resolved = os.path.realpath(path)
+            if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be looked into
+                roots.append(resolved)
+            elif os.path.exists(path):  # noqa: PTH110
+                raise SettingsError(f"{folder} is not a folder", "give the folder that holds the pictures")
+            elif resolved in known or self._catalog.count_present(resolved):
+                self._missing.append(resolved)
+                self.report.kept(resolved, "the folder is gone or not mounted", self._catalog.count_present(resolved))
+            else:
+                raise SettingsError(f"there is no folder {folder}", "check the spelling, or mount the drive")
+        roots = list(dict.fromkeys(roots))
+        self._all_roots = {*known, *roots}
+        return roots
+
+    def _elsewhere(self, root: str) -> list[str]:
+        """The other folders that are walked in their own right, in this run or another."""
+        return [other for other in self._all_roots if other != root]
+
+    @contextmanager
+    def _counting(self, roots: Sequence[str]) -> Iterator[None]:
+        """Count files in a second, much cheaper walk beside the first, so that progress has an end."""
+        done = threading.Event()
+
+        def count() -> None:
+            if done.wait(COUNT_AFTER_SECONDS):
+                return
+            seen: set[tuple[int, int]] = set()
+            total = sum(
+                count_files(root, exclude=self._exclude, seen=seen, elsewhere=self._elsewhere(root), stop=done.is_set)
+                for root in roots
+            )
+            if not done.is_set():
+                self._progress.total = total
+
+        thread = threading.Thread(target=count, name="photoseek-count", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    # What is new
+
+    def _candidates(self, roots: Sequence[str]) -> Iterator[Candidate | None]:
+        """Walk the folders and yield the files that need work (None: none for a while); the others are settled."""
+        last_candidate = time.perf_counter()
+        seen: set[tuple[int, int]] = set()
+        comparison = FolderComparison(
+            self._catalog,
+            self._encoder_id,
+            self._batch_in_use,
+            self.report,
+            self._unplugged,
+            self._missing,
+            self._retry_failures,
+        )
+        for root in roots:
+            mount = mount_point(root)
+            if mount != mount_point("/"):
+                self._catalog.folder_id(mount, is_mount=True)
+            # An unplugged drive's folder stays a mount: this run is not the last one that must not empty it.
+            was_mount = root in self._unplugged
+            self._catalog.folder_id(root, is_root=True, is_mount=mount == root or was_mount)
+            comparison.begin_root(root)
+            walking = walk(root, exclude=self._exclude, seen=seen, elsewhere=self._elsewhere(root))
+            while True:
+                if self._stop():
+                    return
+                started = time.perf_counter()
+                folder = next(walking, None)
+                if folder is None:
+                    self.report.seconds["walk"] += time.perf_counter() - started
+                    break
+                candidates = comparison.compare(folder)
+                self.report.seconds["walk"] += time.perf_counter() - started
+                self._progress.done += len(folder.files) - len(candidates)
+                self._show("walk")
+                yield from candidates
+                if candidates:
+                    last_candidate = time.perf_counter()
+                elif time.perf_counter() - last_candidate > QUIET_SECONDS:
+                    last_candidate = time.perf_counter()
+                    yield None
+        started = time.perf_counter()
+        comparison.finish()
+        self.report.seconds["walk"] += time.perf_counter() - started
+
+    def _batch_in_use(self) -> Batch:
+        return self._batch
+
+    # What was done
+
+    def _take(self, results: Results, keeper: IndexKeeper) -> None:
+        for outcome in results.outcomes:
+            if isinstance(outcome, IndexedImage):
+                self._batch.indexed.append(outcome)
+                self.report.reused += outcome.is_reused
+            else:
+                self._batch.failed.append(outcome)
+        for stage, seconds in vars(results.timings).items():
+            self.report.seconds[stage] += seconds
+        self.report.encoded += results.encoded
+        self._progress.done += len(results.outcomes)
+        self._progress.encoded = self.report.encoded
+        now = time.perf_counter()
+        if len(self._batch) >= COMMIT_IMAGES or now - self._last_commit >= COMMIT_SECONDS:
+            self._commit(keeper)
+        self._show("encode")
+
+    def _commit(self, keeper: IndexKeeper) -> None:
+        started = time.perf_counter()
+        if len(self._batch):
+            # A new batch first: the walk goes on filling it while this one is written.
+            batch, self._batch = self._batch, Batch()
+            self.report.counts += self._catalog.commit(batch, self._encoder_id, unplugged=self._unplugged)
+        committed = time.perf_counter()
+        self.report.seconds["commit"] += committed - started
+        keeper.follow()
+        self._last_commit = time.perf_counter()
+        self.report.seconds["index"] += self._last_commit - committed
+
+    def _activate(self, reader: CatalogReader) -> None:
+        """Let searches use this encoder once it has seen every image that can be reached.
+
+        One without words never takes the place of one that may have them: it serves searches that name it.
+        """
+        active = reader.active_encoder()
+        if active is None or active.id == self._encoder_id:
+            return
+        if not self._encoder.spec.has_text and not is_known_image_only(active.name):
+            self.report.words_by = active.name
+            return
+        missing = [
+            folder
+            for folder in self._catalog.unembedded(self._encoder_id)
+            if not any(is_below(folder, mount) for mount in self._unplugged)
+        ]
+        if missing:
+            self.report.still_searching_with = active.name
+        else:
+            self._catalog.activate_encoder(self._encoder_id)
+
+    def _show(self, stage: str, *, force: bool = False) -> None:
+        now = time.perf_counter()
+        if force or now - self._last_progress >= 0.1:
+            self._last_progress = now
+            self._progress.stage = stage
+            self._progress.seconds = now - self._started
+            self._on_progress(self._progress)
+
+
+def _unplugged(mounts: Sequence[str]) -> list[str]:
+    """Those that are not mounted now, symbolic links to where one of them was included."""
+    gone = [mount for mount in mounts if not is_mounted(mount)]
+    links = [mount for mount in mounts if any(is_below(os.path.realpath(mount), drive) for drive in gone)]
+    return list(dict.fromkeys(gone + links))
+
+
+def _checked_spec(text: str, dim: int) -> str | None:
+    """The specification in its canonical spelling, None for ``auto``; SpecError before any work is done."""
+    from indexes import IndexSpec, create_index
+
+    if text.lower() == "auto":
+        return None
+    spec = IndexSpec.parse(text)
+    create_index(spec, dim).close()
+    return str(spec)

@@ -1,0 +1,109 @@
+"""What an indexing run tells: progress while it works, a report when it ends."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from retrieval.catalog.batch import Counts
+
+
+@dataclass
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        stage: ``walk``, ``encode`` or ``index``.
+        done: files settled so far, unchanged ones included.
+        total: files that will be met; None until they are counted.
+        encoded: images that went through the encoder.
+        seconds: since the run started.
+    """
+
+    stage: str = "walk"
+    done: int = 0
+    total: int | None = None
+    encoded: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A folder that could not be walked, and how many images below it were kept as they are."""
+
+    path: str
+    reason: str
+    images_kept: int
+
+
+@dataclass(frozen=True)
+class DecodedOn:
+    """How many pictures a GPU decoded, and how many it left to the CPU, by reason."""
+
+    device: str
+    pictures: int
+    left_to_cpu: dict[str, int]
+
+
+@dataclass
+class IndexReport:
+    """What one run did.
+
+    Attributes:
+        encoder: its name.
+        counts: images added, updated (file changed), encoded_again (same file, by another model), moved (or renamed),
+            restored (file came back), retired (file gone), failed.
+        unchanged: files that were not even opened.
+        encoded: images that went through the encoder.
+        reused: images whose embedding was taken over from the same bytes.
+        adapted: images whose embedding was made from that of the encoder an adapter stands on, no picture read.
+        decoded_on: where pictures were decoded, if that was left to a GPU; None otherwise.
+        images: present images with an embedding by this encoder.
+        failures_known: files that cannot be indexed, this run's and earlier ones'.
+        problems: folders that could not be walked; nothing below them was retired.
+        seconds: per stage. ``read``, ``decode`` and ``encode`` are sums over all threads; ``walk``, ``commit`` and
+            ``index`` were spent in the main thread; ``total`` is wall time.
+        index: kind of vector index in use, and why.
+        still_searching_with: the encoder that searches go on using because this one has not seen all images yet.
+        words_by: the encoder that searches go on using because this one is image-only.
+        interrupted: the run was stopped; the next one goes on from here.
+    """
+
+    encoder: str
+    counts: Counts = field(default_factory=Counts)
+    unchanged: int = 0
+    encoded: int = 0
+    reused: int = 0
+    adapted: int = 0
+    decoded_on: DecodedOn | None = None
+    images: int = 0
+    failures_known: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    index: str = ""
+    still_searching_with: str | None = None
+    words_by: str | None = None
+    interrupted: bool = False
+
+    def kept(self, path: str, reason: str, images: int) -> None:
+        """Note a folder that could not be walked, whose images stay."""
+        self.problems.append(Problem(path, reason, images))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "encoder": self.encoder,
+            **vars(self.counts),
+            "unchanged": self.unchanged,
+            "encoded": self.encoded,
+            "reused": self.reused,
+            "adapted": self.adapted,
+            **({"decoded_on": vars(self.decoded_on)} if self.decoded_on else {}),
+            "images": self.images,
+            "failures_known": self.failures_known,
+            "problems": [vars(problem) for problem in self.problems],
+            "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
+            "index": self.index,
+            "interrupted": self.interrupted,
+        }

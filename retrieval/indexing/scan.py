@@ -1,0 +1,241 @@
+"""Walk folders and list the picture files in them: no pixels, no database, one ``stat`` per candidate file.
+
+The walk never guesses: a folder that cannot be listed is reported with its reason, so that the caller does not
+take its pictures for deleted.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from retrieval.errors import SettingsError
+from retrieval.indexing.ignore import IGNORE_FILE, IgnoreRules
+from retrieval.paths import is_below
+from retrieval.pictures.formats import IMAGE_EXTENSIONS
+
+__all__ = ["IGNORE_FILE", "FoundFile", "FoundFolder", "Walk", "count_files", "is_mounted", "mount_point", "walk"]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A candidate picture: its name inside the folder, size in bytes and modification time in nanoseconds.
+
+    ``problem`` is set instead of a size where the entry cannot be looked at (a broken link, no permission).
+    """
+
+    name: str
+    size: int
+    mtime_ns: int
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFolder:
+    """One listed folder. With ``problem`` set nothing is known of what it (or anything below it) holds.
+
+    Attributes:
+        path: absolute, symbolic links only where the walk came through one.
+        files: candidates, sorted by name.
+        is_mount: True where this folder lies on another device than its parent.
+        is_empty: True if the folder has no entries at all, not even ones that the walk leaves out.
+    """
+
+    path: str
+    files: Sequence[FoundFile] = field(default_factory=tuple)
+    is_mount: bool = False
+    is_empty: bool = False
+    problem: str | None = None
+
+
+Walk = Iterator[FoundFolder]
+
+BROKEN_LINK = "broken symbolic link"
+"""The one ``problem`` of a file that says that it is gone; behind the others it may be as it was."""
+
+
+def is_candidate(name: str) -> bool:
+    """True for a file name that the walk would hand on: a picture's extension, not hidden (``._x`` is)."""
+    dot = name.rfind(".")
+    return dot > 0 and name[dot:].lower() in IMAGE_EXTENSIONS and not name.startswith(".")
+
+
+def walk(
+    root: str | Path,
+    *,
+    exclude: Sequence[str] = (),
+    seen: set[tuple[int, int]] | None = None,
+    elsewhere: Sequence[str] = (),
+) -> Walk:
+    """List ``root`` and everything below it, folder by folder, in a stable order.
+
+    Args:
+        root: a folder; it is resolved, so that two spellings of it are one.
+        exclude: patterns in ``.gitignore`` syntax, relative to ``root``, beside each folder's own
+            ``.photoseekignore``.
+        seen: (device, inode) of folders already listed; give the same set to several walks so that overlapping
+            roots and symbolic-link cycles are listed once.
+        elsewhere: other folders that are walked in their own right, now or in another run. A symbolic link into one
+            of them is not followed: its pictures would be known by the one path after this run and by the other
+            after the next.
+
+    Yields:
+        Every folder once: real folders first, depth first and by name; folders that are only reached through
+        symbolic links after them, so that a picture is known by its real path wherever it has one below ``root``.
+    """
+    return _walk(root, exclude, set() if seen is None else seen, _look_at, elsewhere)
+
+
+def _walk(
+    root: str | Path,
+    exclude: Sequence[str],
+    seen: set[tuple[int, int]],
+    look: _Look,
+    elsewhere: Sequence[str] = (),
+) -> Walk:
+    start = os.path.realpath(root)
+    rules = IgnoreRules(start, exclude)
+    waiting: deque[tuple[str, int | None]] = deque([(start, _parent_device(start))])
+    while waiting:
+        links: list[tuple[str, int | None]] = []
+        stack = [waiting.popleft()]
+        while stack:
+            path, parent_device = stack.pop()
+            folder, below, through_links = _list_folder(path, parent_device, rules, seen, look)
+            if folder is None:
+                continue
+            yield folder
+            stack.extend(reversed(below))
+            links.extend(through_links)
+        waiting.extend(link for link in links if not _is_walked_elsewhere(link[0], elsewhere))
+
+
+def _is_walked_elsewhere(link: str, elsewhere: Sequence[str]) -> bool:
+    target = os.path.realpath(link)
+    # What is hidden in there is not walked there.
+    return any(is_below(target, other) and "/." not in target[len(other) :] for other in elsewhere)
+
+
+_Below = list[tuple[str, int | None]]
+_Look = Callable[["os.DirEntry[str]"], FoundFile | None]
+
+
+def _list_folder(
+    path: str, parent_device: int | None, rules: IgnoreRules, seen: set[tuple[int, int]], look: _Look
+) -> tuple[FoundFolder | None, _Below, _Below]:
+    """One folder, its real subfolders and those behind symbolic links; None if it was listed before."""
+    try:
+        own = os.stat(path)
+        if (own.st_dev, own.st_ino) in seen:
+            return None, [], []
+        with os.scandir(path) as entries:
+            listed = sorted(entries, key=_name)
+        rules.enter(path, any(entry.name == IGNORE_FILE for entry in listed))
+    except OSError as error:
+        return FoundFolder(path, problem=describe_os_error(error)), [], []
+    except SettingsError as error:
+        return FoundFolder(path, problem=error.message), [], []
+    seen.add((own.st_dev, own.st_ino))
+    files: list[FoundFile] = []
+    below: _Below = []
+    links: _Below = []
+    for entry in listed:
+        name = entry.name
+        if name.startswith("."):
+            continue
+        if _is_folder(entry):
+            if not rules.leaves_out(path, name, is_folder=True):
+                (links if entry.is_symlink() else below).append((entry.path, own.st_dev))
+        elif is_candidate(name) and not rules.leaves_out(path, name, is_folder=False):
+            file = look(entry)
+            if file is not None:
+                files.append(file)
+    is_mount = parent_device is not None and own.st_dev != parent_device
+    return FoundFolder(path, files, is_mount=is_mount, is_empty=not listed), below, links
+
+
+def _name(entry: os.DirEntry[str]) -> str:
+    return entry.name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        # A link to where we may not look: taken for a folder it is reported, and what is known below it kept.
+        return error.errno != errno.ELOOP and not is_candidate(entry.name)
+
+
+def _look_at(entry: os.DirEntry[str]) -> FoundFile | None:
+    """The entry with its size and time; None for sockets, pipes and devices, which are never opened."""
+    try:
+        found = entry.stat()
+    except FileNotFoundError:
+        # A dangling link is worth telling; a file deleted between listing and stat is simply gone.
+        return FoundFile(entry.name, -1, -1, BROKEN_LINK) if entry.is_symlink() else None
+    except OSError as error:
+        return FoundFile(entry.name, -1, -1, describe_os_error(error))
+    return FoundFile(entry.name, found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+
+
+def _glance(entry: os.DirEntry[str]) -> FoundFile | None:
+    """The entry without its size and time, which spares the ``stat``."""
+    is_file = entry.is_symlink() or entry.is_file(follow_symlinks=False)
+    return FoundFile(entry.name, -1, -1) if is_file else None
+
+
+def count_files(
+    root: str | Path,
+    *,
+    exclude: Sequence[str] = (),
+    seen: set[tuple[int, int]] | None = None,
+    elsewhere: Sequence[str] = (),
+    stop: Callable[[], bool],
+) -> int:
+    """How many candidates a walk of ``root`` will meet, without looking at any file (for a progress bar).
+
+    Args:
+        exclude, seen, elsewhere: as for :func:`walk`.
+        stop: asked once a folder; when it returns True the count so far is returned.
+    """
+    total = 0
+    with suppress(SettingsError):  # a bad pattern: the walk itself will say so
+        for folder in _walk(root, exclude, set() if seen is None else seen, _glance, elsewhere):
+            total += len(folder.files)
+            if stop():
+                break
+    return total
+
+
+def _parent_device(path: str) -> int | None:
+    try:
+        return os.stat(os.path.dirname(path)).st_dev
+    except OSError:
+        return None
+
+
+def is_mounted(path: str) -> bool:
+    """True if ``path``, or the folder that it links to, lies on another file system than its parent."""
+    try:
+        return os.path.ismount(path) or os.stat(path).st_dev != os.stat(os.path.dirname(path)).st_dev
+    except OSError:
+        return False
+
+
+def mount_point(path: str | Path) -> str:
+    """The nearest folder at or above ``path`` on which a file system is mounted."""
+    current = os.path.realpath(path)
+    while not os.path.ismount(current):
+        current = os.path.dirname(current)
+    return current
+
+
+def describe_os_error(error: OSError) -> str:
+    """A short, stable reason without the path: ``permission denied``, ``input/output error``."""
+    return (error.strerror or type(error).__name__).lower()

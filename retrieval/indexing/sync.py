@@ -1,0 +1,199 @@
+"""Keep a vector index in step with the catalog: replay what changed since it was saved, rebuild what is damaged."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from indexes import (
+    IndexSpec,
+    Manifest,
+    StoredIndex,
+    create_index,
+    load_snapshot,
+    read_manifest,
+    recommend_spec,
+    save_snapshot,
+)
+from indexes.base import Vectors
+from retrieval.catalog.reader import CatalogReader, EncoderRow
+from retrieval.errors import SnapshotCorrupt, SnapshotStale
+
+logger = logging.getLogger("photoseek")
+
+
+@dataclass
+class SyncedIndex:
+    """A vector index, the number of the last catalog change that it contains, and how many images its
+    snapshot (if there is one) lacks."""
+
+    index: StoredIndex
+    change: int
+    unsaved: int = 0
+
+
+def open_index(folder: Path, reader: CatalogReader, encoder: EncoderRow, *, for_writing: bool = False) -> SyncedIndex:
+    """The saved index brought up to date in memory; nothing is written.
+
+    A missing or damaged snapshot costs time, never results: the index is then built from the catalog, as an exact
+    one, because a reader has no business training for seconds what the next writer will train anyway.
+
+    Args:
+        for_writing: read the vectors instead of mapping them, and check every byte against its checksum.
+    """
+    synced: SyncedIndex | None = None
+    try:
+        loaded = load_snapshot(
+            folder,
+            fingerprint=encoder.fingerprint,
+            dim=encoder.dim,
+            mmap=not for_writing,
+            verify=for_writing,
+        )
+        if loaded is not None:
+            synced = SyncedIndex(*loaded)
+    except SnapshotStale:
+        pass  # made for another encoder or by another version: nothing is wrong, it is just of no use
+    except SnapshotCorrupt as error:
+        logger.warning("%s; the catalog is used instead", error.message)
+    if synced is None or synced.change > reader.change():
+        # Ahead of the catalog: the catalog was restored from a backup, so the index shows what no longer is.
+        synced = SyncedIndex(create_index(IndexSpec.parse("Exact"), encoder.dim), 0)
+    catch_up(synced, reader, encoder)
+    return synced
+
+
+def catch_up(synced: SyncedIndex, reader: CatalogReader, encoder: EncoderRow) -> int:
+    """Replay the changes behind ``synced.change``; how many images were touched.
+
+    Replay is remove-then-add, so doing it twice is harmless.
+    """
+    if synced.change == reader.change():
+        return 0
+    touched = 0
+    # Not "change > 0": a first replay that was interrupted has left rows behind.
+    has_rows = len(synced.index) > 0
+    for piece in reader.changes(synced.change, encoder):
+        touched += len(piece.touched)
+        if has_rows:
+            synced.index.remove(piece.touched)
+        synced.index.add(piece.ids, piece.vectors)
+        last = piece.last
+    assert last is not None, "the last piece of a replay carries its change number"
+    synced.change = last
+    synced.unsaved += touched
+    return touched
+
+
+def rebuild(spec: IndexSpec, reader: CatalogReader, encoder: EncoderRow) -> SyncedIndex:
+    """A new index of the given kind with everything that the catalog holds."""
+    index = create_index(spec, encoder.dim)
+    if spec.needs_training:
+        index.train(_training_sample(spec, reader, encoder))
+    synced = SyncedIndex(index, 0)
+    catch_up(synced, reader, encoder)
+    return synced
+
+
+def _training_sample(spec: IndexSpec, reader: CatalogReader, encoder: EncoderRow) -> Vectors:
+    """Embeddings drawn evenly over the whole gallery: the first ones may all be of one holiday."""
+    total = reader.count(encoder.id)
+    wanted = spec.training_size(total)
+    chosen = np.zeros(total, dtype=bool)
+    chosen[np.random.default_rng(0).permutation(total)[:wanted]] = True  # the same gallery gives the same index
+    parts: list[Vectors] = []
+    seen = 0
+    for piece in reader.changes(0, encoder):
+        parts.append(piece.vectors[chosen[seen : seen + len(piece.ids)]])
+        seen += len(piece.ids)
+    return np.concatenate(parts)
+
+
+def sound_manifest(folder: Path) -> Manifest | None:
+    """What is saved in ``folder``; None if nothing is, or nothing that can be used."""
+    try:
+        return read_manifest(folder)
+    except SnapshotCorrupt:
+        return None
+
+
+def wanted_spec(reader: CatalogReader, encoder: EncoderRow, saved: Manifest | None) -> tuple[IndexSpec, str]:
+    """The specification that the user asked for, else the one that fits the number of images; and the reason."""
+    images = reader.count(encoder.id)
+    recommended = recommend_spec(images, encoder.dim, current=saved.spec if saved else None)
+    asked = reader.index_spec()
+    if asked is None:
+        return recommended
+    spec = IndexSpec.parse(asked)
+    if spec.minimum_training > images:
+        return recommended.spec, f"{spec} was asked for, but needs {spec.minimum_training:,} pictures to train"
+    return spec, "asked for with --index-spec"
+
+
+class IndexKeeper:
+    """The writer's side: one index that follows the catalog through a run and is saved now and then.
+
+    It is opened when there is something to add, so that a run without changes does not read it.
+
+    Args:
+        folder: where the snapshot lies.
+        save_every: images touched since the last save after which the next ``follow`` saves again. A reader
+            replays at most so many rows (20,000 rows of 512 numbers: 20 MB), or a fifth of the gallery.
+    """
+
+    def __init__(self, folder: Path, reader: CatalogReader, encoder: EncoderRow, *, save_every: int = 20_000) -> None:
+        self._folder = folder
+        self._reader = reader
+        self._encoder = encoder
+        self._save_every = save_every
+        self._opened: SyncedIndex | None = None
+
+    def follow(self) -> None:
+        """Take in what was committed since the last call; save if enough has piled up."""
+        if self._opened is None and self._saved_is_current():
+            return
+        synced = self._synced()
+        catch_up(synced, self._reader, self._encoder)
+        if synced.unsaved >= max(self._save_every, len(synced.index) // 5):
+            self._save(synced)
+
+    def finish(self) -> str:
+        """Bring the index to the kind that the gallery wants, save it, and say which kind and why."""
+        spec, reason = self.wanted()
+        if self._opened is None and self._saved_is_current(spec):
+            return f"{spec} ({reason})"
+        synced = self._synced()
+        catch_up(synced, self._reader, self._encoder)
+        if spec != synced.index.spec or synced.index.needs_rebuild:
+            synced = self._opened = rebuild(spec, self._reader, self._encoder)
+        self._save(synced)
+        return f"{spec} ({reason})"
+
+    def wanted(self) -> tuple[IndexSpec, str]:
+        """See :func:`wanted_spec`."""
+        return wanted_spec(self._reader, self._encoder, sound_manifest(self._folder))
+
+    def _saved_is_current(self, spec: IndexSpec | None = None) -> bool:
+        """True if the saved index is sound, holds every change, and is of the given kind."""
+        saved = sound_manifest(self._folder)
+        if saved is None or saved.change != self._reader.change() or spec not in (None, saved.spec):
+            return False
+        try:
+            loaded = load_snapshot(self._folder, fingerprint=self._encoder.fingerprint, dim=self._encoder.dim)
+        except SnapshotCorrupt:
+            return False
+        if loaded is not None:
+            loaded[0].close()
+        return loaded is not None
+
+    def _synced(self) -> SyncedIndex:
+        if self._opened is None:
+            self._opened = open_index(self._folder, self._reader, self._encoder, for_writing=True)
+        return self._opened
+
+    def _save(self, synced: SyncedIndex) -> None:
+        save_snapshot(synced.index, self._folder, fingerprint=self._encoder.fingerprint, change=synced.change)
+        synced.unsaved = 0

@@ -1,0 +1,83 @@
+"""Which of some labels fits a picture: zero-shot classification of files, in a gallery or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from indexes.base import Vectors
+from retrieval.encoders.base import Encoder
+from retrieval.errors import QueryError, UnknownImage
+from retrieval.gallery import Gallery
+from retrieval.labels.reading import Predicted
+from retrieval.labels.tagging import best_labels, check_choice, chosen_templates
+from retrieval.labels.zeroshot import class_vectors, probabilities, scale_and_bias
+from retrieval.pictures.picture_file import encode_file
+from retrieval.search.query import parse_picture
+
+
+@dataclass(frozen=True)
+class Classified:
+    """A picture file and its labels, most probable first."""
+
+    path: str
+    labels: tuple[Predicted, ...]
+
+
+def classify(
+    encoder: Encoder,
+    pictures: Sequence[str | Path],
+    labels: Sequence[str],
+    templates: str | Sequence[str] = "model",
+    *,
+    top: int = 0,
+) -> Iterator[Classified]:
+    """The probabilities of labels for picture files, one file after the other.
+
+    They are those of :mod:`retrieval.labels.zeroshot`: over all ``labels`` together, also where only the first are
+    returned.
+
+    Args:
+        labels: see ``vocabulary.read_labels``.
+        templates: the templates, or a choice for ``zeroshot.find_templates``.
+        top: how many labels a picture, 0 for all.
+
+    Raises:
+        QueryError: too few labels, or (at its turn) a file that cannot be read.
+        UnreadableImage: a file that is no picture.
+        TextNotSupported: the encoder has no text tower.
+    """
+    check_choice(labels, encoder)
+    if top < 0:
+        raise QueryError(f"cannot give {top} labels", "ask for 1 or more, or 0 for all (--top)")
+    prompts = chosen_templates(templates, encoder)
+    scale, bias = scale_and_bias(encoder.spec)
+    count = min(top, len(labels)) or len(labels)
+    classes: Vectors | None = None
+    for picture in pictures:
+        vector = encode_file(encoder, Path(picture))
+        if classes is None:  # after a first picture: a misspelt path is told before seconds of text tower
+            classes = class_vectors(encoder, labels, prompts)
+        believed = probabilities(vector[None] @ classes.T, scale, bias)
+        best = best_labels(believed, count)[0].tolist()
+        yield Classified(str(picture), tuple(Predicted(labels[at], float(believed[0, at])) for at in best))
+
+
+def files_of(gallery: Gallery, pictures: Sequence[str]) -> list[str | Path]:
+    """Paths of pictures as people write them: a path as it is, ``id:12`` as the path of a picture of the gallery.
+
+    Raises:
+        UnknownImage: the gallery has no picture of this id.
+        GalleryNotFound: an id was given and there is no gallery.
+    """
+    parsed = [parse_picture(text) for text in pictures]
+    paths: dict[int, str] = {}
+    if wanted := [picture for picture in parsed if isinstance(picture, int)]:
+        with gallery.reader() as reader:
+            paths = {record.id: record.path for record in reader.records(wanted)}
+        if missing := [id_ for id_ in wanted if id_ not in paths]:
+            raise UnknownImage(
+                f"there is no image {missing[0]} in this gallery", "take an id from a search with --json"
+            )
+    return [paths[picture] if isinstance(picture, int) else picture for picture in parsed]

@@ -1,0 +1,147 @@
+"""Write what people say about pictures of a gallery: tags and captions, each with its source."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retrieval.catalog.reader import CatalogReader
+from retrieval.errors import QueryError, UnknownImage
+from retrieval.filters import Filter
+from retrieval.gallery import Gallery
+from retrieval.labels.reading import USER
+from retrieval.labels.tag_text import clean_caption, clean_tag
+from retrieval.search.query import parse_picture
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+logger = logging.getLogger("photoseek")
+
+
+@dataclass(frozen=True)
+class LabelEdit:
+    """What is to be said, or not said any more, by the user; tags and the caption in any spelling.
+
+    Args:
+        tags: to add.
+        without_tags: to take away.
+        caption: takes the place of the user's caption, if there is one.
+        without_caption: the user's caption is taken away.
+
+    Raises:
+        QueryError: nothing or something contradictory is asked for, or a text cannot be a tag or a caption.
+    """
+
+    tags: tuple[str, ...] = ()
+    without_tags: tuple[str, ...] = ()
+    caption: str | None = None
+    without_caption: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tags", tuple(dict.fromkeys(map(clean_tag, self.tags))))
+        object.__setattr__(self, "without_tags", tuple(dict.fromkeys(map(clean_tag, self.without_tags))))
+        if self.caption is not None:
+            object.__setattr__(self, "caption", clean_caption(self.caption))
+        if both := set(self.tags) & set(self.without_tags):
+            raise QueryError(f"the tag {min(both)!r} cannot be given and taken away at once", "give one of the two")
+        if self.caption is not None and self.without_caption:
+            raise QueryError("a caption cannot be given and taken away at once", "give one of the two")
+        if not (self.tags or self.without_tags or self.caption is not None or self.without_caption):
+            raise QueryError("nothing is to be changed", "give --tag, --caption, --remove-tag or --remove-caption")
+
+
+@dataclass
+class EditReport:
+    """What became of an edit: pictures asked for, and how many tags and captions came and went."""
+
+    pictures: int = 0
+    tags_added: int = 0
+    tags_removed: int = 0
+    captions_added: int = 0
+    captions_removed: int = 0
+
+
+def find_images(reader: CatalogReader, targets: Iterable[str | Path | int]) -> list[int]:
+    """The ids of pictures of the gallery, each once.
+
+    Args:
+        targets: paths of pictures, of folders (everything indexed below them), ids, or ``id:12``.
+
+    Raises:
+        UnknownImage: the gallery holds no such picture, or nothing in that folder.
+    """
+    found: dict[int, None] = {}
+    for target in targets:
+        picture = parse_picture(target) if isinstance(target, str) else target
+        if isinstance(picture, int):
+            ids = [record.id for record in reader.records([picture])]
+        else:
+            record = reader.record_at(picture)
+            ids = reader.select(Filter(under=(picture,))).tolist() if record is None else [record.id]
+        if not ids:
+            raise UnknownImage(
+                f"the gallery holds no picture {target}",
+                "index its folder first (photoseek index FOLDER), or take an id from a search with --json",
+            )
+        found.update(dict.fromkeys(ids))
+    return list(found)
+
+
+def edit_labels(gallery: Gallery, targets: Sequence[str | Path | int], edit: LabelEdit) -> EditReport:
+    """Say something about pictures, as the user; what sidecars or a model say is not touched.
+
+    Args:
+        targets: see :func:`find_images`.
+
+    Raises:
+        UnknownImage: see :func:`find_images`; nothing is changed then.
+        GalleryNotFound, GalleryLocked: there is no gallery, or another process writes to it.
+    """
+    with gallery.reader() as reader:
+        ids = find_images(reader, targets)
+    report = EditReport(len(ids))
+    with gallery.writer() as catalog, catalog.transaction() as connection:
+        for tag in edit.tags:
+            report.tags_added += add_rows(connection, "tags", [(id_, tag, USER) for id_ in ids])
+        for tag in edit.without_tags:
+            removed = _remove(connection, "tag = ?", tag, ids)
+            report.tags_removed += removed
+            if not removed:
+                _explain_absence(connection, tag, ids)
+        if edit.caption is not None or edit.without_caption:
+            kept = edit.caption or ""
+            replaced = connection.exec_driver_sql(
+                "DELETE FROM captions WHERE image_id = ? AND source = ? AND text <> ?",
+                [(id_, USER, kept) for id_ in ids],
+            ).rowcount
+            report.captions_removed += replaced
+        if edit.caption is not None:
+            report.captions_added += add_rows(connection, "captions", [(id_, edit.caption, USER) for id_ in ids])
+    return report
+
+
+def add_rows(connection: Connection, table: str, rows: Sequence[tuple[int, str, str]]) -> int:
+    """Insert (image id, text, source) into ``tags`` or ``captions``; how many were not there yet."""
+    column = {"tags": "tag", "captions": "text"}[table]
+    if not rows:
+        return 0
+    sql = f"INSERT INTO {table} (image_id, {column}, source) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+    return connection.exec_driver_sql(sql, list(rows)).rowcount
+
+
+def _remove(connection: Connection, condition: str, value: str, ids: Sequence[int]) -> int:
+    sql = f"DELETE FROM tags WHERE image_id = ? AND source = ? AND {condition}"
+    return connection.exec_driver_sql(sql, [(id_, USER, value) for id_ in ids]).rowcount
+
+
+def _explain_absence(connection: Connection, tag: str, ids: Sequence[int]) -> None:
+    """Say why a tag could not be taken away."""
+    sql = "SELECT count(*) FROM tags WHERE image_id = ? AND tag = ?"
+    if any(connection.exec_driver_sql(sql, (id_, tag)).scalar_one() for id_ in ids):
+        logger.warning("%r comes from the picture's XMP: take it away there, then photoseek label --import-xmp", tag)
+    else:
+        logger.warning("no picture had the tag %r from you", tag)

@@ -1,0 +1,105 @@
+"""How tags, captions and probabilities look: for people, or one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import IO
+
+from retrieval.labels.classify import Classified
+from retrieval.labels.labelling import EditReport
+from retrieval.labels.reading import USER, ImageLabels, Said
+from retrieval.labels.sidecars import ImportReport
+from retrieval.labels.tagging import TagReport
+from retrieval.output import printable
+
+_SHOWN = 20
+
+
+def write_labels(found: Iterable[ImageLabels], out: IO[str], *, as_json: bool = False) -> None:
+    """Everything that is said about pictures, each with its path and id; what a model says on a line of its own."""
+    for labels in found:
+        if as_json:
+            out.write(json.dumps(_as_json(labels)) + "\n")
+            continue
+        out.write(f"{printable(labels.image.path)} (id:{labels.image.id})\n")
+        rows = [
+            ("tags", ", ".join(map(_with_source, labels.tags))),
+            *(("caption", _with_source(caption)) for caption in labels.captions),
+            ("predicted", ", ".join(f"{printable(p.tag)} {p.probability:.2f}" for p in labels.predicted)),
+        ]
+        for name, text in rows:
+            if text:
+                out.write(f"  {name:<9}  {text}\n")
+
+
+def write_classified(found: Iterable[Classified], out: IO[str], *, as_json: bool = False) -> None:
+    """Labels by probability: below each picture on a terminal, else lines of path, probability and label with tabs."""
+    for picture in found:
+        path = printable(picture.path)
+        if as_json:
+            labels = [{"label": p.tag, "probability": round(p.probability, 6)} for p in picture.labels]
+            out.write(json.dumps({"path": picture.path, "labels": labels}) + "\n")
+        elif out.isatty():
+            out.write(f"{path}\n" + "".join(f"  {p.probability:.3f}  {printable(p.tag)}\n" for p in picture.labels))
+        else:
+            out.write("".join(f"{path}\t{p.probability:.4f}\t{printable(p.tag)}\n" for p in picture.labels))
+        out.flush()  # the next one takes a while
+
+
+def write_tag_report(report: TagReport, out: IO[str], *, as_json: bool = False) -> None:
+    """How many pictures got which tag: the most frequent ones, or all of them as one JSON object."""
+    if as_json:
+        out.write(json.dumps(asdict(report)) + "\n")
+        return
+    for tag, count in list(report.tags.items())[:_SHOWN]:
+        out.write(f"{count:>7,}  {printable(tag)}\n")
+
+
+def report_line(report: TagReport) -> str:
+    """A run of ``photoseek tag`` in a line."""
+    rest = len(report.tags) - _SHOWN
+    more = f", {rest:,} more of them" if rest > 0 else ""
+    return (
+        f"{report.tagged:,} of {report.pictures:,} pictures got a tag from {report.encoder}: "
+        f"{len(report.tags):,} of {report.labels:,} labels were given{more}"
+    )
+
+
+def edit_line(report: EditReport) -> str:
+    """What an edit changed, in a line."""
+    parts = (
+        (report.tags_added, "tag", "added"),
+        (report.tags_removed, "tag", "removed"),
+        (report.captions_added, "caption", "set"),
+        (report.captions_removed, "caption", "removed"),
+    )
+    changed = ", ".join(f"{n:,} {what}{'s' * (n > 1)} {done}" for n, what, done in parts if n)
+    return f"{_pictures(report.pictures)}: {changed or 'nothing to change'}"
+
+
+def import_lines(report: ImportReport) -> list[str]:
+    """What an import found and changed, and a line for everything that could not be used."""
+    problems = [f"{printable(path)}: {reason}; what it had said is kept" for path, reason in report.problems.items()]
+    found = f"{report.sidecars:,} with a sidecar, {report.embedded:,} with XMP inside"
+    return [*problems, f"{_pictures(report.pictures)}: {found}; {report.changed:,} say something new"]
+
+
+def _pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count:,} pictures"
+
+
+def _with_source(said: Said) -> str:
+    text = " / ".join(map(printable, said.text.split("\n")))
+    return text if said.source == USER else f"{text} ({said.source})"
+
+
+def _as_json(labels: ImageLabels) -> dict[str, object]:
+    return {
+        "path": labels.image.path,
+        "id": labels.image.id,
+        "tags": [{"tag": said.text, "source": said.source} for said in labels.tags],
+        "captions": [asdict(said) for said in labels.captions],
+        "predicted": [{"tag": p.tag, "probability": round(p.probability, 6)} for p in labels.predicted],
+    }

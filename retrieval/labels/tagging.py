@@ -1,0 +1,223 @@
+"""Predicted tags: every picture's stored embedding against a vocabulary. No picture is read again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.base import Ids, Vectors
+from retrieval.catalog.reader import CatalogReader, EncoderRow
+from retrieval.catalog.stored import stored_vectors
+from retrieval.encoders.models import is_known_image_only, text_not_supported
+from retrieval.errors import EncoderMismatch, QueryError, UnknownImage
+from retrieval.filters import Filter
+from retrieval.gallery import Gallery
+from retrieval.labels.tag_text import clean_tag
+from retrieval.labels.zeroshot import class_vectors, find_templates, probabilities, scale_and_bias
+from retrieval.search.towers import find_tower
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from retrieval.encoders.base import Encoder
+
+MIN_PROBABILITY = 0.1
+"""By default a tag is kept from here on: with 500 labels to share a probability of 1, fifty times an even share."""
+
+_CELLS = 1 << 21
+"""Probabilities held at a time, pictures times labels: 16 MB in float64, and as much again for each step of them."""
+
+
+@dataclass
+class TagReport:
+    """What a run predicted.
+
+    Attributes:
+        encoder: its name.
+        labels: how many there were to choose from.
+        pictures: how many were looked at.
+        tagged: how many of them got a tag.
+        tags: tag -> how many pictures it was given to, most frequent first.
+    """
+
+    encoder: str
+    labels: int
+    pictures: int = 0
+    tagged: int = 0
+    tags: dict[str, int] = field(default_factory=dict)
+
+
+def tag_gallery(
+    gallery: Gallery,
+    labels: Sequence[str],
+    templates: str | Sequence[str] = "model",
+    *,
+    encoder: Encoder | None = None,
+    model: str | None = None,
+    folders: Sequence[str | Path] = (),
+    top: int = 3,
+    min_probability: float = MIN_PROBABILITY,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> TagReport:
+    """Predict tags for the gallery from its stored embeddings, in place of what this encoder had predicted before.
+
+    The probabilities are those of :mod:`retrieval.labels.zeroshot`, over all ``labels``. One transaction writes
+    everything: after an interrupt the earlier predictions are there. The same gallery, labels and templates give the
+    same tags.
+
+    Args:
+        labels: see ``vocabulary.read_labels``; stored as ``tag_text.clean_tag`` leaves them.
+        templates: the templates, or a choice for ``zeroshot.find_templates``.
+        encoder: loaded already; default: the one that the chosen embeddings were made with.
+        model: name of an encoder that the gallery has embeddings of; default: ``encoder``, else the one searches use.
+        folders: only pictures below these are tagged, and lose their earlier predictions; default: all.
+        top: how many tags a picture gets at most.
+        min_probability: from 0 to 1; what is below is no tag.
+        on_progress: called with pictures done and pictures to do.
+
+    Raises:
+        QueryError: ``top`` or ``min_probability`` out of range, or too few labels.
+        EncoderMismatch, UnknownEncoder: the gallery has no embeddings by this encoder.
+        TextNotSupported: the encoder has no text tower.
+        UnknownImage: nothing is indexed below a folder.
+        GalleryNotFound, GalleryLocked: there is no gallery, or another process writes to it.
+    """
+    if top < 1:
+        raise QueryError(f"cannot give {top} tags", "ask for 1 or more (--top)")
+    if not 0 <= min_probability <= 1:
+        raise QueryError(f"{min_probability} is no probability", "give a number from 0 to 1 (--min-probability)")
+    with gallery.reader() as reader:
+        row = find_encoder(gallery, reader, model, encoder)
+        encoder = encoder or _load(row, reader.encoders())
+        check_choice(labels, encoder)
+        chosen = _below(reader, folders)
+        scorer = _Scorer(encoder, labels, chosen_templates(templates, encoder), top, min_probability)
+        report = TagReport(row.name, len(labels))
+        total = reader.count(row.id) if chosen is None else len(chosen)
+        with gallery.writer() as catalog, catalog.transaction() as connection:
+            if chosen is None:
+                connection.exec_driver_sql("DELETE FROM predicted_tags WHERE encoder_id = ?", (row.id,))
+            else:
+                _delete(connection, row.id, chosen)
+            for ids, vectors in stored_vectors(reader, row, chosen):
+                for start in range(0, len(ids), scorer.pictures_at_once):
+                    part = slice(start, start + scorer.pictures_at_once)
+                    _insert(connection, row.id, scorer.score(ids[part], vectors[part]), report)
+                    report.pictures += len(ids[part])
+                    on_progress(report.pictures, total)
+    report.tags = dict(sorted(report.tags.items(), key=lambda item: (-item[1], item[0])))
+    return report
+
+
+def chosen_templates(templates: str | Sequence[str], encoder: Encoder) -> Sequence[str]:
+    """The templates themselves, or those of a choice (see ``zeroshot.find_templates``)."""
+    return find_templates(templates, encoder.spec) if isinstance(templates, str) else templates
+
+
+def check_choice(labels: Sequence[str], encoder: Encoder) -> None:
+    """QueryError if there is nothing to choose from: a softmax over one label is always 1."""
+    if len(labels) < 2 and scale_and_bias(encoder.spec)[1] is None:
+        raise QueryError(
+            f"{encoder.spec.name} can only choose between labels, and there is one",
+            "give at least two, such as cat,dog",
+        )
+
+
+def find_encoder(
+    gallery: Gallery, reader: CatalogReader, name: str | None = None, encoder: Encoder | None = None
+) -> EncoderRow:
+    """The gallery's row of an encoder, by name or by the loaded encoder's fingerprint; default: the active one.
+
+    Raises:
+        EncoderMismatch, UnknownEncoder: the gallery has no embeddings by it.
+        GalleryNotFound: nothing is indexed.
+    """
+    active = gallery.active_encoder(reader)
+    rows = reader.encoders()
+    if encoder is None:
+        return find_tower(rows, name) if name else active
+    for row in rows:
+        if row.fingerprint == encoder.spec.fingerprint:
+            return row
+    raise EncoderMismatch(
+        f"this gallery has no embeddings by {encoder.spec.name}; it has: {', '.join(row.name for row in rows)}",
+        f"run: photoseek index --model {encoder.spec.name}",
+    )
+
+
+class _Scorer:
+    """Embeddings to rows of (image id, tag, probability)."""
+
+    def __init__(
+        self, encoder: Encoder, labels: Sequence[str], templates: Sequence[str], top: int, min_probability: float
+    ) -> None:
+        self._classes = class_vectors(encoder, labels, templates)
+        self._tags = [clean_tag(label) for label in labels]
+        self._scale, self._bias = scale_and_bias(encoder.spec)
+        self._top = min(top, len(labels))
+        self._least = min_probability
+        self.pictures_at_once = max(1, _CELLS // len(labels))
+
+    def score(self, ids: Ids, vectors: Vectors) -> list[tuple[int, str, float]]:
+        """The best tags of each picture, most probable first."""
+        believed = probabilities(vectors @ self._classes.T, self._scale, self._bias)
+        best = best_labels(believed, self._top)
+        kept = np.take_along_axis(believed, best, axis=1)
+        return [
+            (id_, self._tags[label], probability)
+            for id_, row, values in zip(ids.tolist(), best.tolist(), kept.tolist(), strict=True)
+            for label, probability in zip(row, values, strict=True)
+            if probability >= self._least
+        ]
+
+
+def best_labels(believed: NDArray[np.float64], top: int) -> NDArray[np.int64]:
+    """(n, labels) probabilities -> (n, top) columns of the highest, highest first; the earlier label wins a tie."""
+    if top < believed.shape[1]:
+        # A full sort of 500 labels takes longer than everything else that is done for a picture.
+        best = np.sort(np.argpartition(-believed, top - 1, axis=1)[:, :top], axis=1)
+    else:
+        best = np.broadcast_to(np.arange(top), believed.shape)
+    order = np.argsort(-np.take_along_axis(believed, best, axis=1), axis=1, kind="stable")
+    result: NDArray[np.int64] = np.take_along_axis(best, order, axis=1)
+    return result
+
+
+def _load(row: EncoderRow, rows: Sequence[EncoderRow]) -> Encoder:
+    from retrieval.encoders.load import load_encoder_by_fingerprint
+
+    if is_known_image_only(row.name):
+        others = [other.name for other in rows if not is_known_image_only(other.name)]
+        hint = f"for tags, this gallery has {others[0]}: photoseek tag --model {others[0]}" if others else ""
+        raise text_not_supported(row.name, hint)
+    return load_encoder_by_fingerprint(row.fingerprint, row.name, row.source)
+
+
+def _below(reader: CatalogReader, folders: Sequence[str | Path]) -> Ids | None:
+    """The sorted ids of the pictures below folders; None for all."""
+    for folder in folders:
+        if not len(reader.select(Filter(under=(Path(folder).expanduser(),)))):
+            raise UnknownImage(f"the gallery holds nothing of {folder}", f"run: photoseek index {folder}")
+    return reader.select(Filter(under=tuple(Path(f).expanduser() for f in folders))) if folders else None
+
+
+def _delete(connection: Connection, encoder_id: int, ids: Ids) -> None:
+    if len(ids):
+        sql = "DELETE FROM predicted_tags WHERE image_id = ? AND encoder_id = ?"
+        connection.exec_driver_sql(sql, [(id_, encoder_id) for id_ in ids.tolist()])
+
+
+def _insert(connection: Connection, encoder_id: int, rows: Sequence[tuple[int, str, float]], report: TagReport) -> None:
+    for _, tag, _ in rows:
+        report.tags[tag] = report.tags.get(tag, 0) + 1
+    report.tagged += len({id_ for id_, _, _ in rows})
+    if rows:
+        connection.exec_driver_sql(
+            "INSERT INTO predicted_tags (encoder_id, image_id, tag, probability) VALUES (?, ?, ?, ?)",
+            [(encoder_id, *row) for row in rows],
+        )

@@ -1,0 +1,67 @@
+"""Labels to choose from: the everyday ones that come with the program, a person's file, or a list."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from retrieval.errors import SettingsError
+from retrieval.labels.tag_text import clean_tag
+
+BUILTIN = "builtin"
+MAX_LABELS = 50_000
+_EVERYDAY = Path(__file__).with_name("prompts") / "everyday-labels.txt"
+_MAX_FILE_BYTES = 4 << 20
+
+
+def read_labels(choice: str) -> tuple[str, ...]:
+    """The labels of a choice, in its order, each once (``Dog`` and ``dog`` are one).
+
+    Args:
+        choice: ``builtin``; a UTF-8 file with a label a line, where lines that begin with # are left out; or the labels
+            themselves with commas between them.
+
+    Raises:
+        SettingsError: the file cannot be read or holds no label.
+        QueryError: a label cannot be a tag (see ``tag_text.clean_tag``).
+    """
+    path = _EVERYDAY if choice == BUILTIN else Path(choice).expanduser()
+    looks_like_a_file = os.sep in choice or "." in choice
+    if choice != BUILTIN and not _is_file(path) and ("," in choice or not looks_like_a_file):
+        return _checked(choice.split(","), choice)
+    return _checked(_lines(path, choice), str(path))
+
+
+def _lines(path: Path, choice: str) -> list[str]:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_FILE_BYTES + 1)
+        text = data.decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"no labels in {choice!r}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}",
+            "give builtin, a list such as cat,dog,car, or a text file with a label a line",
+        ) from error
+    if len(data) > _MAX_FILE_BYTES:
+        raise SettingsError(f"{path} is longer than {_MAX_FILE_BYTES >> 20} MiB", "give a label a line")
+    return [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+
+
+def _checked(labels: Iterable[str], source: str) -> tuple[str, ...]:
+    # As people wrote them, for the prompts; the form in which they are stored only says which are the same.
+    unique: dict[str, str] = {}
+    for label in filter(str.strip, labels):
+        unique.setdefault(clean_tag(label), " ".join(label.split()))
+    if not unique:
+        raise SettingsError(f"there is no label in {source!r}", "give a label a line, or a list such as cat,dog,car")
+    if len(unique) > MAX_LABELS:
+        raise SettingsError(f"{len(unique):,} labels are too many", f"give {MAX_LABELS:,} at most")
+    return tuple(unique.values())
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a list can be longer than a file name may be
+        return False

@@ -1,0 +1,75 @@
+"""A 64-bit perceptual hash: re-encoding or resizing a picture moves few bits, another picture differs in half of them.
+
+The DCT hash of pHash: 32 x 32 grey values, their discrete cosine transform, the signs of the 8 x 8 lowest frequencies
+against their median. Reference: C. Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010,
+section 3.2.1. It was chosen by ``benchmarks/duplicates.py`` and on 400 photographs of 300 x 200 pixels: among the
+80,000 pairs of these, 2 lay within 5 bits (a block-mean hash: 137), while copies at quality 30 moved 2 bits at most,
+copies at half the size 6 (99 % of them 5), and difference hashes were worse at both.
+
+One thing differs from the reference: a frequency has to be this strong (``DEAD_ZONE``) to set its bit. In skies, pages
+and gradients most of the 63 frequencies are zero but for noise, and the signs of noise are a matter of chance: copies
+of gradients moved 11 to 28 bits without it and 0 to 2 with it, photographs as few as before.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from retrieval.pictures.colour import flatten
+
+HASH_BYTES = 8
+PLAIN = bytes(HASH_BYTES)
+"""The hash of a picture without any structure: a black frame, a white page. It says nothing about sameness."""
+
+DEAD_ZONE = 64.0
+"""In units of the unnormalised transform of grey values 0..255, whose DC term is 1024 times the mean."""
+
+_SIDE, _LOW = 32, 8
+MIN_SIDE = 2 * _SIDE
+"""Pixels of the shorter side that a reduced picture should have, to have the hash of the whole one."""
+
+_MIDDLE = (_LOW * _LOW - 1) // 2
+_MIXABLE = frozenset({"L", "RGB", "CMYK", "LA", "RGBA"})
+
+
+def _cosines() -> NDArray[np.float32]:
+    """(8, 32): the lowest rows of the DCT-II, cos(pi (2x + 1) k / 64)."""
+    frequency, place = np.arange(_LOW)[:, None], np.arange(_SIDE)[None]
+    return np.cos(np.pi * (2 * place + 1) * frequency / (2 * _SIDE)).astype(np.float32)
+
+
+_COSINES = _cosines()
+
+
+def perceptual_hash(upright: Image.Image) -> bytes:
+    """The 8 bytes of a picture's hash.
+
+    Args:
+        upright: of any mode, as shown (EXIF orientation applied). Decoded at a fraction of its size is fine
+            down to ``MIN_SIDE``; a bit or two differ now and then.
+    """
+    return hash_of_grey(_small_grey(upright))
+
+
+def hash_of_grey(grey: NDArray[np.uint8]) -> bytes:
+    """The hash of (32, 32) grey values; the first bit, that of the mean, says that there is any structure."""
+    low = (_COSINES @ grey.astype(np.float32) @ _COSINES.T).ravel()
+    median = np.partition(low[1:], _MIDDLE)[_MIDDLE]  # of 63: np.median would take longer than all the rest
+    bits = low > max(float(median), DEAD_ZONE)
+    bits[0] = float(np.abs(low[1:]).max()) > DEAD_ZONE
+    return np.packbits(bits).tobytes()
+
+
+def as_numbers(hashes: list[bytes]) -> NDArray[np.uint64]:
+    """(n,) the hashes as integers, whose differing bits can be counted."""
+    return np.frombuffer(b"".join(hashes), dtype=">u8").astype(np.uint64)
+
+
+def _small_grey(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode not in _MIXABLE:
+        image = flatten(image)  # palettes and 16 bits cannot be averaged as they are
+    # Averaging whole numbers of pixels first, as the gap allows, is three times as fast as one step.
+    small = image.resize((_SIDE, _SIDE), Image.Resampling.BOX, reducing_gap=2.0)
+    return np.asarray(flatten(small).convert("L"))

@@ -1,0 +1,61 @@
+"""A picture file that somebody names in a command, to pixels and to its embedding: as if it were being indexed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from indexes.base import Vectors
+from retrieval.encoders.base import Encoder, Pixels
+from retrieval.errors import QueryError, UnreadableImage
+
+MAX_FILE_BYTES = 256 << 20
+
+
+def encode_file(encoder: Encoder, path: Path) -> Vectors:
+    """(dim,) the unit vector of a picture file.
+
+    Raises:
+        QueryError, UnreadableImage: see :func:`read_pixels`.
+    """
+    return _encode(encoder, read_pixels(encoder, path))
+
+
+def encode_bytes(encoder: Encoder, data: bytes, name: str) -> Vectors:
+    """(dim,) the unit vector of a picture in memory.
+
+    Raises:
+        UnreadableImage: it is no picture; the message begins with ``name``.
+    """
+    return _encode(encoder, _pixels(encoder, data, name))
+
+
+def read_pixels(encoder: Encoder, path: Path) -> Pixels:
+    """(3, size, size) uint8: a picture file as the encoder sees it.
+
+    Raises:
+        QueryError: it cannot be read, or is larger than 256 MiB.
+        UnreadableImage: it is no picture; the message names the file.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise QueryError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB", "give a smaller picture")
+        data = path.read_bytes()
+    except OSError as error:
+        raise QueryError(
+            f"cannot read {path}: {error.strerror}", "give a picture file that exists and can be read"
+        ) from error
+    return _pixels(encoder, data, str(path))
+
+
+def _pixels(encoder: Encoder, data: bytes, name: str) -> Pixels:
+    from retrieval.pictures.images import read_picture
+
+    try:
+        return read_picture(data, encoder.spec.preprocessing).pixels
+    except UnreadableImage as error:
+        raise UnreadableImage(f"{name}: {error.reason}", error.hint) from error
+
+
+def _encode(encoder: Encoder, pixels: Pixels) -> Vectors:
+    vector: Vectors = encoder.encode_images(pixels[None])[0]
+    return vector

@@ -1,0 +1,212 @@
+"""A picture from the network, fetched so that an address from a stranger cannot look into this network.
+
+http and https only; every address of the host has to be public, and the connection goes to one that was checked, so a
+name that changes its mind in between (DNS rebinding) gains nothing; redirects are checked the same way; size and
+time are limited. Proxies that the environment names are not used: they would look the name up again.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
+
+from retrieval.errors import QueryError
+
+if TYPE_CHECKING:
+    from indexes.base import Vectors
+    from retrieval.encoders.base import Encoder
+
+MAX_BYTES = 32 << 20
+MAX_SECONDS = 20.0
+MAX_REDIRECTS = 5
+
+Address = IPv4Address | IPv6Address
+
+_NAT64 = IPv6Network("64:ff9b::/96")
+_REDIRECTS = (301, 302, 303, 307, 308)
+_CHUNK = 1 << 16
+_HINT = "give the address of a picture, or download it and give the file"
+
+
+def fetch_picture(
+    url: str,
+    *,
+    is_allowed: Callable[[Address], bool] | None = None,
+    max_bytes: int = MAX_BYTES,
+    max_seconds: float = MAX_SECONDS,
+) -> bytes:
+    """The bytes behind a URL. What they are is for the decoder to say.
+
+    Args:
+        is_allowed: which addresses may be connected to; default: :func:`is_public`.
+        max_bytes: of the answer.
+        max_seconds: for everything, redirects included, but for the system's own look-up of names.
+
+    Raises:
+        QueryError: another scheme, an address that is not public, no answer, too large, too slow, too many redirects.
+    """
+    end = time.monotonic() + max_seconds
+    for _ in range(MAX_REDIRECTS + 1):
+        answer = _get(_checked(url), is_allowed or is_public, max_bytes, end)
+        if isinstance(answer, bytes):
+            return answer
+        url = urljoin(url, answer)
+    raise QueryError(f"{url:.200} is redirected more than {MAX_REDIRECTS} times", _HINT)
+
+
+def encode_url(encoder: Encoder, url: str) -> Vectors:
+    """(dim,) the embedding of the picture behind a URL.
+
+    Raises:
+        QueryError: it cannot be fetched, see :func:`fetch_picture`.
+        UnreadableImage: it is no picture.
+    """
+    from retrieval.pictures.picture_file import encode_bytes
+
+    return encode_bytes(encoder, fetch_picture(url), f"{url:.200}")
+
+
+def is_public(address: Address) -> bool:
+    """True if an address belongs to the public internet, also where an IPv6 address stands for an IPv4 one."""
+    if isinstance(address, IPv6Address):
+        inner = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+        if address in _NAT64:
+            inner.append(IPv4Address(int(address) & 0xFFFFFFFF))
+        if any(part is not None and not is_public(part) for part in inner):
+            return False
+        if address.ipv4_mapped is not None:
+            return True
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def _checked(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+        host = parts.hostname
+    except ValueError:
+        raise QueryError(f"{url:.200} is not an address", _HINT) from None
+    if parts.scheme not in ("http", "https"):
+        raise QueryError(
+            f"pictures are fetched by http and https, not by {parts.scheme or 'nothing'}: {url:.200}", _HINT
+        )
+    if not host or parts.username is not None or not url.isprintable() or " " in url:
+        raise QueryError(f"{url:.200} is not an address without a password or blanks", _HINT)
+    return parts
+
+
+class _Deadline:
+    """Hangs up at a moment. Each read has its own time limit, but a server may drip a byte before each runs out."""
+
+    def __init__(self, end: float) -> None:
+        self.sock: socket.socket | None = None
+        self.is_over = False
+        self._timer = threading.Timer(max(0.0, end - time.monotonic()), self._hang_up)
+        self._timer.daemon = True
+
+    def __enter__(self) -> _Deadline:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._timer.cancel()
+
+    def _hang_up(self) -> None:
+        self.is_over = True
+        if self.sock is not None:
+            with suppress(OSError):
+                # Not SSLSocket.shutdown, which takes the encryption away from a read that is under way.
+                socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+
+
+def _get(parts: SplitResult, is_allowed: Callable[[Address], bool], max_bytes: int, end: float) -> bytes | str:
+    """The body of the answer, or where it sends us."""
+    url, host = parts.geturl(), parts.hostname or ""
+    try:
+        address = _address_of(parts, is_allowed)
+        with _Deadline(end) as deadline, closing(_connected(parts, address, end, deadline)) as connection:
+            answer = _answer(connection, parts, max_bytes)
+            if deadline.is_over:  # headers and bodies that end too early may look like whole ones
+                raise TimeoutError
+            return answer
+    except (OSError, http.client.HTTPException, UnicodeError) as error:
+        if time.monotonic() >= end or isinstance(error, TimeoutError):
+            raise QueryError(f"{host} does not answer in time", _HINT) from None
+        raise QueryError(f"cannot fetch {url:.200}: {error}", _HINT) from error
+
+
+def _address_of(parts: SplitResult, is_allowed: Callable[[Address], bool]) -> tuple[str, int]:
+    """An address of the host, after all of them were checked."""
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = [str(entry[4][0]) for entry in found]
+    for address in addresses:
+        if not is_allowed(ip_address(address.partition("%")[0])):
+            raise QueryError(f"{host} is at {address}, which is not a public address", _HINT)
+    return addresses[0], port
+
+
+def _connected(
+    parts: SplitResult, address: tuple[str, int], end: float, deadline: _Deadline
+) -> http.client.HTTPConnection:
+    host, port = parts.hostname or "", address[1]
+    sock = deadline.sock = socket.create_connection(address, timeout=max(0.01, end - time.monotonic()))
+    if parts.scheme == "http":
+        connection = http.client.HTTPConnection(host, port)
+    else:
+        connection = http.client.HTTPSConnection(host, port)
+        try:
+            tls = ssl.create_default_context()
+            sock = deadline.sock = tls.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+            sock.do_handshake()
+        except BaseException:
+            sock.close()
+            raise
+    connection.sock = sock
+    return connection
+
+
+def _answer(connection: http.client.HTTPConnection, parts: SplitResult, max_bytes: int) -> bytes | str:
+    target = quote(parts.path or "/", safe="/%:=@!$&'()*+,;~") + (
+        f"?{quote(parts.query, safe=_IN_QUERY)}" if parts.query else ""
+    )
+    connection.request(
+        "GET", target, headers={"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "photoseek"}
+    )
+    with connection.getresponse() as response:
+        if response.status in _REDIRECTS and (there := response.getheader("Location")):
+            return there
+        url = parts.geturl()
+        if response.status != 200:
+            raise QueryError(f"{url:.200} answers {response.status} {response.reason:.60}", _HINT)
+        if response.length is not None and response.length > max_bytes:
+            raise _too_large(url, max_bytes)
+        data = bytearray()
+        while chunk := response.read1(_CHUNK):
+            data += chunk
+            if len(data) > max_bytes:
+                raise _too_large(url, max_bytes)
+        if response.length:
+            raise http.client.IncompleteRead(bytes(data), response.length)
+        return bytes(data)
+
+
+_IN_QUERY = "/%:=@!$&'()*+,;~?"
+
+
+def _too_large(url: str, max_bytes: int) -> QueryError:
+    return QueryError(f"{url:.200} is larger than {max_bytes >> 20} MiB", "give a smaller picture")
+
+
+def _hang_up(sock: socket.socket, late: threading.Event) -> None:
+    late.set()
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,1 @@
+"""From what somebody asks to ranked hits: the language, the engine, pages, relevance."""

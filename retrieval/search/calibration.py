@@ -1,0 +1,196 @@
+"""What an encoder says where there is no answer: the background that relevance is measured against, made once and kept.
+
+Two fixed lists of texts are embedded with the gallery's encoder: everyday labels, which compete with a query for each
+picture, and things that hardly any gallery holds, whose best pictures here show how well unrelated searches fit. So no
+number is tuned to one model. ``docs/relevance.md`` says how the method was chosen.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from blake3 import blake3
+
+from indexes.base import Vectors
+from retrieval.labels.vocabulary import read_labels
+from retrieval.labels.zeroshot import scale_and_bias
+
+if TYPE_CHECKING:
+    from retrieval.search.engine import QueryEngine
+
+logger = logging.getLogger("photoseek")
+
+_UNLIKELY = Path(__file__).with_name("unlikely-things.txt")
+_FORM = 1  # of the files and of what goes into them
+_BEST = 10  # pictures of each unlikely search that are looked at
+_TOLERANCE = 0.1  # the share by which a gallery may grow or shrink before it is measured again
+_MAX_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured for one encoder in one gallery.
+
+    Attributes:
+        fingerprint, lists: of the encoder and of the two lists of texts.
+        scale, bias: the encoder's own (``zeroshot.scale_and_bias``); with a bias nothing else is used.
+        near: texts whose cosine to a query is at least this mean nearly the same, and do not compete with it.
+        mean, deviation: of the evidence for the best picture of an unrelated search.
+        images: pictures in the index then.
+    """
+
+    fingerprint: str
+    lists: str
+    scale: float
+    bias: float | None
+    near: float
+    mean: float
+    deviation: float
+    images: int
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What relevance is measured against.
+
+    Attributes:
+        measured: see there.
+        background: (b, dim) the everyday labels; empty where the encoder has a bias.
+    """
+
+    measured: Measured
+    background: Vectors
+
+    def evidence(self, direction: Vectors, pictures: Vectors) -> Vectors:
+        """How much better a query fits each picture than all everyday labels together.
+
+        log(exp(s q.x) / sum over labels c of exp(s c.x)): the log odds of CLIP's zero-shot softmax (arXiv:2103.00020,
+        section 3.1.2) between the query and the labels that do not mean nearly the same.
+
+        Args:
+            direction: (1, dim) or (dim,), a query of words.
+            pictures: (n, dim).
+
+        Returns:
+            (n,) float32.
+        """
+        query = direction.reshape(-1)
+        alike = self.background @ query
+        # At least half of the labels compete, however general the query is.
+        others = self.background[alike < max(self.measured.near, float(np.median(alike)) + 1e-6)]
+        logits = self.measured.scale * (pictures @ others.T)
+        top = logits.max(axis=1)
+        total = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+        evidence: Vectors = self.measured.scale * (pictures @ query) - total
+        return evidence
+
+
+def calibration_of(engine: QueryEngine) -> Calibration:
+    """The calibration of an engine's encoder in its gallery; measured if that was not done, or long ago.
+
+    It is kept in ``relevance/<16 hex>/`` of the gallery, which can be deleted at any time. A gallery that cannot be
+    written is measured each time.
+
+    Raises:
+        TextNotSupported: an image-only encoder.
+    """
+    folder = engine.gallery.relevance_path(engine.encoder_row.fingerprint)
+    images = len(engine.index)
+    kept = _kept(folder, engine.encoder_row.fingerprint, engine.encoder_row.dim)
+    if kept is not None and abs(kept.measured.images - images) <= _TOLERANCE * max(1, kept.measured.images):
+        return kept
+    made = _measure(engine, images, None if kept is None else kept.background)
+    _keep(folder, made)
+    return made
+
+
+@cache
+def everyday() -> tuple[str, ...]:
+    """The labels that compete with a query."""
+    return read_labels("builtin")
+
+
+@cache
+def unlikely() -> tuple[str, ...]:
+    """The searches that have no answer."""
+    return read_labels(str(_UNLIKELY))
+
+
+def _measure(engine: QueryEngine, images: int, background: Vectors | None) -> Calibration:
+    encoder = engine.encoder
+    scale, bias = scale_and_bias(encoder.spec)
+    fingerprint, dim = engine.encoder_row.fingerprint, engine.encoder_row.dim
+    if bias is not None:
+        return Calibration(Measured(fingerprint, _lists(), scale, bias, 1, 0, 1, images), np.empty((0, dim), "<f4"))
+    logger.warning("measuring what searches without an answer find here; done once for a model, and as a gallery grows")
+    if background is None:
+        background = encoder.encode_texts(everyday())
+    alike = background @ background.T
+    np.fill_diagonal(alike, -1.0)
+    near = float(np.median(alike.max(axis=1)))
+    start = Calibration(Measured(fingerprint, _lists(), scale, None, near, 0.0, 1.0, images), background)
+    mean, deviation = _nothing_there(engine, start) if images else (0.0, 1.0)
+    return Calibration(Measured(fingerprint, _lists(), scale, None, near, mean, deviation, images), background)
+
+
+def _nothing_there(engine: QueryEngine, calibration: Calibration) -> tuple[float, float]:
+    """Mean and deviation of the evidence for the best picture of each unlikely search."""
+    directions = engine.encoder.encode_texts(unlikely())
+    found = engine.index.search(directions, _BEST)
+    ids = np.unique(found.ids[found.ids >= 0])
+    vectors = engine.reader.vectors(ids.tolist(), engine.encoder_row)
+    best = [
+        calibration.evidence(direction, vectors[np.searchsorted(ids, row[row >= 0])]).max()
+        for direction, row in zip(directions, found.ids, strict=True)
+    ]
+    return float(np.mean(best)), max(float(np.std(best)), 1e-6)
+
+
+@cache
+def _lists() -> str:
+    texts = "\n".join((str(_FORM), *everyday(), "", *unlikely()))
+    return blake3(texts.encode()).hexdigest()[:32]
+
+
+def _kept(folder: Path, fingerprint: str, dim: int) -> Calibration | None:
+    """What was kept; None where that is nothing, for another encoder or other lists, or damaged."""
+    try:
+        with (folder / "measured.json").open("rb") as file:
+            body: Any = json.loads(file.read(_MAX_BYTES))
+        measured = Measured(**body)
+        numbers = (measured.scale, measured.near, measured.mean, measured.deviation, measured.images)
+        if not all(isinstance(number, int | float) and np.isfinite(number) for number in numbers):
+            return None
+        if (measured.fingerprint, measured.lists) != (fingerprint, _lists()) or measured.deviation <= 0:
+            return None
+        if measured.bias is not None:
+            return Calibration(measured, np.empty((0, dim), np.float32))
+        with (folder / "background.f4").open("rb") as file:
+            data = file.read(4 * dim * len(everyday()) + 1)
+        background = np.frombuffer(data, dtype="<f4").astype(np.float32).reshape(len(everyday()), dim)
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+    lengths = np.einsum("ij,ij->i", background, background)
+    return Calibration(measured, background) if bool((np.abs(lengths - 1) < 1e-3).all()) else None
+
+
+def _keep(folder: Path, made: Calibration) -> None:
+    """Two searches at once may both write: each file is replaced as a whole, and both write the same."""
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(folder / "background.f4", made.background.astype("<f4").tobytes())
+        _replace(folder / "measured.json", json.dumps(asdict(made.measured)).encode())
+
+
+def _replace(path: Path, data: bytes) -> None:
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    partial.write_bytes(data)
+    partial.replace(path)

@@ -1,0 +1,381 @@
+"""The query engine: terms to a vector, the vector to neighbours, neighbours to hits."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from indexes.base import DEFAULT_EFFORT
+from retrieval.catalog.reader import CatalogReader, EncoderRow
+from retrieval.catalog.records import ImageRecord, OnDisk
+from retrieval.encoders.cache import CachedText, open_text_cache
+from retrieval.errors import EncoderMismatch, GalleryNotFound, QueryError, SettingsError, UnknownImage
+from retrieval.gallery import Gallery
+from retrieval.pictures.picture_file import encode_file
+from retrieval.search.query import Query, Term, combine
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from indexes.base import VectorIndex, Vectors
+    from retrieval.encoders.base import Encoder
+    from retrieval.filters import Filter
+    from retrieval.search.selection import Selection
+
+logger = logging.getLogger("photoseek")
+
+_FILTERS_REMEMBERED = 8
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One result.
+
+    Attributes:
+        rank: from 1.
+        score: cosine similarity to the query, in [-1, 1]; comparable between queries of one encoder.
+        image: what the catalog says about it.
+        on_disk: how the file compares with the one that was indexed. Files that *changed* since are never
+            returned, because they may show something else; *missing* ones are (an unplugged drive), and say so.
+        relevance: how well it answers a search by words, in [0, 1], where that was asked for (``pages.py``).
+        burst: how many more pictures of the same scene it stands for (``pages.py``).
+    """
+
+    rank: int
+    score: float
+    image: ImageRecord
+    on_disk: OnDisk = "same"
+    relevance: float | None = None
+    burst: int = 0
+
+
+class QueryEngine:
+    """Answers queries over a gallery with the encoder that built it. Use as a context manager, or ``close`` it.
+
+    Args:
+        gallery: with something indexed in it.
+        encoder: default: the one that the gallery's active embeddings were made with, loaded when first needed.
+        model: instead of ``encoder``, the name of one of the encoders that this gallery has embeddings of; an
+            image-only one serves :meth:`similar`.
+        check_files: compare hits with the disk (one ``stat`` each).
+        remember_texts: keep the embeddings of single queries' texts in the gallery's folder, so that a repeated query
+            runs no text tower; ``PHOTOSEEK_NO_CACHE=1`` turns it off everywhere.
+
+    Raises:
+        GalleryNotFound: nothing is indexed yet.
+        EncoderMismatch: ``encoder`` is not one that this gallery was built with.
+        UnknownEncoder: nor is ``model``; the hint has the nearest names.
+    """
+
+    def __init__(
+        self,
+        gallery: Gallery,
+        encoder: Encoder | None = None,
+        *,
+        model: str | None = None,
+        check_files: bool = True,
+        remember_texts: bool = True,
+    ) -> None:
+        self.gallery = gallery
+        self._reader = CatalogReader(gallery.catalog_path)
+        try:
+            self._row = self._encoder_row(encoder, model)
+        except BaseException:
+            self._reader.close()
+            raise
+        self._encoder = encoder
+        self._is_chosen = model is not None
+        self._check_files = check_files
+        row = self._row
+        self._cache = open_text_cache(gallery.path, row.fingerprint, row.dim) if remember_texts else None
+        self._index: VectorIndex | None = None
+        self._effort = DEFAULT_EFFORT
+        self._index_change = -1
+        self._selected: dict[Filter, Selection] = {}
+        self._selected_version = -1
+
+    def __enter__(self) -> QueryEngine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the catalog and the index."""
+        self._reader.close()
+        if self._cache is not None:
+            self._cache.close()
+        if self._index is not None:
+            self._index.close()
+            self._index = None
+
+    @property
+    def reader(self) -> CatalogReader:
+        """The catalog as this engine reads it."""
+        return self._reader
+
+    @property
+    def encoder_row(self) -> EncoderRow:
+        """The encoder whose embeddings are searched, as the catalog knows it."""
+        return self._row
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder; loaded on first use."""
+        if self._encoder is None:
+            from retrieval.encoders.load import load_encoder_by_fingerprint
+
+            self._encoder = load_encoder_by_fingerprint(self._row.fingerprint, self._row.name, self._row.source)
+        return self._encoder
+
+    @property
+    def index(self) -> VectorIndex:
+        """The vector index, in step with the catalog at the time of this call."""
+        change = self._reader.change()
+        if self._index is None or change != self._index_change:
+            self._check_tower()
+            self._index = self.gallery.open_index(self._reader, self._row)
+            self._effort = self.gallery.effort(self._row, self._index.spec)
+            self._index_change = change
+            if self._is_chosen:
+                from retrieval.search.towers import warn_of_unseen
+
+                warn_of_unseen(self._reader, self._row, len(self._index))
+        return self._index
+
+    def selection(self, where: Filter) -> Selection:
+        """What a filter selects here; the last few are remembered until the catalog changes.
+
+        A filter that keeps half of a million images takes SQLite 0.25 s to list, the search behind it 7 ms.
+
+        Raises:
+            QueryError: it names a camera, lens, format or tag that the gallery does not hold.
+        """
+        from retrieval.search.selection import check_names, select
+
+        version = self._reader.version()  # not the change number: a new tag touches no index
+        if version != self._selected_version or len(self._selected) >= _FILTERS_REMEMBERED:
+            self._selected.clear()
+            self._selected_version = version
+        if where not in self._selected:
+            check_names(self._reader, where, self._row.id)
+            self._selected[where] = select(self._reader, where, self._row.id)
+        return self._selected[where]
+
+    def search(self, query: Query) -> list[Hit]:
+        """The best hits for a query, best first.
+
+        Raises:
+            QueryError: an unreadable or contradictory query.
+            TextNotSupported: words for an image-only encoder.
+        """
+        return self.ranked(self.direction(query), query)
+
+    def direction(self, query: Query) -> Vectors:
+        """(1, dim) unit vector that a query's terms add up to; raises as :meth:`search`."""
+        return self._vector(query.terms, self._texts([query], remember=True))
+
+    def ranked(self, direction: Vectors, query: Query, *, leave_out: int | None = None) -> list[Hit]:
+        """The best hits for a query whose terms add up to ``direction`` (1, dim), best first, ties by id."""
+        return self._rank(direction, [query], leave_out=leave_out)[0]
+
+    def search_many(self, queries: Sequence[Query]) -> list[list[Hit]]:
+        """The hits of each query, as :meth:`search` finds them, with the encoder, the index and the catalog each asked
+        for all queries at once. Scores may differ from a single search by the text tower's rounding (1e-6).
+
+        Everything is held in memory, so give thousands of queries in blocks of a few hundred. Nothing is remembered
+        in the text cache: a long list would push out what people ask.
+
+        Raises:
+            QueryError, TextNotSupported: see :meth:`search`; for any one of the queries.
+        """
+        texts = self._texts(queries, remember=False)
+        alike: dict[tuple[Filter | None, int], list[int]] = {}
+        for at, query in enumerate(queries):
+            alike.setdefault((query.where, query.k), []).append(at)
+        answers: list[list[Hit]] = [[] for _ in queries]
+        for places in alike.values():
+            group = [queries[at] for at in places]
+            vectors = np.concatenate([self._vector(query.terms, texts) for query in group])
+            for at, hits in zip(places, self._rank(vectors, group), strict=True):
+                answers[at] = hits
+        return answers
+
+    def similar(
+        self,
+        image: str | Path | int | Term,
+        k: int = 10,
+        *,
+        where: Filter | None = None,
+        min_score: float | None = None,
+    ) -> list[Hit]:
+        """Images that look like a picture; where that is an image of the gallery, it is itself left out.
+
+        A file that is in the gallery, unchanged, needs no encoder.
+
+        Args:
+            image: a file, the id of an image of the gallery, or a term for any kind of picture.
+        """
+        if k < 1:
+            raise QueryError(f"cannot return {k} hits", "ask for 1 or more")
+        term = image if isinstance(image, Term) else Term("id" if isinstance(image, int) else "image", image)
+        query = Query((term,), where=where, k=k, min_score=min_score)
+        return self.ranked(self.direction(query), query, leave_out=self.known_id(term))
+
+    def known_id(self, term: Term) -> int | None:
+        """The image of the gallery that a term is; None for words, and for pictures that are not in it unchanged."""
+        if term.kind == "image":
+            return self._known_id(Path(str(term.value)))
+        return term.value if isinstance(term.value, int) else None
+
+    # From terms to a vector
+
+    def _encoder_row(self, encoder: Encoder | None, model: str | None) -> EncoderRow:
+        if model is not None:
+            if encoder is not None:
+                raise SettingsError("an encoder and a model were both given", "give one of them")
+            from retrieval.search.towers import find_tower
+
+            return find_tower(self._reader.encoders(), model)
+        if encoder is None:
+            return self.gallery.active_encoder(self._reader)
+        rows = self._reader.encoders()
+        for row in rows:
+            if row.fingerprint == encoder.spec.fingerprint:
+                return row
+        if not rows:
+            raise GalleryNotFound(f"nothing is indexed in {self.gallery.path}", "run: photoseek index FOLDER")
+        raise EncoderMismatch(
+            f"this gallery was built with {', '.join(row.name for row in rows)}, not with {encoder.spec.name}",
+            f"search with its own model, or run: photoseek index --model {encoder.spec.name}",
+        )
+
+    def _texts(self, queries: Sequence[Query], *, remember: bool) -> dict[str, CachedText]:
+        """The embedding of every text of the queries: what is not remembered goes through the text tower at once."""
+        texts = list(dict.fromkeys(str(t.value) for query in queries for t in query.terms if t.kind == "text"))
+        known = self._cache.find(texts) if self._cache is not None else {}
+        new = [text for text in texts if text not in known]
+        if new:
+            self._check_words()
+            cut = [self.encoder.is_cut(text) for text in new]
+            made = [CachedText(*pair) for pair in zip(self.encoder.encode_texts(new), cut, strict=True)]
+            if self._cache is not None and remember:
+                self._cache.add(new, made)
+            known.update(zip(new, made, strict=True))
+        for text in texts:
+            if known[text].is_cut:
+                logger.warning(
+                    "the text is longer than the model's %d tokens; only its beginning counts: %.60s...",
+                    self.encoder.spec.context_length,
+                    text,
+                )
+        return known
+
+    def _check_words(self) -> None:
+        from retrieval.encoders.models import is_known_image_only
+
+        # By its name first: a model that cannot answer need not be loaded to say so.
+        if is_known_image_only(self._row.name) or not self.encoder.spec.has_text:
+            from retrieval.search.towers import no_words
+
+            raise no_words(self._reader.encoders(), self._row)
+
+    def _check_tower(self) -> None:
+        """Its embeddings may have been dropped since this engine was opened, and its number given to another encoder.
+
+        Raises:
+            EncoderMismatch: they were.
+        """
+        if self._row not in self._reader.encoders():
+            raise EncoderMismatch(f"the embeddings by {self._row.name} were dropped", "open the gallery again")
+
+    def _vector(self, terms: Sequence[Term], texts: Mapping[str, CachedText]) -> Vectors:
+        """(1, dim): texts as they were embedded, pictures one by one."""
+        rows = [texts[str(term.value)].vector if term.kind == "text" else self._picture(term) for term in terms]
+        return combine(np.stack(rows), [term.weight for term in terms])
+
+    def _picture(self, term: Term) -> Vectors:
+        """(dim,) embedding of an image term."""
+        if term.kind == "id":
+            return self._stored(int(str(term.value)))
+        if term.kind == "url":
+            from retrieval.pictures.web_picture import encode_url
+
+            return encode_url(self.encoder, str(term.value))
+        path = Path(str(term.value))
+        known = self._known_id(path)
+        return encode_file(self.encoder, path) if known is None else self._stored(known)
+
+    def _stored(self, image_id: int) -> Vectors:
+        if not self._reader.records([image_id]):
+            raise UnknownImage(f"there is no image {image_id} in this gallery", "take an id from a search with --json")
+        vector: Vectors = self._reader.vectors([image_id], self._row)[0]
+        return vector
+
+    def _known_id(self, path: Path) -> int | None:
+        """The id of the gallery's image at ``path`` if its file is still the one that was indexed."""
+        record = self._reader.record_at(path)
+        return record.id if record is not None and record.on_disk() == "same" else None
+
+    # From vectors to hits
+
+    def _rank(self, vectors: Vectors, queries: Sequence[Query], *, leave_out: int | None = None) -> list[list[Hit]]:
+        """The hits of queries that differ in nothing but their vectors (q, dim) and their lowest score."""
+        k, where = queries[0].k, queries[0].where
+        index = self.index
+        allowed = None if where is None or where.is_empty() else self.selection(where).ids
+        total = len(index) if allowed is None else len(allowed)
+        asked = k + (leave_out is not None)
+        answers: list[list[Hit]] = [[] for _ in queries]
+        seen: dict[int, _Seen] = {}
+        changed: set[int] = set()
+        pending = list(range(len(queries)))
+        while pending:
+            found = index.search(vectors[pending], asked, allowed=allowed, effort=self._effort)
+            self._look(np.unique(found.ids).tolist(), seen)
+            short = []
+            for at, ids, scores in zip(pending, found.ids.tolist(), found.scores.tolist(), strict=True):
+                near = [(i, score) for i, score in zip(ids, scores, strict=True) if i in seen and i != leave_out]
+                answers[at], left_out = _hits(near, seen, queries[at].min_score)
+                changed.update(left_out)
+                if left_out and len(answers[at]) < k:
+                    short.append(at)
+            # Changed files were left out: look further down until there are k others, or no more.
+            pending, asked = (short, min(total, 2 * asked)) if asked < total else ([], asked)
+        if changed:
+            logger.warning("%d changed since they were indexed and are left out: photoseek index", len(changed))
+        return [hits[:k] for hits in answers]
+
+    def _look(self, ids: Sequence[int], seen: dict[int, _Seen]) -> None:
+        """Read the records of ``ids`` that were not seen yet, and compare each with its file."""
+        for record in self._reader.records([i for i in ids if i >= 0 and i not in seen]):
+            seen[record.id] = _Seen(record, record.on_disk() if self._check_files else "same")
+
+
+class _Seen(NamedTuple):
+    record: ImageRecord
+    on_disk: OnDisk
+
+
+def _hits(
+    near: Iterable[tuple[int, float]], seen: Mapping[int, _Seen], min_score: float | None
+) -> tuple[list[Hit], list[int]]:
+    """The neighbours that may be shown, ranked, and the ids of those that may not because their file changed."""
+    hits: list[Hit] = []
+    changed: list[int] = []
+    for image_id, score in near:
+        if min_score is not None and score < min_score:
+            break
+        record, on_disk = seen[image_id]
+        if on_disk == "changed":
+            changed.append(image_id)
+        else:
+            hits.append(Hit(len(hits) + 1, score, record, on_disk))
+    return hits, changed

@@ -1,0 +1,66 @@
+"""Relevance feedback: what people say of hits ("more like this", "less like that") moves the query's direction.
+
+Rocchio's formula (J. J. Rocchio, Relevance feedback in information retrieval, in: G. Salton (ed.), The SMART Retrieval
+System, 1971, chapter 14), with the weights that Manning, Raghavan and Schütze give as reasonable (Introduction to
+Information Retrieval, 2008, section 9.1.1): what was asked counts 1, the mean of the relevant 0.75, the mean of the
+others -0.15, because what people want says more than what they do not want.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+
+from indexes.base import Vectors
+from retrieval.errors import QueryError
+from retrieval.search.query import combine
+
+
+@dataclass(frozen=True)
+class Rocchio:
+    """The weights: of the query, of the mean of the relevant, and of the mean of the others, which is subtracted.
+
+    Raises:
+        QueryError: a negative weight, or none above zero for what is wanted.
+    """
+
+    query: float = 1.0
+    relevant: float = 0.75
+    not_relevant: float = 0.15
+
+    def __post_init__(self) -> None:
+        weights = (self.query, self.relevant, self.not_relevant)
+        if not all(isfinite(weight) and weight >= 0 for weight in weights) or self.query + self.relevant == 0:
+            raise QueryError("these weights point nowhere", "use numbers from 0 up, not 0 for what is wanted")
+
+
+USUAL = Rocchio()
+
+
+def rocchio(
+    query: Vectors, relevant: Vectors | None = None, not_relevant: Vectors | None = None, weights: Rocchio = USUAL
+) -> Vectors:
+    """q' = normalize(a q + b mean(relevant) - c mean(not relevant)).
+
+    The result is of length 1 again, so that scores stay cosines. Without judgements it is ``query``.
+
+    Args:
+        query: (1, dim) unit vector of what was asked.
+        relevant, not_relevant: (n, dim) unit vectors of judged pictures; None or no rows for none.
+
+    Returns:
+        (1, dim) float32 unit vector.
+
+    Raises:
+        QueryError: everything cancels out, or nothing is wanted (no weight for the query, and nothing relevant).
+    """
+    if weights.query == 0 and not (relevant is not None and len(relevant)):
+        raise QueryError("nothing says what is wanted", "name a relevant picture, or give the query a weight")
+    rows, counts = [np.asarray(query, dtype=np.float32).reshape(-1)], [weights.query]
+    for judged, weight in ((relevant, weights.relevant), (not_relevant, -weights.not_relevant)):
+        if judged is not None and len(judged):
+            rows.append(judged.mean(axis=0, dtype=np.float64).astype(np.float32))
+            counts.append(weight)
+    return combine(np.stack(rows), counts)

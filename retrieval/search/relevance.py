@@ -1,0 +1,78 @@
+"""Is anything here what was asked for? Hits of a search by words, judged against what unrelated searches find."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from retrieval.errors import QueryError
+from retrieval.labels.zeroshot import probabilities
+from retrieval.search.calibration import Calibration, calibration_of
+
+if TYPE_CHECKING:
+    from indexes.base import Vectors
+    from retrieval.search.engine import Hit, QueryEngine
+    from retrieval.search.query import Query
+
+CUT = 0.98
+"""Above it a hit is relevant: the best picture of 1 unrelated search in 50 would be, too."""
+
+SIGMOID_CUT = 0.1
+"""The same for encoders with a bias: their own probability that text and picture belong together (arXiv:2303.15343,
+section 3.2). Half would be too strict: it is learned where one pair in thousands fits, and SigLIP's model card shows
+0.32 for a caption that does."""
+
+_PICTURES_AT_ONCE = 2048
+
+
+class Judge:
+    """Tells relevant hits of one query from the others.
+
+    Args:
+        engine: with the gallery and the encoder.
+        query: words only.
+        direction: (1, dim) what its terms add up to.
+
+    Raises:
+        QueryError: the query has a picture in it. Pictures are nearer to each other than words to pictures, so
+            nothing that is measured with words says anything about them.
+    """
+
+    def __init__(self, engine: QueryEngine, query: Query, direction: Vectors) -> None:
+        if any(term.kind != "text" for term in query.terms):
+            raise QueryError("only a search by words can be judged for relevance", "with pictures, use --min-score")
+        self._engine, self._direction = engine, direction
+        self._calibration = calibration_of(engine)
+
+    @property
+    def cut(self) -> float:
+        """The relevance from which a hit answers the query."""
+        return CUT if self._calibration.measured.bias is None else SIGMOID_CUT
+
+    def judged(self, hits: Sequence[Hit]) -> list[Hit]:
+        """The hits with their relevance."""
+        measured = self._calibration.measured
+        if measured.bias is not None:
+            values = probabilities([hit.score for hit in hits], measured.scale, measured.bias).tolist()
+        else:
+            values = [value for start in range(0, len(hits), _PICTURES_AT_ONCE)
+                      for value in self._against_background(hits[start : start + _PICTURES_AT_ONCE])]  # fmt: skip
+        return [replace(hit, relevance=value) for hit, value in zip(hits, values, strict=True)]
+
+    def _against_background(self, hits: Sequence[Hit]) -> list[float]:
+        vectors = self._engine.reader.vectors([hit.image.id for hit in hits], self._engine.encoder_row)
+        return share_below(self._calibration, self._calibration.evidence(self._direction, vectors))
+
+
+def share_below(calibration: Calibration, evidence: Vectors) -> list[float]:
+    """(n,) evidence -> for each the share of unrelated searches whose best picture fits worse, in [0, 1].
+
+    The evidence of those best pictures is taken for normally distributed.
+    """
+    measured = calibration.measured
+    normal = NormalDist(measured.mean, measured.deviation)
+    return [normal.cdf(float(value)) for value in np.asarray(evidence)]

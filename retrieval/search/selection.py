@@ -1,0 +1,131 @@
+"""Which images of a gallery pass a filter, and what the gallery does not know of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from retrieval.errors import QueryError
+from retrieval.filters import Filter
+from retrieval.filters.sql import FUNCTIONS, Sql, to_sql
+from retrieval.paths import encode_path
+
+if TYPE_CHECKING:
+    from indexes.base import Ids
+    from retrieval.catalog.reader import CatalogReader
+
+_KNOWN = {
+    "date": ("taken_at", ("after", "before")),
+    "place": ("latitude", ("near",)),
+    "camera": ("camera", ("camera",)),
+    "lens": ("lens", ("lens",)),
+}
+"""What a picture may lack -> its column, and the conditions that ask about it."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a filter selects.
+
+    Attributes:
+        ids: (n,) of the present images that pass, sorted.
+        unknown: how many images are left out only because the catalog does not know what was asked.
+        lacking: what it does not know of them: ``date``, ``place``, ``camera``, ``lens``.
+    """
+
+    ids: Ids
+    unknown: int = 0
+    lacking: tuple[str, ...] = ()
+
+    def told(self) -> str:
+        """A line for people about what was left out unknown; empty if nothing was."""
+        if not self.unknown:
+            return ""
+        pictures = "1 picture is" if self.unknown == 1 else f"{self.unknown:,} pictures are"
+        return f"{pictures} left out because the gallery knows no {' or no '.join(self.lacking)} of them"
+
+
+def select(reader: CatalogReader, where: Filter, encoder_id: int | None = None) -> Selection:
+    """The images that pass a filter.
+
+    Args:
+        encoder_id: whose predicted tags count; default: the active encoder's.
+    """
+    if encoder_id is None:
+        active = reader.active_encoder()
+        encoder_id = None if active is None else active.id
+    for name, (arguments, function) in FUNCTIONS.items():
+        reader.define(name, arguments, function)
+    clause = to_sql(where, encoder_id)
+    rows = _rows(reader, "i.id", Sql(f"{clause.text} ORDER BY i.id", clause.values))
+    ids = np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows))
+    asked = {name for name, _ in where.asked()}
+    lacking = {what: column for what, (column, names) in _KNOWN.items() if asked & {*names}}
+    if not lacking:
+        return Selection(ids)
+    counts = ", ".join(f"coalesce(sum(i.{column} IS NULL), 0)" for column in lacking.values())
+    without = " OR ".join(f"i.{column} IS NULL" for column in lacking.values())
+    [(unknown, *each)] = _rows(
+        reader, f"count(*), {counts}", Sql(f"({without}) AND {clause.text} IS NULL", clause.values)
+    )
+    return Selection(ids, unknown, tuple(what for what, count in zip(lacking, each, strict=True) if count))
+
+
+def check_names(reader: CatalogReader, where: Filter, encoder_id: int | None) -> None:
+    """Raise QueryError if the gallery has no such camera, lens, format or tag; the hint offers the nearest it has."""
+    for what in ("camera", "lens"):
+        for part in (*getattr(where, what), *getattr(where, f"no_{what}")):
+            if not _rows(reader, "1", Sql(f"instr(lower(i.{what}), lower(?)) > 0 LIMIT 1", (part,))):
+                raise _unknown(what, part, _names(reader, what))
+    for name in (*where.format, *where.no_format):
+        if not _rows(reader, "1", Sql("upper(i.format) = ? LIMIT 1", (name,))):
+            raise _unknown("format", name, _names(reader, "format"))
+    for tag in (*where.tag, *where.no_tag):
+        tagged = to_sql(Filter(tag=(tag,)), encoder_id)
+        if not _rows(reader, "1", Sql(f"{tagged.text} LIMIT 1", tagged.values)):
+            raise _unknown("tag", tag, _tags(reader, encoder_id))
+
+
+def _rows(reader: CatalogReader, columns: str, clause: Sql) -> list[Any]:
+    """Of the present images that pass the clause."""
+    sql = f"SELECT {columns} FROM images AS i JOIN folders AS f ON f.id = i.folder_id WHERE NOT i.is_retired AND "
+    return reader.rows(sql + clause.text, [encode_path(v) if isinstance(v, str) else v for v in clause.values])
+
+
+def _names(reader: CatalogReader, column: str) -> list[str]:
+    """What the gallery holds, the most frequent first."""
+    rows = _rows(reader, f"i.{column}", Sql(f"i.{column} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1"))
+    return [row[0] for row in rows]
+
+
+def _tags(reader: CatalogReader, encoder_id: int | None) -> list[str]:
+    """Every tag that people gave or the encoder predicts."""
+    from retrieval.labels.reading import predicted_counts, tag_counts
+
+    found = list(tag_counts(reader))
+    for row in reader.encoders():
+        if row.id == encoder_id:
+            found += predicted_counts(reader, row)
+    return list(dict.fromkeys(found))
+
+
+def _unknown(what: str, asked: str, known: Sequence[str]) -> QueryError:
+    if not known:
+        return QueryError(f"no picture in this gallery has a {what}", "leave that condition out")
+    near = _nearest(asked, known)
+    offered = f"did you mean {' or '.join(near)}?" if near else f"it knows: {', '.join(known[:6])}"
+    return QueryError(f"no picture in this gallery has the {what} {asked!r}", offered)
+
+
+def _nearest(asked: str, known: Sequence[str]) -> list[str]:
+    """Up to three of ``known`` that are spelt alike, as a whole or in one of their words."""
+    whole: dict[str, str] = {}
+    for name in known:
+        for part in (name, *name.split()):
+            whole.setdefault(part.casefold(), name)
+    found: list[str] = get_close_matches(asked.casefold(), whole, n=3, cutoff=0.6)
+    return list(dict.fromkeys(whole[part] for part in found))

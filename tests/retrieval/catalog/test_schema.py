@@ -1,0 +1,154 @@
+"""The tables, and how a file is brought to them: migrations, versions, a creation that is cut off."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, inspect
+
+from retrieval.catalog import schema
+from retrieval.catalog.batch import Batch
+from retrieval.catalog.reader import CATALOG_VERSION, CatalogReader
+from retrieval.catalog.writer import Catalog
+from retrieval.errors import GalleryError, GalleryNotFound, GalleryTooNew
+from retrieval.gallery import Gallery
+from tests.retrieval.rows import filled, image
+
+
+def tables(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+
+
+def test_migrations_make_exactly_the_tables_of_the_metadata(tmp_path: Path) -> None:
+    Catalog(tmp_path / "migrated").close()
+    created = create_engine(f"sqlite:///{tmp_path / 'created'}")
+    schema.metadata.create_all(created)
+    migrated = create_engine(f"sqlite:///{tmp_path / 'migrated'}")
+    try:
+        want, have = inspect(created), inspect(migrated)
+        names = set(want.get_table_names())
+        assert set(have.get_table_names()) == names | {"alembic_version"}
+        for name in names:
+            for facts in ("columns", "pk_constraint", "foreign_keys", "indexes", "unique_constraints"):
+                expected, found = (getattr(i, f"get_{facts}")(name) for i in (want, have))
+                assert repr(sorted(found, key=repr)) == repr(sorted(expected, key=repr)), (name, facts)
+    finally:
+        created.dispose()
+        migrated.dispose()
+
+
+def test_the_autogenerator_finds_nothing_to_migrate(tmp_path: Path) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    catalog = Catalog(tmp_path / "catalog.sqlite")
+    catalog.close()
+    engine = schema.open_engine(tmp_path / "catalog.sqlite")
+    with engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), schema.metadata)
+    engine.dispose()
+    assert differences == []
+
+
+def test_the_reader_knows_the_newest_migration() -> None:
+    versions = sorted(path.stem[:4] for path in (schema.MIGRATIONS / "versions").glob("[0-9]*.py"))
+    assert versions[-1] == CATALOG_VERSION
+    assert versions == [f"{number:04}" for number in range(1, len(versions) + 1)]
+
+
+def test_opening_again_changes_nothing_and_keeps_the_rows(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    filled(path, ["a.jpg", "b.jpg"])[0].close()
+    schema_before = tables(path)
+    engine = schema.open_engine(path)
+    schema.upgrade(engine)
+    engine.dispose()
+    Catalog(path).close()
+    with closing(CatalogReader(path)) as reader:
+        assert (reader.count(), reader.change()) == (2, 1)
+    assert tables(path) == schema_before
+
+
+def test_an_id_is_not_used_again_after_the_last_row_was_deleted(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    catalog, folder, encoder = filled(path, ["a.jpg", "b.jpg"])
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM embeddings WHERE image_id = 2")
+        connection.execute("DELETE FROM images WHERE id = 2")
+    catalog.commit(Batch(indexed=[image(folder, "c.jpg")]), encoder)
+    catalog.close()
+    with closing(CatalogReader(path)) as reader:
+        assert [record.id for record in reader.records([1, 2, 3])] == [1, 3]
+
+
+def test_a_newer_catalog_is_refused_by_reader_and_writer_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    filled(path, ["a.jpg"])[0].close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(GalleryTooNew):
+        CatalogReader(path)
+    with pytest.raises(GalleryTooNew):
+        Catalog(path)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
+        assert connection.execute("SELECT count(*) FROM images").fetchone() == (1,)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from sqlalchemy import event
+from retrieval.catalog import schema
+statements = 0
+engine = schema.open_engine(Path(sys.argv[1]))
+@event.listens_for(engine, "before_cursor_execute")
+def count(*_):
+    global statements
+    statements += 1
+    if statements == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+schema.upgrade(engine)
+"""
+
+
+@pytest.mark.parametrize("statement", [2, 6, 11])
+def test_a_creation_that_is_killed_leaves_nothing_half(tmp_path: Path, statement: int) -> None:
+    path = tmp_path / "catalog.sqlite"
+    command = [sys.executable, "-c", KILLED, str(path), str(statement)]
+    root = Path(schema.__file__).parents[1]
+    ended = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(root)}, cwd=root, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert tables(path) == []
+    with pytest.raises(GalleryNotFound):
+        CatalogReader(path)
+    filled(path, ["a.jpg"])[0].close()
+    with closing(CatalogReader(path)) as reader:
+        assert reader.count() == 1
+
+
+def test_a_file_that_is_no_catalog_is_a_gallery_error_for_the_writer(tmp_path: Path) -> None:
+    (tmp_path / "catalog.sqlite").write_bytes(b"not a database " * 100)
+    with pytest.raises(GalleryError, match="not a database"), Gallery(tmp_path).writer():
+        pass
+    (tmp_path / "catalog.sqlite").unlink()
+    with Gallery(tmp_path).writer() as catalog:
+        assert catalog.mounts() == []
+
+
+@pytest.mark.parametrize("name", ["what?mode=memory", "100%41", "a#b", "a b", "café", os.fsdecode(b"caf\xe9")])
+def test_any_folder_name_can_hold_a_catalog(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    filled(folder / "catalog.sqlite", ["a.jpg"])[0].close()
+    assert (folder / "catalog.sqlite").stat().st_size > 0
+    with closing(CatalogReader(folder / "catalog.sqlite")) as reader:
+        assert reader.count() == 1

@@ -1,0 +1,246 @@
+"""Files that cannot be indexed: noted once with a reason, tried again only when there is a reason to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexes.base import Vectors
+from retrieval.encoders.base import Pixels
+from retrieval.errors import EncoderError
+from retrieval.gallery import Gallery
+from retrieval.indexing import pipeline
+from retrieval.indexing.indexer import Indexer
+from retrieval.indexing.pipeline import Candidate
+from tests.conftest import PHOTOS
+from tests.fakes import ColourEncoder
+from tests.pictures import replace_picture, save_picture
+from tests.retrieval.states import check_agreement, failing, found, ids, opened_below, present, rows, settled, touch
+
+BAD = ["cut.jpg", "empty.png", "huge.png", "strip.png", "text.gif", "zeros.webp"]
+
+
+@pytest.fixture
+def bad(photos: Path) -> Path:
+    """``photos`` with one file of several kinds of badness."""
+    whole = save_picture(photos / "cut.jpg", "red", size=(300, 200)).read_bytes()
+    (photos / "cut.jpg").write_bytes(whole[: len(whole) // 3])
+    (photos / "empty.png").write_bytes(b"")
+    (photos / "text.gif").write_text("not a picture at all")
+    (photos / "zeros.webp").write_bytes(bytes(5000))
+    save_picture(photos / "strip.png", "red", size=(4000, 1))
+    header = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + (60_000).to_bytes(4, "big") * 2 + b"\x08\x02\x00\x00\x00"
+    (photos / "huge.png").write_bytes(header + bytes(100))
+    return photos
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+def test_bad_files_are_noted_once_and_not_opened_again(gallery: Gallery, bad: Path, streams: int) -> None:
+    encoder = ColourEncoder(streams=streams)
+    report = Indexer(gallery, encoder).run(bad)
+    assert (report.counts.failed, report.failures_known, report.counts.added) == (len(BAD), len(BAD), len(PHOTOS))
+    reasons = failing(gallery)
+    assert sorted(reasons) == BAD
+    assert all(reason and str(bad) not in reason for reason in reasons.values())
+    assert reasons["empty.png"] == "empty file"
+    check_agreement(gallery, encoder)
+
+    index = sorted((path, path.stat().st_mtime_ns) for path in (gallery.path / "index").rglob("*"))
+    with opened_below(bad) as opened:
+        report = Indexer(gallery, encoder).run(bad)
+    assert opened == []
+    assert (report.counts.failed, report.failures_known) == (0, len(BAD))
+    assert report.unchanged == settled(report) == len(PHOTOS) + len(BAD)
+    assert sorted((path, path.stat().st_mtime_ns) for path in (gallery.path / "index").rglob("*")) == index
+
+
+def test_bad_files_are_tried_again_when_asked(gallery: Gallery, bad: Path, encoder: ColourEncoder) -> None:
+    Indexer(gallery, encoder).run(bad)
+    encoder.encoded = 0
+    with opened_below(bad) as opened:
+        report = Indexer(gallery, encoder).run(bad, retry_failures=True)
+    assert sorted(map(os.path.basename, opened)) == BAD
+    assert (report.counts.failed, report.failures_known, encoder.encoded) == (len(BAD), len(BAD), 0)
+    assert report.unchanged == len(PHOTOS)
+
+
+def test_fixed_and_deleted_files_are_no_failures_any_more(gallery: Gallery, bad: Path, encoder: ColourEncoder) -> None:
+    Indexer(gallery, encoder).run(bad)
+    replace_picture(bad / "cut.jpg", "white", seed=3)
+    replace_picture(bad / "empty.png", "white", seed=4)
+    (bad / "text.gif").unlink()
+    touch(bad / "zeros.webp")
+    report = Indexer(gallery, encoder).run(bad)
+    assert (report.counts.added, report.counts.failed, report.counts.retired) == (2, 1, 0)
+    assert sorted(failing(gallery)) == ["huge.png", "strip.png", "zeros.webp"]
+    assert set(found(gallery, encoder, "white", k=2)) == {"cut.jpg", "empty.png"}
+
+
+def test_failures_of_a_folder_that_is_gone_or_left_out_are_forgotten(
+    gallery: Gallery, photos: Path, encoder: ColourEncoder
+) -> None:
+    for name in ("trip/bad.jpg", "out/bad.jpg", "stays/bad.jpg"):
+        (photos / name).parent.mkdir(exist_ok=True)
+        (photos / name).write_bytes(b"?")
+    assert Indexer(gallery, encoder).run(photos).failures_known == 3
+    (photos / "trip").rename(photos.parent / "aside")
+    assert Indexer(gallery, encoder).run(photos, exclude=["/out"]).failures_known == 1
+
+
+def test_a_picture_that_turned_corrupt_leaves_the_results_and_comes_back_when_mended(
+    indexed: Gallery, photos: Path, encoder: ColourEncoder
+) -> None:
+    before, encoder.encoded = ids(indexed, encoder, photos), 0
+    mended = (photos / "green.jpg").read_bytes()
+    (photos / "green.jpg").write_bytes(mended[:100])
+    report = Indexer(indexed, encoder).run(photos)
+    assert (report.counts.failed, report.counts.retired, report.images) == (1, 0, len(PHOTOS) - 1)
+    assert "green.jpg" not in found(indexed, encoder)
+    check_agreement(indexed, encoder)
+
+    (photos / "green.jpg").write_bytes(mended)
+    report = Indexer(indexed, encoder).run(photos)
+    assert (report.counts.restored, report.failures_known, report.reused, encoder.encoded) == (1, 0, 1, 0)
+    assert ids(indexed, encoder, photos) == before
+    assert "green.jpg" in found(indexed, encoder)
+    check_agreement(indexed, encoder)
+
+
+def test_a_mended_copy_with_its_old_time_comes_back(indexed: Gallery, photos: Path, encoder: ColourEncoder) -> None:
+    was, data = (photos / "green.jpg").stat(), (photos / "green.jpg").read_bytes()
+    (photos / "green.jpg").write_bytes(b"?")
+    Indexer(indexed, encoder).run(photos)
+    (photos / "green.jpg").write_bytes(data)
+    os.utime(photos / "green.jpg", ns=(was.st_mtime_ns, was.st_mtime_ns))
+    report = Indexer(indexed, encoder).run(photos)
+    assert (report.counts.restored, report.failures_known) == (1, 0)
+    assert "green.jpg" in found(indexed, encoder)
+
+
+def test_a_broken_link_is_noted_once_and_a_link_that_broke_is_retired(
+    indexed: Gallery, photos: Path, encoder: ColourEncoder
+) -> None:
+    target = save_picture(photos.parent / "target.jpg", "white")
+    (photos / "link.jpg").symlink_to(target)
+    (photos / "never.jpg").symlink_to(photos.parent / "nowhere.jpg")
+    report = Indexer(indexed, encoder).run(photos)
+    assert (report.counts.added, failing(indexed)) == (1, {"never.jpg": "broken symbolic link"})
+    target.unlink()
+    report = Indexer(indexed, encoder).run(photos)
+    assert (report.counts.failed, sorted(failing(indexed))) == (1, ["link.jpg", "never.jpg"])
+    assert "link.jpg" not in found(indexed, encoder)
+
+    (change,) = rows(indexed, "SELECT change FROM state")
+    report = Indexer(indexed, encoder).run(photos)
+    assert settled(report) == len(PHOTOS) + 2
+    assert rows(indexed, "SELECT change FROM state") == [change]
+    save_picture(target, "white")
+    report = Indexer(indexed, encoder).run(photos)
+    assert (report.counts.restored, sorted(failing(indexed))) == (1, ["never.jpg"])
+
+
+def _denying(monkeypatch: pytest.MonkeyPatch, *names: str, error: type[OSError] = PermissionError) -> None:
+    read = pipeline._read
+
+    def denied(candidate: Candidate) -> tuple[bytes, Candidate]:
+        if candidate.name in names:
+            raise error(13, "Permission denied")
+        return read(candidate)
+
+    monkeypatch.setattr(pipeline, "_read", denied)
+
+
+def test_what_may_pass_is_tried_again_on_every_run(
+    gallery: Gallery, photos: Path, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        _denying(patch, "green.jpg")
+        for _ in range(2):
+            report = Indexer(gallery, encoder).run(photos)
+            assert (report.counts.failed, failing(gallery)) == (1, {"green.jpg": "permission denied"})
+    report = Indexer(gallery, encoder).run(photos)
+    assert (report.counts.added, report.failures_known, report.images) == (1, 0, len(PHOTOS))
+    check_agreement(gallery, encoder)
+
+
+def test_a_failure_that_repeats_does_not_save_the_index_again(
+    indexed: Gallery, photos: Path, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_picture(photos / "denied.jpg", "red", seed=8)
+    _denying(monkeypatch, "denied.jpg")
+    Indexer(indexed, encoder).run(photos)
+    index = sorted((path, path.stat().st_mtime_ns) for path in (indexed.path / "index").rglob("*"))
+    assert Indexer(indexed, encoder).run(photos).counts.failed == 1
+    assert sorted((path, path.stat().st_mtime_ns) for path in (indexed.path / "index").rglob("*")) == index
+
+
+def test_an_unreadable_file_leaves_another_encoder_its_picture(
+    indexed: Gallery, photos: Path, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, other = present(indexed, encoder), ColourEncoder(name="other")
+    with monkeypatch.context() as patch:
+        _denying(patch, "green.jpg", error=OSError)
+        report = Indexer(indexed, other).run(photos)
+    assert (report.counts.failed, report.still_searching_with) == (1, "colour")
+    assert present(indexed, encoder) == before
+    assert "green.jpg" in found(indexed, encoder)
+    report = Indexer(indexed, other).run(photos)
+    assert (report.encoded, report.still_searching_with, report.failures_known) == (1, None, 0)
+    check_agreement(indexed, other)
+
+
+def test_a_file_that_changes_while_it_is_read_is_tried_again(
+    gallery: Gallery, photos: Path, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fstat = os.fstat
+    inode = (photos / "green.jpg").stat().st_ino
+    looked = []
+
+    def growing(descriptor: int) -> os.stat_result:
+        answer = fstat(descriptor)
+        if answer.st_ino == inode:
+            looked.append(descriptor)
+            touch(photos / "green.jpg")
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", growing)
+        report = Indexer(gallery, encoder).run(photos)
+    assert len(looked) == 2
+    assert (report.counts.failed, failing(gallery)) == (1, {"green.jpg": "changed while it was read"})
+    assert Indexer(gallery, encoder).run(photos).counts.added == 1
+    assert failing(gallery) == {}
+
+
+def test_a_file_over_the_limit_is_not_read(
+    gallery: Gallery, photos: Path, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "MAX_FILE_BYTES", 5 << 20)
+    with (photos / "big.jpg").open("wb") as file:
+        file.truncate(7 << 20)
+    report = Indexer(gallery, encoder).run(photos)
+    assert (report.counts.failed, failing(gallery)) == (1, {"big.jpg": "file of 7 MiB, limit is 5 MiB"})
+
+
+class Choosy(ColourEncoder):
+    """Fails on any batch with a bright green picture in it, as a tower that overflows does."""
+
+    def encode_images(self, pixels: Pixels) -> Vectors:
+        means = pixels.astype(np.float32).mean(axis=(2, 3))
+        if bool(((means[:, 1] > 150) & (means[:, 0] < 100)).any()):
+            raise EncoderError("the encoder returned a zero or non-finite embedding", "try fp32")
+        return super().encode_images(pixels)
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+def test_a_picture_that_the_encoder_refuses_does_not_take_its_batch_with_it(
+    gallery: Gallery, photos: Path, streams: int
+) -> None:
+    encoder = Choosy(streams=streams, batch_size=16)
+    report = Indexer(gallery, encoder).run(photos)
+    assert (report.counts.added, report.counts.failed) == (len(PHOTOS) - 1, 1)
+    assert failing(gallery) == {"green.jpg": "the encoder returned a zero or non-finite embedding"}
+    check_agreement(gallery, encoder)

@@ -1,0 +1,247 @@
+"""The index in step with the catalog: whatever is saved, a search finds what a fresh exact index would find."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from indexes import IndexSpec, load_snapshot, read_manifest, save_snapshot
+from retrieval.catalog.batch import Batch
+from retrieval.catalog.reader import CatalogReader, EncoderRow
+from retrieval.catalog.writer import Catalog
+from retrieval.indexing import sync
+from retrieval.indexing.sync import IndexKeeper, SyncedIndex, catch_up, open_index, rebuild
+from tests.retrieval.rows import DIM, encoder_spec, filled, image, row_of, vector_of
+
+NAMES = [f"{number}.jpg" for number in range(40)]
+QUERIES = np.stack([vector_of(f"query {number}") for number in range(3)])
+
+
+class Setup:
+    """A catalog of 40 images with its reader, and the folder of its index."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.catalog, self.at, self.encoder = filled(tmp_path / "catalog.sqlite", NAMES)
+        self.reader = CatalogReader(tmp_path / "catalog.sqlite")
+        self.row: EncoderRow = row_of(self.reader, self.encoder)
+        self.folder = tmp_path / "index"
+
+    def keeper(self, **options: Any) -> IndexKeeper:
+        return IndexKeeper(self.folder, self.reader, self.row, **options)
+
+    def change_things(self) -> None:
+        """One image changed, one gone, one new, one back."""
+        self.catalog.commit(Batch(retired=[3, 4]), self.encoder)
+        new = [image(self.at, "1.jpg", "other"), image(self.at, "new.jpg")]
+        self.catalog.commit(Batch(indexed=new, restored=[4]), self.encoder)
+
+    def saved(self) -> tuple[str, int] | None:
+        """(kind, change number) of the snapshot."""
+        manifest = read_manifest(self.folder)
+        return None if manifest is None else (str(manifest.spec), manifest.change)
+
+    def check(self, **options: Any) -> SyncedIndex:
+        """Open the index and compare it with a fresh exact one."""
+        opened = open_index(self.folder, self.reader, self.row, **options)
+        fresh = rebuild(IndexSpec.parse("Exact"), self.reader, self.row)
+        assert opened.change == fresh.change == self.reader.change()
+        assert len(opened.index) == len(fresh.index) == self.reader.count(self.encoder)
+        for found, wanted in zip(opened.index.search(QUERIES, 50), fresh.index.search(QUERIES, 50), strict=True):
+            np.testing.assert_array_equal(found, wanted)
+        return opened
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Iterator[Setup]:
+    made = Setup(tmp_path)
+    with closing(made.catalog), closing(made.reader):
+        yield made
+
+
+def test_without_a_snapshot_the_catalog_is_enough_and_nothing_is_written(setup: Setup) -> None:
+    setup.check()
+    assert not setup.folder.exists()
+
+
+@pytest.mark.parametrize("for_writing", [False, True])
+def test_a_snapshot_is_brought_up_to_date_in_memory(setup: Setup, for_writing: bool) -> None:
+    setup.keeper().finish()
+    setup.change_things()
+    setup.check(for_writing=for_writing)
+    assert setup.saved() == ("Exact", 1)
+    setup.catalog.commit(Batch(retired=list(range(5, 41))), setup.encoder)
+    setup.check(for_writing=for_writing)
+
+
+def damage_manifest(folder: Path) -> None:
+    (folder / "manifest.json").write_text("{}")
+
+
+def lie_about_the_change(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "change": 3}))
+
+
+def cut_the_vectors(folder: Path) -> None:
+    path = next(folder.glob("vectors-*"))
+    path.write_bytes(path.read_bytes()[:-4])
+
+
+def change_a_header(folder: Path) -> None:
+    path = next(folder.glob("ids-*"))
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 0xFF
+    path.write_bytes(data)
+
+
+def lose_a_file(folder: Path) -> None:
+    next(folder.glob("ids-*")).unlink()
+
+
+DAMAGES = [damage_manifest, lie_about_the_change, cut_the_vectors, change_a_header, lose_a_file]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_snapshot_costs_time_never_results_and_the_writer_repairs_it(
+    setup: Setup, caplog: pytest.LogCaptureFixture, damage: Any
+) -> None:
+    setup.keeper().finish()
+    damage(setup.folder)
+    with caplog.at_level(logging.WARNING, "photoseek"):
+        setup.check()
+    assert "the catalog is used instead" in caplog.text
+    setup.keeper().finish()
+    loaded = load_snapshot(setup.folder, fingerprint=setup.row.fingerprint, dim=DIM, verify=True)
+    assert loaded is not None and loaded[1] == 1
+    assert len(list(setup.folder.iterdir())) == 3, "nothing damaged is left behind"
+    setup.check()
+
+
+def test_a_snapshot_of_another_encoder_is_no_damage(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+    other = rebuild(IndexSpec.parse("Exact"), setup.reader, setup.row)
+    save_snapshot(other.index, setup.folder, fingerprint="f" * 64, change=1)
+    setup.check()
+    assert caplog.text == ""
+    setup.keeper().finish()
+    assert setup.check().index.spec == IndexSpec.parse("Exact")
+    manifest = read_manifest(setup.folder)
+    assert manifest is not None and manifest.fingerprint == setup.row.fingerprint
+
+
+def test_a_snapshot_ahead_of_a_restored_catalog_is_not_believed(tmp_path: Path) -> None:
+    first = Setup(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "catalog.sqlite")) as connection:
+        connection.execute("VACUUM INTO ?", [str(tmp_path / "backup")])
+    first.change_things()
+    first.keeper().finish()
+    first.catalog.close()
+    first.reader.close()
+    for path in tmp_path.glob("catalog.sqlite*"):
+        path.unlink()
+    shutil.copy(tmp_path / "backup", tmp_path / "catalog.sqlite")
+    first.reader = CatalogReader(tmp_path / "catalog.sqlite")
+    with closing(first.reader):
+        assert first.saved() == ("Exact", 3)
+        first.check()
+        first.keeper().finish()
+        assert first.saved() == ("Exact", 1)
+        first.check()
+
+
+def test_replaying_twice_is_harmless(setup: Setup) -> None:
+    synced = rebuild(IndexSpec.parse("Exact"), setup.reader, setup.row)
+    setup.change_things()
+    assert catch_up(synced, setup.reader, setup.row) == 4
+    assert catch_up(synced, setup.reader, setup.row) == 0
+    again = SyncedIndex(synced.index, 1)
+    assert catch_up(again, setup.reader, setup.row) == 4
+    save_snapshot(again.index, setup.folder, fingerprint=setup.row.fingerprint, change=again.change)
+    setup.check()
+
+
+def test_the_keeper_saves_when_enough_has_piled_up(setup: Setup) -> None:
+    keeper = setup.keeper(save_every=10)
+    keeper.follow()
+    assert setup.saved() == ("Exact", 1)
+    setup.change_things()
+    keeper.follow()
+    assert setup.saved() == ("Exact", 1), "four changes are too few"
+    setup.catalog.commit(Batch(indexed=[image(setup.at, f"n{i}.jpg") for i in range(7)]), setup.encoder)
+    keeper.follow()
+    assert setup.saved() == ("Exact", 4)
+    setup.change_things()
+    keeper.finish()
+    assert setup.saved() == ("Exact", 6)
+    setup.check()
+
+
+def test_what_killed_runs_left_unsaved_counts_as_well(setup: Setup) -> None:
+    setup.keeper().finish()
+    new = [f"new {number}.jpg" for number in range(15)]
+    for start in (0, 5, 10):  # each run adds five, too few to be saved, and is killed
+        batch = Batch(indexed=[image(setup.at, name) for name in new[start : start + 5]])
+        setup.catalog.commit(batch, setup.encoder)
+        setup.keeper(save_every=12).follow()
+        assert setup.saved() == ("Exact", 1 if start < 10 else 4)
+    setup.check()
+
+
+def test_a_run_without_changes_neither_reads_nor_writes_the_index(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup.keeper().finish()
+    before = {path.name: path.stat().st_mtime_ns for path in setup.folder.iterdir()}
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("there was nothing to do")
+
+    monkeypatch.setattr(sync, "open_index", refuse)
+    monkeypatch.setattr(sync, "save_snapshot", refuse)
+    keeper = setup.keeper()
+    keeper.follow()
+    assert keeper.finish().startswith("Exact (up to 50,000 pictures")
+    assert {path.name: path.stat().st_mtime_ns for path in setup.folder.iterdir()} == before
+
+
+def test_the_kind_that_was_asked_for_is_built_and_given_up_again(setup: Setup) -> None:
+    pytest.importorskip("faiss")
+    setup.keeper().finish()
+    setup.catalog.set_index_spec("HNSW16")
+    assert setup.keeper().finish() == "HNSW16 (asked for with --index-spec)"
+    assert setup.saved() == ("HNSW16", 1)
+    assert len(setup.check().index) == 40
+    setup.catalog.set_index_spec(None)
+    setup.keeper().finish()
+    assert setup.saved() == ("Exact", 1)
+
+
+def test_a_kind_that_needs_more_pictures_waits_for_them(setup: Setup) -> None:
+    pytest.importorskip("faiss")
+    setup.catalog.set_index_spec("IVF64,Flat")
+    assert "IVF64,Flat was asked for, but needs 64 pictures to train" in setup.keeper().finish()
+    assert setup.saved() == ("Exact", 1)
+    more = [image(setup.at, f"more {number}.jpg") for number in range(30)]
+    setup.catalog.commit(Batch(indexed=more), setup.encoder)
+    assert setup.keeper().finish() == "IVF64,Flat (asked for with --index-spec)"
+    assert setup.saved() == ("IVF64,Flat", 2)
+    setup.check()
+
+
+def test_an_empty_gallery_has_an_index_too(tmp_path: Path) -> None:
+    with closing(Catalog(tmp_path / "catalog.sqlite")) as catalog:
+        catalog.register_encoder(encoder_spec())
+        with closing(CatalogReader(tmp_path / "catalog.sqlite")) as reader:
+            keeper = IndexKeeper(tmp_path / "index", reader, reader.encoders()[0])
+            keeper.follow()
+            assert keeper.finish().startswith("Exact")
+            opened = open_index(tmp_path / "index", reader, reader.encoders()[0])
+            assert (len(opened.index), opened.change) == (0, 0)

@@ -1,0 +1,102 @@
+"""The perceptual hash: what moves it, what does not, and that indexing keeps it."""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.duplicate_pictures import duplicate_set, gradient, page, scene
+from retrieval.duplicates.hamming import bits_differing
+from retrieval.encoders.base import Preprocessing
+from retrieval.gallery import Gallery
+from retrieval.pictures.images import read_picture
+from retrieval.pictures.phash import PLAIN, as_numbers, hash_of_grey, perceptual_hash
+
+
+def differing(one: bytes, other: bytes) -> int:
+    return int(bits_differing(as_numbers([one]), as_numbers([other]))[0])
+
+
+def test_it_is_the_sign_of_the_low_frequencies_of_the_dct() -> None:
+    """Against the definition, written out."""
+    grey = np.random.default_rng(1).integers(0, 256, (32, 32)).astype(np.uint8)
+    x = np.arange(32)
+    low = [
+        float((grey * np.outer(np.cos(np.pi * (2 * x + 1) * u / 64), np.cos(np.pi * (2 * x + 1) * v / 64))).sum())
+        for u in range(8)
+        for v in range(8)
+    ]
+    bar = max(sorted(low[1:])[31], 64.0)
+    bits = np.unpackbits(np.frombuffer(hash_of_grey(grey), np.uint8))
+    assert bits[1:].tolist() == [int(value > bar) for value in low[1:]]
+    assert bits[0] == 1
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "LA", "CMYK", "1", "I;16"])
+def test_every_mode_has_a_hash(mode: str) -> None:
+    image = scene(3)
+    other = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) << 8) if mode == "I;16" else image
+    converted = other if mode == "I;16" else other.convert(mode)
+    assert converted.mode == mode
+    assert differing(perceptual_hash(converted), perceptual_hash(image)) <= 5
+
+
+def test_transparent_parts_are_white_as_everywhere() -> None:
+    image = scene(3)
+    clear = image.convert("RGBA")
+    clear.putalpha(Image.new("L", image.size, 0))
+    assert perceptual_hash(clear) == perceptual_hash(Image.new("RGB", image.size, "white")) == PLAIN
+
+
+def test_plain_pictures_say_so_and_gradients_do_not() -> None:
+    assert perceptual_hash(Image.new("RGB", (300, 200), "black")) == PLAIN
+    noise = np.random.default_rng(0).integers(100, 104, (200, 300, 3), np.uint8)
+    assert perceptual_hash(Image.fromarray(noise)) == PLAIN
+    # One of these has two colours of equal lightness, which grey values cannot tell from none.
+    assert sum(perceptual_hash(gradient(seed)) == PLAIN for seed in range(20)) <= 1
+    assert perceptual_hash(page(1)) != PLAIN
+
+
+def test_copies_keep_it_and_other_pictures_do_not() -> None:
+    originals: list[bytes] = []
+    for variant in duplicate_set(8):
+        image = read_picture(variant.data, Preprocessing(size=64))
+        if not variant.kind:
+            originals.append(image.phash)
+        elif variant.kind == "copy":
+            assert differing(image.phash, originals[-1]) <= 6, variant.name
+    pairs = [differing(a, b) for i, a in enumerate(originals) for b in originals[:i]]
+    assert sorted(pairs)[len(pairs) // 2] > 20
+
+
+@pytest.mark.parametrize("size", [(900, 700), (3000, 2000), (1500, 200), (200, 1500), (40, 30)])
+def test_it_is_of_the_whole_picture_whatever_the_tower_sees(size: tuple[int, int]) -> None:
+    image = scene(5).resize(size)
+    stored = io.BytesIO()
+    image.save(stored, "JPEG", quality=95)
+    towers = [Preprocessing(size=64), Preprocessing(size=224), Preprocessing(size=256, resize="squash")]
+    for tower in towers:
+        assert differing(read_picture(stored.getvalue(), tower).phash, perceptual_hash(image)) <= 3
+
+
+def test_indexing_stores_it_and_a_copy_takes_it_over(indexed: Gallery) -> None:
+    with sqlite3.connect(indexed.catalog_path) as connection:
+        rows = connection.execute("SELECT phash FROM images").fetchall()
+    connection.close()
+    assert len(rows) == 6
+    assert all(len(row[0]) == 8 for row in rows)
+
+
+def test_embedding_of_hands_it_on(indexed: Gallery) -> None:
+    with indexed.reader() as reader:
+        record = reader.records([1])[0]
+        known = reader.embedding_of(record.content_hash, 1)
+    with sqlite3.connect(indexed.catalog_path) as connection:
+        stored = connection.execute("SELECT phash FROM images WHERE id = 1").fetchone()[0]
+    connection.close()
+    assert known is not None
+    assert known[1][-1] == stored
