@@ -34,11 +34,10 @@ from retrieval.encoders.checks import (
     whole,
     write_atomically,
 )
-from retrieval.encoders.description import hash_file, parse_preprocessing
+from retrieval.encoders.description import ADAPTER, hash_file, parse_preprocessing
 from retrieval.encoders.weights_file import WeightsFile, write_weights
 from retrieval.errors import WeightsUnavailable
 
-ADAPTER = "adapter.json"
 _WEIGHTS = "adapter.safetensors"
 _FORMAT = 1
 _ROWS = 65_536  # mapped at once: 128 MiB of 512-d vectors
@@ -78,11 +77,6 @@ class AdapterFolder:
         if matrix.shape != (self.spec.dim, self.spec.dim) or offset.shape != (self.spec.dim,):
             raise damaged(file, f"shapes {matrix.shape} and {offset.shape} for {self.spec.dim} dimensions")
         return matrix, offset
-
-
-def is_adapter(path: Path) -> bool:
-    """True for a folder with an adapter in it."""
-    return (path / ADAPTER).is_file()
 
 
 def write_adapter(folder: Path, base: EncoderSpec, matrix: Matrix, offset: Matrix, name: str) -> AdapterFolder:

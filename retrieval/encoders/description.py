@@ -27,6 +27,7 @@ from retrieval.errors import WeightsUnavailable
 
 FORMAT = 1
 DESCRIPTION = "encoder.json"
+ADAPTER = "adapter.json"
 
 TextKind = Literal["clip-weights", "onnx"]
 TokenizerKind = Literal["clip-bpe", "tokenizers"]
@@ -34,6 +35,11 @@ Clean = Literal["none", "whitespace", "lower", "canonicalize"]
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu"]
 Pool = Literal["argmax", "eos", "last"]
 IdsDtype = Literal["int32", "int64"]
+
+
+def is_adapter(path: Path) -> bool:
+    """True for a folder with an adapter (``adapter.py``) in it."""
+    return (path / ADAPTER).is_file()
 
 
 @dataclass(frozen=True)

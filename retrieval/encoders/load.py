@@ -10,9 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from retrieval.encoders.adapter import AdapterFolder, adapted, is_adapter, read_adapter
 from retrieval.encoders.base import Encoder, EncoderSpec
-from retrieval.encoders.description import DESCRIPTION, EncoderFolder, read_encoder_folder
+from retrieval.encoders.description import DESCRIPTION, EncoderFolder, is_adapter, read_encoder_folder
 from retrieval.encoders.image_models import TIMM, parse_image_name
 from retrieval.encoders.int8 import int8_fingerprint
 from retrieval.encoders.models import BUILTIN, MODELS, PREFERENCE, canonical_name, unknown_encoder
@@ -26,6 +25,7 @@ from retrieval.errors import (
 )
 
 if TYPE_CHECKING:
+    from retrieval.encoders.adapter import AdapterFolder
     from retrieval.encoders.torch_encoder import TorchEncoder
 
 log = logging.getLogger("photoseek")
@@ -164,6 +164,8 @@ def _with_base(
     device: str | None,
     threads: int | None,
 ) -> Encoder:
+    from retrieval.encoders.adapter import adapted
+
     base = load_encoder_by_fingerprint(
         adapter.base.fingerprint,
         adapter.base.name,
@@ -211,16 +213,22 @@ def _installed_adapters() -> Iterator[AdapterFolder]:
         return
     for path in paths:
         try:
-            yield read_adapter(path)
+            yield _read_adapter(path)
         except WeightsUnavailable as error:
             log.warning("adapter %s is left out: %s", path.name, error)
+
+
+def _read_adapter(path: Path) -> AdapterFolder:
+    from retrieval.encoders.adapter import read_adapter  # few have one, and a cold query would wait for the module
+
+    return read_adapter(path)
 
 
 def _find_adapter(name: str) -> AdapterFolder | None:
     """The adapter of a path or name; its path becomes its source, as for :func:`_from_path`."""
     path = Path(name).expanduser()
     if is_adapter(path):
-        found = read_adapter(path)
+        found = _read_adapter(path)
         return replace(found, spec=replace(found.spec, source=str(path.resolve())))
     return next((each for each in _installed_adapters() if each.spec.name.casefold() == name.casefold()), None)
 
@@ -228,7 +236,7 @@ def _find_adapter(name: str) -> AdapterFolder | None:
 def _adapters_that_may_be(name: str, source: str) -> Iterator[AdapterFolder]:
     """One stat where the source is another kind of model, so that an ordinary query reads no folder for it."""
     if source and is_adapter(Path(source)):
-        yield read_adapter(Path(source))
+        yield _read_adapter(Path(source))
     elif source in ("", "trained"):
         yield from _installed_adapters()
 

@@ -339,7 +339,7 @@ class QueryEngine:
         pending = list(range(len(queries)))
         while pending:
             found = index.search(vectors[pending], asked, allowed=allowed, effort=self._effort)
-            self._look(np.unique(found.ids).tolist(), seen)
+            self._look(sorted(set(found.ids.ravel().tolist())), seen)  # np.unique would import numpy.ma: 4 ms
             short = []
             for at, ids, scores in zip(pending, found.ids.tolist(), found.scores.tolist(), strict=True):
                 near = [(i, score) for i, score in zip(ids, scores, strict=True) if i in seen and i != leave_out]

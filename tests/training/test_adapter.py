@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.encoders.adapter import AdaptedEncoder, adapted, is_adapter, read_adapter, write_adapter
+from retrieval.encoders.adapter import AdaptedEncoder, adapted, read_adapter, write_adapter
+from retrieval.encoders.description import is_adapter
 from retrieval.encoders.base import unit
 from retrieval.encoders.load import installed, load_encoder, load_encoder_by_fingerprint
 from retrieval.errors import TextNotSupported, WeightsUnavailable
