@@ -80,13 +80,13 @@ $(CPU): pyproject.toml $(MADE)
 	@touch $@
 
 $(FAST): pyproject.toml $(MADE)
-	@echo 'Installing photoseek[cpu,dev] into $(VENV)'
-	@$(PIP) install -e '.[cpu,dev]'
+	@echo 'Installing photoseek[cpu,web,mcp,dev] into $(VENV)'
+	@$(PIP) install -e '.[cpu,web,mcp,dev]'
 	@touch $(CPU) $@
 
 $(FULL): pyproject.toml $(MADE)
 	@echo 'Installing $(TORCH) into $(VENV): by default up to 5.5 GB on Linux (see: make help)'
 	@$(PIP) install $(TORCH)
-	@echo 'Installing photoseek[cpu,torch,dev] into $(VENV)'
-	@$(PIP) install -e '.[cpu,torch,dev]'
+	@echo 'Installing photoseek[cpu,torch,web,mcp,dev] into $(VENV)'
+	@$(PIP) install -e '.[cpu,torch,web,mcp,dev]'
 	@touch $(CPU) $(FAST) $@

@@ -27,6 +27,9 @@ SIDES: dict[Kind, tuple[int, int]] = {"thumbnail": (160, 120), "small": (500, 37
 _GRAIN: dict[Kind, float] = {"thumbnail": 4.0, "small": 13.0, "large": 5.0}
 _QUALITY = 90
 _FILES_PER_FOLDER = 1000
+_PHOTOS_PER_FOLDER = 500
+_PICTURES = 1000  # different ones in a tree of photos, at most
+_YEARS = 20
 
 
 class Data:
@@ -51,6 +54,11 @@ class Data:
     def tree(self, count: int) -> Path:
         """A tree of tiny files with picture names, 1000 to a folder; they are listed, never opened."""
         return self.made(f"tree-{count}", partial(_write_tree, count=count))
+
+    def photos(self, count: int) -> Path:
+        """A tree of pictures that can be decoded, by year, 500 to a folder: hard links to 1,000 files."""
+        pictures = self.pictures("small", min(count, _PICTURES))
+        return self.made(f"photos-{count}", partial(_write_photos, pictures=pictures, count=count))
 
     def sample(self, photos: Path, count: int) -> Path:
         """Links to at most ``count`` pictures that lie evenly in ``photos``; a new folder each time."""
@@ -89,6 +97,15 @@ def _write_tree(folder: Path, *, count: int) -> None:
         if number % _FILES_PER_FOLDER == 0:
             below.mkdir()
         (below / f"IMG_{number:06d}.jpg").write_bytes(b"-")
+
+
+def _write_photos(folder: Path, *, pictures: Path, count: int) -> None:
+    files = sorted(pictures.iterdir())
+    for number in range(count):
+        year = 2005 + number * _YEARS // count
+        below = folder / str(year) / f"{number // _PHOTOS_PER_FOLDER:04d}"
+        below.mkdir(parents=True, exist_ok=True)
+        (below / f"IMG_{number:06d}.jpg").hardlink_to(files[number % len(files)])
 
 
 def _write_pictures(folder: Path, *, kind: Kind, count: int) -> None:

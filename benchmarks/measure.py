@@ -47,13 +47,17 @@ class ForeignMeter:
         self._started = time.perf_counter()
         self._busy, self._own = _busy_seconds(), _own_seconds()
 
-    def share(self) -> float | None:
-        """Of the whole machine, 0 to 1; None where the system does not tell. Coarse below half a second."""
+    def share(self, measured: float = 0.0) -> float | None:
+        """Of the whole machine, 0 to 1; None where the system does not tell. Coarse below half a second.
+
+        Args:
+            measured: CPU seconds of a measured process that still runs.
+        """
         busy = _busy_seconds()
         if busy is None or self._busy is None:
             return None
         wall = time.perf_counter() - self._started
-        others = (busy - self._busy) - (_own_seconds() - self._own)
+        others = (busy - self._busy) - (_own_seconds() - self._own) - measured
         return min(1.0, max(0.0, others / (wall * (os.cpu_count() or 1))))
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from benchmarks.machine import machine_table
 from benchmarks.measure import tell
-from benchmarks.settings import QUICK, RANDOM, Bench, Sizes
+from benchmarks.settings import QUICK, RANDOM, SERVING, Bench, Sizes
 from benchmarks.stopwatch import Stopwatch
-from benchmarks.tables import Table
+from benchmarks.tables import Table, sections
 from retrieval.errors import RetrievalError
 
 PARTS = {
@@ -55,9 +55,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tell(f"{error.message}\n{error.hint}")
             return error.exit_code
     if given.write:
-        RESULTS.write_text("# Results\n\n" + "\n".join(table.to_markdown() for table in tables), encoding="utf-8")
+        write_results(tables, RESULTS)
         tell(f"written to {RESULTS}")
     return 0
+
+
+def write_results(tables: Sequence[Table], path: Path) -> None:
+    """Write a file of results; what ``benchmarks.serve`` wrote there stays."""
+    before = sections(path.read_text(encoding="utf-8")) if path.exists() else {}
+    kept = [text for title, text in before.items() if title.startswith(SERVING)]
+    path.write_text("# Results\n\n" + "\n".join([*(t.to_markdown() for t in tables), *kept]), encoding="utf-8")
 
 
 def _measured(bench: Bench, wanted: Sequence[str]) -> list[Table]:
@@ -85,7 +92,7 @@ def _bench(given: argparse.Namespace, wanted: Sequence[str], stopwatch: Stopwatc
     if given.photos is not None and not given.photos.is_dir():
         raise ValueError(f"there is no folder {given.photos}")
     rclip = found_rclip(given.rclip, given.rclip_data)
-    data = Data(given.data or _cache_folder())
+    data = Data(given.data or cache_folder())
     sizes = QUICK if given.quick else Sizes()
     if given.million:
         sizes = replace(sizes, vectors=(*sizes.vectors, 1_000_000))
@@ -96,7 +103,8 @@ def _bench(given: argparse.Namespace, wanted: Sequence[str], stopwatch: Stopwatc
     return Bench(data, model, given.photos, sizes, rounds, stopwatch, rclip)
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """Where test data is kept unless another place is named."""
     from platformdirs import user_cache_path
 
     return user_cache_path("photoseek") / "benchmarks"

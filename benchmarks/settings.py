@@ -18,6 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMAND = (sys.executable, "-m", "retrieval.start")
 """``photoseek``, as its console script starts it; to be run where this package can be imported."""
 
+SERVING = "Serving"
+"""How the titles of ``benchmarks.serve`` begin."""
+
 RANDOM = "random"
 """The model that is generated, with the cost of ViT-B-32-256."""
 

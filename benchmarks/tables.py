@@ -36,3 +36,9 @@ class Table:
         align = str.ljust if self.is_text else str.rjust
         cells = [first[0].ljust(first[1]), *(align(text, width) for text, width in rest)]
         return f"| {' | '.join(cells)} |"
+
+
+def sections(markdown: str) -> dict[str, str]:
+    """Title of each table in a file of results -> its text, as :meth:`Table.to_markdown` made it."""
+    parts = markdown.split("\n## ")[1:]
+    return {part.partition("\n")[0]: f"## {part.rstrip()}\n" for part in parts}

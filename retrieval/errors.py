@@ -4,7 +4,7 @@
 
     RetrievalError(message, hint)           exit 3 unless said otherwise
     ├── SettingsError, QueryError           exit 2: what was given, what is accepted; PageExpired
-    ├── GalleryError                        GalleryNotFound, GalleryLocked, GalleryTooNew, UnknownImage
+    ├── GalleryError                        GalleryNotFound, GalleryLocked, GalleryOutdated, GalleryTooNew, UnknownImage
     ├── EncoderError                        UnknownEncoder (exit 2), WeightsUnavailable, TextNotSupported (exit 2),
     │                                       EncoderMismatch, RuntimeUnavailable
     ├── UnreadableImage                     exit 2 for a query; recorded, never raised, while indexing
@@ -35,6 +35,7 @@ __all__ = [
     "GalleryError",
     "GalleryLocked",
     "GalleryNotFound",
+    "GalleryOutdated",
     "GalleryTooNew",
     "NotTrained",
     "PageExpired",
@@ -80,6 +81,10 @@ class GalleryNotFound(GalleryError):
 
 class GalleryLocked(GalleryError):
     """Another process is writing to the gallery; the message names it."""
+
+
+class GalleryOutdated(GalleryError):
+    """The catalog was written by an older photoseek; the next one to write brings it up to date."""
 
 
 class GalleryTooNew(GalleryError):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from indexes import IndexSpec, VectorIndex
 from indexes.base import DEFAULT_EFFORT, Effort
 from retrieval.catalog.reader import CatalogReader, EncoderRow
-from retrieval.errors import GalleryError, GalleryLocked, GalleryNotFound, SettingsError
+from retrieval.errors import GalleryError, GalleryLocked, GalleryNotFound, GalleryOutdated, SettingsError
 from retrieval.indexing.sync import open_index, sound_manifest
 from retrieval.paths import default_gallery_path
 
@@ -35,6 +35,8 @@ class Gallery:
                            be deleted at any time
         relevance/<16 hex>/ what unrelated searches find, per encoder fingerprint (calibration.py); can be deleted, too
         text-cache.sqlite  embeddings of words that were searched for (encoders/cache.py); can be deleted at any time
+        thumbnails.sqlite  small pictures for the web page (show/thumbnail_store.py), thumbnails.lock beside it; can be
+                           deleted at any time
         writer.lock        held by the one process that writes; writer.json says who that is
 
     Args:
@@ -80,9 +82,24 @@ class Gallery:
             GalleryLocked: another process is writing; the message says which.
             GalleryError: the folder cannot be written.
         """
-        from filelock import FileLock, Timeout
-
         from retrieval.catalog.writer import Catalog
+
+        with self._lock():
+            catalog = Catalog(self.catalog_path)
+            try:
+                yield catalog
+            finally:
+                catalog.close()
+
+    def refuse_if_written(self) -> None:
+        """Raise GalleryLocked if a process is writing now, as :meth:`writer` would; GalleryError likewise."""
+        if self.path.exists():
+            with self._lock():
+                pass
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        from filelock import FileLock, Timeout
 
         holder = self.path / "writer.json"
         try:
@@ -100,15 +117,26 @@ class Gallery:
             ) from error
         try:
             holder.write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")
-            catalog = Catalog(self.catalog_path)
-            try:
-                yield catalog
-            finally:
-                catalog.close()
+            yield
         finally:
             with suppress(OSError):
                 holder.unlink()
             lock.release()
+
+    def bring_up_to_date(self) -> None:
+        """Give a catalog that an older photoseek wrote today's form; nothing else is touched.
+
+        Raises:
+            GalleryLocked: it has to change, and another process is writing.
+        """
+        if self.exists():
+            try:
+                CatalogReader(self.catalog_path).close()
+            except GalleryOutdated:
+                with self.writer():
+                    pass
+            except GalleryNotFound:  # begun and never filled
+                pass
 
     def active_encoder(self, reader: CatalogReader) -> EncoderRow:
         """The encoder that searches use; GalleryNotFound while nothing is indexed."""
@@ -142,7 +170,7 @@ class Gallery:
 
 
 def forget_folders(gallery: Gallery, folders: Sequence[str | Path]) -> dict[str, int]:
-    """Take folders (mounted or not) out of a gallery; path -> how many images were retired.
+    """Take folders (mounted or not) out of a gallery; path -> how many images were retired. Their thumbnails go, too.
 
     Raises:
         GalleryNotFound: there is no gallery.
@@ -159,6 +187,11 @@ def forget_folders(gallery: Gallery, folders: Sequence[str | Path]) -> dict[str,
                 raise SettingsError(
                     f"the gallery holds nothing of {folder}", f"it knows: {', '.join(known) or 'no folder'}"
                 )
+    from retrieval.show.thumbnail_store import ThumbnailStore
+
+    thumbnails = ThumbnailStore(gallery.path, 0)
+    thumbnails.keep_only(gallery.catalog_path)
+    thumbnails.close()
     return counts
 
 

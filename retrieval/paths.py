@@ -31,6 +31,11 @@ def decode_path(stored: str | bytes) -> str:
     return os.fsdecode(stored)
 
 
+def as_text(path: str) -> str:
+    """A path as JSON can carry it: what is not valid UTF-8 in it becomes U+FFFD."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
 def is_below(path: str, folder: str) -> bool:
     """True if ``path`` is ``folder`` or lies in it, at any depth; both absolute and normalised."""
     return path == folder or path.startswith(folder if folder.endswith(os.sep) else folder + os.sep)

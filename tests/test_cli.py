@@ -87,7 +87,7 @@ def test_no_command_imports_another(name: str) -> None:
 
 def test_a_mistyped_command_is_told_its_nearest(run: Run) -> None:
     code, out, err = run("serch", "x")
-    assert (code, out) == (2, "") and "Did you mean 'search'?" in err
+    assert (code, out) == (2, "") and "Did you mean 'search' or 'serve'?" in err
     assert "Did you mean" not in run("qqqqqq")[2]
 
 
@@ -344,6 +344,17 @@ def test_profile_names_the_bottleneck(run: Run, tmp_path: Path) -> None:
 
 def test_quiet_is_quiet(run: Run) -> None:
     assert run("index", EXAMPLES / "birds", "--quiet") == (0, "", "")
+
+
+def test_a_program_may_watch_an_indexing_run(run: Run) -> None:
+    code, out, err = run("index", EXAMPLES / "birds", "--json-progress")
+    first, *between, last = [json.loads(line) for line in out.splitlines()]
+    assert (code, err) == (0, "")
+    assert first["event"] == "begin" and first["encoder"] == "builtin-64"
+    assert {line["event"] for line in between} == {"progress"}
+    assert last["event"] == "report" and last["report"]["added"] == last["report"]["images"] == 14
+    code, out, err = run("index", "/no/such/folder", "--json-progress")
+    assert code == 2 and out == "" and err.startswith("photoseek: there is no folder")
 
 
 def test_tune_prints_what_was_tried(run: Run, indexed_examples: Path) -> None:

@@ -1,22 +1,36 @@
-"""Every command and every line of Python in the README is run, in a fresh gallery, as a reader would."""
+"""Every command and line of Python in the README and docs/web.md is run, in a fresh gallery, as a reader would."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = [(match[1], match[2]) for match in re.finditer(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)]
+WEB = (ROOT / "docs" / "web.md").read_text(encoding="utf-8")
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """Language and content of each fenced block."""
+    return [(match[1], match[2]) for match in re.finditer(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)]
+
+
+BLOCKS = blocks(README)
 COMMANDS = [
     line for kind, body in BLOCKS if kind == "sh" for line in body.splitlines() if line.startswith("photoseek ")
 ]
+STAYING = [command for command in COMMANDS if re.match("photoseek (serve|mcp)", command)]
+"""They end when they are told to."""
 MAKE_TARGETS = sorted(set(re.findall(r"\bmake ([a-z-]+)", README)))
 
 
@@ -31,26 +45,173 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+def line_of(command: str) -> str:
+    """A README command for a shell, with ``photoseek`` standing for this checkout's command line."""
+    return re.sub(r"\bphotoseek\b", f'"{sys.executable}" -W error "{ROOT / "cli.py"}"', command)
+
+
+def environment_of(place: Path) -> dict[str, str]:
+    return os.environ | {
+        "PHOTOSEEK_GALLERY": str(place / "gallery"),
+        "PHOTOSEEK_MODELS": str(place / "models"),
+        "PYTHONPATH": str(ROOT),
+        "BROWSER": "true",  # the program of that name: it opens nothing
+    }
+
+
 def run(command: str, place: Path) -> subprocess.CompletedProcess[str]:
-    """Run a README command in a shell, with ``photoseek`` standing for this checkout's command line."""
-    line = re.sub(r"\bphotoseek\b", f'"{sys.executable}" -W error "{ROOT / "cli.py"}"', command)
-    environment = os.environ | {"PHOTOSEEK_GALLERY": str(place / "gallery"), "PHOTOSEEK_MODELS": str(place / "models")}
+    """Run a README command in a shell."""
     return subprocess.run(
-        line, shell=True, cwd=place, env=environment, capture_output=True, text=True, timeout=120, check=False
+        line_of(command),
+        shell=True,
+        cwd=place,
+        env=environment_of(place),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
+
+
+@contextmanager
+def serving(command: str, place: Path) -> Iterator[str]:
+    """Run ``photoseek serve ...`` on a free port; its address. It has to leave in peace when it is told to."""
+    server = subprocess.Popen(
+        f"exec {line_of(command)} --port 0",
+        shell=True,
+        cwd=place,
+        env=environment_of(place),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stderr is not None
+    with server:
+        try:
+            found = re.search(r"http://[0-9.:]+", server.stderr.readline())
+            assert found, server.stderr.read()
+            yield found[0]
+        finally:
+            server.terminate()
+    assert server.returncode == 0
 
 
 def test_readme_has_commands() -> None:
     assert len(COMMANDS) >= 14
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if not c.startswith("photoseek forget")])
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in STAYING and not c.startswith("photoseek forget")])
 def test_command_runs(command: str, place: Path) -> None:
     done = run(command, place)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     # What the others say goes to stderr.
     if not re.search(r"index|--failures|photoseek label .*--|photoseek map --html", command):
         assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("command", [c for c in STAYING if c.startswith("photoseek serve")])
+def test_served_page_and_api_answer(command: str, place: Path) -> None:
+    pytest.importorskip("fastapi", reason="needs photoseek[web]")
+    with serving(command, place) as url:
+        with urlopen(url, timeout=30) as page:
+            assert page.headers["Content-Type"].startswith("text/html")
+        with urlopen(f"{url}/api/v1/search?q=a+dog&k=1", timeout=30) as answer:
+            assert json.load(answer)["total"] == 120
+
+
+def test_mcp_answers_an_assistant(place: Path) -> None:
+    pytest.importorskip("mcp", reason="needs photoseek[mcp]")
+    (command,) = [command for command in STAYING if command.startswith("photoseek mcp")]
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    search = {"name": "search", "arguments": {"query": "a dog", "k": 1}}
+    asked = [
+        {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello},
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": search},
+    ]
+    with subprocess.Popen(
+        f"exec {line_of(command)}",
+        shell=True,
+        cwd=place,
+        env=environment_of(place),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdin is not None and server.stdout is not None
+        answers = []
+        for message in asked:
+            server.stdin.write(json.dumps(message) + "\n")
+            server.stdin.flush()
+            if "id" in message:
+                answers.append(json.loads(server.stdout.readline()))
+        server.stdin.close()
+    assert server.returncode == 0
+    [hit] = answers[1]["result"]["structuredContent"]["hits"]
+    assert Path(hit["path"]).is_file()
+
+
+@pytest.fixture(scope="module")
+def api(place: Path) -> Iterator[str]:
+    """The address of a server of that gallery."""
+    pytest.importorskip("fastapi", reason="needs photoseek[web]")
+    with serving("photoseek serve", place) as url:
+        yield url
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@pytest.mark.parametrize(
+    "command", [line for kind, body in blocks(WEB) if kind == "sh" for line in body.splitlines() if line]
+)
+def test_curl_is_answered(command: str, api: str, place: Path) -> None:
+    assert command.startswith("curl -s ")
+    line = command.replace("http://127.0.0.1:8765", api).replace(
+        "curl -s", "curl --fail-with-body --noproxy '*' -sS", 1
+    )
+    done = subprocess.run(line, shell=True, cwd=place, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    if "small.webp" in command:
+        assert (place / "small.webp").read_bytes().startswith(b"RIFF")
+    else:
+        assert json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("number", range(len([kind for kind, _ in blocks(WEB) if kind == "python"])))
+def test_python_of_the_web_page_runs(number: int, api: str, place: Path) -> None:
+    code = [body for kind, body in blocks(WEB) if kind == "python"][number]
+    assert "http://127.0.0.1:8765" in code
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code.replace("http://127.0.0.1:8765", api)],
+        cwd=place,
+        env=environment_of(place),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "photos/" in done.stdout
+
+
+def test_the_readmes_client_finds_pictures(api: str, place: Path) -> None:
+    (code,) = [body for kind, body in BLOCKS if kind == "python" and "Client" in body]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code.replace("Client()", f"Client({api!r})")],
+        cwd=place,
+        env=environment_of(place),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["1", "2", "3"]
+
+
+def test_an_assistants_settings_are_json_and_name_a_command() -> None:
+    (body,) = [body for kind, body in blocks(WEB) if kind == "json"]
+    (entry,) = json.loads(body)["mcpServers"].values()
+    assert entry["command"] == "photoseek"
+    assert entry["args"][0] == "mcp"
 
 
 def test_forget_runs_last(place: Path) -> None:
@@ -62,7 +223,7 @@ def test_forget_runs_last(place: Path) -> None:
 
 
 def test_library_lines_run(place: Path) -> None:
-    (code,) = [body for kind, body in BLOCKS if kind == "python"]
+    (code,) = [body for kind, body in BLOCKS if kind == "python" and "Client" not in body]
     (place / "ten_lines.py").write_text(code, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-W", "error", "ten_lines.py"],

@@ -14,6 +14,7 @@ HEAVY = {
     "torch", "torchvision", "open_clip", "timm", "transformers", "openvino", "faiss", "sqlalchemy", "alembic",
     "tokenizers", "huggingface_hub", "ftfy", "regex", "rich", "PIL", "pillow_heif",
 }  # fmt: skip
+WEB = {"fastapi", "starlette", "uvicorn", "pydantic", "prometheus_client", "multipart", "httpx", "mcp", "anyio"}
 
 
 def modules_after(code: str) -> set[str]:
@@ -129,6 +130,7 @@ ALLOWED = {
         "retrieval/catalog/writer.py",
         "retrieval/catalog/migrations/versions/0001_first_catalog.py",
         "retrieval/catalog/migrations/versions/0002_tags_and_captions.py",
+        "retrieval/catalog/migrations/versions/0003_colour.py",
     },
     # And every command; and what is run by `python -m`, the built-in model's recipe and the experiments: these are
     # command lines of their own, for who makes models, not for who uses them.
@@ -145,6 +147,19 @@ def test_one_home_for_each_library(library: str) -> None:
         if any(name.partition(".")[0] == library for name in imports_of(path))
     }
     assert users == ALLOWED[library]
+
+
+def test_the_web_has_a_room_of_its_own() -> None:
+    room, commands = ROOT / "retrieval" / "web", ROOT / "retrieval" / "commands"
+    rest = [path for path in FILES if not path.is_relative_to(room)]
+    entrances = {commands / "serve.py", commands / "mcp.py"}
+    assert not [p for p in rest if p not in entrances and {n.partition(".")[0] for n in imports_of(p)} & WEB]
+    assert {p for p in rest if any(name.startswith("retrieval.web") for name in imports_of(p))} <= entrances
+
+
+def test_a_command_that_is_not_the_server_loads_none_of_it() -> None:
+    code = "import cli, retrieval.web, retrieval.commands.serve, retrieval.commands.mcp, retrieval.commands.search"
+    assert modules_after(code) & (WEB | HEAVY - {"rich"}) == set()
 
 
 # The rest of the package knows nothing of training; what an adapter needs works without torch.

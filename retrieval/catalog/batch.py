@@ -20,6 +20,7 @@ class Metadata:
     latitude: float | None = None
     longitude: float | None = None
     phash: bytes | None = None
+    colour: int | None = None
 
     def columns(self) -> dict[str, Any]:
         """Column name -> value."""

@@ -18,13 +18,13 @@ import numpy as np
 
 from indexes.base import Ids, Vectors
 from retrieval.catalog.records import ImageRecord, taken_at, unpack_vectors
-from retrieval.errors import GalleryError, GalleryNotFound, GalleryTooNew, UnknownImage
+from retrieval.errors import GalleryError, GalleryNotFound, GalleryOutdated, GalleryTooNew, UnknownImage
 from retrieval.paths import decode_path, encode_path
 
 if TYPE_CHECKING:
     from retrieval.filters import Filter
 
-CATALOG_VERSION = "0002"
+CATALOG_VERSION = "0003"
 """The form of the catalog that these statements fit: the newest file in ``migrations/versions``."""
 
 _BATCH = 4096
@@ -34,7 +34,7 @@ _MAX_VARIABLES = 900
 """Below SQLite's oldest default limit of 999 parameters in one statement."""
 
 _RECORD = """SELECT i.id, f.path, i.name, i.size, i.mtime_ns, i.format, i.width, i.height, i.taken_at,
-    i.taken_offset_minutes, i.camera, i.lens, i.latitude, i.longitude, i.content_hash
+    i.taken_offset_minutes, i.camera, i.lens, i.latitude, i.longitude, i.content_hash, i.colour
     FROM images AS i JOIN folders AS f ON f.id = i.folder_id"""
 
 
@@ -81,7 +81,7 @@ class CatalogReader:
 
     Raises:
         GalleryNotFound: there is no catalog at ``path``.
-        GalleryTooNew: a newer photoseek wrote it.
+        GalleryOutdated, GalleryTooNew: an older or a newer photoseek wrote it.
         GalleryError: the file is damaged or not a catalog.
     """
 
@@ -110,7 +110,7 @@ class CatalogReader:
         if row is None:
             raise GalleryNotFound(f"nothing is indexed in {self._path.parent}", "run: photoseek index FOLDER")
         if row[0] < CATALOG_VERSION:
-            raise GalleryError(
+            raise GalleryOutdated(
                 "this gallery was written by an older photoseek", "bring it up to date: run photoseek index once"
             )
         if row[0] > CATALOG_VERSION:
@@ -218,7 +218,7 @@ class CatalogReader:
         # CROSS keeps SQLite from starting with all of the encoder's embeddings, which it prefers without statistics:
         # 1.4 ms a file among 9,000 images instead of 0.005, and in proportion to their number.
         sql = """SELECT e.vector, i.format, i.width, i.height, i.taken_at, i.taken_offset_minutes, i.camera, i.lens,
-                        i.latitude, i.longitude, i.phash
+                        i.latitude, i.longitude, i.phash, i.colour
                  FROM images AS i CROSS JOIN embeddings AS e ON e.image_id = i.id AND e.encoder_id = ?
                  WHERE i.content_hash = ? LIMIT 1"""
         rows = self._all(sql, [encoder_id, content_hash])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,10 @@ from numpy.typing import NDArray
 from indexes.base import Vectors
 
 OnDisk = Literal["same", "changed", "missing"]
+
+
+class FileChanged(OSError):
+    """What lies at an image's path is not the file that was indexed."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class ImageRecord:
         width, height: pixels, as shown.
         taken_at: with the camera's offset from UTC where it recorded one, otherwise naive local time.
         latitude, longitude: degrees, WGS 84.
+        colour: 0xRRGGBB, the average of the picture in sRGB; None: it was indexed before there was one.
     """
 
     id: int
@@ -42,6 +48,7 @@ class ImageRecord:
     latitude: float | None
     longitude: float | None
     content_hash: bytes
+    colour: int | None = None
 
     def on_disk(self) -> OnDisk:
         """Compare with the file as it is now: a changed one may show another picture than the one indexed."""
@@ -49,8 +56,30 @@ class ImageRecord:
             found = os.stat(self.path)
         except OSError:
             return "missing"
-        same = found.st_size == self.size and found.st_mtime_ns == self.mtime_ns
-        return "same" if same else "changed"
+        return "same" if self._is(found) else "changed"
+
+    def open(self) -> BinaryIO:
+        """The file, open for reading, if it is the one that was indexed.
+
+        What is compared is the open file: whatever is put at its path a moment later is not taken for it.
+
+        Raises:
+            FileChanged: another file lies there.
+            OSError: there is none, or it cannot be opened.
+        """
+        # Without waiting: a pipe at this path would keep who opens it forever.
+        file = os.open(self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        try:
+            found = os.fstat(file)
+            if not (stat.S_ISREG(found.st_mode) and self._is(found)):
+                raise FileChanged(f"{self.path} changed since it was indexed")
+            return os.fdopen(file, "rb")
+        except BaseException:
+            os.close(file)
+            raise
+
+    def _is(self, found: os.stat_result) -> bool:
+        return found.st_size == self.size and found.st_mtime_ns == self.mtime_ns
 
 
 def taken_at(text: str | None, offset_minutes: int | None) -> datetime | None:

@@ -109,6 +109,7 @@ images = Table(
     Column("is_retired", Boolean, nullable=False, default=False),  # gone from disk; kept so that it can come back
     Column("change", Integer, nullable=False),
     Column("phash", LargeBinary(8)),  # perceptual hash of the picture as shown; NULL: not looked at yet
+    Column("colour", Integer),  # 0xRRGGBB: average of the picture as shown, sRGB; NULL: indexed before there was one
     UniqueConstraint("folder_id", "name"),
     Index("images_by_hash", "content_hash"),
     Index("images_by_change", "change"),

@@ -25,6 +25,7 @@ COMMANDS: dict[str, Command] = {
     "search": Command("retrieval.commands.search:search", "Find pictures by words, by pictures, or by both."),
     "similar": Command("retrieval.commands.similar:similar", "Find pictures that look like one."),
     "shell": Command("retrieval.commands.shell:shell", "Search again and again with the model kept awake."),
+    "serve": Command("retrieval.commands.serve:serve", "Show the gallery as a web page, and answer programs."),
     "label": Command("retrieval.commands.labels:label", "Tags and captions of pictures: show them, or change yours."),
     "tag": Command("retrieval.commands.labels:tag", "Let the model predict tags for the pictures of the gallery."),
     "classify": Command("retrieval.commands.labels:classify", "Which of some labels fits a picture, in probabilities."),
@@ -40,6 +41,7 @@ COMMANDS: dict[str, Command] = {
     "tune": Command("retrieval.commands.gallery:tune", "Try the index against exact search on your pictures."),
     "forget": Command("retrieval.commands.gallery:forget", "Take folders out of the gallery."),
     "daemon": Command("retrieval.commands.daemon:daemon", "A process that keeps the text tower awake."),
+    "mcp": Command("retrieval.commands.mcp:mcp", "Let an assistant search your pictures."),
     "models": Command(
         "retrieval.commands.models:models_app", "The models that can be used: list, fetch, import, export, drop."
     ),

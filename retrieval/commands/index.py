@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from retrieval.commands.options import GalleryOption
 from retrieval.commands.say import say
+
+if TYPE_CHECKING:
+    from retrieval.gallery import Gallery
 
 
 def index(
@@ -41,6 +44,17 @@ def index(
     ] = False,
     profile: Annotated[bool, typer.Option("--profile", help="Print seconds per stage at the end.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
+    thumbnails: Annotated[
+        bool, typer.Option("--thumbnails", help="Make the web page's small pictures now and not at first sight.")
+    ] = False,
+    json_progress: Annotated[
+        bool,
+        typer.Option(
+            "--json-progress",
+            help="Tell a program instead of a person: on stdout one JSON object a line, at most four a second, with "
+            "event (begin, progress), stage, done, total, rate, failed, seconds_left; at the end event report.",
+        ),
+    ] = False,
 ) -> None:
     """Index picture folders. Run it again at any time: only new and changed files cost something."""
     from retrieval import output
@@ -48,15 +62,21 @@ def index(
     from retrieval.gallery import Gallery
     from retrieval.indexing.indexer import Indexer
     from retrieval.indexing.interrupt import stop_on_interrupt
-    from retrieval.indexing.progress import shown_progress
+    from retrieval.indexing.progress import JsonProgress, shown_progress
     from retrieval.pictures.device_images import device_decoder
 
     opened = Gallery(gallery)
+    opened.bring_up_to_date()
     encoder = choose_encoder(opened, model or None, device=device, precision=precision or None, compiled=compiled)
     decoder = device_decoder(encoder) if gpu_decode else None
     indexer = Indexer(opened, encoder, workers=workers or None, decoder=decoder)
 
+    told = JsonProgress(sys.stdout) if json_progress else None
+    quiet = quiet or json_progress
+
     def begin() -> None:
+        if told is not None:
+            told.begin(str(opened.path), encoder.spec.name, encoder.device)
         if not quiet:
             say(f"gallery {opened.path}\nmodel   {encoder.spec.name} on {encoder.device}")
             for line in advice(encoder.spec):
@@ -70,9 +90,13 @@ def index(
             index_spec=index_spec or None,
             retry_failures=retry_failures,
             on_begin=begin,
-            on_progress=show,
+            on_progress=show if told is None else told.show,
             stop=stop,
         )
+    if thumbnails and not report.interrupted:
+        _make_thumbnails(opened, quiet=quiet)
+    if told is not None:
+        told.end(report)
     for problem in report.problems:
         say(f"{problem.path}: {problem.reason}; its {problem.images_kept:,} pictures are kept")
     if not quiet:
@@ -90,3 +114,19 @@ def index(
     if report.interrupted:
         say("stopped early; the next run goes on from here")
         raise typer.Exit(130)
+
+
+def _make_thumbnails(gallery: Gallery, *, quiet: bool) -> None:
+    from retrieval.indexing.interrupt import stop_on_interrupt
+    from retrieval.indexing.progress import counted
+    from retrieval.show.ahead import make_ahead
+
+    def silent(_done: int, _total: int) -> None:
+        pass
+
+    with stop_on_interrupt(lambda: say("stopping; the other thumbnails are made when they are looked at")) as stop:
+        show = silent if quiet else counted(sys.stderr, "pictures have their thumbnails")
+        made = make_ahead(gallery, on_progress=show, stop=stop)
+    if not quiet:
+        full = "; there is no room for more" if made.is_full else ""
+        say(f"thumbnails: {made.made:,} made, {made.known:,} were there already{full}")

@@ -22,6 +22,7 @@ from retrieval.daemon.client import socket_path
 from retrieval.daemon.talk import MAX_REQUEST, VERSION, is_own_peer, is_private, read_line, settings
 from retrieval.errors import SettingsError
 from retrieval.gallery import Gallery
+from retrieval.search.current import CurrentEngine
 from retrieval.search.engine import QueryEngine
 
 logger = logging.getLogger("photoseek")
@@ -55,23 +56,19 @@ class Daemon:
         self._gallery = Gallery(gallery.path.resolve())
         self._path = _socket_of(self._gallery)
         self._run, self._idle_s = run, idle_s
-        self._engine: QueryEngine | None = None
-        self._opened: tuple[int, int] | None = None
+        self._current = CurrentEngine(self._gallery)
         self._served = 0
         self._told_to_stop = False
 
     def serve(self) -> int:
         """Wake the text tower and the index, then answer until it is time to leave; how many searches it answered."""
         with _sole(self._path), suppress(KeyboardInterrupt):
-            engine = self._current_engine()
-            if engine.encoder.spec.has_text:
-                engine.encoder.encode_texts(["warm"])
-            _ = engine.index
+            self._current.wake()
             try:
                 with _listening(self._path) as listener:
                     self._serve(listener)
             finally:
-                self._close()
+                self._current.close()
         return self._served
 
     def _serve(self, listener: socket.socket) -> None:
@@ -112,31 +109,11 @@ class Daemon:
         out = io.TextIOWrapper(io.BytesIO(), "utf-8", errors, write_through=True)
         err = io.StringIO()
         with _in_folder(cwd), redirect_stdout(out), redirect_stderr(err), _log_to(err):
-            code = self._run(argv, self._current_engine())
+            code = self._run(argv, self._current.engine())
         out.flush()
         raw = out.buffer
         assert isinstance(raw, io.BytesIO)
         return {"code": code, "out": raw.getvalue().decode("latin-1"), "err": err.getvalue()}
-
-    def _current_engine(self) -> QueryEngine:
-        """The engine of the catalog and the model that the gallery has now; a new one if either was exchanged."""
-        found = self._gallery.catalog_path.stat()
-        identity = (found.st_dev, found.st_ino)
-        engine = self._engine
-        if (
-            engine is not None
-            and identity == self._opened
-            and self._gallery.active_encoder(engine.reader) == engine.encoder_row
-        ):
-            return engine
-        self._close()
-        self._engine, self._opened = QueryEngine(self._gallery), identity
-        return self._engine
-
-    def _close(self) -> None:
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
 
     def _still_there(self) -> bool:
         """False when the gallery was removed, or another one lies at its place."""

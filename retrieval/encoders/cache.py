@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,6 +41,33 @@ class CachedText:
 
     vector: Vectors
     is_cut: bool
+
+
+class TextMemory:
+    """The texts of one encoder that were asked for last, for a process that stays. Not shared between threads.
+
+    Args:
+        most: texts that are kept; the one that was not asked for the longest goes first.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._entries: OrderedDict[str, CachedText] = OrderedDict()
+
+    def find(self, texts: Iterable[str]) -> dict[str, CachedText]:
+        """Those of ``texts`` that are remembered."""
+        found = {text: self._entries[text] for text in texts if text in self._entries}
+        for text in found:
+            self._entries.move_to_end(text)
+        return found
+
+    def add(self, texts: Iterable[str], entries: Iterable[CachedText]) -> None:
+        """Remember texts."""
+        for text, entry in zip(texts, entries, strict=True):
+            self._entries[text] = entry
+            self._entries.move_to_end(text)
+        while len(self._entries) > self._most:
+            self._entries.popitem(last=False)
 
 
 class TextCache:

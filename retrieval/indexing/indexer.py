@@ -290,6 +290,7 @@ class _Run:
                 self.report.reused += outcome.is_reused
             else:
                 self._batch.failed.append(outcome)
+                self._progress.failed += 1
         for stage, seconds in vars(results.timings).items():
             self.report.seconds[stage] += seconds
         self.report.encoded += results.encoded

@@ -368,4 +368,5 @@ def _metadata(picture: Picture) -> Metadata:
         latitude=exif.latitude,
         longitude=exif.longitude,
         phash=picture.phash,
+        colour=picture.colour,
     )

@@ -1,15 +1,25 @@
-"""Show an indexing run while it works: a bar on a terminal, a line now and then in a log."""
+"""Show an indexing run while it works: a bar on a terminal, a line now and then in a log, JSON for a program."""
 
 from __future__ import annotations
 
+import io
+import json
+import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, Any
 
-from retrieval.indexing.report import Progress
+from retrieval.indexing.report import IndexReport, Progress
 
 LOG_SECONDS = 10.0
+
+JSON_SECONDS = 0.25
+"""Programs are told four times a second at most."""
+
+_SPEED_SECONDS = 15.0
+"""What is left is judged by the files of so many seconds: unchanged ones take a thousandth of the time of new ones."""
 
 
 @contextmanager
@@ -87,3 +97,75 @@ def counted(out: IO[str], what: str) -> Callable[[int, int], None]:
 def rate(progress: Progress) -> str:
     """Images per second that went through the encoder, over the whole run."""
     return f"{progress.encoded / progress.seconds:.1f} images/s" if progress.encoded and progress.seconds else ""
+
+
+class JsonProgress:
+    """Tells a program: an object a line, each with ``event``; a reader that went away does not end the run.
+
+    ``begin`` (gallery, encoder, device) comes when everything asked for has been found possible, ``progress`` (stage,
+    done, total, encoded, failed: counts or null; rate: images a second through the encoder; seconds; seconds_left)
+    at most every ``JSON_SECONDS``, ``report`` (report: see ``IndexReport.as_dict``) last.
+    """
+
+    def __init__(self, out: IO[str]) -> None:
+        self._out = out
+        self._is_heard = True
+        self._last = -JSON_SECONDS
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def begin(self, gallery: str, encoder: str, device: str) -> None:
+        """The run has started."""
+        self._write({"event": "begin", "gallery": gallery, "encoder": encoder, "device": device})
+
+    def show(self, progress: Progress) -> None:
+        """Where the run stands: the callback for ``Indexer.run``."""
+        now = time.monotonic()
+        if now - self._last < JSON_SECONDS:
+            return
+        self._last = now
+        facts = {
+            "event": "progress",
+            "stage": progress.stage,
+            "done": progress.done,
+            "total": progress.total,
+            "encoded": progress.encoded,
+            "failed": progress.failed,
+            "rate": round(progress.encoded / progress.seconds, 2) if progress.encoded and progress.seconds else None,
+            "seconds": round(progress.seconds, 2),
+            "seconds_left": self._left(now, progress),
+        }
+        self._write(facts)
+
+    def end(self, report: IndexReport) -> None:
+        """The run is over."""
+        self._write({"event": "report", "report": report.as_dict()})
+
+    def _left(self, now: float, progress: Progress) -> float | None:
+        self._seen.append((now, progress.done))
+        while now - self._seen[0][0] > _SPEED_SECONDS:
+            self._seen.popleft()
+        then, done = self._seen[0]
+        if progress.total is None or progress.done <= done:
+            return None
+        return round(max(progress.total - progress.done, 0) * (now - then) / (progress.done - done), 1)
+
+    def _write(self, facts: dict[str, Any]) -> None:
+        if not self._is_heard:
+            return
+        try:
+            self._out.write(json.dumps(facts) + "\n")
+            self._out.flush()
+        except (OSError, ValueError):  # a closed pipe, or a closed file
+            self._is_heard = False
+            _discard(self._out)
+
+
+def _discard(out: IO[str]) -> None:
+    """Let what a broken pipe left in the buffer go nowhere, or the interpreter complains of it at its end."""
+    try:
+        number = out.fileno()
+    except (io.UnsupportedOperation, ValueError):
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)

@@ -18,6 +18,7 @@ class Progress:
         done: files settled so far, unchanged ones included.
         total: files that will be met; None until they are counted.
         encoded: images that went through the encoder.
+        failed: files of this run that cannot be used.
         seconds: since the run started.
     """
 
@@ -25,6 +26,7 @@ class Progress:
     done: int = 0
     total: int | None = None
     encoded: int = 0
+    failed: int = 0
     seconds: float = 0.0
 
 

@@ -56,6 +56,20 @@ def to_srgb(image: Image.Image, source: Image.Image) -> Image.Image:
     return image if transform is None else transform.apply(image)
 
 
+def average_colour(small: Image.Image, source: Image.Image) -> int:
+    """The mean of a small ``RGB`` or ``L`` picture as 0xRRGGBB in sRGB: what to paint where the picture will be.
+
+    A mean of sRGB's own values, as scaling the picture down to one pixel gives it, so that the change from one to
+    the other is not seen; light itself would average to a brighter colour.
+
+    Args:
+        small: of the whole picture, in its file's colours.
+        source: the decoded file, as for :func:`to_srgb`.
+    """
+    dot = to_srgb(small.resize((1, 1), Image.Resampling.BOX), source).convert("RGB")
+    return int.from_bytes(dot.tobytes(), "big")
+
+
 def _to_srgb(source: Image.Image, mode: str | None = None) -> ImageCmsTransform | None:
     profile = source.info.get("icc_profile")
     if not isinstance(profile, bytes) or not profile or len(profile) > _MAX_PROFILE_BYTES:

@@ -25,12 +25,12 @@ from PIL.ImageFile import ImageFile
 from retrieval.encoders.base import Encoder, OnTorch, Preprocessing
 from retrieval.errors import RuntimeUnavailable, SettingsError, UnreadableImage
 from retrieval.indexing.report import DecodedOn
-from retrieval.pictures.colour import to_srgb
+from retrieval.pictures.colour import average_colour, to_srgb
 from retrieval.pictures.exif import Exif, read_exif
 from retrieval.pictures.formats import jpeg_frame, open_image, sniff
 from retrieval.pictures.geometry import Fit, fit, upright_size
 from retrieval.pictures.images import TURNS, WHOLE, Picture, cropped, read_picture
-from retrieval.pictures.phash import MIN_SIDE, perceptual_hash
+from retrieval.pictures.phash import MIN_SIDE, hash_of_tiny, tiny_copy
 from retrieval.pictures.quiet import quietly
 
 if TYPE_CHECKING:
@@ -181,7 +181,9 @@ class DeviceDecoder:
         turn = TURNS.get(plan.exif.orientation)
         upright = image if turn is None else image.transpose(turn)
         pixels = cropped(to_srgb(upright, plan.header), plan.fit, self._preprocessing.size)
-        return Picture(pixels, plan.width, plan.height, "JPEG", plan.exif, perceptual_hash(upright))
+        tiny = tiny_copy(upright)
+        colour = average_colour(tiny, plan.header)
+        return Picture(pixels, plan.width, plan.height, "JPEG", plan.exif, hash_of_tiny(tiny), colour)
 
     def _on_cpu(self, data: bytes) -> Picture | UnreadableImage:
         try:

@@ -38,6 +38,28 @@ _PLUGINS = {
     "JXL": ("pillow_jxl.JpegXLImagePlugin", "JXLImageFile"),
 }
 
+_MEDIA_TYPES = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "GIF": "image/gif",
+    "WEBP": "image/webp",
+    "BMP": "image/bmp",
+    "TIFF": "image/tiff",
+    "JPEG2000": "image/jp2",
+    "PPM": "image/x-portable-anymap",
+    "AVIF": "image/avif",
+    "HEIF": "image/heif",
+    "JXL": "image/jxl",
+}
+
+_J2C, _HEIC = "image/j2c", "image/heic"
+
+MEDIA_TYPES = (*_MEDIA_TYPES.values(), _J2C, _HEIC)
+"""All that :func:`media_type` says."""
+
+DRAWN_BY_BROWSERS = frozenset({"JPEG", "PNG", "GIF", "WEBP", "BMP", "AVIF"})
+"""Formats that Firefox, Chromium and Safari all draw."""
+
 _INSTALL = {
     "HEIF": "pip install pillow-heif",
     "AVIF": "pip install 'pillow>=11.3'",
@@ -88,6 +110,20 @@ def sniff(data: bytes) -> str:
         if brands & _HEIF_BRANDS or data[8:12] in (b"mif1", b"msf1"):
             return "HEIF"
     raise UnreadableImage(f"not an image (starts with {_opening(data)})")
+
+
+def media_type(data: bytes) -> str:
+    """What a server calls a file with these first bytes (256 are enough).
+
+    Raises:
+        UnreadableImage: as :func:`sniff`.
+    """
+    name = sniff(data)
+    if name == "JPEG2000" and data.startswith(b"\xff"):
+        return _J2C  # the codestream without its container
+    if name == "HEIF" and data[8:12] in _HEIF_BRANDS:
+        return _HEIC
+    return _MEDIA_TYPES[name]
 
 
 def open_image(data: bytes, image_format: str) -> ImageFile:

@@ -74,6 +74,12 @@ def input_box(width: int, height: int, preprocessing: Preprocessing) -> Box:
     )
 
 
+def fitted(width: int, height: int, most_wide: int, most_high: int) -> tuple[int, int]:
+    """The largest (width, height) of the same proportions in a box, each at least 1."""
+    scale = min(most_wide / width, most_high / height)
+    return max(round(width * scale), 1), max(round(height * scale), 1)
+
+
 def on_draft(box: Box, width: int, height: int, scale: int, orientation: int) -> Box:
     """The same box on an upright picture that was decoded at 1/scale of width x height.
 

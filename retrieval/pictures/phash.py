@@ -50,7 +50,24 @@ def perceptual_hash(upright: Image.Image) -> bytes:
         upright: of any mode, as shown (EXIF orientation applied). Decoded at a fraction of its size is fine
             down to ``MIN_SIDE``; a bit or two differ now and then.
     """
-    return hash_of_grey(_small_grey(upright))
+    return hash_of_tiny(tiny_copy(upright))
+
+
+def tiny_copy(upright: Image.Image) -> Image.Image:
+    """The whole picture averaged to 32 x 32, ``RGB`` or ``L``: what the hash and the average colour are made of.
+
+    Args:
+        upright: as for :func:`perceptual_hash`.
+    """
+    if upright.mode not in _MIXABLE:
+        upright = flatten(upright)  # palettes and 16 bits cannot be averaged as they are
+    # Averaging whole numbers of pixels first, as the gap allows, is three times as fast as one step.
+    return flatten(upright.resize((_SIDE, _SIDE), Image.Resampling.BOX, reducing_gap=2.0))
+
+
+def hash_of_tiny(tiny: Image.Image) -> bytes:
+    """The hash of a picture by its :func:`tiny_copy`."""
+    return hash_of_grey(np.asarray(tiny.convert("L")))
 
 
 def hash_of_grey(grey: NDArray[np.uint8]) -> bytes:
@@ -65,11 +82,3 @@ def hash_of_grey(grey: NDArray[np.uint8]) -> bytes:
 def as_numbers(hashes: list[bytes]) -> NDArray[np.uint64]:
     """(n,) the hashes as integers, whose differing bits can be counted."""
     return np.frombuffer(b"".join(hashes), dtype=">u8").astype(np.uint64)
-
-
-def _small_grey(image: Image.Image) -> NDArray[np.uint8]:
-    if image.mode not in _MIXABLE:
-        image = flatten(image)  # palettes and 16 bits cannot be averaged as they are
-    # Averaging whole numbers of pixels first, as the gap allows, is three times as fast as one step.
-    small = image.resize((_SIDE, _SIDE), Image.Resampling.BOX, reducing_gap=2.0)
-    return np.asarray(flatten(small).convert("L"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,7 +23,9 @@ ALIKE = 0.9
 """Cosine from which two pictures count as the same scene, beside being taken within minutes, in one folder or with one
 camera. Chosen with the built-in model only: frames of a burst lay above it, two subjects of one walk mostly below."""
 
-_WINDOWS_AT_ONCE = 400  # two variables each, below SQLite's oldest default limit of 999
+_FEW_WINDOWS = 40  # SQLite compares each date with each window: 1.8 s for 300 among 100,000 pictures, else 0.15 s
+_AT_ONCE = 800  # below SQLite's oldest default limit of 999 parameters
+_VECTORS_AT_ONCE = 4096  # 8 MB of 512 numbers
 
 
 class _Taken(NamedTuple):
@@ -44,7 +46,7 @@ class Scenes:
 
     Args:
         allowed: the ids that may be counted; None for every present picture.
-        leave_out: an id that is not counted.
+        leave_out: ids that are not counted.
     """
 
     def __init__(
@@ -54,27 +56,45 @@ class Scenes:
         minutes: float,
         allowed: frozenset[int] | None = None,
         *,
-        leave_out: int | None = None,
+        leave_out: int | Iterable[int] | None = None,
     ) -> None:
         self._reader, self._encoder, self._allowed = reader, encoder, allowed
         self._span = timedelta(minutes=minutes)
         self._taken: set[int] = set()
-        self._shown: set[int] = set() if leave_out is None else {leave_out}
+        self._shown: set[int] = {leave_out} if isinstance(leave_out, int) else set(leave_out or ())
+        self._around: list[_Taken] = []
 
     def grouped(self, hits: Sequence[Hit]) -> list[Hit]:
         """Those of the next hits that stand for themselves or a burst, with the number of the others in ``burst``."""
-        around = self._around(hits)
-        groups = []
+        self._around = self._taken_near(hits)
+        groups: list[Hit] = []
+        for some in self._portions(hits):
+            rows = self._embedded(list(dict.fromkeys(i for hit, near in some if near for i in (hit.image.id, *near))))
+            for hit, near in some:
+                if hit.image.id in self._taken:
+                    continue
+                members = self._members(hit.image.id, near, rows)
+                self._taken.update(members)
+                self._shown.add(hit.image.id)
+                groups.append(replace(hit, burst=len(members)))
+        return groups
+
+    def _portions(self, hits: Sequence[Hit]) -> Iterator[list[tuple[Hit, list[int]]]]:
+        """The hits that are in no burst yet, with the pictures near them, as many as make one read of embeddings."""
+        some: list[tuple[Hit, list[int]]] = []
+        size = 0
         for hit in hits:
             if hit.image.id in self._taken:
                 continue
-            members = self._members(hit.image, around)
-            self._taken.update(members)
-            self._shown.add(hit.image.id)
-            groups.append(replace(hit, burst=len(members)))
-        return groups
+            near = self._near(hit.image)
+            some.append((hit, near))
+            size += 1 + len(near)
+            if size >= _VECTORS_AT_ONCE:
+                yield some
+                some, size = [], 0
+        yield some
 
-    def _around(self, hits: Sequence[Hit]) -> list[_Taken]:
+    def _taken_near(self, hits: Sequence[Hit]) -> list[_Taken]:
         """Every dated picture within the span of any of the hits, by date: one pass over the catalog's dates."""
         moments = sorted({_local(hit.image) for hit in hits if hit.image.taken_at is not None})
         windows: list[list[datetime]] = []
@@ -83,16 +103,25 @@ class Scenes:
                 windows[-1][1] = self._after(moment)
             else:
                 windows.append([self._before(moment), self._after(moment)])
-        found: list[_Taken] = []
-        for start in range(0, len(windows), _WINDOWS_AT_ONCE):
-            some = windows[start : start + _WINDOWS_AT_ONCE]
-            part = [moment.isoformat(timespec="seconds") for window in some for moment in window]
-            sql = f"""WITH w (first, last) AS (VALUES {", ".join(["(?, ?)"] * (len(part) // 2))})
-                SELECT i.id, f.path, i.camera, i.taken_at FROM images AS i JOIN folders AS f ON f.id = i.folder_id
-                WHERE NOT i.is_retired AND i.taken_at IS NOT NULL
-                AND EXISTS (SELECT 1 FROM w WHERE i.taken_at BETWEEN w.first AND w.last)"""
-            rows = self._reader.rows(sql, part)
-            found += [_Taken(i, decode_path(f), camera, datetime.fromisoformat(t)) for i, f, camera, t in rows]
+        if not windows:
+            return []
+        texts = [[moment.isoformat(timespec="seconds") for moment in window] for window in windows]
+        if len(texts) > _FEW_WINDOWS:
+            return self._within([[texts[0][0], texts[-1][1]]], texts)
+        return self._within(texts, texts)
+
+    def _within(self, asked: list[list[str]], windows: list[list[str]]) -> list[_Taken]:
+        """The pictures within ``windows``, which lie in those that SQLite is asked for; as the catalog writes dates."""
+        sql = f"""WITH w (first, last) AS (VALUES {", ".join(["(?, ?)"] * len(asked))})
+            SELECT i.id, f.path, i.camera, i.taken_at FROM images AS i JOIN folders AS f ON f.id = i.folder_id
+            WHERE NOT i.is_retired AND i.taken_at IS NOT NULL
+            AND EXISTS (SELECT 1 FROM w WHERE i.taken_at BETWEEN w.first AND w.last)"""
+        starts = [first for first, _ in windows]
+        found = []
+        for image_id, folder, camera, taken in self._reader.rows(sql, [text for window in asked for text in window]):
+            at = bisect_right(starts, taken) - 1
+            if at >= 0 and taken <= windows[at][1]:
+                found.append(_Taken(image_id, decode_path(folder), camera, datetime.fromisoformat(taken)))
         return sorted(found, key=_moment)
 
     def _before(self, moment: datetime) -> datetime:
@@ -101,35 +130,37 @@ class Scenes:
     def _after(self, moment: datetime) -> datetime:
         return datetime.max if datetime.max - moment < self._span else moment + self._span
 
-    def _members(self, image: ImageRecord, around: Sequence[_Taken]) -> list[int]:
+    def _near(self, image: ImageRecord) -> list[int]:
+        """The pictures near one in time and place that are in no burst and no hit so far."""
         if image.taken_at is None:
             return []
         moment, folder = _local(image), str(Path(image.path).parent)
-        first = bisect_left(around, self._before(moment), key=_moment)
-        last = bisect_right(around, self._after(moment), key=_moment)
-        near = [
-            one.id for one in around[first:last]
+        first = bisect_left(self._around, self._before(moment), key=_moment)
+        last = bisect_right(self._around, self._after(moment), key=_moment)
+        return [
+            one.id for one in self._around[first:last]
             if (one.folder == folder or (one.camera is not None and one.camera == image.camera))
             and one.id != image.id and one.id not in self._taken and one.id not in self._shown
             and (self._allowed is None or one.id in self._allowed)
         ]  # fmt: skip
-        return self._alike(image.id, near) if near else []
 
-    def _alike(self, image_id: int, near: Sequence[int]) -> list[int]:
-        own: Vectors = self._reader.vectors([image_id], self._encoder)
-        known = self._embedded(near)
-        cosines = self._reader.vectors(known, self._encoder) @ own[0] if known else np.empty(0)
-        return [one for one, cosine in zip(known, cosines.tolist(), strict=True) if cosine >= ALIKE]
+    def _members(self, image_id: int, near: Sequence[int], rows: Mapping[int, Vectors]) -> list[int]:
+        """Those of ``near`` that are alike, of what is in no burst and no hit by now."""
+        known = [i for i in near if i in rows and i not in self._taken and i not in self._shown]
+        if not known or image_id not in rows:
+            return []
+        cosines = np.stack([rows[i] for i in known]) @ rows[image_id]
+        return [i for i, cosine in zip(known, cosines.tolist(), strict=True) if cosine >= ALIKE]
 
-    def _embedded(self, ids: Sequence[int]) -> list[int]:
-        """Those that this encoder has seen: another one may be ahead of it."""
-        found: list[int] = []
-        for start in range(0, len(ids), 2 * _WINDOWS_AT_ONCE):
-            part = ids[start : start + 2 * _WINDOWS_AT_ONCE]
+    def _embedded(self, ids: Sequence[int]) -> dict[int, Vectors]:
+        """Id -> (dim,) of those that this encoder has seen: another one may be ahead of it."""
+        known: list[int] = []
+        for start in range(0, len(ids), _AT_ONCE):
+            part = ids[start : start + _AT_ONCE]
             marks = ", ".join("?" * len(part))
             sql = f"SELECT image_id FROM embeddings WHERE encoder_id = ? AND image_id IN ({marks}) ORDER BY image_id"
-            found += [row[0] for row in self._reader.rows(sql, [self._encoder.id, *part])]
-        return found
+            known += [row[0] for row in self._reader.rows(sql, [self._encoder.id, *part])]
+        return dict(zip(known, self._reader.vectors(known, self._encoder), strict=True)) if known else {}
 
 
 def _moment(one: _Taken) -> datetime:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -102,13 +103,29 @@ def calibration_of(engine: QueryEngine) -> Calibration:
     Raises:
         TextNotSupported: an image-only encoder.
     """
-    folder = engine.gallery.relevance_path(engine.encoder_row.fingerprint)
-    images = len(engine.index)
-    kept = _kept(folder, engine.encoder_row.fingerprint, engine.encoder_row.dim)
-    if kept is not None and abs(kept.measured.images - images) <= _TOLERANCE * max(1, kept.measured.images):
+    return kept_calibration(engine) or new_calibration(engine, engine.encoder.encode_texts)
+
+
+def kept_calibration(engine: QueryEngine) -> Calibration | None:
+    """What was measured before, if it still holds for a gallery of this size."""
+    kept = _kept_for(engine)
+    if kept is not None and abs(kept.measured.images - len(engine.index)) <= _TOLERANCE * max(1, kept.measured.images):
         return kept
-    made = _measure(engine, images, None if kept is None else kept.background)
-    _keep(folder, made)
+    return None
+
+
+def new_calibration(engine: QueryEngine, embed: Callable[[Sequence[str]], Vectors]) -> Calibration:
+    """Measure, and keep what was found.
+
+    Args:
+        embed: texts to (n, dim) unit vectors; asked for :func:`everyday`, unless they were kept, and :func:`unlikely`.
+
+    Raises:
+        TextNotSupported: an image-only encoder.
+    """
+    kept = _kept_for(engine)
+    made = _measure(engine, len(engine.index), None if kept is None else kept.background, embed)
+    _keep(engine.gallery.relevance_path(engine.encoder_row.fingerprint), made)
     return made
 
 
@@ -124,7 +141,9 @@ def unlikely() -> tuple[str, ...]:
     return read_labels(str(_UNLIKELY))
 
 
-def _measure(engine: QueryEngine, images: int, background: Vectors | None) -> Calibration:
+def _measure(
+    engine: QueryEngine, images: int, background: Vectors | None, embed: Callable[[Sequence[str]], Vectors]
+) -> Calibration:
     encoder = engine.encoder
     scale, bias = scale_and_bias(encoder.spec)
     fingerprint, dim = engine.encoder_row.fingerprint, engine.encoder_row.dim
@@ -132,18 +151,17 @@ def _measure(engine: QueryEngine, images: int, background: Vectors | None) -> Ca
         return Calibration(Measured(fingerprint, _lists(), scale, bias, 1, 0, 1, images), np.empty((0, dim), "<f4"))
     logger.warning("measuring what searches without an answer find here; done once for a model, and as a gallery grows")
     if background is None:
-        background = encoder.encode_texts(everyday())
+        background = embed(everyday())
     alike = background @ background.T
     np.fill_diagonal(alike, -1.0)
     near = float(np.median(alike.max(axis=1)))
     start = Calibration(Measured(fingerprint, _lists(), scale, None, near, 0.0, 1.0, images), background)
-    mean, deviation = _nothing_there(engine, start) if images else (0.0, 1.0)
+    mean, deviation = _nothing_there(engine, start, embed(unlikely())) if images else (0.0, 1.0)
     return Calibration(Measured(fingerprint, _lists(), scale, None, near, mean, deviation, images), background)
 
 
-def _nothing_there(engine: QueryEngine, calibration: Calibration) -> tuple[float, float]:
-    """Mean and deviation of the evidence for the best picture of each unlikely search."""
-    directions = engine.encoder.encode_texts(unlikely())
+def _nothing_there(engine: QueryEngine, calibration: Calibration, directions: Vectors) -> tuple[float, float]:
+    """Mean and deviation of the evidence for the best picture of each unlikely search (n, dim)."""
     found = engine.index.search(directions, _BEST)
     ids = np.unique(found.ids[found.ids >= 0])
     vectors = engine.reader.vectors(ids.tolist(), engine.encoder_row)
@@ -158,6 +176,11 @@ def _nothing_there(engine: QueryEngine, calibration: Calibration) -> tuple[float
 def _lists() -> str:
     texts = "\n".join((str(_FORM), *everyday(), "", *unlikely()))
     return blake3(texts.encode()).hexdigest()[:32]
+
+
+def _kept_for(engine: QueryEngine) -> Calibration | None:
+    row = engine.encoder_row
+    return _kept(engine.gallery.relevance_path(row.fingerprint), row.fingerprint, row.dim)
 
 
 def _kept(folder: Path, fingerprint: str, dim: int) -> Calibration | None:

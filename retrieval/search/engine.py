@@ -13,7 +13,7 @@ import numpy as np
 from indexes.base import DEFAULT_EFFORT
 from retrieval.catalog.reader import CatalogReader, EncoderRow
 from retrieval.catalog.records import ImageRecord, OnDisk
-from retrieval.encoders.cache import CachedText, open_text_cache
+from retrieval.encoders.cache import CachedText, TextMemory, open_text_cache
 from retrieval.errors import EncoderMismatch, GalleryNotFound, QueryError, SettingsError, UnknownImage
 from retrieval.gallery import Gallery
 from retrieval.pictures.picture_file import encode_file
@@ -65,6 +65,7 @@ class QueryEngine:
         check_files: compare hits with the disk (one ``stat`` each).
         remember_texts: keep the embeddings of single queries' texts in the gallery's folder, so that a repeated query
             runs no text tower; ``PHOTOSEEK_NO_CACHE=1`` turns it off everywhere.
+        memory: where texts are looked for first; no other engine's.
 
     Raises:
         GalleryNotFound: nothing is indexed yet.
@@ -80,6 +81,7 @@ class QueryEngine:
         model: str | None = None,
         check_files: bool = True,
         remember_texts: bool = True,
+        memory: TextMemory | None = None,
     ) -> None:
         self.gallery = gallery
         self._reader = CatalogReader(gallery.catalog_path)
@@ -93,6 +95,7 @@ class QueryEngine:
         self._check_files = check_files
         row = self._row
         self._cache = open_text_cache(gallery.path, row.fingerprint, row.dim) if remember_texts else None
+        self._memory = memory
         self._index: VectorIndex | None = None
         self._effort = DEFAULT_EFFORT
         self._index_change = -1
@@ -182,6 +185,26 @@ class QueryEngine:
         """(1, dim) unit vector that a query's terms add up to; raises as :meth:`search`."""
         return self._vector(query.terms, self._texts([query], remember=True))
 
+    def embedded(self, texts: Sequence[str], *, remember: bool = True) -> dict[str, CachedText]:
+        """The embedding of every text: what is not remembered goes through the text tower at once.
+
+        Raises:
+            TextNotSupported: there is none.
+        """
+        known: dict[str, CachedText] = {}
+        for store in (self._memory, self._cache):
+            if store is not None and (new := _without(texts, known)):
+                known.update(store.find(new))
+        if new := _without(texts, known):
+            self._check_words()
+            made = list(map(CachedText, self.encoder.encode_texts(new), map(self.encoder.is_cut, new)))
+            if self._cache is not None and remember:
+                self._cache.add(new, made)
+            known.update(zip(new, made, strict=True))
+        if self._memory is not None and remember:
+            self._memory.add(known.keys(), known.values())
+        return known
+
     def ranked(self, direction: Vectors, query: Query, *, leave_out: int | None = None) -> list[Hit]:
         """The best hits for a query whose terms add up to ``direction`` (1, dim), best first, ties by id."""
         return self._rank(direction, [query], leave_out=leave_out)[0]
@@ -258,17 +281,9 @@ class QueryEngine:
         )
 
     def _texts(self, queries: Sequence[Query], *, remember: bool) -> dict[str, CachedText]:
-        """The embedding of every text of the queries: what is not remembered goes through the text tower at once."""
-        texts = list(dict.fromkeys(str(t.value) for query in queries for t in query.terms if t.kind == "text"))
-        known = self._cache.find(texts) if self._cache is not None else {}
-        new = [text for text in texts if text not in known]
-        if new:
-            self._check_words()
-            cut = [self.encoder.is_cut(text) for text in new]
-            made = [CachedText(*pair) for pair in zip(self.encoder.encode_texts(new), cut, strict=True)]
-            if self._cache is not None and remember:
-                self._cache.add(new, made)
-            known.update(zip(new, made, strict=True))
+        """The embedding of every text of the queries."""
+        texts = dict.fromkeys(str(t.value) for query in queries for t in query.terms if t.kind == "text")
+        known = self.embedded(list(texts), remember=remember)
         for text in texts:
             if known[text].is_cut:
                 logger.warning(
@@ -357,6 +372,10 @@ class QueryEngine:
         """Read the records of ``ids`` that were not seen yet, and compare each with its file."""
         for record in self._reader.records([i for i in ids if i >= 0 and i not in seen]):
             seen[record.id] = _Seen(record, record.on_disk() if self._check_files else "same")
+
+
+def _without(texts: Iterable[str], known: Mapping[str, CachedText]) -> list[str]:
+    return [text for text in dict.fromkeys(texts) if text not in known]
 
 
 class _Seen(NamedTuple):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from retrieval.errors import QueryError
 from retrieval.search.cursor import Cursor, digest, read_cursor
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from retrieval.search.relevance import Judge
 
 logger = logging.getLogger("photoseek")
+
+H = TypeVar("H")
 
 Sort = Literal["score", "date", "name"]
 
@@ -134,6 +136,34 @@ def find_page(engine: QueryEngine, query: Query, listing: Listing, *, leave_out:
     )
 
 
+def all_that_qualify(
+    nearest: Callable[[int], tuple[Sequence[H], bool]],
+    qualifying: Callable[[Sequence[H]], Sequence[H]] | None = None,
+    most: int = MAX_DEPTH,
+) -> tuple[list[H], bool]:
+    """Every hit that qualifies, best first, and whether there may be more because the search ended at ``most``.
+
+    Relevance falls with the score on the whole, not from hit to hit. So if one of the nearest is relevant, neighbours
+    are looked at until a further half of them holds none.
+
+    Args:
+        nearest: the best ``count`` hits, and whether there are no others.
+        qualifying: those of some hits that qualify; None: all of them do.
+        most: how many neighbours are looked at.
+    """
+    depth, checked = min(_FIRST if qualifying is None else _NEAREST, most), 0
+    kept: list[H] = []
+    while True:
+        hits, complete = nearest(depth)
+        new = hits[checked:] if qualifying is None else qualifying(hits[checked:])
+        kept, checked = [*kept, *new], len(hits)
+        if complete or (qualifying is not None and not new):
+            return kept, False
+        if depth == most:
+            return kept, True
+        depth = min(max(_FIRST, 2 * depth), most)
+
+
 class _Ranking:
     """One query's hits, best first, as far down as they are wanted."""
 
@@ -169,30 +199,23 @@ class _Ranking:
             depth = min(2 * depth, MAX_DEPTH)
 
     def everything(self) -> list[Hit]:
-        """All hits that qualify.
+        """All hits that qualify."""
+        hits: list[Hit] = []
 
-        Relevance falls with the score on the whole, not from hit to hit. So if one of the nearest is relevant,
-        neighbours are looked at until a further half of them holds none.
-        """
-        depth, checked = (_NEAREST if self._judge else _FIRST), 0
-        kept: list[Hit] = []
-        while True:
-            hits, complete = self._neighbours(depth)
-            new = self._qualifying(hits[checked:])
-            kept, checked = kept + new, len(hits)
-            if complete or (self._judge is not None and not new):
-                break
-            if depth == MAX_DEPTH:
-                logger.warning("more than %d pictures qualify; the best of them are listed", MAX_DEPTH)
-                break
-            depth = min(max(_FIRST, 2 * depth), MAX_DEPTH)
+        def nearest(count: int) -> tuple[list[Hit], bool]:
+            nonlocal hits
+            hits, complete = self._neighbours(count)
+            return hits, complete
+
+        kept, capped = all_that_qualify(nearest, self._qualifying if self._judge else None)
+        if capped:
+            logger.warning("more than %d pictures qualify; the best of them are listed", MAX_DEPTH)
         if hits:
             self.nearest = hits[0].score
         return kept if self._listing.group_minutes is None else self._grouped(kept)
 
     def _qualifying(self, hits: Sequence[Hit]) -> list[Hit]:
-        if self._judge is None:
-            return list(hits)
+        assert self._judge is not None
         return [hit for hit in self._judge.judged(hits) if (hit.relevance or 0.0) >= self._judge.cut]
 
     def _neighbours(self, count: int) -> tuple[list[Hit], bool]:

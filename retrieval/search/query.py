@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -126,4 +127,5 @@ def picture_term(text: str, weight: float = 1.0, *, allow_urls: bool = False) ->
 def parse_picture(text: str) -> Path | int:
     """A picture of this machine as people write it: a path, or ``id:12`` for an image of the gallery."""
     match = re.fullmatch(r"id:(\d{1,18})", text)
-    return int(match[1]) if match else Path(text).expanduser()
+    # Not Path.expanduser, which raises for ~somebody where there is no such user.
+    return int(match[1]) if match else Path(os.path.expanduser(text))  # noqa: PTH111

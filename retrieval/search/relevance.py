@@ -15,6 +15,7 @@ from retrieval.search.calibration import Calibration, calibration_of
 
 if TYPE_CHECKING:
     from indexes.base import Vectors
+    from retrieval.catalog.reader import CatalogReader, EncoderRow
     from retrieval.search.engine import Hit, QueryEngine
     from retrieval.search.query import Query
 
@@ -26,6 +27,8 @@ SIGMOID_CUT = 0.1
 section 3.2). Half would be too strict: it is learned where one pair in thousands fits, and SigLIP's model card shows
 0.32 for a caption that does."""
 
+ONLY_WORDS = ("only a search by words can be judged for relevance", "with pictures, use --min-score")
+
 _PICTURES_AT_ONCE = 2048
 
 
@@ -36,36 +39,65 @@ class Judge:
         engine: with the gallery and the encoder.
         query: words only.
         direction: (1, dim) what its terms add up to.
+        calibration: default: that of the engine, measured now if it was not before.
 
     Raises:
         QueryError: the query has a picture in it. Pictures are nearer to each other than words to pictures, so
             nothing that is measured with words says anything about them.
     """
 
-    def __init__(self, engine: QueryEngine, query: Query, direction: Vectors) -> None:
+    def __init__(
+        self, engine: QueryEngine, query: Query, direction: Vectors, calibration: Calibration | None = None
+    ) -> None:
         if any(term.kind != "text" for term in query.terms):
-            raise QueryError("only a search by words can be judged for relevance", "with pictures, use --min-score")
-        self._engine, self._direction = engine, direction
-        self._calibration = calibration_of(engine)
+            raise QueryError(*ONLY_WORDS)
+        self._reader, self._row, self._direction = engine.reader, engine.encoder_row, direction
+        self._calibration = calibration or calibration_of(engine)
 
     @property
     def cut(self) -> float:
         """The relevance from which a hit answers the query."""
-        return CUT if self._calibration.measured.bias is None else SIGMOID_CUT
+        return cut_of(self._calibration)
 
     def judged(self, hits: Sequence[Hit]) -> list[Hit]:
         """The hits with their relevance."""
-        measured = self._calibration.measured
-        if measured.bias is not None:
-            values = probabilities([hit.score for hit in hits], measured.scale, measured.bias).tolist()
-        else:
-            values = [value for start in range(0, len(hits), _PICTURES_AT_ONCE)
-                      for value in self._against_background(hits[start : start + _PICTURES_AT_ONCE])]  # fmt: skip
+        ids, scores = [hit.image.id for hit in hits], [hit.score for hit in hits]
+        values = relevances(self._calibration, self._direction, ids, scores, self._reader, self._row)
         return [replace(hit, relevance=value) for hit, value in zip(hits, values, strict=True)]
 
-    def _against_background(self, hits: Sequence[Hit]) -> list[float]:
-        vectors = self._engine.reader.vectors([hit.image.id for hit in hits], self._engine.encoder_row)
-        return share_below(self._calibration, self._calibration.evidence(self._direction, vectors))
+
+def cut_of(calibration: Calibration) -> float:
+    """The relevance from which a hit answers a query."""
+    return CUT if calibration.measured.bias is None else SIGMOID_CUT
+
+
+def relevances(
+    calibration: Calibration,
+    direction: Vectors,
+    ids: Sequence[int],
+    scores: Sequence[float],
+    reader: CatalogReader,
+    row: EncoderRow,
+) -> list[float]:
+    """(n,) how well each picture answers a search by words, in [0, 1].
+
+    Args:
+        direction: (1, dim) of the query.
+        ids, scores: of the pictures, and their cosines to the query.
+        reader, row: where the embeddings are, and whose.
+
+    Raises:
+        UnknownImage: one has no embedding by this encoder.
+    """
+    measured = calibration.measured
+    if measured.bias is not None:
+        found: list[float] = probabilities(scores, measured.scale, measured.bias).tolist()
+        return found
+    values: list[float] = []
+    for start in range(0, len(ids), _PICTURES_AT_ONCE):
+        vectors = reader.vectors(ids[start : start + _PICTURES_AT_ONCE], row)
+        values += share_below(calibration, calibration.evidence(direction, vectors))
+    return values
 
 
 def share_below(calibration: Calibration, evidence: Vectors) -> list[float]:

@@ -7,9 +7,10 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 from PIL import Image
 
+from retrieval.pictures.geometry import fitted
 from retrieval.show.protocols import blocks, iterm, kitty, sixel
 from retrieval.show.terminal import Terminal
-from retrieval.show.thumbnails import fitted, thumbnails
+from retrieval.show.thumbnails import thumbnails
 
 if TYPE_CHECKING:
     from retrieval.search.engine import Hit

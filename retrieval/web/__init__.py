@@ -1,1 +1,29 @@
-"""The local web page, its HTTP API, a client of it, and an MCP server for assistants. Needs ``photoseek[web]``."""
+"""The local web page, its HTTP API, a client of it, and an MCP server for assistants. Needs ``photoseek[web]``.
+
+A program that asks a running server::
+
+    from retrieval.web import Client
+
+    with Client() as photos:
+        for hit in photos.search("a red bird", k=3).hits:
+            print(hit.rank, hit.score, hit.path)
+
+The name is loaded when it is first used, so that importing this package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retrieval.web.client import Client
+
+__all__ = ["Client"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from retrieval.web import client
+
+    return getattr(client, name)

@@ -18,6 +18,7 @@ from retrieval.gallery import Gallery, default_gallery, forget_folders
 from retrieval.indexing.indexer import Indexer
 from retrieval.overview import overview, write_failures, write_overview
 from retrieval.paths import GALLERY_VARIABLE
+from retrieval.show.thumbnail_store import ThumbnailStore
 from tests.conftest import PHOTOS
 from tests.fakes import ColourEncoder
 from tests.pictures import save_picture
@@ -86,7 +87,16 @@ def test_forgetting_a_folder(indexed: Gallery, photos: Path, encoder: ColourEnco
     with pytest.raises(SettingsError, match="holds nothing of"):
         forget_folders(indexed, [photos.parent / "never"])
     assert forget_folders(indexed, [photos / "trip"]) == {str(photos / "trip"): 3}
+    store = ThumbnailStore(indexed.path, 1 << 20)
+    with indexed.reader() as reader:
+        kept, gone = (reader.record_at(path) for path in (other / "a.png", photos / "green.jpg"))
+    assert kept is not None and gone is not None
+    for image in (kept, gone):
+        store.add(image.content_hash, 240, b"a small picture")
     assert forget_folders(indexed, [photos]) == {str(photos): 3}
+    assert store.find(kept.content_hash, 240) == b"a small picture"
+    assert store.find(gone.content_hash, 240) is None
+    store.close()
     with indexed.reader() as reader:
         assert (reader.roots(), reader.count()) == ([str(other)], 1)
     with pytest.raises(SettingsError, match="it knows"):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from retrieval.encoders.adapter import AdaptedEncoder, adapted, read_adapter, write_adapter
-from retrieval.encoders.description import is_adapter
 from retrieval.encoders.base import unit
+from retrieval.encoders.description import is_adapter
 from retrieval.encoders.load import installed, load_encoder, load_encoder_by_fingerprint
 from retrieval.errors import TextNotSupported, WeightsUnavailable
 from retrieval.evaluation.metrics import hits_at

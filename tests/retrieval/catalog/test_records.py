@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval.catalog.batch import Batch, Counts
-from retrieval.catalog.records import ImageRecord, pack_vector, taken_at, unpack_vectors
+from retrieval.catalog.records import FileChanged, ImageRecord, pack_vector, taken_at, unpack_vectors
 from retrieval.errors import UnreadableImage
 from retrieval.paths import decode_path, encode_path, is_below
 from retrieval.pictures.formats import IMAGE_EXTENSIONS, open_image, sniff
@@ -81,6 +81,29 @@ def test_a_record_compares_itself_with_the_disk(tmp_path: Path) -> None:
     assert record.on_disk() == "changed"
     path.unlink()
     assert record.on_disk() == "missing"
+
+
+def test_a_record_opens_the_file_that_was_indexed_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"12345")
+    os.utime(path, ns=(7, 7))
+    record = ImageRecord(1, str(path), 5, 7, "JPEG", 1, 1, None, None, None, None, None, b"")
+    with record.open() as file:
+        path.unlink()
+        path.write_bytes(b"other")  # put at its path while it is open
+        assert file.read() == b"12345"
+    with pytest.raises(FileChanged):
+        record.open()
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        record.open()
+    path.mkdir()
+    with pytest.raises(OSError, match=r"a\.jpg"):
+        record.open()
+    path.rmdir()
+    os.mkfifo(path)  # nobody ever writes to it: whoever opens it as usual waits forever
+    with pytest.raises(FileChanged):
+        record.open()
 
 
 def test_counts_add_up_and_a_batch_is_as_long_as_what_it_holds() -> None:

@@ -19,7 +19,7 @@ from retrieval.catalog.reader import CATALOG_VERSION, CatalogReader
 from retrieval.catalog.writer import Catalog
 from retrieval.errors import GalleryError, GalleryNotFound, GalleryTooNew
 from retrieval.gallery import Gallery
-from tests.retrieval.rows import filled, image
+from tests.retrieval.rows import encoder_spec, filled, image
 
 
 def tables(path: Path) -> list[str]:
@@ -62,6 +62,61 @@ def test_the_reader_knows_the_newest_migration() -> None:
     versions = sorted(path.stem[:4] for path in (schema.MIGRATIONS / "versions").glob("[0-9]*.py"))
     assert versions[-1] == CATALOG_VERSION
     assert versions == [f"{number:04}" for number in range(1, len(versions) + 1)]
+
+
+def at_version(path: Path, version: str) -> None:
+    """A catalog as an older photoseek left it, with one picture, a change number and nothing newer."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    engine = schema.open_engine(path)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, version)
+        connection.exec_driver_sql("INSERT INTO folders (id, path, is_root, is_mount) VALUES (1, '/photos', 1, 0)")
+        connection.exec_driver_sql(
+            """INSERT INTO images (folder_id, name, size, mtime_ns, content_hash, format, width, height, added_at,
+               is_retired, change) VALUES (1, 'old.jpg', 7, 1000, x'11', 'JPEG', 4, 3, '2024-01-01', 0, 1)"""
+        )
+        connection.exec_driver_sql("UPDATE state SET change = 1")
+    engine.dispose()
+
+
+OLDER = [f"{number:04}" for number in range(1, int(CATALOG_VERSION))]
+
+
+@pytest.mark.parametrize("version", OLDER)
+def test_an_older_catalog_is_brought_up_to_date_by_the_writer_with_its_rows(tmp_path: Path, version: str) -> None:
+    path = tmp_path / "catalog.sqlite"
+    at_version(path, version)
+    with pytest.raises(GalleryError, match="older photoseek"):
+        CatalogReader(path)
+    catalog = Catalog(path)
+    folder, encoder = catalog.folder_id("/photos"), catalog.register_encoder(encoder_spec())
+    catalog.commit(Batch(indexed=[image(folder, "new.jpg", colour=0x102030)]), encoder)
+    catalog.close()
+    with closing(CatalogReader(path)) as reader:
+        assert reader.change() == 2
+        assert [(record.path, record.colour) for record in reader.records([1, 2])] == [
+            ("/photos/old.jpg", None),
+            ("/photos/new.jpg", 0x102030),
+        ]
+
+
+@pytest.mark.parametrize("version", OLDER)
+def test_a_gallery_is_brought_up_to_date_without_a_run(tmp_path: Path, version: str) -> None:
+    at_version(tmp_path / "catalog.sqlite", version)
+    gallery = Gallery(tmp_path)
+    gallery.bring_up_to_date()
+    with gallery.reader() as reader:
+        assert [record.path for record in reader.records([1])] == ["/photos/old.jpg"]
+    before = gallery.catalog_path.read_bytes()
+    gallery.bring_up_to_date()
+    assert gallery.catalog_path.read_bytes() == before
+    Gallery(tmp_path / "none").bring_up_to_date()
+    assert not (tmp_path / "none").exists()
 
 
 def test_opening_again_changes_nothing_and_keeps_the_rows(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from indexes.base import Vectors
 from retrieval.encoders import cache as cache_module
-from retrieval.encoders.cache import CACHE_NAME, CachedText, TextCache
+from retrieval.encoders.cache import CACHE_NAME, CachedText, TextCache, TextMemory
 from retrieval.gallery import Gallery
 from retrieval.search.engine import QueryEngine
 from retrieval.search.query import Query
@@ -216,3 +216,21 @@ def test_many_add_at_once(tmp_path: Path) -> None:
     assert found
     for text, one in found.items():
         assert np.array_equal(one.vector, entry(int(text.split()[1])).vector)
+
+
+def test_memory_forgets_what_was_not_asked_for_the_longest() -> None:
+    memory = TextMemory(2)
+    entries = {text: CachedText(np.full(3, number, np.float32), False) for number, text in enumerate("abc")}
+    for text in "ab":
+        memory.add([text], [entries[text]])
+    assert memory.find(["a", "z"]) == {"a": entries["a"]}  # and so "b" is the older one now
+    memory.add(["c"], [entries["c"]])
+    assert memory.find("abc") == {"a": entries["a"], "c": entries["c"]}
+    memory.add("ab", [entries["a"], entries["b"]])
+    assert list(memory.find("abc")) == ["a", "b"]
+
+
+def test_a_memory_of_nothing_remembers_nothing() -> None:
+    memory = TextMemory(0)
+    memory.add(["a"], [CachedText(np.zeros(3, np.float32), False)])
+    assert memory.find(["a"]) == {}

@@ -244,3 +244,13 @@ def test_a_picture_that_the_encoder_refuses_does_not_take_its_batch_with_it(
     assert (report.counts.added, report.counts.failed) == (len(PHOTOS) - 1, 1)
     assert failing(gallery) == {"green.jpg": "the encoder returned a zero or non-finite embedding"}
     check_agreement(gallery, encoder)
+
+
+def test_progress_counts_the_files_of_this_run_that_failed(
+    gallery: Gallery, encoder: ColourEncoder, photos: Path
+) -> None:
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 and nothing more")
+    failed: list[int] = []
+    for expected in (1, 0):  # what is known to fail is not opened again
+        Indexer(gallery, encoder).run(photos, on_progress=lambda progress: failed.append(progress.failed))
+        assert failed[-1] == expected

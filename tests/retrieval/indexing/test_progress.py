@@ -6,13 +6,14 @@ import io
 import json
 import os
 import signal
+from itertools import pairwise
 
 import pytest
 
 from retrieval.catalog.batch import Counts
 from retrieval.indexing import progress as progress_module
 from retrieval.indexing.interrupt import stop_on_interrupt
-from retrieval.indexing.progress import rate, shown_progress
+from retrieval.indexing.progress import JSON_SECONDS, JsonProgress, rate, shown_progress
 from retrieval.indexing.report import IndexReport, Progress
 
 
@@ -47,6 +48,57 @@ def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None
         for done in (1, 2000, 3000, 4000):
             show(Progress("encode", done=done, total=None if done < 3000 else 5000, encoded=10, seconds=4.0))
     assert out.getvalue() == "2,000 files, 2.5 images/s\n4,000 of 5,000 files, 2.5 images/s\n"
+
+
+def test_a_program_gets_an_object_a_line_at_most_four_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now)
+    out = io.StringIO()
+    told = JsonProgress(out)
+    told.begin("/g", "tiny", "cpu")
+    for step in range(101):  # ten seconds
+        now = step / 10
+        total = None if step < 50 else 400
+        told.show(Progress("encode", done=2 * step, total=total, encoded=step, failed=1, seconds=now))
+    report = IndexReport("tiny", counts=Counts(added=2))
+    told.end(report)
+    first, *lines, last = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert first == {"event": "begin", "gallery": "/g", "encoder": "tiny", "device": "cpu"}
+    assert last == {"event": "report", "report": json.loads(json.dumps(report.as_dict()))}
+    seconds = [line["seconds"] for line in lines]
+    assert min(b - a for a, b in pairwise(seconds)) >= JSON_SECONDS and len(lines) > 30
+    assert lines[0]["rate"] is None and lines[0]["seconds_left"] is None and lines[0]["total"] is None
+    wanted = {"event": "progress", "stage": "encode", "total": 400, "failed": 1, "rate": 10.0}
+    assert wanted.items() <= lines[-1].items()
+    assert lines[-1]["seconds_left"] == pytest.approx((400 - lines[-1]["done"]) / 20, abs=0.1)
+
+
+def test_the_time_left_is_judged_by_the_last_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now)
+    out = io.StringIO()
+    told = JsonProgress(out)
+    told.show(Progress(total=11_000))
+    now = 1.0
+    told.show(Progress(done=10_000, total=11_000))  # unchanged ones
+    for step in range(60):
+        now = 2.0 + step
+        told.show(Progress("encode", done=10_000 + 10 * step, total=11_000))
+    last = json.loads(out.getvalue().splitlines()[-1])
+    assert last["seconds_left"] == pytest.approx((11_000 - last["done"]) / 10, rel=0.05)
+
+
+def test_a_reader_that_went_away_does_not_end_the_run() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as out:
+        told = JsonProgress(out)
+        told.begin("/g", "tiny", "cpu")
+        os.close(reading)
+        told.end(IndexReport("tiny"))
+        told.end(IndexReport("tiny"))
+    closed = io.StringIO()
+    closed.close()
+    JsonProgress(closed).end(IndexReport("tiny"))
 
 
 def test_the_rate_is_nothing_before_there_is_one() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from retrieval.encoders.base import Preprocessing
-from retrieval.pictures.images import read_picture
+from retrieval.pictures.images import read_picture, read_whole
 
 SIZE = 32
 SMALL = Preprocessing(SIZE, "squash")
@@ -263,3 +263,65 @@ def test_broken_or_foreign_profiles_are_ignored(icc: bytes) -> None:
 def test_rgb_profile_on_a_grey_picture_is_ignored() -> None:
     grey = colours().convert("L")
     assert np.array_equal(pixels(grey, icc_profile=rgb_profile(ADOBE_RGB, 1.0)), expected(grey))
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGBA", "CMYK", "RGB"])
+def test_whole_pictures_of_every_mode_are_rgb(mode: str) -> None:
+    image = colours().resize((60, 40)).convert("L") if mode in ("L", "1", "LA") else colours().resize((60, 40))
+    found = read_whole(saved(image.convert(mode), "TIFF" if mode == "CMYK" else "PNG"), 60)
+    assert (found.mode, found.size) == ("RGB", (60, 40))
+    if mode not in ("1", "P"):  # of few colours
+        assert np.abs(np.asarray(found, np.int16) - np.asarray(image.convert("RGB"), np.int16)).max() <= 6
+
+
+def test_whole_pictures_are_in_srgb_over_white() -> None:
+    for icc, image, image_format in (
+        (rgb_profile(DISPLAY_P3, 2.2), plain((200, 60, 40)), "PNG"),
+        (ink_profile(), plain((120, 40, 200, 60), "CMYK"), "TIFF"),
+    ):
+        wanted = pixels(image, image_format, icc_profile=icc)[:, 0, 0]
+        found = read_whole(saved(image, image_format, icc_profile=icc), SIZE)
+        assert np.abs(np.asarray(found, np.int16)[3, 3] - wanted).max() <= 1
+        assert "icc_profile" not in found.info
+    assert read_whole(saved(plain((255, 0, 0, 0), "RGBA")), SIZE).getpixel((3, 3)) == (255, 255, 255)
+    deep = Image.fromarray(np.full((SIZE, SIZE), 0x4080, np.uint16))
+    assert read_whole(saved(deep), SIZE).getpixel((3, 3)) == (0x40,) * 3
+
+
+def average(image: Image.Image, tower: Preprocessing = SMALL, **options: Any) -> tuple[int, ...]:
+    """Red, green and blue of the average colour that a picture is indexed with."""
+    return tuple(read_picture(saved(image, **options), tower).colour.to_bytes(3))
+
+
+def test_the_average_colour_is_of_the_whole_picture_whatever_the_tower_sees() -> None:
+    image = Image.new("RGB", (1200, 300), (200, 30, 40))
+    image.paste((10, 250, 100), (0, 0, 300, 300))  # a quarter that the square in the middle leaves out
+    mean = (152, 85, 55)
+    for tower in (Preprocessing(32), Preprocessing(64), Preprocessing(224), Preprocessing(64, resize="squash")):
+        assert average(image, tower) == pytest.approx(mean, abs=3)
+    large = image.resize((3000, 1000))
+    for options in ({}, {"image_format": "JPEG", "quality": 95}):
+        assert average(large, **options) == pytest.approx(mean, abs=3)
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGBA", "CMYK"])
+def test_every_mode_has_an_average_colour(mode: str) -> None:
+    image = Image.new("RGB", (80, 60), (255, 255, 255))
+    image.paste((0, 0, 0), (0, 0, 40, 60))
+    image_format = "TIFF" if mode == "CMYK" else "PNG"
+    assert average(image.convert(mode), image_format=image_format) == pytest.approx((128,) * 3, abs=1)
+
+
+def test_the_average_colour_is_what_is_shown() -> None:
+    clear = Image.new("RGBA", (80, 60), (255, 0, 0, 0))
+    clear.paste((255, 0, 0, 255), (0, 0, 40, 60))
+    assert average(clear) == pytest.approx((255, 128, 128), abs=1)
+    deep = Image.fromarray(np.full((60, 80), 0x4080, np.uint16))
+    assert average(deep) == (0x40,) * 3
+    wide = rgb_profile(DISPLAY_P3, 2.2)
+    shown = pixels(plain((200, 60, 40)), icc_profile=wide)[:, 0, 0]
+    assert average(plain((200, 60, 40)), icc_profile=wide) == pytest.approx(tuple(shown), abs=1)
+    inks = ink_profile()
+    shown = pixels(plain((120, 40, 200, 0), "CMYK"), "TIFF", icc_profile=inks)[:, 0, 0]
+    found = average(plain((120, 40, 200, 0), "CMYK"), image_format="TIFF", icc_profile=inks)
+    assert found == pytest.approx(tuple(shown), abs=1)

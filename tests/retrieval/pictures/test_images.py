@@ -21,7 +21,7 @@ from PIL import Image
 from retrieval.encoders.base import Preprocessing
 from retrieval.errors import UnreadableImage
 from retrieval.pictures import formats
-from retrieval.pictures.images import IMAGE_EXTENSIONS, content_hash, read_picture
+from retrieval.pictures.images import IMAGE_EXTENSIONS, content_hash, read_picture, read_whole
 from retrieval.pictures.quiet import quietly
 
 SMALL = Preprocessing(32)
@@ -121,6 +121,62 @@ def test_every_format_is_told_by_its_content(name: str) -> None:
     picture = read_picture(valid_files()[name], SMALL)
     assert picture.format == {"progressive": "JPEG", "palette": "PNG"}.get(name, name)
     assert sorted((picture.width, picture.height)) == [43, 61]
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_whole_pictures_are_upright_and_carry_nothing(image_format: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options: dict[str, Any] = {"exif": exif} if image_format == "TIFF" else {"exif": exif.tobytes(), "quality": 95}
+    found = read_whole(encoded(marked(), image_format, **options), 30)
+    assert found.size == ((30, 20) if orientation < 5 else (20, 30))
+    assert (found.mode, found.info, len(found.getexif())) == ("RGB", {}, 0)
+    width, height = found.size
+    for colour, places in ((RED, RED_AT), (BLUE, BLUE_AT)):
+        column, row = places[orientation]
+        pixel = found.getpixel((width // 4 + column * width // 2, height // 4 + row * height // 2))
+        assert np.abs(np.subtract(pixel, colour)).max() < 60
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "expected"),
+    [
+        ((300, 200), 240, (240, 160)),
+        ((200, 300), 240, (160, 240)),
+        ((240, 17), 240, (240, 17)),
+        ((50, 40), 240, (50, 40)),
+        ((1, 1), 240, (1, 1)),
+        ((3000, 10), 240, (240, 1)),
+        ((2500, 1800), 240, (240, 173)),
+        ((2501, 1801), 1024, (1024, 737)),
+    ],
+)
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG"])
+def test_whole_pictures_keep_their_proportions_and_are_never_enlarged(
+    size: tuple[int, int], side: int, expected: tuple[int, int], image_format: str
+) -> None:
+    assert read_whole(encoded(gradient(*size), image_format), side).size == expected
+
+
+def test_a_reduced_decoding_looks_like_the_whole() -> None:
+    y, x = np.mgrid[0:1500, 0:2000]
+    waves = [127 + 120 * np.sin(x / 90 + y / 140), 127 + 120 * np.cos(x / 60), (x + y) / 14]
+    image = Image.fromarray(np.stack(waves, axis=-1).astype(np.uint8))
+    for side in (240, 480, 1024):
+        found = read_whole(encoded(image, "JPEG", quality=95), side)
+        exact = image.resize(found.size, Image.Resampling.LANCZOS)
+        error = np.abs(np.asarray(found, np.int16) - np.asarray(exact, np.int16))
+        assert error.mean() < 1.5 and error.max() < 16
+
+
+def test_whole_pictures_are_refused_like_others() -> None:
+    for data in (b"", b"text", png_claiming(40_000, 40_000), encoded(marked(), "JPEG")[:300], png_claiming(5000, 1)):
+        with pytest.raises(UnreadableImage) as whole:
+            read_whole(data, 240)
+        assert whole.value.reason == reason(data)
+    with pytest.raises(UnreadableImage, match="megapixels"):
+        read_whole(encoded(marked(), "PNG"), 240, max_pixels=2399)
 
 
 def test_first_frame_is_read() -> None:

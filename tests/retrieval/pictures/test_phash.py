@@ -85,10 +85,10 @@ def test_it_is_of_the_whole_picture_whatever_the_tower_sees(size: tuple[int, int
 
 def test_indexing_stores_it_and_a_copy_takes_it_over(indexed: Gallery) -> None:
     with sqlite3.connect(indexed.catalog_path) as connection:
-        rows = connection.execute("SELECT phash FROM images").fetchall()
+        rows = connection.execute("SELECT phash, colour FROM images").fetchall()
     connection.close()
     assert len(rows) == 6
-    assert all(len(row[0]) == 8 for row in rows)
+    assert all(len(row[0]) == 8 and 0 < row[1] <= 0xFFFFFF for row in rows)
 
 
 def test_embedding_of_hands_it_on(indexed: Gallery) -> None:
@@ -96,7 +96,8 @@ def test_embedding_of_hands_it_on(indexed: Gallery) -> None:
         record = reader.records([1])[0]
         known = reader.embedding_of(record.content_hash, 1)
     with sqlite3.connect(indexed.catalog_path) as connection:
-        stored = connection.execute("SELECT phash FROM images WHERE id = 1").fetchone()[0]
+        stored = connection.execute("SELECT phash, colour FROM images WHERE id = 1").fetchone()
     connection.close()
     assert known is not None
-    assert known[1][-1] == stored
+    assert known[1][-2:] == stored
+    assert record.colour == stored[1]

@@ -1,0 +1,65 @@
+"""An engine for a process that stays: always the one of the catalog and the model that the gallery has now."""
+
+from __future__ import annotations
+
+from retrieval.encoders.cache import TextMemory
+from retrieval.gallery import Gallery
+from retrieval.search.engine import QueryEngine
+
+
+class CurrentEngine:
+    """Keeps one engine of a gallery open and exchanges it when the gallery's catalog or model was exchanged.
+
+    What an indexer adds needs no new engine: the engine follows by itself. Use from one thread.
+
+    Args:
+        gallery: with or without something indexed in it.
+        model: the name of one of its encoders; None follows the active one.
+        texts_remembered: texts whose embeddings stay in memory.
+    """
+
+    def __init__(self, gallery: Gallery, *, model: str | None = None, texts_remembered: int = 0) -> None:
+        self._gallery, self._model, self._texts_remembered = gallery, model, texts_remembered
+        self.memory = TextMemory(texts_remembered)
+        self._engine: QueryEngine | None = None
+        self._opened: tuple[int, int] | None = None
+
+    def engine(self) -> QueryEngine:
+        """The engine; opened if there is none yet, and anew if another catalog lies there or another model is active.
+
+        Raises:
+            GalleryNotFound: nothing is indexed yet, or not any more; asked again later, it is looked for again.
+        """
+        try:
+            found = self._gallery.catalog_path.stat()
+            identity = (found.st_dev, found.st_ino)
+        except OSError:
+            identity = None
+        engine = self._engine
+        if engine is not None and identity is not None and identity == self._opened and self._is_wanted(engine):
+            return engine
+        self.close()
+        self.memory = TextMemory(self._texts_remembered)  # the next encoder's vectors are other ones
+        self._engine = QueryEngine(self._gallery, model=self._model, memory=self.memory)
+        self._opened = identity
+        return self._engine
+
+    def wake(self) -> QueryEngine:
+        """The engine with its text tower and its index loaded, so that no question has to wait for them."""
+        engine = self.engine()
+        if engine.encoder.spec.has_text:
+            engine.encoder.encode_texts(["warm"])
+        _ = engine.index
+        return engine
+
+    def _is_wanted(self, engine: QueryEngine) -> bool:
+        """False when another encoder is active now, or the embeddings of the one that was named were dropped."""
+        if self._model is not None:
+            return engine.encoder_row in engine.reader.encoders()
+        return self._gallery.active_encoder(engine.reader) == engine.encoder_row
+
+    def close(self) -> None:
+        """Close the engine, if one is open."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None

@@ -1,0 +1,307 @@
+"""Thumbnails that were made before: a SQLite file in the gallery, bounded in bytes, that may be deleted at any time.
+
+A thumbnail belongs to the bytes of a picture and not to its path, so moved files and copies have one. What was used
+least recently goes first; when something was used is kept to the hour, and written together with the next thumbnail,
+so that looking at pictures does not write.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock, Timeout
+
+T = TypeVar("T")
+
+FILE_NAME = "thumbnails.sqlite"
+MAX_BYTES = 1 << 30
+"""Holds about 130,000 thumbnails of 240 pixels."""
+
+FORM = 1
+"""How thumbnails are made; a new number makes all of them anew."""
+
+_VERSION = 1  # of the tables
+_PAGE = 8192  # holds a thumbnail of 240 pixels with its row, as a rule
+_GRAIN_S = 3600
+_LOCK_WAIT_S = 5.0
+_AT_ONCE = 16  # rows that are removed between two looks at the size
+_ROOM = 0.95  # of the bound is left when something had to go, so that not every thumbnail removes another
+_MARKS = 20_000  # that wait to be written, at most: 2 MB
+_TABLES = (
+    """CREATE TABLE thumbnails (id INTEGER PRIMARY KEY, hash BLOB NOT NULL, side INTEGER NOT NULL,
+       form INTEGER NOT NULL, used INTEGER NOT NULL, crc INTEGER NOT NULL, UNIQUE (hash, side, form))""",
+    "CREATE INDEX thumbnails_by_use ON thumbnails (used)",
+    # A table of their own: a row is rewritten when its time of use is, and these are large.
+    "CREATE TABLE pictures (id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
+)
+
+
+class ThumbnailStore:
+    """Any number of threads and processes may look up and add at once. Best effort: nothing here ever raises.
+
+    A damaged file is removed and started anew; where none can be written, nothing is remembered.
+
+    Args:
+        folder: of the gallery; the file is made by the first :meth:`add`, readable by its owner alone.
+        max_bytes: what the thumbnails may take.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
+        self._file, self._max_bytes = folder / FILE_NAME, max_bytes
+        self._lock = threading.Lock()
+        self._idle: list[_Opened] = []
+        self._used: set[int] = set()
+        self._used_in: tuple[int, int] | None = None  # the file whose rows these are
+        self._is_closed = False
+
+    def find(self, content_hash: bytes, side: int) -> bytes | None:
+        """The thumbnail of a picture at this size, if it is here."""
+
+        def found(opened: _Opened) -> bytes | None:
+            sql = """SELECT t.id, t.used, t.crc, p.data FROM thumbnails AS t JOIN pictures AS p ON p.id = t.id
+                     WHERE t.hash = ? AND t.side = ? AND t.form = ?"""
+            row = opened.connection.execute(sql, [content_hash, side, FORM]).fetchone()
+            if row is None:
+                return None
+            id_, used, crc, data = row
+            if not isinstance(data, bytes) or zlib.crc32(data) != crc:
+                raise sqlite3.DatabaseError("a thumbnail is not what was stored")
+            if used != _now():
+                self._mark(opened, id_)
+            return data
+
+        return self._with(found, create=False)
+
+    def add(self, content_hash: bytes, side: int, data: bytes, *, in_place_of_others: bool = True) -> bool:
+        """Remember a thumbnail; False if that could not be done.
+
+        Args:
+            in_place_of_others: if there is no room, remove what was used least recently.
+        """
+
+        def added(opened: _Opened) -> bool:
+            connection, now = opened.connection, _now()
+            with _transaction(connection):
+                self._write_marks(opened)
+                if not self._make_room(connection, len(data) + 2 * _PAGE, in_place_of_others):
+                    return False
+                sql = "INSERT OR IGNORE INTO thumbnails (hash, side, form, used, crc) VALUES (?, ?, ?, ?, ?)"
+                new = connection.execute(sql, [content_hash, side, FORM, now, zlib.crc32(data)])
+                if new.rowcount == 1:
+                    connection.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?)", [new.lastrowid, data])
+            return True
+
+        return bool(self._with(added, create=True))
+
+    def keep_only(self, catalog: Path) -> None:
+        """Remove the thumbnails of all pictures that are not present in a catalog, for good."""
+
+        def kept(opened: _Opened) -> None:
+            connection = opened.connection
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute("ATTACH ? AS catalog", [f"{catalog.resolve().as_uri()}?mode=ro"])
+            with _transaction(connection):
+                connection.execute(
+                    """DELETE FROM thumbnails WHERE hash NOT IN
+                       (SELECT content_hash FROM catalog.images WHERE NOT is_retired)"""
+                )
+                connection.execute("DELETE FROM pictures WHERE id NOT IN (SELECT id FROM thumbnails)")
+            connection.execute("DETACH catalog")
+            connection.execute("PRAGMA secure_delete = OFF")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log has them too
+
+        self._with(kept, create=False)
+
+    def close(self) -> None:
+        """Let go of the file; threads that are inside finish, and nothing is opened again."""
+
+        def written(opened: _Opened) -> None:
+            with _transaction(opened.connection):
+                self._write_marks(opened)
+
+        if self._used:
+            self._with(written, create=False)
+        with self._lock:
+            self._is_closed = True
+            idle, self._idle = self._idle, []
+        for opened in idle:
+            opened.connection.close()
+
+    # Room and recency
+
+    def _make_room(self, connection: sqlite3.Connection, new: int, may_remove: bool) -> bool:
+        """Remove what was used least recently until so many bytes fit; False if they do not."""
+        if _bytes_used(connection) + new <= self._max_bytes:
+            return True
+        if not may_remove:
+            return False
+        while _bytes_used(connection) + new > self._max_bytes * _ROOM:
+            oldest = connection.execute("SELECT id FROM thumbnails ORDER BY used, id LIMIT ?", [_AT_ONCE]).fetchall()
+            if not oldest:
+                return False
+            connection.executemany("DELETE FROM thumbnails WHERE id = ?", oldest)
+            connection.executemany("DELETE FROM pictures WHERE id = ?", oldest)
+        return True
+
+    def _mark(self, opened: _Opened, id_: int) -> None:
+        with self._lock:
+            if self._used_in != opened.identity:
+                self._used, self._used_in = set(), opened.identity
+            if len(self._used) < _MARKS:
+                self._used.add(id_)
+
+    def _write_marks(self, opened: _Opened) -> None:
+        with self._lock:
+            marks, self._used = self._used, set()
+            ours = self._used_in == opened.identity
+        if ours:
+            sql, now = "UPDATE thumbnails SET used = ? WHERE id = ?", _now()
+            opened.connection.executemany(sql, [(now, id_) for id_ in marks])
+
+    # The file
+
+    def _with(self, do: Callable[[_Opened], T], *, create: bool) -> T | None:
+        """What ``do`` says with a connection that nobody else uses meanwhile; None without a (sound) file."""
+        opened = None
+        try:
+            opened = self._take(create)
+            if opened is None:
+                return None
+            result = do(opened)
+        except (OSError, Timeout, sqlite3.Error, TypeError) as error:
+            if opened is not None:
+                opened.connection.close()
+            if _is_damage(error):
+                self._remove(opened)
+            return None
+        self._give_back(opened)
+        return result
+
+    def _take(self, create: bool) -> _Opened | None:
+        """An idle connection to the file that lies there now, or a new one."""
+        identity = _identity(self._file)
+        with self._lock:
+            if self._is_closed:
+                return None
+            fit = [opened for opened in self._idle if opened.identity == identity]
+            stale = [opened for opened in self._idle if opened.identity != identity]
+            self._idle = fit[:-1]
+        for opened in stale:
+            opened.connection.close()
+        if fit:
+            return fit[-1]
+        if identity is None and not create:
+            return None
+        with self._alone():
+            return _opened(self._file, create=create)
+
+    def _give_back(self, opened: _Opened) -> None:
+        with self._lock:
+            if not self._is_closed:
+                self._idle.append(opened)
+                return
+        opened.connection.close()
+
+    def _remove(self, damaged: _Opened | None) -> None:
+        """Remove a damaged file, unless another process has done so."""
+        with suppress(OSError, Timeout), self._alone():
+            if damaged is None or _identity(self._file) == damaged.identity:
+                for suffix in ("", "-wal", "-shm"):
+                    self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
+
+    def _alone(self) -> FileLock:
+        """Held while the file is opened or removed: its log must never be taken for that of the next one."""
+        return FileLock(self._file.with_suffix(".lock"), timeout=_LOCK_WAIT_S)
+
+
+class _Opened:
+    """A connection, and which file it is to."""
+
+    def __init__(self, connection: sqlite3.Connection, identity: tuple[int, int] | None) -> None:
+        self.connection, self.identity = connection, identity
+
+
+def _opened(file: Path, *, create: bool) -> _Opened | None:
+    if create:
+        with suppress(FileExistsError):
+            os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    identity = _identity(file)
+    if identity is None:
+        return None
+    connection = sqlite3.connect(
+        f"{file.resolve().as_uri()}?mode=rw",
+        uri=True,
+        timeout=_LOCK_WAIT_S,
+        check_same_thread=False,  # handed from thread to thread, and used by one at a time
+        isolation_level=None,
+    )
+    try:
+        _prepare(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return _Opened(connection, identity)
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        connection.execute(f"PRAGMA page_size = {_PAGE}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        with _transaction(connection):
+            for statement in _TABLES:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
+    elif version != _VERSION:
+        # An older one is started anew, a newer program's is left to it.
+        kind = sqlite3.DatabaseError if version < _VERSION else sqlite3.OperationalError
+        raise kind(f"thumbnails of version {version}")
+    # Whole after a crash of the program or of the machine; only the last thumbnails may be lost.
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA journal_size_limit = 4194304")
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _bytes_used(connection: sqlite3.Connection) -> int:
+    """Of the file, without the pages that the next thumbnails will fill."""
+    pages, free, size = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int(pages - free) * int(size)
+
+
+def _is_damage(error: Exception) -> bool:
+    """Of the file itself, or of an older version; a full disk or a lock will pass."""
+    if isinstance(error, sqlite3.OperationalError):
+        return "no such" in str(error)  # table or column: somebody else's database
+    return isinstance(error, sqlite3.DatabaseError | TypeError)
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    with suppress(OSError):
+        found = file.stat()
+        return found.st_dev, found.st_ino
+    return None
+
+
+def _now() -> int:
+    return int(time.time()) // _GRAIN_S

@@ -1,0 +1,182 @@
+"""What facets are counted over: a few columns of every present picture, in memory and in step with the catalog.
+
+``GROUP BY`` sorts all rows once for each facet: among 100,000 pictures eight facets took SQLite over a second of CPU,
+of which predicted tags 0.7 s and folders 0.14 s. From these columns, 45 bytes a picture and 8 a tag, they take a few
+milliseconds. They are read once (0.5 s) and then follow the catalog's change numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.base import Ids
+from retrieval.catalog.reader import CatalogReader
+from retrieval.paths import decode_path
+
+_STEP = 50_000
+"""Rows at a time: they are Python objects before they are columns."""
+
+_COLUMNS = """SELECT id, is_retired, folder_id, camera, lens, upper(format), (width >= height) + (width > height),
+    taken_at, latitude, longitude FROM images"""
+
+Codes = NDArray[np.int32]
+
+ORIENTATIONS = ("portrait", "square", "landscape")
+"""By the code that the statement above makes of width and height."""
+
+CODED = ("folder", "camera", "lens", "format", "orientation", "month")
+
+UNKNOWN = -1
+"""The code of what the catalog does not know."""
+
+
+class Names:
+    """Texts as numbers from 0, in the order in which they came; a number never changes its meaning."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._codes: dict[str | None, int] = {None: UNKNOWN}
+
+    def codes(self, texts: Iterable[str | None], count: int) -> Codes:
+        """(count,) codes; ``UNKNOWN`` for None."""
+        return np.fromiter((self._code(text) for text in texts), dtype=np.int32, count=count)
+
+    def _code(self, text: str | None) -> int:
+        code = self._codes.get(text)
+        if code is None and text is not None:
+            code = self._codes[text] = len(self.texts)
+            self.texts.append(text)
+        return UNKNOWN if code is None else code
+
+
+@dataclass(frozen=True)
+class TagPairs:
+    """Which pictures have which tags, each pair once.
+
+    Attributes:
+        rows: (p,) of the pictures in the columns.
+        codes: (p,) of the tags.
+        names: of the codes.
+    """
+
+    rows: NDArray[np.int32]
+    codes: Codes
+    names: Names
+
+    @classmethod
+    def none(cls) -> TagPairs:
+        """No tags at all."""
+        return cls(np.empty(0, np.int32), np.empty(0, np.int32), Names())
+
+
+@dataclass
+class Columns:
+    """Every present picture, by id; arrays are replaced, never changed.
+
+    Attributes:
+        change: the catalog's number up to which this is complete.
+        ids: (n,) int64, ascending.
+        coded: (n,) codes of each of ``folder`` (ids of its rows), ``camera``, ``lens``, ``format``, ``orientation``
+            and ``month`` (12 * year + month - 1).
+        places: (n, 2) float64 latitude and longitude, NaN where they are not known.
+        names: of the codes of camera, lens and format.
+        folders: id -> path.
+        said, predicted: tags by people, and by the encoder that searches use.
+    """
+
+    change: int = 0
+    ids: Ids = field(default_factory=lambda: np.empty(0, np.int64))
+    coded: dict[str, Codes] = field(default_factory=lambda: {name: np.empty(0, np.int32) for name in CODED})
+    places: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
+    names: dict[str, Names] = field(default_factory=lambda: {what: Names() for what in ("camera", "lens", "format")})
+    folders: dict[int, str] = field(default_factory=dict)
+    said: TagPairs = field(default_factory=TagPairs.none)
+    predicted: TagPairs = field(default_factory=TagPairs.none)
+
+    def rows_of(self, ids: Ids) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The rows of ids, and which of these ids are here at all."""
+        if len(self.ids) == 0:
+            return np.zeros(len(ids), np.int64), np.zeros(len(ids), np.bool_)
+        rows = np.searchsorted(self.ids, ids).clip(max=len(self.ids) - 1)
+        return rows, self.ids[rows] == ids
+
+
+def follow(reader: CatalogReader, before: Columns | None) -> Columns:
+    """The columns as the catalog is now; only what changed since ``before`` is read of its pictures.
+
+    Raises:
+        GalleryError: the catalog cannot be read.
+    """
+    before = before or Columns()
+    now = reader.change()  # read first: what is committed meanwhile is then read twice, and not missed
+    coded, ids, places = before.coded, before.ids, before.places
+    if now != before.change:
+        touched, new = _changed(reader, before)
+        kept = ~np.isin(ids, touched, assume_unique=True)
+        ids = np.concatenate([ids[kept], new.ids])
+        order = np.argsort(ids, kind="stable")
+        ids = ids[order]
+        coded = {name: np.concatenate([coded[name][kept], new.coded[name]])[order] for name in CODED}
+        places = np.concatenate([places[kept], new.places])[order]
+    folders = {id_: decode_path(path) for id_, path in reader.rows("SELECT id, path FROM folders")}
+    columns = Columns(now, ids, coded, places, before.names, folders)
+    # Labels have no change number: they are read again whenever anything was committed.
+    columns.said = _pairs(reader, columns, before.said.names, "SELECT DISTINCT image_id, tag FROM tags")
+    if (active := reader.active_encoder()) is not None:
+        # The plus keeps SQLite from going by an index and looking up every row: 0.13 s for 300,000 tags and not 0.44.
+        predicted = "SELECT image_id, tag FROM predicted_tags WHERE +encoder_id = ?"
+        columns.predicted = _pairs(reader, columns, before.predicted.names, predicted, [active.id])
+    return columns
+
+
+def _changed(reader: CatalogReader, before: Columns) -> tuple[Ids, Columns]:
+    """The ids of everything that changed, and those of it that are present as columns."""
+    touched: list[Ids] = []
+    pieces: list[Columns] = []
+    last = -1
+    while True:
+        # A first reading goes along the table; later ones by the index of change numbers.
+        where, values = ("", []) if before.change == 0 else ("change > ? AND ", [before.change])
+        rows = reader.rows(f"{_COLUMNS} WHERE {where}id > ? ORDER BY id LIMIT ?", [*values, last, _STEP])
+        touched.append(np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows)))
+        pieces.append(_columns([row for row in rows if not row[1]], before.names))
+        if len(rows) < _STEP:
+            break
+        last = rows[-1][0]
+    joined = Columns(
+        ids=np.concatenate([piece.ids for piece in pieces]),
+        coded={name: np.concatenate([piece.coded[name] for piece in pieces]) for name in CODED},
+        places=np.concatenate([piece.places for piece in pieces]),
+    )
+    return np.concatenate(touched), joined
+
+
+def _columns(rows: Sequence[Any], names: dict[str, Names]) -> Columns:
+    count = len(rows)
+    _, _, folder, camera, lens, form, orientation, taken, latitude, longitude = (
+        zip(*rows, strict=True) if rows else (((),) * 10)
+    )
+    texts = {"camera": camera, "lens": lens, "format": form}
+    coded = {name: names[name].codes(texts[name], count) for name in texts}
+    coded["folder"] = np.array(folder, dtype=np.int32)
+    coded["orientation"] = np.array(orientation, dtype=np.int32)
+    coded["month"] = np.fromiter((_month(text) for text in taken), dtype=np.int32, count=count)
+    places = np.array([latitude, longitude], dtype=np.float64).T.reshape(count, 2)
+    ids = np.fromiter((row[0] for row in rows), dtype=np.int64, count=count)
+    return Columns(ids=ids, coded=coded, places=places)
+
+
+def _month(taken_at: str | None) -> int:
+    return UNKNOWN if taken_at is None else 12 * int(taken_at[:4]) + int(taken_at[5:7]) - 1
+
+
+def _pairs(reader: CatalogReader, columns: Columns, names: Names, sql: str, values: Sequence[Any] = ()) -> TagPairs:
+    found = reader.rows(sql, values)
+    rows, known = columns.rows_of(np.fromiter((row[0] for row in found), dtype=np.int64, count=len(found)))
+    codes = names.codes((row[1] for row in found), len(found))
+    return TagPairs(rows[known].astype(np.int32), codes[known], names)

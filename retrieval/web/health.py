@@ -1,0 +1,61 @@
+"""Is it there, how does it do, what does it hold: ``/healthz``, ``/metrics``, ``/stats``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from retrieval.catalog.reader import CatalogReader
+from retrieval.overview import overview
+from retrieval.paths import as_text
+from retrieval.web import app_state
+from retrieval.web.metrics import REGISTRY
+
+router = APIRouter(tags=["server"])
+unversioned = APIRouter()
+"""What monitors ask for where they are used to find it."""
+
+
+@router.get("/healthz", summary="Is the server there?")
+@unversioned.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Answers even when every thread is busy, and needs no token."""
+    return {"status": "ok"}
+
+
+@router.get(
+    "/metrics",
+    summary="Counts and latencies, for Prometheus",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus' text form."}
+    },
+)
+@unversioned.get("/metrics")
+async def metrics() -> Response:
+    """Requests by route and status, and histograms of the stages of an answer."""
+    return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/stats", summary="What the gallery holds")
+async def stats(request: Request) -> dict[str, Any]:
+    """What ``photoseek info --json`` prints: counts, models, index, sizes, the last run."""
+    gallery = app_state.gallery(request)
+
+    def told(reader: CatalogReader) -> dict[str, Any]:
+        facts: dict[str, Any] = _tellable(overview(gallery, reader))
+        return facts
+
+    return await app_state.readers(request).run(told)
+
+
+def _tellable(value: Any) -> Any:
+    """Plain values with every path as text."""
+    if isinstance(value, dict):
+        return {key: _tellable(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_tellable(each) for each in value]
+    return as_text(value) if isinstance(value, str) else value

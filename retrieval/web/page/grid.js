@@ -1,0 +1,234 @@
+/**
+ * The results as a wall of pictures of any length: only what is near the screen is in the document, and a dragged
+ * scrollbar finds every place at once.
+ */
+
+import { Arrangement } from "./arrangement.js";
+import { h } from "./parts.js";
+import { BLOCK } from "./results.js";
+import { createBlank, createCell, placeCell, thumbnailSize } from "./tiles.js";
+import * as thumbs from "./thumbs.js";
+
+const GAP = 4;
+const CUT_HEIGHT = 64;
+const FAST = 4; // pixels per ms; nobody sees a picture that passes faster
+const SETTLED = 90; // ms without scrolling after which what is on screen is worth loading
+const REMEMBERED = 250; // ms without scrolling after which the history is told the place; browsers limit how often
+
+const NOTHING = { total: 0, cut: null, blocks: new Map() };
+const UNKNOWN = { ...NOTHING, total: 80 }; // what stands there until the first answer
+
+/**
+ * @param {HTMLElement} element
+ * @param {{results: any, api: any, isPicked: (id: string|number) => boolean, href: (hit: any) => string}} shared
+ */
+export function createGrid(element, { results, api, isPicked, href }) {
+  const places = new Arrangement(BLOCK);
+  const cells = new Map(); // rank -> element; a negative rank stands for a picture that is not loaded
+  const cutLine = h("p", { class: "cut" });
+  let width = 0, current = 1, frame = 0, settle = 0, remember = 0;
+  let seenTop = 0, seenAt = 0, speed = 0, pinned = null;
+
+  const above = () => -element.getBoundingClientRect().top; // pixels of the grid above the screen
+  const target = () => (width < 600 ? 120 : width > 2600 ? 280 : 220);
+
+  function arrange(anchor = here()) {
+    if (!width) return;
+    const list = results.list() ?? (results.problem() ? NOTHING : UNKNOWN);
+    places.arrange(list, { width, gap: GAP, target: target(), cutHeight: CUT_HEIGHT });
+    element.style.height = `${places.height}px`;
+    for (const [key, cell] of cells) removeOrMove(key, cell);
+    if (anchor) goTo(anchor);
+    draw();
+  }
+
+  function removeOrMove(key, cell) {
+    const found = places.find(Math.abs(key));
+    if (found && (key > 0) === Boolean(results.known(Math.abs(key)))) placeCell(cell, places.box(Math.abs(key)));
+    else remove(key, cell);
+  }
+
+  /** The picture at the upper edge of the screen; null if that edge is above the pictures. */
+  function here() {
+    // Where nobody scrolled since, it is what was gone to: rows of pictures that were not known yet broke elsewhere.
+    if (pinned && Math.abs(scrollY - pinned.y) < 2) return pinned.anchor;
+    const y = above();
+    if (y <= 0 || !places.total) return null;
+    const rank = places.rankAt(y);
+    return { rank, offset: Math.round(places.box(rank).top - y) };
+  }
+
+  function goTo(anchor) {
+    const box = places.box(Math.min(anchor.rank, places.total));
+    if (!box) return;
+    scrollBy({ top: Math.round(box.top - above() - anchor.offset), behavior: "instant" });
+    pinned = { anchor, y: scrollY };
+  }
+
+  function draw() {
+    frame = 0;
+    if (!width || !element.offsetParent) return;
+    const y = above(), view = innerHeight;
+    noteSpeed(y);
+    const ahead = view * (speed > FAST ? 0.3 : 1);
+    const from = y - ahead, to = y + view + ahead;
+    const blocks = fill(from, to);
+    drawCut(from, to);
+    const middle = y + view / 2;
+    const away = number => Math.max(places.tops[number] - middle, middle - places.tops[number + 1], 0);
+    results.want([...blocks].sort((a, b) => away(a) - away(b)));
+    clearTimeout(settle);
+    if (speed <= FAST) loadThumbnails(y, view);
+    else settle = setTimeout(draw, SETTLED);
+  }
+
+  function noteSpeed(y) {
+    const now = performance.now();
+    speed = now - seenAt > SETTLED - 10 ? 0 : Math.abs(y - seenTop) / Math.max(now - seenAt, 1);
+    [seenTop, seenAt] = [y, now];
+  }
+
+  /** Make the document hold exactly the pictures between two heights. @returns {Set<number>} the blocks they are in */
+  function fill(from, to) {
+    const needed = new Map();
+    const blocks = new Set();
+    for (const rank of places.ranksBetween(from, to)) {
+      const hit = results.known(rank);
+      needed.set(hit ? rank : -rank, hit);
+      blocks.add(Math.floor((rank - 1) / BLOCK));
+    }
+    for (const [key, cell] of cells) if (!needed.has(key) && !isHeld(key, cell)) remove(key, cell);
+    let before = null;
+    for (const [key, hit] of needed) {
+      const cell = cells.get(key) ?? add(key, hit, before);
+      before = cell;
+    }
+    return blocks;
+  }
+
+  // The one with the focus stays, or the next key would begin at the top of the page.
+  const isHeld = (key, cell) => key > 0 && cell.contains(document.activeElement) && Boolean(results.known(key));
+
+  function add(key, hit, before) {
+    const cell = hit ? createCell(hit, { href: href(hit), total: places.total, picked: isPicked(hit.id) }) : createBlank();
+    placeCell(cell, places.box(Math.abs(key)));
+    if (hit?.rank === current) setStops(cell, true);
+    cells.set(key, cell);
+    // Tab and screen readers go by the order in the document, so it is the order of ranks.
+    if (before) before.after(cell);
+    else element.prepend(cell);
+    return cell;
+  }
+
+  function remove(key, cell) {
+    const img = cell.querySelector("img");
+    if (img) thumbs.drop(img);
+    cell.remove();
+    cells.delete(key);
+  }
+
+  function drawCut(from, to) {
+    const top = places.cutTop();
+    if (top === null || top + CUT_HEIGHT < from || top > to) {
+      cutLine.remove();
+      return;
+    }
+    cutLine.textContent = places.cut === 0 ? "Nothing clearly matches. The nearest pictures:" : "Weaker matches";
+    cutLine.style.top = `${top}px`;
+    if (!cutLine.isConnected) element.append(cutLine);
+  }
+
+  function loadThumbnails(y, view) {
+    const wanted = [];
+    for (const [rank, cell] of cells) {
+      const hit = rank > 0 ? results.known(rank) : null;
+      const img = hit && cell.querySelector("img");
+      if (!img || img.classList.contains("loaded") || img.classList.contains("broken")) continue;
+      const box = places.box(rank);
+      const size = thumbnailSize(box.width, box.height, hit.width / hit.height || 1);
+      const onScreen = box.top + box.height > y && box.top < y + view;
+      wanted.push([onScreen ? rank : rank + 1e9, img, api.thumbnail(hit, size)]);
+    }
+    wanted.sort((a, b) => a[0] - b[0]);
+    thumbs.show(wanted.map(([, img, address]) => [img, address]));
+  }
+
+  function setStops(cell, on) {
+    for (const one of cell.querySelectorAll("a, input, button")) one.tabIndex = on ? 0 : -1;
+  }
+
+  /** Make a picture the one that the tab key comes to. */
+  function setCurrent(rank) {
+    const before = cells.get(current), now = cells.get(rank);
+    if (before && before !== now) setStops(before, false);
+    current = rank;
+    if (now) setStops(now, true);
+  }
+
+  /** Focus the picture at a rank, wherever it is. @param {number} rank */
+  async function focus(rank) {
+    if (!places.find(rank)) return;
+    reveal(rank);
+    if (!(await results.at(rank))) return;
+    setCurrent(rank);
+    reveal(rank);
+    draw();
+    cells.get(rank)?.querySelector("a.tile").focus({ preventScroll: true });
+  }
+
+  /** Scroll no further than needed to show a picture. @param {number} rank */
+  function reveal(rank) {
+    const box = places.box(rank);
+    if (!box) return;
+    const head = document.getElementById("top").offsetHeight + 8;
+    const y = above(), top = box.top - y, bottom = top + box.height;
+    if (top < head) scrollBy({ top: top - head, behavior: "instant" });
+    else if (bottom > innerHeight - 8) scrollBy({ top: bottom - innerHeight + 8, behavior: "instant" });
+  }
+
+  /** Begin anew, but for the pictures that the same list has at the same ranks still. */
+  function clear(keep) {
+    for (const [key, cell] of cells) if (!keep || String(results.known(key)?.id) !== cell.dataset.id) remove(key, cell);
+    places.clear();
+    if (!keep) current = 1;
+    pinned = null;
+  }
+
+  function onList({ keep, how }) {
+    const anchor = keep ? here() : how === "pop" ? history.state?.place ?? null : null;
+    const hadFocus = element.contains(document.activeElement);
+    clear(keep);
+    if (!keep && !anchor) scrollTo({ top: 0, behavior: "instant" });
+    arrange(anchor);
+    if (hadFocus) focus(Math.min(current, places.total));
+  }
+
+  function onScroll() {
+    frame ||= requestAnimationFrame(draw);
+    clearTimeout(remember);
+    remember = setTimeout(() => history.replaceState({ ...history.state, place: here() }, ""), REMEMBERED);
+  }
+
+  results.subscribe((event, detail) => {
+    if (event === "list") onList(detail);
+    else if (event === "block" || (event === "problem" && !results.list())) arrange();
+  });
+  new ResizeObserver(() => {
+    const anchor = here(), now = element.clientWidth;
+    if (now && now !== width) {
+      width = now;
+      places.clear();
+      arrange(anchor);
+    }
+  }).observe(element);
+  addEventListener("scroll", onScroll, { passive: true });
+  addEventListener("resize", () => (frame ||= requestAnimationFrame(draw)));
+  history.scrollRestoration = "manual";
+
+  return {
+    places, focus, reveal, setCurrent,
+    redraw: draw,
+    current: () => current,
+    cell: rank => cells.get(rank),
+  };
+}

@@ -1,0 +1,184 @@
+// What the gallery holds, and the runs that bring it up to date: start, progress, stop, report, failures.
+
+import { copy, count, h, plural, quoted, size } from "./parts.js";
+import { changesText, duration, progressText } from "./indexwords.js";
+import { icon } from "./tiles.js";
+import { toast, toastError } from "./toast.js";
+
+/**
+ * @param {HTMLElement} element
+ * @param {{state: any, api: any, job: any}} page
+ */
+export function createPanel(element, { state, api, job }) {
+  const facts = h("dl", { class: "stats" });
+  const picker = createFolders();
+  const start = h("button", { type: "button", class: "button primary", onclick: run }, "Look for new pictures");
+  const stop = h("button", { type: "button", class: "button", hidden: true, onclick: halt }, icon("stop"), h("span", null, "Stop"));
+  const bar = h("progress", { "aria-label": "Indexing" });
+  const told = h("p", { class: "panel-note" });
+  const working = h("div", { class: "panel-working", hidden: true }, bar, told);
+  const report = h("div", { class: "report", role: "status" });
+  const failures = h("div", { class: "failures" });
+  const trouble = h("div", { class: "panel-trouble", role: "alert", hidden: true });
+  element.append(
+    h("div", { class: "panel" },
+      h("header", { class: "panel-head" }, h("h1", null, "Indexing")), trouble, facts,
+      h("section", { class: "card" }, h("h2", null, "Folders"), picker.element, h("div", { class: "card-actions" }, start, stop), working, report),
+      failures));
+  let folders = [];
+
+  async function run() {
+    start.disabled = true;
+    report.replaceChildren();
+    try {
+      const asked = picker.chosen();
+      if (asked) await job.start(asked);
+      else toast("Choose a folder first");
+    } catch (error) {
+      toastError(error);
+    }
+    start.disabled = Boolean(job.current()?.running);
+  }
+
+  async function halt() {
+    stop.disabled = true;
+    try {
+      await job.stop();
+    } catch (error) {
+      toastError(error);
+    }
+    stop.disabled = false;
+  }
+
+  async function loadFacts() {
+    try {
+      const stats = await api.get("/stats");
+      trouble.hidden = true;
+      facts.replaceChildren(...tiles(stats).map(([name, value, more]) => h("div", null, h("dt", null, name), h("dd", null, value, more && h("small", null, more)))));
+      folders = stats.folders;
+      offer(job.current());
+      if (job.current()?.state === "idle" && stats.last_run?.report) showReport(stats.last_run.report, stats.last_run.started_at);
+      if (!folders.length) nothingYet(stats.gallery);
+    } catch (error) {
+      if (api.isAbort(error)) return;
+      if (error.status === 503 && !error.retryAfter) nothingYet();
+      else explain(error);
+    }
+  }
+
+  function offer(now) {
+    picker.update(folders, Boolean(now?.may_add));
+    picker.lock(Boolean(now?.running));
+    start.hidden = Boolean(now?.running) || (!folders.length && !now?.may_add);
+    start.disabled = Boolean(now?.running);
+  }
+
+  function nothingYet(gallery) {
+    const command = `photoseek index ${gallery ? `--gallery ${quoted(gallery)} ` : ""}FOLDER`;
+    trouble.hidden = false;
+    trouble.replaceChildren(h("p", null, h("b", null, "No pictures are indexed yet.")), h("p", null, "Name the folder with your pictures once, in a terminal:"),
+      h("div", { class: "shell" }, h("code", { tabIndex: 0 }, command),
+        h("button", { type: "button", class: "button", onclick: async () => (await copy(command)) && toast("Command copied") }, icon("copy"), h("span", null, "Copy command"))));
+  }
+
+  function explain(error) {
+    trouble.hidden = false;
+    trouble.replaceChildren(h("p", null, h("b", null, error.title ?? String(error))), error.detail && h("p", null, error.detail));
+  }
+
+  function show(now, before, error) {
+    if (!now) {
+      if (state.get().view === "index" && error) explain(error);
+      return;
+    }
+    offer(now);
+    stop.hidden = !now.running || now.state === "stopping";
+    working.hidden = !now.running;
+    if (now.running) {
+      if (now.total) [bar.max, bar.value] = [now.total, now.done];
+      else bar.removeAttribute("value");
+      told.textContent = progressText(now);
+    } else if (now.error) ended("The run failed", now.error.title, now.error.detail);
+    else if (now.report) showReport(now.report);
+    else if (now.state === "stopped") ended("Stopped before the end", "Nothing was read yet.");
+    showFailures(now.failures ?? []);
+    if (before?.running && !now.running) loadFacts();
+  }
+
+  function ended(title, ...lines) {
+    report.replaceChildren(h("h3", null, title), ...lines.map((line) => h("p", null, line)));
+  }
+
+  function showReport(done, when) {
+    const seconds = done.seconds?.total;
+    report.replaceChildren(
+      h("h3", null, done.interrupted ? "Stopped before the end" : when ? `Last run, ${when.slice(0, 16).replace("T", " ")}` : "Done"),
+      h("p", null, changesText(done), seconds ? h("span", { class: "soft" }, ` in ${duration(seconds)}`) : ""),
+      ...(done.problems ?? []).map((problem) => h("p", { class: "problem" }, h("b", null, problem.path), ` ${problem.reason}`, problem.images_kept ? `; ${plural(problem.images_kept, "picture")} kept as they are` : "")),
+    );
+  }
+
+  function showFailures(list) {
+    const opened = failures.querySelector("details")?.open ?? false;
+    if (!list.length) {
+      failures.replaceChildren();
+      return;
+    }
+    const rows = list.map((one) => h("li", null, h("code", null, one.path), h("span", null, one.reason)));
+    const box = h("details", { class: "card" }, h("summary", null, h("h2", null, `${plural(list.length, "file")} that cannot be used`)),
+      h("p", { class: "panel-note" }, "They are tried again when they change. Everything: ", h("code", null, "photoseek info --failures")), h("ul", null, rows));
+    box.open = opened;
+    failures.replaceChildren(box);
+  }
+
+  job.subscribe(show);
+  state.subscribe((now, changed) => {
+    if (!changed.has("view") || now.view !== "index") return;
+    loadFacts();
+    job.refresh();
+  });
+  if (job.current()) show(job.current());
+  else job.refresh();
+  loadFacts();
+}
+
+/** The folders to look through, and one more where the server was started so that it may take new ones. */
+function createFolders() {
+  const list = h("ul", { class: "folder-list" });
+  const more = h("input", { type: "text", id: "new-folder", autocomplete: "off", spellcheck: "false", placeholder: "/home/me/Pictures" });
+  const row = h("p", { class: "new-folder", hidden: true }, h("label", { for: "new-folder" }, "Another folder on the server"), more);
+  const set = h("fieldset", { class: "folders" }, h("legend", { class: "sr" }, "Folders to look through"), list, row);
+  let known = [];
+  return {
+    element: set,
+    update(folders, mayAdd) {
+      row.hidden = !mayAdd;
+      if (String(folders) === String(known)) return;
+      known = folders;
+      list.replaceChildren(...folders.map((path) => h("li", null, h("label", { class: "check" }, h("input", { type: "checkbox", checked: true, value: path }), h("span", null, path)))));
+    },
+    lock: (on) => (set.disabled = on),
+    /** Null: none is chosen. Empty: all. */
+    chosen() {
+      const picked = [...list.querySelectorAll("input:checked")].map((box) => box.value);
+      const extra = row.hidden ? "" : more.value.trim();
+      if (extra) return [...picked, extra];
+      return picked.length === known.length ? [] : picked.length ? picked : null;
+    },
+  };
+}
+
+function tiles(stats) {
+  const model = stats.encoders.find((encoder) => encoder.active);
+  const formats = Object.entries(stats.formats ?? {}).map(([name, n]) => `${count(n)} ${name}`).join(", ");
+  const disk = Object.values(stats.bytes_on_disk ?? {}).reduce((sum, bytes) => sum + bytes, 0);
+  const year = (date) => date?.slice(0, 4);
+  const [first, last] = [year(stats.first_taken_at), year(stats.last_taken_at)];
+  return [
+    ["Pictures", count(stats.images), formats],
+    first && ["Taken", first === last ? first : `${first} – ${last}`, `date of ${count(stats.with_date)}, place of ${count(stats.with_place)} known`],
+    model && ["Model", model.name, stats.index ? `index ${stats.index}` : ""],
+    ["On disk", size(disk), "catalog, index and thumbnails"],
+    stats.failures ? ["Cannot be used", count(stats.failures), plural(stats.failures, "file")] : null,
+  ].filter(Boolean);
+}

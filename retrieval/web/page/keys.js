@@ -1,0 +1,67 @@
+/** Keys: one table for what they do and for the page that lists them. */
+
+import { h } from "./parts.js";
+import { icon } from "./tiles.js";
+
+const entries = [];
+const NAMES = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc", " ": "Space" };
+
+/**
+ * Give keys a meaning.
+ * @param {string[]} keys as in `KeyboardEvent.key`
+ * @param {string} label for the list of keys; "" keeps it out
+ * @param {(event: KeyboardEvent) => void} run
+ * @param {{group?: string, when?: (event: KeyboardEvent) => boolean}} [how] when: whether they have it now
+ */
+export function add(keys, label, run, { group = "Everywhere", when = () => true } = {}) {
+  entries.push({ keys, label, run, group, when });
+}
+
+/** List keys that others take care of. @param {[string, string][]} rows key and label @param {string} [group] */
+export function describe(rows, group = "Pictures") {
+  for (const [key, label] of rows) entries.push({ keys: key.split(" "), label, run: null, group, when: () => false });
+}
+
+function isWriting(target) {
+  return target instanceof HTMLElement && (target.isContentEditable || target.matches("textarea, select, input:not([type=checkbox], [type=radio])"));
+}
+
+function onKey(event) {
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  if (isWriting(event.target)) return;
+  const entry = entries.find(one => one.run && one.keys.includes(event.key) && one.when(event));
+  if (!entry) return;
+  event.preventDefault();
+  entry.run(event);
+}
+
+/** @param {HTMLDialogElement} dialog */
+export function mount(dialog) {
+  document.addEventListener("keydown", onKey);
+  const open = () => {
+    dialog.replaceChildren(...contents(dialog));
+    dialog.showModal();
+  };
+  document.getElementById("help-button").addEventListener("click", open);
+  dialog.addEventListener("click", event => event.target === dialog && dialog.close());
+  add(["?"], "This list", open, { when: () => !document.querySelector("dialog[open]") });
+}
+
+function contents(dialog) {
+  const groups = new Map();
+  for (const { keys, label, group } of entries) {
+    if (!label) continue;
+    if (!groups.has(group)) groups.set(group, []);
+    const shown = keys.map(key => h("kbd", null, NAMES[key] ?? key));
+    groups.get(group).push(h("div", null, h("dt", null, shown), h("dd", null, label)));
+  }
+  const lists = [...groups].map(([group, rows]) => h("section", null, h("h3", null, group), h("dl", null, rows)));
+  return [
+    h("div", { class: "dialog-head" }, h("h2", { id: "help-title" }, "Searching, and keys"),
+      h("button", { type: "button", class: "plain", "aria-label": "Close", onclick: () => dialog.close() }, icon("close"))),
+    h("p", null, "Describe what a picture shows: ", h("q", null, "a dog on the beach"), ". ",
+      h("q", null, "beach + sunset - people"), " adds and takes away; ", h("q", null, "2:beach + sunset"),
+      " makes one count twice. Drop or paste a picture anywhere to find others like it."),
+    h("div", { class: "key-groups" }, lists),
+  ];
+}

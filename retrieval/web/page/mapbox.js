@@ -1,0 +1,254 @@
+// Where the pictures were taken: a map without tiles. Dots of counts over outlines that come with the page; a circle
+// drawn here is the filter `near`.
+
+import { count, h, plural, s } from "./parts.js";
+import { circlePoints, distance, nearName, nearText, parseNear, placeName, radians, turned } from "./places.js";
+import { LAND, PER_DEGREE } from "./land.js";
+
+const WIDTH = 300;
+const HEIGHT = 190;
+const KM_PER_DEGREE = 111.195; // of a great circle on a sphere of 6371.0088 km, as the server measures
+const STEPS = [45, 30, 15, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01];
+const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+
+/**
+ * @param {(near: string) => void} onNear a circle was chosen
+ * @param {(box: string) => Promise<any>} cellsIn the places of a part of the map, in cells of its size
+ */
+export function mapbox(onNear, cellsIn) {
+  let view = { lat: 20, lon: 0, span: 360 }; // span: degrees of longitude across the drawing
+  let places = { box: null, cells: [] };
+  let chosen = [];
+  let drawing = null; // the circle while it is being drawn
+  let fitted = "";
+  let armed = false;
+  let [looked, waiting] = [/** @type {number[]|null} */ (null), 0]; // the part of the map that the cells are for
+  const svg = s("svg", {
+    class: "map",
+    viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+    tabindex: "0",
+    role: "application",
+    "aria-label": "Map of where pictures were taken. Arrows move it, plus and minus zoom, Enter searches around its centre.",
+    onkeydown: onKey,
+    onpointerdown: onDown,
+    onwheel: onWheel,
+  });
+  const button = (label, text, run) => h("button", { type: "button", "aria-label": label, title: label, onclick: run }, text);
+  const arm = button("Draw a circle", "◯", () => setArmed(!armed));
+  const tools = h(
+    "div",
+    { class: "map-tools" },
+    button("Zoom in", "+", () => zoom(0.5)),
+    button("Zoom out", "−", () => zoom(2)),
+    button("Show all places", "⤢", () => fit()),
+    arm,
+  );
+  const told = h("output", { class: "map-told" });
+  const list = h("ul", { class: "facet-list" });
+  const places_ = h("details", { class: "map-places" }, h("summary", null, "Places on the map as a list"), list);
+  const element = h("div", { class: "mapbox" }, h("div", { class: "map-frame" }, svg, tools, told), places_);
+
+  // Degrees of longitude shrink towards the poles; drawing them by the cosine of the middle keeps shapes true there.
+  const squeeze = () => (view.span >= 180 ? 1 : Math.max(0.2, Math.cos(radians(view.lat))));
+  const scale = () => WIDTH / view.span;
+  const x = (lon) => WIDTH / 2 + (lon - view.lon) * scale();
+  const y = (lat) => HEIGHT / 2 - ((lat - view.lat) * scale()) / squeeze();
+
+  function placeAt(event) {
+    const box = svg.getBoundingClientRect();
+    const [px, py] = [((event.clientX - box.left) / box.width) * WIDTH, ((event.clientY - box.top) / box.height) * HEIGHT];
+    const lat = view.lat - ((py - HEIGHT / 2) * squeeze()) / scale();
+    return { lon: view.lon + (px - WIDTH / 2) / scale(), lat: Math.max(-90, Math.min(90, lat)) };
+  }
+
+  function setArmed(value) {
+    armed = value;
+    arm.setAttribute("aria-pressed", String(armed));
+    svg.classList.toggle("armed", armed);
+    told.textContent = armed ? "Drag from the middle of the place outwards" : "";
+  }
+
+  function zoom(factor, around = view) {
+    const span = Math.min(360, Math.max(0.02, view.span * factor));
+    const share = span / view.span;
+    view = { span, lat: around.lat + (view.lat - around.lat) * share, lon: around.lon + (view.lon - around.lon) * share };
+    moved();
+  }
+
+  /** The view changed: draw it now, and its places in finer or coarser cells when it rests. */
+  function moved() {
+    clamp();
+    draw();
+    clearTimeout(waiting);
+    waiting = setTimeout(refine, 200);
+  }
+
+  async function refine() {
+    const [wide, tall] = [Math.min(180, view.span * 0.6), (view.span * 0.6 * squeeze() * HEIGHT) / WIDTH];
+    const [west, east] = wide === 180 ? [-180, 180] : [turned(view.lon - wide), turned(view.lon + wide)];
+    const part = [Math.max(-90, view.lat - tall), west, Math.min(90, view.lat + tall), east];
+    const mine = ++asked;
+    const { cells } = await cellsIn(part.map((degrees) => degrees.toFixed(5)).join(",")).catch(() => places);
+    if (mine !== asked || cells === places.cells) return;
+    [places, looked] = [{ ...places, cells }, part];
+    draw();
+    listPlaces();
+  }
+  let asked = 0;
+
+  function clamp() {
+    view.lat = Math.max(-80, Math.min(80, view.lat));
+    view.lon = turned(view.lon);
+  }
+
+  /** South, west, north, east, with east beyond 180 where it goes over that meridian. @param {number[]} part */
+  function unturned([south, west, north, east]) {
+    return [south, west, north, east < west ? east + 360 : east];
+  }
+
+  function fit() {
+    if (!places.box) return;
+    const [south, west, north, east] = unturned(places.box);
+    view = { lat: (south + north) / 2, lon: (west + east) / 2, span: 1 };
+    const tall = ((north - south) * WIDTH) / HEIGHT / Math.max(0.2, Math.cos(radians(view.lat)));
+    view.span = Math.min(360, Math.max(east - west, tall, 0.05) * 1.3);
+    moved();
+  }
+
+  function onWheel(event) {
+    event.preventDefault();
+    zoom(event.deltaY > 0 ? 1.25 : 0.8, placeAt(event));
+  }
+
+  function onKey(event) {
+    const arrow = KEYS[event.key];
+    if (arrow) {
+      view.lon += (arrow[0] * view.span) / 8;
+      view.lat += (arrow[1] * view.span) / 12;
+      moved();
+    } else if (event.key === "+" || event.key === "=") zoom(0.5);
+    else if (event.key === "-") zoom(2);
+    else if (event.key === "Enter") choose({ lat: view.lat, lon: view.lon, km: (view.span * KM_PER_DEGREE * squeeze()) / 5 });
+    else if (event.key === "Escape" && (armed || drawing)) setArmed(false);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  function onDown(event) {
+    if (event.button !== 0) return;
+    event.preventDefault();
+    svg.focus();
+    svg.setPointerCapture(event.pointerId);
+    const [start, seen, circle] = [placeAt(event), { ...view }, armed || event.shiftKey];
+    const dot = event.target.closest(".dot");
+    let dragged = false;
+    const move = (at) => {
+      if (Math.hypot(at.clientX - event.clientX, at.clientY - event.clientY) > 4) dragged = true;
+      if (!dragged) return;
+      if (circle) {
+        drawing = { ...start, km: Math.max(0.05, distance(start, placeAt(at))) };
+        told.textContent = nearName(nearText(drawing));
+      } else {
+        const box = svg.getBoundingClientRect();
+        view.lon = seen.lon - ((at.clientX - event.clientX) / box.width) * view.span;
+        view.lat = seen.lat + ((at.clientY - event.clientY) / box.width) * view.span * squeeze();
+        moved();
+      }
+      draw();
+    };
+    const up = (last) => {
+      for (const [name, listener] of [["pointermove", move], ["pointerup", up], ["pointercancel", up]]) svg.removeEventListener(name, listener);
+      const made = drawing;
+      drawing = null;
+      if (last.type === "pointercancel") draw();
+      else if (made) choose(made);
+      else if (!dragged && dot) choose(places.cells[Number(dot.dataset.cell)]);
+    };
+    for (const [name, listener] of [["pointermove", move], ["pointerup", up], ["pointercancel", up]]) svg.addEventListener(name, listener);
+  }
+
+  function choose(at) {
+    setArmed(false);
+    onNear(nearText({ lat: at.lat, lon: turned(at.lon), km: at.km ?? reach() }));
+  }
+
+  /** Kilometres that take in a cell, wherever in it its middle lies: up to 400 nearly square ones fill what is seen. */
+  function reach() {
+    const [south, west, north, east] = unturned(looked ?? places.box);
+    const [high, wide] = [north - south, (east - west) * Math.cos(radians((south + north) / 2))];
+    const side = high && wide ? Math.sqrt((high * wide) / 400) : Math.max(high, wide) / 400;
+    return Math.max(0.5, Math.SQRT2 * side * KM_PER_DEGREE);
+  }
+
+  function outline(points) {
+    return `M${points.map(([lon, lat]) => `${x(lon).toFixed(1)} ${y(lat).toFixed(1)}`).join("L")}Z`;
+  }
+
+  function graticule() {
+    const step = STEPS.find((size) => view.span / size >= 3) ?? 0.01;
+    const lines = [];
+    const tall = (view.span * squeeze() * HEIGHT) / WIDTH;
+    for (let lon = Math.ceil((view.lon - view.span / 2) / step) * step; lon < view.lon + view.span / 2; lon += step) {
+      lines.push(`M${x(lon).toFixed(1)} 0V${HEIGHT}`);
+    }
+    for (let lat = Math.ceil((view.lat - tall / 2) / step) * step; lat < view.lat + tall / 2; lat += step) {
+      lines.push(`M0 ${y(lat).toFixed(1)}H${WIDTH}`);
+    }
+    return s("path", { class: "graticule", d: lines.join("") });
+  }
+
+  function draw() {
+    const [kx, ky] = [scale() / PER_DEGREE, scale() / squeeze() / PER_DEGREE];
+    // The world three times, so that a view across the 180th meridian is whole.
+    const worlds = [-360, 0, 360].map((turn) =>
+      s("path", { class: "land", d: LAND, transform: `translate(${x(turn)} ${y(0)}) scale(${kx} ${ky})` }),
+    );
+    const most = Math.max(1, ...places.cells.map((cell) => cell.count));
+    const dots = places.cells.map((cell, index) => {
+      const lon = view.lon + ((((cell.lon - view.lon + 180) % 360) + 360) % 360) - 180;
+      const place = { cx: x(lon).toFixed(1), cy: y(cell.lat).toFixed(1), r: (3 + 7 * Math.sqrt(cell.count / most)).toFixed(1) };
+      return s("circle", { class: "dot", "data-cell": index, ...place }, s("title", null, plural(cell.count, "picture")));
+    });
+    const circles = [...chosen.map(parseNear), drawing].filter(Boolean).map((at) => s("path", { class: "near", d: outline(circlePoints(at)) }));
+    svg.replaceChildren(...worlds, graticule(), ...circles, ...dots, ...ruler());
+  }
+
+  function ruler() {
+    const km = view.span * KM_PER_DEGREE * squeeze();
+    const nice = [5000, 2000, 1000, 500, 200, 100, 50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1].find((size) => size < km / 4) ?? 0.1;
+    const width = (nice / km) * WIDTH;
+    const text = nice < 1 ? `${nice * 1000} m` : `${count(nice)} km`;
+    return [
+      s("path", { class: "ruler", d: `M8 ${HEIGHT - 12}v4h${width.toFixed(1)}v-4` }),
+      s("text", { class: "ruler-text", x: 12 + width, y: HEIGHT - 7 }, text),
+    ];
+  }
+
+  function listPlaces() {
+    const digits = places.box && places.box[2] - places.box[0] < 2 ? 2 : 1;
+    const best = [...places.cells].sort((a, b) => b.count - a.count).slice(0, 40);
+    list.replaceChildren(
+      ...best.map((cell) =>
+        h("li", null, h("button", { type: "button", class: "facet-value", onclick: () => choose(cell) },
+          h("span", { class: "facet-name" }, placeName(cell.lat, cell.lon, digits)),
+          h("span", { class: "facet-count" }, count(cell.count)))),
+      ),
+    );
+  }
+
+  return {
+    element,
+    /** @param {{count: number, box: number[]|null, cells: {lat: number, lon: number, count: number}[]}} facet @param {string[]} near */
+    update(facet, near) {
+      places = facet;
+      chosen = near;
+      looked = null;
+      // Follow the data only when it moved: a view that the user chose stays.
+      if (String(places.box) !== fitted) fit();
+      else moved();
+      fitted = String(places.box);
+      listPlaces();
+    },
+  };
+}

@@ -1,0 +1,75 @@
+/** Clicks and keys among the pictures: one of them at a time can be reached with tab, arrows lead to the others. */
+
+const HELD = 500; // ms; as long as phones take it
+
+/**
+ * @param {HTMLElement} element the grid
+ * @param {{state: any, results: any, grid: any, actions: any, keys: any}} shared
+ */
+export function mount(element, { state, results, grid, actions, keys }) {
+  const rankOf = target => Number(target.closest?.(".cell[data-rank]")?.dataset.rank ?? 0);
+
+  element.addEventListener("click", event => {
+    const hit = results.known(rankOf(event.target));
+    if (!hit) return;
+    const act = event.target.closest(".act");
+    if (act) actions.run(act.dataset.act, hit);
+    else if (event.target.closest("a.tile") && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+      event.preventDefault();
+      state.update({ open: String(hit.id) });
+    }
+  });
+  element.addEventListener("focusin", event => {
+    const rank = rankOf(event.target);
+    if (rank) grid.setCurrent(rank);
+  });
+
+  // A finger has no place to hover: held down it selects the first picture, and taps select while any is selected.
+  let held = 0, origin = null;
+  const release = () => clearTimeout(held);
+  element.addEventListener("pointerdown", event => {
+    release();
+    const pick = event.target.closest?.(".cell")?.querySelector(".pick");
+    if (event.pointerType !== "touch" || !pick || event.target === pick) return;
+    origin = event;
+    held = setTimeout(() => {
+      origin = null;
+      pick.click();
+    }, HELD);
+  });
+  element.addEventListener("pointermove", event => origin && Math.hypot(event.clientX - origin.clientX, event.clientY - origin.clientY) > 10 && release());
+  for (const end of ["pointerup", "pointercancel"]) element.addEventListener(end, release);
+  element.addEventListener("contextmenu", event => event.pointerType === "touch" && event.preventDefault());
+  element.addEventListener("click", event => {
+    const tile = event.target.closest("a.tile");
+    if (!tile || event.pointerType !== "touch") return;
+    if (origin === null) event.preventDefault(); // the end of a long press
+    else if (document.body.classList.contains("picking")) {
+      event.preventDefault();
+      tile.parentElement.querySelector(".pick").click();
+    }
+    if (event.defaultPrevented) event.stopImmediatePropagation();
+  }, { capture: true });
+
+  const here = { group: "Pictures", when: event => element.contains(event.target) && !document.querySelector("dialog[open]") };
+  const go = to => grid.focus(Math.min(Math.max(to, 1), results.total()));
+  const row = step => {
+    const next = grid.places.neighbour(grid.current(), step);
+    if (next) grid.focus(next);
+    else if (step < 0) document.getElementById("q").focus();
+  };
+  keys.describe([["ArrowLeft ArrowUp ArrowDown ArrowRight", "To the next picture on that side"], ["Enter", "Look at the picture"]]);
+  keys.add(["ArrowLeft"], "", () => go(grid.current() - 1), here);
+  keys.add(["ArrowRight"], "", () => go(grid.current() + 1), here);
+  keys.add(["ArrowUp"], "", () => row(-1), here);
+  keys.add(["ArrowDown"], "", () => row(1), here);
+  keys.add(["Home"], "", () => go(1), here);
+  keys.add(["End"], "", () => go(results.total()), here);
+  const act = (key, name, label) => keys.add([key], label, () => {
+    const hit = results.known(grid.current());
+    if (hit) actions.run(name, hit);
+  }, here);
+  act("s", "similar", "Similar pictures");
+  act("m", "more", "More like this");
+  act("l", "less", "Less like this");
+}

@@ -1,0 +1,91 @@
+/** The words, with results while they are typed; the order; and whether weaker matches are shown. */
+
+const PAUSE = 120; // ms without a key; less asks for words that nobody meant, more is felt
+const SCENE_MINUTES = "5";
+const SORTS = { "": ["", false], date: ["date", false], "date-": ["date", true], name: ["name", false] };
+
+/** @param {{state: typeof import("./state.js"), results: any, grid: any}} shared */
+export function mount({ state, results, grid }) {
+  const form = document.getElementById("search");
+  const box = /** @type {HTMLInputElement} */ (document.getElementById("q"));
+  let timer = 0;
+  let begun = false; // an entry of the history holds what is being typed; going back leads before it
+
+  function apply() {
+    clearTimeout(timer);
+    if (box.value.trim() === state.get().q.trim()) return;
+    const push = !begun;
+    begun = true;
+    state.update({ q: box.value.trim(), view: "grid", open: "" }, { push });
+  }
+
+  box.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(apply, PAUSE);
+  });
+  form.addEventListener("submit", event => {
+    event.preventDefault();
+    apply();
+    begun = false;
+    if (results.problem()?.status === 0) results.search({ how: "replace" });
+    // On a phone the keyboard covers half of what was found.
+    if (matchMedia("(pointer: coarse)").matches) box.blur();
+  });
+  box.addEventListener("keydown", event => {
+    if (event.key === "ArrowDown" && results.total()) {
+      event.preventDefault();
+      apply();
+      grid.focus(1);
+    } else if (event.key === "Escape" && !box.value) box.blur();
+  });
+  state.subscribe((now, changed, how) => {
+    if (how === "pop" || (changed.size && !(changed.has("q") && document.activeElement === box))) begun = false;
+    if (changed.has("q") && box.value.trim() !== now.q.trim()) box.value = now.q;
+  });
+  box.value = state.get().q;
+
+  mountOrder(state);
+  mountWeaker(state, results);
+  mountBursts(state);
+}
+
+function mountOrder(state) {
+  const select = /** @type {HTMLSelectElement} */ (document.getElementById("sort"));
+  const show = () => {
+    const { sort, reverse } = state.get();
+    const value = sort === "score" ? "" : sort + (reverse && sort === "date" ? "-" : "");
+    const ranked = state.isRanked();
+    // Without a question nothing matches better than anything else: the order is by date, as the server has it.
+    select.options[0].hidden = select.options[0].disabled = !ranked;
+    select.value = !ranked && value === "" ? (reverse ? "date-" : "date") : value;
+  };
+  select.addEventListener("change", () => {
+    const [sort, reverse] = SORTS[select.value];
+    state.update({ sort, reverse });
+  });
+  state.subscribe(show);
+  show();
+}
+
+function mountBursts(state) {
+  const box = /** @type {HTMLInputElement} */ (document.getElementById("bursts"));
+  const show = () => (box.checked = state.get().group_minutes !== "");
+  box.addEventListener("change", () => state.update({ group_minutes: box.checked ? SCENE_MINUTES : "" }));
+  state.subscribe(show);
+  show();
+}
+
+function mountWeaker(state, results) {
+  const label = document.getElementById("weaker-label");
+  const box = /** @type {HTMLInputElement} */ (document.getElementById("weaker"));
+  const show = () => {
+    const { relevant } = state.get();
+    const judged = results.list()?.relevant ?? null;
+    label.hidden = !relevant && judged === null;
+    box.checked = relevant;
+  };
+  box.addEventListener("change", () => state.update({ relevant: box.checked }));
+  state.subscribe(show);
+  results.subscribe(show);
+  show();
+}

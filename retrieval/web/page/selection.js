@@ -1,0 +1,93 @@
+// Which pictures are selected, wherever they have scrolled to. The bar for what can be done with them comes with the
+// first of them.
+
+import { h } from "./parts.js";
+import { icon } from "./tiles.js";
+import { toastError } from "./toast.js";
+
+/** id -> its hit, or null for what was never loaded. @type {Map<string, any>} */
+const picked = new Map();
+
+/** @param {string|number} id */
+export const isPicked = (id) => picked.has(String(id));
+
+/**
+ * @param {HTMLElement} element
+ * @param {{state: any, api: any, results: any, keys: any}} page
+ */
+export function mount(element, { state, api, results, keys }) {
+  const pictures = document.getElementById("results");
+  const whole = h("a", { class: "plain", download: "photoseek.csv", href: "#", title: "Export this list as CSV", "aria-label": "Export this list as CSV" }, icon("download"));
+  whole.addEventListener("click", () => (whole.href = api.address("/export", state.toQuery())));
+  document.getElementById("bar").append(whole);
+  let [anchor, bar] = [/** @type {number|null} */ (null), /** @type {Promise<any>|null} */ (null)];
+
+  pictures.addEventListener("click", (event) => {
+    const box = /** @type {Element} */ (event.target).closest(".pick");
+    const cell = box?.closest("[data-rank]");
+    if (cell) toggle(cell, box.checked, event.shiftKey);
+  });
+  // A shift-click would mark text between the two pictures.
+  pictures.addEventListener("mousedown", (event) => event.shiftKey && event.target.closest(".pick") && event.preventDefault());
+
+  function put(id, on) {
+    if (!on) picked.delete(String(id));
+    else if (!picked.has(String(id))) picked.set(String(id), results.hit(id) ?? null);
+  }
+
+  async function toggle(cell, on, range) {
+    const rank = Number(cell.dataset.rank);
+    put(cell.dataset.id, on);
+    show();
+    if (range && anchor !== null && anchor !== rank) {
+      try {
+        for (const id of await results.range(anchor, rank)) put(id, on);
+      } catch (error) {
+        toastError(error);
+      }
+      show();
+    }
+    anchor = rank;
+  }
+
+  /** Everything that is loaded. @returns {number} how much that is */
+  function selectAll() {
+    const hits = [...(results.list()?.blocks.values() ?? [])].flat();
+    for (const hit of hits) put(hit.id, true);
+    show();
+    return hits.length;
+  }
+
+  function clear() {
+    const inside = element.contains(document.activeElement);
+    picked.clear();
+    anchor = null;
+    show();
+    if (inside) pictures.focus();
+  }
+
+  function show() {
+    document.body.classList.toggle("picking", picked.size > 0);
+    for (const cell of pictures.querySelectorAll(".cell[data-id]")) {
+      const on = picked.has(cell.dataset.id);
+      cell.classList.toggle("picked", on);
+      cell.querySelector(".pick").checked = on;
+    }
+    if (picked.size) bar ??= import("./selectionbar.js").then(({ createBar }) => createBar(element, { picked, state, api, results, selectAll, clear }));
+    bar?.then((made) => made.show(), (error) => ((bar = null), toastError(error)));
+  }
+
+  const noDialog = () => !document.querySelector("dialog[open]");
+  keys.add(["x"], "Select the picture, or no longer", ({ target }) => {
+    const cell = target.closest(".cell");
+    toggle(cell, !isPicked(cell.dataset.id), false);
+  }, { group: "Pictures", when: ({ target }) => Boolean(target.closest?.(".cell[data-id]")) && noDialog() });
+  keys.add(["Escape"], "", clear, { when: () => picked.size > 0 && noDialog() && state.get().view === "grid" });
+  keys.describe([["Shift + click", "Select all from the last one to here"], ["Ctrl + a", "Select all that are loaded"]]);
+  document.addEventListener("keydown", (event) => {
+    const writing = event.target.closest?.("input:not([type=checkbox]), textarea, select");
+    if (event.key !== "a" || !(event.ctrlKey || event.metaKey) || writing || state.get().view !== "grid" || !noDialog()) return;
+    event.preventDefault();
+    selectAll();
+  });
+}

@@ -1,0 +1,88 @@
+/**
+ * One picture of the grid. Its structure is a promise to the modules that listen on the grid:
+ *
+ *   <div class="cell" role="listitem" data-id data-rank>
+ *     <a class="tile" data-id href><img></a>
+ *     <input type="checkbox" class="pick" data-id>
+ *     <div class="acts"><button class="act" data-act="similar|more|less"> ...
+ *   </div>
+ */
+
+import { h, plural, s } from "./parts.js";
+
+const ACTS = [
+  ["more", "more", "More like this"],
+  ["less", "less", "Less like this"],
+  ["similar", "similar", "Similar pictures"],
+];
+
+/** An icon of the page. @param {string} name */
+export function icon(name) {
+  const use = s("use", { href: `/static/icons.svg#${name}` });
+  return s("svg", { class: "icon", "aria-hidden": "true" }, use);
+}
+
+const pattern = h(
+  "div", { class: "cell", role: "listitem" },
+  h("a", { class: "tile", tabIndex: -1 }, h("img", { alt: "", draggable: "false", decoding: "async" })),
+  h("input", { type: "checkbox", class: "pick", tabIndex: -1 }),
+  h("div", { class: "acts" }, ACTS.map(([act, name, title]) =>
+    h("button", { type: "button", class: "act", "data-act": act, title, tabIndex: -1 }, icon(name)))),
+);
+
+const blank = h("div", { class: "cell waiting", "aria-hidden": "true" });
+
+/**
+ * @param {import("./api.js").Hit} hit
+ * @param {{href: string, total: number, picked: boolean}} how
+ */
+export function createCell(hit, { href, total, picked }) {
+  const cell = /** @type {HTMLElement} */ (pattern.cloneNode(true));
+  const [tile, pick, acts] = cell.children;
+  cell.dataset.id = tile.dataset.id = pick.dataset.id = String(hit.id);
+  cell.dataset.rank = String(hit.rank);
+  cell.setAttribute("aria-posinset", String(hit.rank));
+  cell.setAttribute("aria-setsize", String(total));
+  cell.classList.toggle("picked", picked);
+  tile.href = href;
+  tile.title = hit.name;
+  tile.firstChild.alt = hit.name;
+  if (hit.colour) tile.style.backgroundColor = hit.colour;
+  pick.checked = picked;
+  pick.setAttribute("aria-label", `Select ${hit.name}`);
+  for (const button of acts.children) button.setAttribute("aria-label", `${button.title}: ${hit.name}`);
+  mark(cell, tile, hit);
+  return cell;
+}
+
+function mark(cell, tile, hit) {
+  if (hit.burst > 0) {
+    const more = plural(hit.burst, "more picture");
+    tile.append(h("span", { class: "badge", title: `${more} of this scene` }, `+${hit.burst}`,
+      h("span", { class: "sr" }, ` ${more} of this scene`)));
+  }
+  if (hit.on_disk !== "same") {
+    cell.classList.add("missing");
+    tile.append(h("span", { class: "badge gone", title: "The file is not where it was when it was indexed" }, "Missing"));
+  }
+}
+
+/** The place of a picture that is not known yet. */
+export const createBlank = () => /** @type {HTMLElement} */ (blank.cloneNode(false));
+
+/** Put a cell where the layout has it. @param {HTMLElement} cell @param {{left: number, top: number, width: number, height: number}} box */
+export function placeCell(cell, box) {
+  for (const side of ["left", "top", "width", "height"]) cell.style[side] = `${box[side]}px`;
+  cell.classList.toggle("small", box.width < 130);
+}
+
+/**
+ * Which thumbnail a tile of this size needs on this screen. Up to 15 % of enlargement is not seen, and saves a file of
+ * four times the size.
+ * @param {number} width @param {number} height CSS pixels @param {number} ratio of the picture, width by height
+ */
+export function thumbnailSize(width, height, ratio) {
+  const shown = Math.max(width, height * ratio, height, width / ratio);
+  const pixels = shown * Math.min(devicePixelRatio || 1, 2);
+  return pixels <= 240 * 1.15 ? 240 : pixels <= 480 * 1.6 ? 480 : 1024;
+}

@@ -1,0 +1,41 @@
+// Short messages at the edge of the page, which go away by themselves unless they need an answer.
+
+import { h } from "./parts.js";
+
+const SECONDS = 6;
+let shelf = null;
+
+/**
+ * Say something.
+ * @param {string} text
+ * @param {{kind?: "info"|"error", detail?: string, action?: {label: string, run: () => void}}} [how] errors stay longer
+ */
+export function toast(text, { kind = "info", detail = "", action } = {}) {
+  shelf ??= h("div", { class: "toasts", role: "status", "aria-live": "polite" });
+  // Above a dialog there is only what lies in it.
+  (document.querySelector("dialog[open]") ?? document.body).append(shelf);
+  const close = () => {
+    clearTimeout(timer);
+    note.remove();
+  };
+  const note = h(
+    "div",
+    { class: `toast ${kind}` },
+    h("div", { class: "toast-text" }, h("p", null, text), detail && h("p", { class: "toast-detail" }, detail)),
+    action && h("button", { type: "button", class: "button", onclick: () => (close(), action.run()) }, action.label),
+    h("button", { type: "button", class: "toast-close", "aria-label": "Dismiss", onclick: close }, "×"),
+  );
+  let timer = 0;
+  const wait = () => (timer = setTimeout(close, (kind === "error" || action ? 2 : 1) * SECONDS * 1000));
+  note.addEventListener("pointerenter", () => clearTimeout(timer));
+  note.addEventListener("pointerleave", wait);
+  while (shelf.childElementCount > 2) shelf.firstElementChild.remove();
+  shelf.append(note);
+  wait();
+}
+
+/** Say what an error says; a request that was called off is none. @param {any} error */
+export function toastError(error) {
+  if (error?.name === "AbortError") return;
+  toast(error?.title ?? error?.message ?? String(error), { kind: "error", detail: error?.detail });
+}

@@ -1,0 +1,89 @@
+"""uvicorn's HTTP connection with an end to patience: uvicorn itself waits for ever for headers and for slow readers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from retrieval.web.settings import Settings
+
+
+def patient(settings: Settings) -> type[H11Protocol]:
+    """The class of a server's connections, with its limits."""
+
+    class Patient(_PatientProtocol):
+        limits = settings
+
+    return Patient
+
+
+class _PatientProtocol(H11Protocol):
+    """Closes connections whose headers do not come, whose answers are not read, or which are one too many."""
+
+    limits: Settings
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._until_headers: asyncio.TimerHandle | None = None
+        self._until_read: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.max_connections:
+            transport.abort()
+            return
+        self._await_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_headers()
+        self._forget_reading()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._until_headers is None and self._is_idle():
+            self._await_headers()  # of the next request on this connection
+        super().data_received(data)
+        if not self._is_idle():
+            self._forget_headers()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._forget_reading()
+        self._until_read = self.loop.call_later(self.limits.write_wait_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._forget_reading()
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        """What is not HTTP is answered with a problem as everything else is."""
+        problem = {"type": "about:blank", "title": "this is not a request in HTTP/1.1", "status": 400}
+        headers = [(b"content-type", b"application/problem+json"), (b"connection", b"close")]
+        answer = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
+        try:
+            for event in (answer, h11.Data(data=json.dumps(problem).encode()), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        except h11.LocalProtocolError:
+            pass  # an answer to something before it is under way
+        self.transport.close()
+
+    def _is_idle(self) -> bool:
+        """True while no request is in progress whose headers are complete."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _await_headers(self) -> None:
+        self._until_headers = self.loop.call_later(self.limits.header_wait_s, self.transport.abort)
+
+    def _forget_headers(self) -> None:
+        if self._until_headers is not None:
+            self._until_headers.cancel()
+            self._until_headers = None
+
+    def _forget_reading(self) -> None:
+        if self._until_read is not None:
+            self._until_read.cancel()
+            self._until_read = None

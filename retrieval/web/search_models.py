@@ -1,0 +1,292 @@
+"""What a search over HTTP may ask for, and what it answers; the API's documentation is made from these."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_before_validator_function
+
+from retrieval.filters.filter import Filter
+from retrieval.search.pages import MAX_MINUTES
+
+MOST_HITS = 500
+"""Of one answer."""
+
+MOST_LISTED = 200_000
+"""How far down a list is made where the index compares a query with every picture anyway."""
+
+MOST_ID = 10**18 - 1
+"""A little less than SQLite can hold, and all that fits into 18 digits."""
+
+_DATE = r"^[0-9]{4}(-[0-9]{1,2}(-[0-9]{1,2}([T ][0-9]{1,2}:[0-9]{2}(:[0-9]{2})?)?)?)?$"
+_MOMENT = _DATE[:-1] + r"(Z|[+-][0-9]{2}:?[0-9]{2})?$"
+_UPLOAD = r"^([0-9]{1,18}|u1\.[A-Za-z0-9_-]{1,64})$"
+
+
+class _OneOrMore:
+    """One value stands for a list of one, as it does in a URL."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_before_validator_function(_listed, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        several = handler(schema)
+        return {"anyOf": [several, several["items"]]}
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str | int) and not isinstance(value, bool) else value
+
+
+def _as_text(value: Any) -> Any:
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    if not 0 <= value <= MOST_ID:
+        raise ValueError(f"an id is a number from 0 to {MOST_ID}")
+    return str(value)
+
+
+Id = Annotated[int, Field(ge=0, le=MOST_ID)]
+Words = Annotated[str, Field(max_length=1000)]
+_NUMBER = {"type": "integer", "minimum": 0, "maximum": MOST_ID}
+Picture = Annotated[
+    str,
+    BeforeValidator(_as_text),
+    Field(pattern=_UPLOAD),
+    WithJsonSchema({"anyOf": [_NUMBER, {"type": "string", "pattern": _UPLOAD}]}),
+]
+"""The id of a picture of the gallery, or of one that was uploaded."""
+# SQLite and the file system both end a text at a NUL, so that none can be what somebody means.
+_Part = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00]+$")]
+_Parts = Annotated[list[_Part], Field(max_length=50), _OneOrMore()]
+_Turn = Annotated[list[Literal["portrait", "landscape", "square"]], Field(max_length=3), _OneOrMore()]
+_Place = Annotated[str, Field(max_length=100, examples=["48.858,2.294,5km"])]
+_Places = Annotated[list[_Place], Field(max_length=20), _OneOrMore()]
+
+
+def _none() -> list[Any]:
+    return []
+
+
+class FilterFields(BaseModel):
+    """Conditions that all have to hold; of several values of one condition any is enough. Named as the flags of the
+    command line; what begins with ``no_`` leaves out what matches."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    under: _Parts = Field(default_factory=_none, description="Folders: pictures in one of them, at any depth.")
+    after: str | None = Field(None, pattern=_DATE, description="Taken at or after: 2023, 2023-06, 2023-06-01 18:30.")
+    before: str | None = Field(None, pattern=_DATE, description="Taken before.")
+    added_after: str | None = Field(None, pattern=_MOMENT, description="First indexed at or after.")
+    camera: _Parts = Field(default_factory=_none, description="Part of the camera's name.")
+    lens: _Parts = Field(default_factory=_none, description="Part of the lens's name.")
+    near: _Places = Field(default_factory=_none, description="Taken around a place: latitude,longitude,radius.")
+    glob: _Parts = Field(default_factory=_none, description="Patterns for the path: *.png, trip/*.jpg, raw/.")
+    orientation: _Turn = Field(default_factory=_none, description="As the picture is shown.")
+    format: _Parts = Field(default_factory=_none, description="JPEG, PNG, HEIF, ...")
+    min_width: int | None = Field(None, ge=1, le=999_999_999, description="Pixels.")
+    min_height: int | None = Field(None, ge=1, le=999_999_999, description="Pixels.")
+    tag: _Parts = Field(default_factory=_none, description="Given by a person, or predicted by the model.")
+    untagged: bool = Field(False, description="Only pictures to which no person gave a tag.")
+    no_under: _Parts = Field(default_factory=_none)
+    no_camera: _Parts = Field(default_factory=_none)
+    no_lens: _Parts = Field(default_factory=_none)
+    no_near: _Places = Field(default_factory=_none)
+    no_glob: _Parts = Field(default_factory=_none)
+    no_orientation: _Turn = Field(default_factory=_none)
+    no_format: _Parts = Field(default_factory=_none)
+    no_tag: _Parts = Field(default_factory=_none)
+
+    def where(self) -> Filter:
+        """The filter that these fields describe; looks at the disk (folders are resolved).
+
+        Raises:
+            QueryError: a value that cannot be, or conditions that no picture can pass together.
+        """
+        return Filter.from_mapping({name: getattr(self, name) for name in FilterFields.model_fields})
+
+
+class ListFields(FilterFields):
+    """Which pictures are listed, and in which order."""
+
+    sort: Literal["score", "date", "name"] | None = Field(
+        None, description="score (the best first), date (newest first) or name. Without a query: date."
+    )
+    reverse: bool = Field(False, description="The other way round; what has no date still comes last.")
+    relevant: bool = Field(False, description="Only hits that answer a search by words.")
+    min_score: float | None = Field(None, ge=-1, le=1, allow_inf_nan=False, description="Leave out hits below it.")
+    group_minutes: float | None = Field(
+        None, gt=0, le=MAX_MINUTES, allow_inf_nan=False, description="Of a scene within so many minutes only the best."
+    )
+
+
+class PageFields(ListFields):
+    """Which part of the list is answered."""
+
+    k: int = Field(100, ge=1, le=MOST_HITS, description="How many ranks.")
+    offset: int = Field(0, ge=0, le=MOST_LISTED, description="How many ranks come before: any place of the list.")
+    cursor: str | None = Field(
+        None,
+        max_length=512,
+        description="`next` of the answer before, for `offset`; 409 when the gallery changed.",
+    )
+
+
+def _several(description: str, most: int) -> Any:
+    return Field(default_factory=_none, max_length=most, description=description)
+
+
+class QuestionFields(BaseModel):
+    """What is looked for; nothing at all: every picture that passes the filter, newest first."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    q: Annotated[list[Words], _OneOrMore()] = _several(
+        "Words, in the query language: `2:beach + sunset - people + img:id:7`.", 16
+    )
+    without: Annotated[list[Words], _OneOrMore()] = Field(
+        default_factory=_none, alias="not", max_length=16, description="Words to keep away from."
+    )
+    more: Annotated[list[Id], _OneOrMore()] = _several("Pictures that are liked: towards them.", 200)
+    less: Annotated[list[Id], _OneOrMore()] = _several(
+        "Pictures that are not: away from them, and they are not listed.", 200
+    )
+    like: Annotated[list[Picture], _OneOrMore()] = _several(
+        "Pictures to look for, by id, or by the `upload` of an answer.", 32
+    )
+
+
+class SearchParams(QuestionFields, PageFields):
+    """A search as a URL."""
+
+
+class SimilarParams(PageFields):
+    """A search for what looks like one picture, as a URL."""
+
+
+class ListParams(QuestionFields, ListFields):
+    """A whole list as a URL."""
+
+    ids: list[Id] = _several("These pictures, in this order, instead.", 500)
+
+
+_Value = Annotated[
+    str,
+    BeforeValidator(_as_text),
+    Field(min_length=1, max_length=1000),
+    WithJsonSchema({"anyOf": [_NUMBER, {"type": "string", "minLength": 1, "maxLength": 1000}]}),
+]
+
+
+class TermBody(BaseModel):
+    """One part of a query."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    kind: Literal["text", "id"]
+    value: _Value = Field(description="The words; or the picture: its id, or that of an upload.")
+    weight: float = Field(
+        1.0, ge=-1000, le=1000, allow_inf_nan=False, description="How much it counts; below zero: away from it."
+    )
+
+
+class SearchBody(SearchParams):
+    """A search as JSON."""
+
+    model_config = ConfigDict(strict=True)
+
+    terms: list[TermBody] = Field(default_factory=_none, max_length=64, description="Parts with weights.")
+
+
+class ExportBody(QuestionFields, ListFields):
+    """A whole list as JSON."""
+
+    model_config = ConfigDict(strict=True)
+
+    terms: list[TermBody] = Field(default_factory=_none, max_length=64, description="Parts with weights.")
+    ids: list[Id] | None = Field(None, max_length=MOST_LISTED, description="These pictures, in this order, instead.")
+
+
+class DownloadBody(BaseModel):
+    """Pictures to be packed."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    ids: list[Id] = Field(min_length=1, max_length=MOST_HITS)
+
+
+class HitOut(BaseModel):
+    """A picture in a list."""
+
+    id: int
+    rank: int = Field(description="From 1, in the whole list.")
+    score: float | None = Field(description="Cosine similarity to the query; null where there was none.")
+    relevance: float | None = Field(description="How well it answers a search by words, from 0 to 1, if known.")
+    relevant: bool | None = Field(description="Whether that reaches `cut`.")
+    burst: int = Field(description="How many more pictures of the same scene it stands for.")
+    name: str
+    path: str
+    width: int = Field(description="Pixels, as shown.")
+    height: int
+    taken_at: str | None
+    camera: str | None
+    latitude: float | None
+    longitude: float | None
+    format: str
+    bytes: int
+    colour: str | None = Field(description="#rrggbb, the average.")
+    on_disk: Literal["same", "missing"]
+    hash: str = Field(description="Changes with the picture: the beginning of its content's hash.")
+
+
+class TermOut(BaseModel):
+    """One part of the query as it was understood."""
+
+    kind: Literal["text", "id", "upload"]
+    value: str
+    weight: float
+
+
+class QueryOut(BaseModel):
+    """The query as it was understood."""
+
+    words: list[str] = Field(description="What is looked for in words.")
+    terms: list[TermOut]
+    filter: dict[str, Any]
+    unknown: str | None = Field(description="Pictures left out only because their date, place, ... is not known.")
+
+
+class SearchAnswer(BaseModel):
+    """A part of a list of pictures."""
+
+    hits: list[HitOut] = Field(
+        description="Of the ranks asked for, without pictures that changed since they were indexed."
+    )
+    total: int = Field(description="Length of the whole list.")
+    total_is_capped: bool = Field(description="More pictures qualify than the list holds.")
+    offset: int
+    next: str | None = Field(description="The cursor of the part that follows.")
+    query: QueryOut
+    cut: float | None = Field(description="The relevance from which a hit answers the query.")
+    relevant_total: int | None = Field(description="How many do, where that is known.")
+    nearest: float | None = Field(description="Score of the nearest picture, where none was relevant.")
+    upload: str | None = Field(description="For `like`, in place of the picture that was uploaded.")
+    took_ms: float
+    digest: str = Field(
+        validation_alias=AliasChoices("list", "digest"),
+        serialization_alias="list",
+        description="Changes with the question.",
+    )
+    change: int = Field(description="Changes with the gallery.")

@@ -1,0 +1,185 @@
+"""Runs the application: the socket, uvicorn, signals, and what is printed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from ipaddress import ip_address
+from types import FrameType
+from urllib.parse import quote
+
+import uvicorn
+from fastapi import FastAPI
+
+from retrieval.errors import SettingsError
+from retrieval.gallery import Gallery
+from retrieval.web.app import create_app
+from retrieval.web.protocol import patient
+from retrieval.web.security import is_wildcard
+from retrieval.web.settings import Settings
+
+_SHORTEST_TOKEN = 16  # characters of a token that strangers may guess at
+_MAX_HEADERS = 65_536  # bytes: a shared address holds a whole search
+_GRACE_S = 10.0  # after what runs had its time: for an indexing run to stop, for files and threads to be closed
+
+
+def serve(gallery: Gallery, settings: Settings, say: Callable[[str], None], *, open_page: bool = False) -> None:
+    """Serve a gallery until SIGINT or SIGTERM.
+
+    Args:
+        gallery: may be empty.
+        settings: without a token, one is made where others than this machine can connect.
+        say: prints a line for the person: the address, once the server listens there.
+        open_page: show it in the browser.
+
+    Raises:
+        SettingsError: the port is taken, the host is none of this machine's, or the token is too short for strangers.
+    """
+    listener = listen(settings.host, settings.port)
+    is_ours_alone = ip_address(listener.getsockname()[0]).is_loopback
+    is_made = settings.token is None and not is_ours_alone
+    if is_made:
+        settings = replace(settings, token=secrets.token_urlsafe(32))
+    elif not is_ours_alone and len(settings.token or "") < _SHORTEST_TOKEN:
+        listener.close()
+        raise SettingsError(
+            f"a token of {len(settings.token or '')} characters can be guessed", "leave --token out, and one is made"
+        )
+    url = _url(settings.host, listener)
+    entry = url if settings.token is None else f"{url}/?token={quote(settings.token, safe='')}"
+
+    def ready() -> None:
+        say(f"photoseek: {entry if is_made else url}  (Ctrl-C stops it)")
+        if open_page:
+            threading.Thread(target=webbrowser.open, args=(entry,), daemon=True).start()
+
+    leaving = partial(_leave_in_any_case, settings.stop_within_s + _GRACE_S)
+    server = Server(create_app(gallery, settings), settings, ready, leaving)
+    asyncio.run(server.serve([listener]))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        SettingsError: it cannot be had.
+    """
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        listener = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(f"cannot listen on {host}: {error}", "give an address of this machine to --host") from error
+    try:
+        if os.name == "posix":  # elsewhere it would let two servers share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(512)
+    except OSError as error:
+        listener.close()
+        problem = f"cannot listen on {host}, port {port}: {error.strerror or error}"
+        raise SettingsError(problem, "take another one: --port 0 takes any that is free") from error
+    listener.setblocking(False)
+    return listener
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server with our limits, which leaves without an error when it is told to.
+
+    Args:
+        app: of :func:`retrieval.web.app.create_app`.
+        settings: the ones of ``app``.
+        ready: called when requests are answered.
+        leaving: called when no more are taken on.
+    """
+
+    def __init__(
+        self, app: FastAPI, settings: Settings, ready: Callable[[], None], leaving: Callable[[], None]
+    ) -> None:
+        super().__init__(_config(app, settings))
+        self._state, self._ready, self._leaving = app.state, ready, leaving
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, then listen."""
+        await super().startup(sockets)
+        if self.started:
+            # From here on the application says what goes wrong; uvicorn would repeat it with a traceback.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+            self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End streams, let answers finish for a while, stop the application."""
+        self._leaving()
+        self._state.stopping.set()
+        self._state.index_job.stop()  # it may need all the time there is
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn's, but a signal that was obeyed is not raised again."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread hears signals
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal asks, the second one insists."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=patient(settings),
+        ws="none",
+        loop="asyncio",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # nobody stands in front of it whose word on the client's address would count
+        timeout_keep_alive=max(1, round(settings.keep_alive_s)),
+        timeout_graceful_shutdown=max(1, round(settings.stop_within_s)),
+        h11_max_incomplete_event_size=_MAX_HEADERS,
+    )
+
+
+def _leave_in_any_case(after_s: float) -> None:
+    """Nothing interrupts a model at work, and what it still does is not worth waiting for."""
+    leave = threading.Timer(after_s, os._exit, (0,))
+    leave.daemon = True
+    leave.start()
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    """An address that the person can open."""
+    if is_wildcard(host):
+        host = _own_address(listener.family)
+    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+
+
+def _own_address(family: socket.AddressFamily) -> str:
+    """This machine's address in its network; loopback where there is none."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            # Nothing is sent: connecting a datagram socket only asks the routing table. Addresses of documentation.
+            probe.connect(("2001:db8::1" if family == socket.AF_INET6 else "192.0.2.1", 9))
+            return str(probe.getsockname()[0])
+    except OSError:
+        return "::1" if family == socket.AF_INET6 else "127.0.0.1"

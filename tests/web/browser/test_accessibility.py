@@ -1,0 +1,67 @@
+"""axe-core over every state of the page, in both themes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python")
+
+from axe_playwright_python.sync_playwright import Axe
+
+from tests.web.browser.conftest import settled, until, wait_for_pictures
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.browser
+
+SERIOUS = ("serious", "critical")
+
+
+def findings(page: Page) -> list[Any]:
+    """Serious findings, each with the elements that it is about."""
+    report = Axe().run(page).response
+    return [
+        (one["id"], one["help"], [node["target"] for node in one["nodes"]][:5], one["nodes"][0].get("failureSummary"))
+        for one in report["violations"]
+        if one["impact"] in SERIOUS
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_results(open_page: Callable[..., Page], scheme: str) -> None:
+    page = open_page("/?q=a+bird&more=1&less=2&orientation=landscape", color_scheme=scheme)
+    wait_for_pictures(page)
+    page.hover(".cell[data-rank='1']")
+    assert findings(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_viewer_with_details(open_page: Callable[..., Page], scheme: str) -> None:
+    page = open_page("/?open=3", color_scheme=scheme)
+    wait_for_pictures(page)
+    until(page, "() => document.querySelector('#viewer.sharp')")
+    page.keyboard.press("i")
+    until(page, "() => document.querySelector('.details').textContent.includes('Folder')")
+    assert findings(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_help_and_nothing_found(open_page: Callable[..., Page], scheme: str) -> None:
+    page = open_page("/?min_width=5000", color_scheme=scheme)
+    until(page, "() => !document.querySelector('#message').hidden")
+    assert findings(page) == []
+    page.click("#help-button")
+    assert findings(page) == []
+
+
+def test_phone(open_page: Callable[..., Page]) -> None:
+    page = open_page("/?q=a+bird&more=1", width=390, height=844, has_touch=True, is_mobile=True)
+    wait_for_pictures(page)
+    assert findings(page) == []
+    page.tap("#filters-button")
+    settled(page)
+    assert findings(page) == []

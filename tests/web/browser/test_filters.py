@@ -1,0 +1,256 @@
+"""The panel of filters: what it offers and counts, what choosing does to the pictures and to the address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.web.browser.albums import CAMERAS, make_album
+from tests.web.browser.conftest import count_line, settled, until, wait_for_pictures
+from tests.web.conftest import Running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory, start_server: Callable[..., Running]) -> Running:
+    return start_server(make_album(tmp_path_factory.mktemp("album")).path)
+
+
+@pytest.fixture
+def panel(open_page: Callable[..., Page], album: Running) -> Page:
+    page = open_page(server=album)
+    wait_for_pictures(page)
+    page.wait_for_selector("[data-facet=Camera] li")
+    return page
+
+
+def facet(page: Page, title: str) -> Locator:
+    return page.locator(f"[data-facet='{title}']")
+
+
+def value(page: Page, title: str, text: str) -> Locator:
+    return facet(page, title).locator("li", has_text=text)
+
+
+def asked(page: Page) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(page.url).query)
+
+
+def counts_to(page: Page, count: int) -> None:
+    """Wait until there are so many pictures, in the list and in the panel."""
+    text = "1 picture" if count == 1 else f"{count} pictures"
+    until(page, "text => document.getElementById('count').textContent.startsWith(text)", argument=text)
+    until(page, "text => document.querySelector('.filters-done').textContent === text", argument=f"Show {text}")
+
+
+def test_a_camera_is_chosen_and_a_second_one_beside_it(panel: Page) -> None:
+    assert value(panel, "Camera", "Alpha 1").locator(".facet-count").inner_text() == "2"
+    value(panel, "Camera", "Alpha 1").get_by_role("checkbox").check()
+    counts_to(panel, 2)
+    assert asked(panel) == {"camera": ["Alpha 1"]}
+    # The others are still offered, as they would be beside it, and stand behind what is chosen.
+    assert facet(panel, "Camera").locator("li").first.inner_text().split("\n") == ["Alpha 1", "2"]
+    value(panel, "Camera", "Camera A").get_by_role("checkbox").check()
+    counts_to(panel, 4)
+    assert asked(panel) == {"camera": ["Alpha 1", "Camera A"]}
+    assert panel.locator(".filters-count").inner_text() == "2"
+    facet(panel, "Camera").get_by_role("button", name="Clear").click()
+    counts_to(panel, 28)
+    assert asked(panel) == {}
+
+
+def test_long_lists_open_and_can_be_searched(panel: Page) -> None:
+    cameras = facet(panel, "Camera")
+    assert cameras.locator("li").count() == 6
+    cameras.get_by_role("button", name=f"Show {len(CAMERAS) - 6} more").click()
+    assert cameras.locator("li").count() == len(CAMERAS)
+    assert panel.evaluate("document.activeElement.closest('li') !== null"), "the keyboard goes on where the list grew"
+    cameras.get_by_role("searchbox").fill("camera f")
+    assert cameras.locator("li").all_inner_texts() == ["Camera F\n2"]
+    cameras.get_by_role("searchbox").fill("zeppelin")
+    assert cameras.get_by_text("Nothing of that name").is_visible()
+
+
+def test_the_date_slider_obeys_keys(panel: Page) -> None:
+    earliest, latest = (panel.get_by_role("slider", name=name) for name in ("Earliest month", "Latest month"))
+    assert (earliest.get_attribute("aria-valuetext"), latest.get_attribute("aria-valuetext")) == (
+        "Jan 2015",
+        "Dec 2020",
+    )
+    earliest.focus()
+    panel.keyboard.press("PageUp")
+    panel.keyboard.press("PageUp")
+    for _ in range(8):
+        panel.keyboard.press("ArrowLeft")
+    assert earliest.get_attribute("aria-valuetext") == "May 2016"
+    counts_to(panel, 20)
+    assert asked(panel) == {"after": ["2016-05"]}
+    latest.focus()
+    panel.keyboard.press("Home")  # no further than the other handle
+    assert latest.get_attribute("aria-valuetext") == "May 2016"
+    counts_to(panel, 1)
+    assert asked(panel) == {"after": ["2016-05"], "before": ["2016-06"]}
+    panel.go_back()
+    counts_to(panel, 20)
+    assert latest.get_attribute("aria-valuetext") == "Dec 2020"
+
+
+def test_a_range_is_brushed_over_the_bars(panel: Page) -> None:
+    track = panel.locator(".histogram-track").bounding_box()
+    assert track is not None
+    months = 72
+    middle = track["y"] + 20
+
+    def over(month: int) -> float:
+        return track["x"] + (month + 0.5) / months * track["width"]
+
+    panel.mouse.move(over(24), middle)
+    panel.mouse.down()
+    panel.mouse.move(over(30), middle, steps=4)
+    panel.mouse.move(over(47), middle, steps=4)
+    panel.mouse.up()
+    counts_to(panel, 8)
+    assert asked(panel) == {"after": ["2017-01"], "before": ["2019-01"]}
+    assert "2017 – 2018" in panel.locator(".histogram-told").inner_text()
+    panel.get_by_role("button", name="Only 2016").click()
+    counts_to(panel, 4)
+    assert asked(panel) == {"after": ["2016-01"], "before": ["2017-01"]}
+
+
+def test_pictures_without_a_date_are_told(panel: Page) -> None:
+    assert facet(panel, "Date").get_by_text("4 pictures without a date").is_visible()
+
+
+def test_folders_lead_down_and_back(panel: Page) -> None:
+    folders = facet(panel, "Folder")
+    assert sorted(folders.locator("li .facet-name").all_inner_texts()) == [*map(str, range(2015, 2021)), "undated"]
+    value(panel, "Folder", "2018").get_by_role("button").click()
+    counts_to(panel, 4)
+    trail = folders.locator(".trail")
+    assert trail.locator("> *").all_inner_texts() == ["All folders", "photos", "2018"]
+    panel.reload()  # the way up is known to who comes by a link, too
+    wait_for_pictures(panel)
+    trail.get_by_role("button", name="photos").click()
+    counts_to(panel, 28)
+    trail.get_by_role("button", name="All folders").click()
+    until(panel, "() => location.search === ''")
+
+
+def test_a_circle_is_drawn_on_the_map(panel: Page) -> None:
+    place = facet(panel, "Place")
+    svg = place.locator("svg.map")
+    svg.scroll_into_view_if_needed()
+    assert place.locator(".dot").count() == 2
+    paris = place.locator(".dot").nth(0 if _x(place, 0) < _x(place, 1) else 1).bounding_box()
+    assert paris is not None
+    x, y = paris["x"] + paris["width"] / 2, paris["y"] + paris["height"] / 2
+    place.get_by_role("button", name="Draw a circle").click()
+    panel.mouse.move(x - 2, y + 2)
+    panel.mouse.down()
+    panel.mouse.move(x + 15, y, steps=5)
+    panel.mouse.up()
+    counts_to(panel, 4)
+    latitude, longitude, radius = asked(panel)["near"][0].split(",")
+    assert (float(latitude), float(longitude)) == pytest.approx((48.9, 2.35), abs=6)
+    assert radius.endswith("km")
+    assert float(radius[:-2]) > 100
+    assert place.locator("path.near").count() == 1
+    # Both places are still there to be chosen.
+    assert place.locator(".dot").count() == 2
+
+
+def _x(place: Locator, which: int) -> float:
+    return float(place.locator(".dot").nth(which).get_attribute("cx") or 0)
+
+
+def test_places_can_be_chosen_without_the_map(panel: Page) -> None:
+    place = facet(panel, "Place")
+    place.get_by_text("as a list").click()
+    entry = place.get_by_role("button", name="33.9° S, 151.2° E")
+    assert entry.inner_text().split()[-1] == "4"
+    entry.focus()
+    panel.keyboard.press("Enter")
+    counts_to(panel, 4)
+    near = asked(panel)["near"][0]
+    assert near.startswith("-33.9,151.2")
+    facet(panel, "Place").get_by_role("button", name="Clear").click()
+    counts_to(panel, 28)
+
+
+def test_the_map_moves_by_keys(panel: Page) -> None:
+    svg = panel.locator("svg.map")
+    svg.focus()
+    before = svg.inner_html()
+    panel.keyboard.press("+")
+    closer = svg.inner_html()
+    panel.keyboard.press("ArrowRight")
+    assert len({before, closer, svg.inner_html()}) == 3
+    panel.keyboard.press("Enter")
+    until(panel, "() => new URLSearchParams(location.search).has('near')")
+
+
+def test_tags_people_gave_are_a_filter(panel: Page) -> None:
+    value(panel, "Tags", "family").get_by_role("checkbox").check()
+    counts_to(panel, 2)
+    assert asked(panel) == {"tag": ["family"]}
+
+
+def test_further_conditions_and_clearing_all(panel: Page) -> None:
+    more = facet(panel, "More")
+    more.locator("summary").click()
+    more.get_by_role("checkbox", name="Without tags").check()
+    counts_to(panel, 26)
+    value(panel, "Folder", "2015").get_by_role("button").click()
+    counts_to(panel, 2)
+    more.get_by_label("Least width").select_option("3840")
+    until(panel, "() => document.getElementById('message').textContent.includes('No picture passes')")
+    assert asked(panel)["min_width"] == ["3840"]
+    panel.locator(".filters-head").get_by_role("button", name="Clear all").click()
+    counts_to(panel, 28)
+    assert asked(panel) == {}
+
+
+def test_a_facet_of_one_value_is_not_shown(panel: Page) -> None:
+    assert facet(panel, "Shape").is_visible()
+    assert not facet(panel, "Format").is_visible()  # every picture is a JPEG
+    assert not facet(panel, "Lens").is_visible()
+
+
+def test_galleries_without_places_fetch_no_map(page: Page) -> None:
+    page.wait_for_selector("[data-facet=Folder] li")
+    assert not facet(page, "Place").is_visible()
+    assert not [url for url in page.watch.asked if url.endswith(("/mapbox.js", "/land.js"))]  # type: ignore[attr-defined]
+
+
+def test_on_a_phone_the_panel_is_a_drawer(open_page: Callable[..., Page], album: Running) -> None:
+    page = open_page(server=album, width=390, height=844, has_touch=True)
+    wait_for_pictures(page)
+    assert not page.locator("#filters").is_visible()
+    page.click("#filters-button")
+    box = value(page, "Camera", "Alpha 1").get_by_role("checkbox")
+    box.check()
+    counts_to(page, 2)
+    tall = value(page, "Camera", "Alpha 1").locator("label").bounding_box()
+    assert tall is not None
+    assert tall["height"] >= 44
+    page.get_by_role("button", name="Show 2 pictures").click()
+    page.wait_for_selector("#filters", state="hidden")
+    settled(page)
+    assert count_line(page).startswith("2 pictures")
+
+
+def test_the_panel_has_no_serious_faults_for_assistive_technology(panel: Page) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    for section in ("Predicted tags", "More"):
+        if facet(panel, section).is_visible():
+            facet(panel, section).locator("summary").click()
+    found = axe.Axe().run(panel, context="#filters")
+    bad = [one for one in found.response["violations"] if one["impact"] in ("serious", "critical")]
+    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in bad] == []

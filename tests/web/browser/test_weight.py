@@ -1,0 +1,52 @@
+"""What a first look at the page costs beside its pictures, and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.web.browser.conftest import wait_for_pictures
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.browser
+
+MOST = 150_000
+MOST_SENT = 60_000
+MOST_OF_ALL = 230_000
+
+LOADED = """() => [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+  .filter(one => one.entryType === "navigation" || one.name.includes("/static/"))
+  .map(one => [one.name, one.decodedBodySize, one.encodedBodySize, one.transferSize])"""
+
+
+def test_the_page_is_light_and_asks_nobody_else(open_page: Callable[..., Page]) -> None:
+    page = open_page(guarded=False)
+    wait_for_pictures(page)
+    loaded = page.evaluate(LOADED)
+    assert len(loaded) > 10
+    assert 50_000 < sum(decoded for _, decoded, _, _ in loaded) < MOST, loaded
+    assert 10_000 < sum(encoded for _, _, encoded, _ in loaded) < MOST_SENT
+    asked = page.watch.asked  # type: ignore[attr-defined]
+    origins = {urlsplit(url).netloc for url in asked if not url.startswith(("data:", "blob:"))}
+    assert origins == {urlsplit(page.url).netloc}
+
+
+def test_a_second_look_costs_questions_only(open_page: Callable[..., Page]) -> None:
+    page = open_page(guarded=False)
+    wait_for_pictures(page)
+    first = sum(sent for _, _, _, sent in page.evaluate(LOADED))
+    page.reload()
+    wait_for_pictures(page)
+    again = page.evaluate(LOADED)
+    assert sum(sent for _, _, _, sent in again) <= 400 * len(again) < first
+
+
+def test_what_is_loaded_only_when_it_is_looked_at_is_light_too() -> None:
+    from retrieval.web.page_files import read_files
+
+    assert sum(len(file.content) for file in read_files().values()) < MOST_OF_ALL

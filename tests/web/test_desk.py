@@ -1,0 +1,283 @@
+"""The engine's thread: texts are embedded together, work is bounded, answers are of what is there now."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+
+from indexes.base import Vectors
+from retrieval.encoders.load import load_encoder
+from retrieval.encoders.onnx import OnnxEncoder
+from retrieval.errors import GalleryNotFound, QueryError, TextNotSupported, UnknownEncoder
+from retrieval.gallery import Gallery
+from retrieval.indexing.indexer import Indexer
+from retrieval.search.engine import QueryEngine
+from retrieval.search.query import Query
+from retrieval.web.desk import Desk
+from retrieval.web.line import Busy, Stopping
+from retrieval.web.settings import Settings
+from tests.conftest import EXAMPLES
+from tests.fakes import ColourEncoder
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The texts of each call of the text tower from now on."""
+    made: list[list[str]] = []
+    real = OnnxEncoder.encode_texts
+
+    def counted(self: OnnxEncoder, texts: Sequence[str]) -> Vectors:
+        made.append(list(texts))
+        return real(self, texts)
+
+    monkeypatch.setattr(OnnxEncoder, "encode_texts", counted)
+    return made
+
+
+@contextmanager
+def desk_of(gallery: Gallery, **settings: Any) -> Iterator[Desk]:
+    desk = Desk(gallery, Settings(**settings))
+    try:
+        yield desk
+    finally:
+        assert desk.close(30)
+
+
+async def behind(desk: Desk, *asked: Callable[[], Awaitable[Any]]) -> list[Any]:
+    """The outcomes of questions that all came while the desk was at work on something else, in their order."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work(_engine: QueryEngine) -> None:
+        begun.set()
+        assert go_on.wait(30)
+
+    first = asyncio.ensure_future(desk.run(work))
+    await asyncio.to_thread(begun.wait, 30)
+    waiting = [asyncio.ensure_future(each()) for each in asked]
+    await asyncio.sleep(0.01)  # each of them is in the line
+    go_on.set()
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    await first
+    return outcomes
+
+
+def searched(desk: Desk, text: str) -> Callable[[], Awaitable[list[int]]]:
+    """A search by words as a handler makes it; the ids it finds."""
+    query = Query.text(text, k=3)
+    return lambda: desk.run(lambda engine: [hit.image.id for hit in engine.search(query)], texts=[text])
+
+
+def test_what_waits_is_embedded_in_one_call(own_gallery: Gallery, calls: list[list[str]]) -> None:
+    texts = [f"a dog number {n}" for n in range(20)]
+    with desk_of(own_gallery) as desk:
+        found = asyncio.run(behind(desk, *(searched(desk, text) for text in texts)))
+    assert [call for call in calls if call != ["warm"]] == [texts]
+    with QueryEngine(own_gallery, remember_texts=False) as engine:
+        assert found == [[hit.image.id for hit in engine.search(Query.text(text, k=3))] for text in texts]
+
+
+def test_one_call_takes_so_many_and_the_same_text_once(own_gallery: Gallery, calls: list[list[str]]) -> None:
+    texts = [f"a cat number {n % 10}" for n in range(40)]
+    with desk_of(own_gallery, texts_at_once=4) as desk:
+        asyncio.run(behind(desk, *(searched(desk, text) for text in texts)))
+    sizes = [len(call) for call in calls if call != ["warm"]]
+    assert sizes == [4, 4, 2]
+
+
+def test_a_text_is_embedded_once(own_gallery: Gallery, calls: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHOTOSEEK_NO_CACHE", "1")  # else the gallery's file would remember it, too
+
+    async def asked(desk: Desk) -> list[Vectors]:
+        return [
+            await desk.texts(["a horse"]),
+            await desk.texts(["two horses", "a horse"]),
+            await desk.texts(["a horse"]),
+        ]
+
+    with desk_of(own_gallery) as desk:
+        first, both, again = asyncio.run(asked(desk))
+    assert [call for call in calls if call != ["warm"]] == [["a horse"], ["two horses"]]
+    assert first.shape == (1, 256) and both.shape == (2, 256)
+    assert np.array_equal(first[0], both[1]) and np.array_equal(first, again)
+
+
+def test_the_oldest_text_is_forgotten(
+    own_gallery: Gallery, calls: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHOTOSEEK_NO_CACHE", "1")
+
+    async def asked(desk: Desk) -> None:
+        for text in ("one", "two", "one", "three", "one", "two"):
+            await desk.texts([text])
+
+    with desk_of(own_gallery, texts_remembered=2) as desk:
+        asyncio.run(asked(desk))
+    assert [call for call in calls if call != ["warm"]] == [["one"], ["two"], ["three"], ["two"]]
+
+
+def test_jobs_are_done_in_their_order(own_gallery: Gallery) -> None:
+    done: list[int] = []
+    with desk_of(own_gallery) as desk:
+        asks = [lambda n=n: desk.run(lambda _engine: done.append(n), texts=[f"text {n % 3}"]) for n in range(30)]
+        asyncio.run(behind(desk, *asks))
+    assert done == list(range(30))
+
+
+def test_one_too_many_is_refused_and_the_others_are_answered(own_gallery: Gallery) -> None:
+    with desk_of(own_gallery, max_waiting=3) as desk:
+        outcomes = asyncio.run(behind(desk, *[searched(desk, "a bird")] * 5))
+        assert [isinstance(outcome, Busy) for outcome in outcomes] == [False, False, False, True, True]
+        assert len(asyncio.run(searched(desk, "a bird")())) == 3  # and afterwards it takes on more
+
+
+def test_one_bad_question_is_no_one_elses_trouble(own_gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = OnnxEncoder.encode_texts
+
+    def broken(self: OnnxEncoder, texts: Sequence[str]) -> Vectors:
+        if "bad" in texts:
+            raise QueryError("bad", "")
+        return real(self, texts)
+
+    monkeypatch.setattr(OnnxEncoder, "encode_texts", broken)
+    with desk_of(own_gallery) as desk:
+        good, bad, also_good = asyncio.run(
+            behind(desk, *(searched(desk, text) for text in ("a lion", "bad", "a tiger")))
+        )
+    assert isinstance(bad, QueryError)
+    assert len(good) == len(also_good) == 3
+
+
+def test_who_has_left_is_not_worked_for(own_gallery: Gallery) -> None:
+    done: list[str] = []
+
+    async def asked(desk: Desk) -> None:
+        async def impatient() -> None:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.001):
+                    await desk.run(lambda _engine: done.append("impatient"))
+
+        await behind(desk, impatient, lambda: desk.run(lambda _engine: done.append("patient")))
+
+    with desk_of(own_gallery) as desk:
+        asyncio.run(asked(desk))
+    assert done == ["patient"]
+
+
+def test_the_event_loop_goes_on_meanwhile(own_gallery: Gallery) -> None:
+    async def asked(desk: Desk) -> str:
+        go_on = threading.Event()
+        working = asyncio.ensure_future(desk.run(lambda _engine: go_on.wait(30)))
+        await asyncio.sleep(0.01)
+        go_on.set()  # would never be reached if the job ran here
+        assert await working
+        return await desk.run(lambda _engine: threading.current_thread().name)
+
+    with desk_of(own_gallery) as desk:
+        assert asyncio.run(asked(desk)).startswith("desk")
+
+
+def test_an_engine_of_one_thread(own_gallery: Gallery) -> None:
+    with desk_of(own_gallery) as desk:
+        asked = [lambda: desk.run(lambda engine: (threading.get_ident(), id(engine)))] * 10
+        assert len(set(asyncio.run(behind(desk, *asked)))) == 1
+
+
+# What is there now
+
+
+def photos_of(tmp_path: Path, *names: str) -> Path:
+    folder = tmp_path / "some photos"
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        shutil.copy(EXAMPLES / name, folder)
+    return folder
+
+
+def count(desk: Desk) -> int:
+    return asyncio.run(desk.run(lambda engine: len(engine.index)))
+
+
+def test_nothing_is_there_yet_and_then_there_is(gallery: Gallery, tmp_path: Path) -> None:
+    with desk_of(gallery) as desk:
+        for _ in range(2):
+            with pytest.raises(GalleryNotFound):
+                count(desk)
+        Indexer(gallery, load_encoder("builtin-64")).run(photos_of(tmp_path, "animals/dog.jpg", "animals/cow.jpg"))
+        assert count(desk) == 2
+        Indexer(gallery, load_encoder("builtin-64")).run(photos_of(tmp_path, "animals/fox.jpg"))
+        assert count(desk) == 3
+
+
+def test_another_catalog_at_the_same_place(gallery: Gallery, tmp_path: Path, own_gallery: Gallery) -> None:
+    Indexer(gallery, load_encoder("builtin-64")).run(photos_of(tmp_path, "animals/dog.jpg"))
+    with desk_of(gallery) as desk:
+        assert count(desk) == 1
+        shutil.rmtree(gallery.path)
+        with pytest.raises(GalleryNotFound):
+            count(desk)
+        shutil.copytree(own_gallery.path, gallery.path)
+        assert count(desk) > 50
+
+
+def test_another_model_becomes_active(gallery: Gallery, photos: Path) -> None:
+    Indexer(gallery, ColourEncoder(has_text=False)).run(photos)
+    with desk_of(gallery) as desk:
+        assert asyncio.run(desk.run(lambda engine: engine.encoder_row.name)) == "colour"
+        Indexer(gallery, load_encoder("builtin-64")).run(photos)
+        assert asyncio.run(desk.run(lambda engine: engine.encoder_row.name)) == "builtin-64"
+        assert asyncio.run(desk.texts(["a dog"])).shape == (1, 256)
+
+
+def test_a_named_model_stays(gallery: Gallery, photos: Path) -> None:
+    Indexer(gallery, ColourEncoder()).run(photos)
+    Indexer(gallery, load_encoder("builtin-64")).run(photos)
+    with desk_of(gallery, model="colour") as desk:
+        assert asyncio.run(desk.run(lambda engine: engine.encoder_row.name)) == "colour"
+    with desk_of(gallery, model="colours") as desk, pytest.raises(UnknownEncoder):
+        count(desk)
+
+
+def test_vectors_of_one_model_are_not_taken_for_anothers(gallery: Gallery, photos: Path, tmp_path: Path) -> None:
+    Indexer(gallery, load_encoder("builtin-64")).run(photos)
+    with desk_of(gallery) as desk:
+        assert asyncio.run(desk.texts(["red"])).shape == (1, 256)
+        shutil.rmtree(gallery.path)
+        Indexer(gallery, ColourEncoder(has_text=False)).run(photos)
+        with pytest.raises(Exception) as caught:  # whatever it is, it is not the other model's vector
+            asyncio.run(desk.texts(["red"]))
+    assert isinstance(caught.value, TextNotSupported) or "colour" in str(caught.value)
+
+
+def test_a_desk_that_closes(own_gallery: Gallery) -> None:
+    async def asked() -> list[Any]:
+        desk = Desk(own_gallery, Settings())
+        begun, go_on = threading.Event(), threading.Event()
+
+        def work(_engine: QueryEngine) -> str:
+            begun.set()
+            assert go_on.wait(30)
+            return "finished"
+
+        running = asyncio.ensure_future(desk.run(work))
+        await asyncio.to_thread(begun.wait, 30)
+        waiting = asyncio.ensure_future(desk.texts(["a dog"]))
+        await asyncio.sleep(0.01)
+        assert not desk.close(0.01)  # it still runs
+        go_on.set()
+        assert desk.close(30)
+        outcomes = await asyncio.gather(running, waiting, desk.texts(["a cat"]), return_exceptions=True)
+        return list(outcomes)
+
+    finished, refused, too_late = asyncio.run(asked())
+    assert finished == "finished"
+    assert isinstance(refused, Stopping) and isinstance(too_late, Stopping)

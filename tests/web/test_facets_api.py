@@ -1,0 +1,86 @@
+"""``/facets`` and ``/tags`` over HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from retrieval.gallery import Gallery
+from retrieval.labels.labelling import LabelEdit, edit_labels
+from tests.web.conftest import client_of
+
+ADDRESS = "/api/v1/facets"
+
+
+def test_folders_of_the_examples(client: TestClient, web_gallery: Gallery) -> None:
+    photos = web_gallery.path.parent / "photos"
+    found = client.get(ADDRESS).json()
+    [parent] = found["parents"]
+    assert parent == {"path": str(photos), "name": "photos", "count": found["total"]}
+    on_disk = {
+        folder.name: sum(file.is_file() for file in folder.rglob("*")) for folder in photos.iterdir() if folder.is_dir()
+    }
+    assert {each["name"]: each["count"] for each in found["folders"]} == on_disk
+    birds = client.get(ADDRESS, params={"under": str(photos / "birds")}).json()
+    assert birds["total"] == on_disk["birds"] and birds["folders"] == []
+    assert birds["parents"][0]["name"] == "birds"
+
+
+def test_the_address_of_a_search_is_taken_and_only_its_conditions_count(client: TestClient) -> None:
+    filtered = client.get(ADDRESS, params={"orientation": "portrait", "min_width": 100})
+    asked = {"q": "a dog", "k": 3, "sort": "date", "orientation": "portrait", "min_width": 100}
+    assert client.get(ADDRESS, params=asked).json() == filtered.json()
+    shapes = {each["value"]: each["count"] for each in filtered.json()["orientations"]}
+    assert shapes["portrait"] == filtered.json()["total"] and len(shapes) > 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ({"box": "1,2,3"}, 400),
+        ({"box": "9,0,1,0"}, 400),
+        ({"box": "nan,0,inf,0"}, 400),
+        ({"box": "0,0,1,181"}, 400),
+        ({"near": "here"}, 400),
+        ({"orientation": "portrait", "no_orientation": "portrait"}, 400),
+        ({"glob": "[a"}, 400),
+        ({"most": 0}, 422),
+        ({"most": 100_000}, 422),
+        ({"after": "yesterday"}, 422),
+        ({"after": "2020-13"}, 400),
+        ({"colour": "red"}, 422),
+    ],
+)
+def test_what_cannot_be_asked(client: TestClient, asked: dict[str, Any], status: int) -> None:
+    answer = client.get(ADDRESS, params=asked)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_gallery_without_anything_says_how_to_begin(tmp_path: Path) -> None:
+    with client_of(Gallery(tmp_path / "nothing")) as client:
+        for address in (ADDRESS, "/api/v1/tags"):
+            answer = client.get(address)
+            assert answer.status_code == 503 and "photoseek index" in answer.json()["detail"]
+
+
+def test_tags_by_people_and_by_the_model(own_gallery: Gallery) -> None:
+    gallery = own_gallery
+    with client_of(gallery) as client:
+        assert client.get("/api/v1/tags").json() == {"total": 0, "tags": []}
+        edit_labels(gallery, [1, 2], LabelEdit(tags=("Two",)))
+        edit_labels(gallery, [1], LabelEdit(tags=("one",)))
+        with gallery.writer() as catalog, catalog.transaction() as connection:
+            sql = "INSERT INTO predicted_tags(encoder_id, image_id, tag, probability) VALUES (1, 3, 'cat', 0.9)"
+            connection.exec_driver_sql(sql)
+        said = [("two", 2, "people"), ("one", 1, "people"), ("cat", 1, "predicted")]
+        whole = client.get("/api/v1/tags").json()
+        assert whole["total"] == 3
+        assert [(each["tag"], each["count"], each["source"]) for each in whole["tags"]] == said
+        assert len(client.get("/api/v1/tags", params={"most": 1}).json()["tags"]) == 2
+        facets = client.get(ADDRESS, params={"tag": "two"}).json()
+        assert facets["total"] == 2
+        assert [(each["tag"], each["count"], each["source"]) for each in facets["tags"]] == said
