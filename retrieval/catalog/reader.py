@@ -194,7 +194,7 @@ class CatalogReader:
 
     def select(self, where: Filter) -> Ids:
         """(n,) ids of the present images that pass the filter, sorted."""
-        from retrieval.search.selection import select
+        from retrieval.catalog.selection import select
 
         return select(self, where).ids
 

@@ -25,7 +25,7 @@ def chosen_ids(reader: CatalogReader, row: EncoderRow, where: Filter | None) -> 
     """
     if where is None or where.is_empty():
         return None
-    from retrieval.search.selection import check_names, select
+    from retrieval.catalog.selection import check_names, select
 
     check_names(reader, where, row.id)
     found = select(reader, where, row.id)

@@ -11,7 +11,7 @@ from retrieval.commands.say import say
 def mcp(gallery: GalleryOption = None) -> None:
     """Let an assistant search your pictures. By the Model Context Protocol, on stdin and stdout; it only reads."""
     from retrieval.gallery import Gallery
-    from retrieval.web.mcp_server import serve_stdio
+    from retrieval.web.assistant.server import serve_stdio
 
     if sys.stdin.isatty():
         say("an assistant starts this command itself: name it in its settings (docs/web.md); Ctrl-C stops it")

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from indexes.base import VectorIndex, Vectors
+    from retrieval.catalog.selection import Selection
     from retrieval.encoders.base import Encoder
     from retrieval.filters import Filter
-    from retrieval.search.selection import Selection
 
 logger = logging.getLogger("photoseek")
 
@@ -161,7 +161,7 @@ class QueryEngine:
         Raises:
             QueryError: it names a camera, lens, format or tag that the gallery does not hold.
         """
-        from retrieval.search.selection import check_names, select
+        from retrieval.catalog.selection import check_names, select
 
         version = self._reader.version()  # not the change number: a new tag touches no index
         if version != self._selected_version or len(self._selected) >= _FILTERS_REMEMBERED:

@@ -10,29 +10,26 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from retrieval.gallery import Gallery
-from retrieval.web import (
-    duplicates_api,
-    facets_api,
-    health,
-    images_api,
-    index_api,
-    page_files,
-    problems,
-    search_api,
-)
-from retrieval.web.desk import Desk
-from retrieval.web.document import documented
-from retrieval.web.duplicates_job import Duplicates
-from retrieval.web.facets import Facets
-from retrieval.web.headers import BrowserHeaders
-from retrieval.web.index_job import IndexJob
-from retrieval.web.limits import Limits
-from retrieval.web.lists import Lists
-from retrieval.web.readers import Readers
-from retrieval.web.security import HostCheck, OriginCheck, TokenCheck
+from retrieval.web import health, page_files
+from retrieval.web.duplicates import api as duplicates_api
+from retrieval.web.duplicates.job import Duplicates
+from retrieval.web.facets import api as facets_api
+from retrieval.web.facets.counting import Facets
+from retrieval.web.front import problems
+from retrieval.web.front.document import documented
+from retrieval.web.front.headers import BrowserHeaders
+from retrieval.web.front.limits import Limits
+from retrieval.web.front.security import HostCheck, OriginCheck, TokenCheck
+from retrieval.web.front.watch import Watch
+from retrieval.web.indexing import api as index_api
+from retrieval.web.indexing.job import IndexJob
+from retrieval.web.pictures import api as images_api
+from retrieval.web.pictures.thumbnails import Thumbnails
+from retrieval.web.search import api as search_api
+from retrieval.web.search.lists import Lists
 from retrieval.web.settings import Settings
-from retrieval.web.thumbnails import Thumbnails
-from retrieval.web.watch import Watch
+from retrieval.web.work.desk import Desk
+from retrieval.web.work.readers import Readers
 
 logger = logging.getLogger("photoseek")
 

@@ -6,11 +6,11 @@
     state.settings    Settings
     state.desk        Desk(gallery, settings)              await desk.run(lambda engine: ..., texts=[...])
     state.readers     Readers(gallery, settings)           await readers.run(lambda reader: ...)
-    state.lists       Lists()                              retrieval/web/lists.py
-    state.thumbnails  Thumbnails(gallery, settings)        retrieval/web/thumbnails.py; close()
-    state.facets      Facets()                             retrieval/web/facets.py
-    state.duplicates  Duplicates(gallery)                  retrieval/web/duplicates_job.py; close()
-    state.index_job   IndexJob(gallery, settings)          retrieval/web/index_job.py; await close()
+    state.lists       Lists()                              retrieval/web/search/lists.py
+    state.thumbnails  Thumbnails(gallery, settings)        retrieval/web/pictures/thumbnails.py; close()
+    state.facets      Facets()                             retrieval/web/facets/counting.py
+    state.duplicates  Duplicates(gallery)                  retrieval/web/duplicates/job.py; close()
+    state.index_job   IndexJob(gallery, settings)          retrieval/web/indexing/job.py; await close()
     state.stopping    asyncio.Event: set as soon as the server is told to stop; a stream ends then
 """
 
@@ -23,14 +23,14 @@ from fastapi import Request
 
 if TYPE_CHECKING:
     from retrieval.gallery import Gallery
-    from retrieval.web.desk import Desk
-    from retrieval.web.duplicates_job import Duplicates
-    from retrieval.web.facets import Facets
-    from retrieval.web.index_job import IndexJob
-    from retrieval.web.lists import Lists
-    from retrieval.web.readers import Readers
+    from retrieval.web.duplicates.job import Duplicates
+    from retrieval.web.facets.counting import Facets
+    from retrieval.web.indexing.job import IndexJob
+    from retrieval.web.pictures.thumbnails import Thumbnails
+    from retrieval.web.search.lists import Lists
     from retrieval.web.settings import Settings
-    from retrieval.web.thumbnails import Thumbnails
+    from retrieval.web.work.desk import Desk
+    from retrieval.web.work.readers import Readers
 
 
 def gallery(request: Request) -> Gallery:

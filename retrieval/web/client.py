@@ -16,11 +16,11 @@ try:
     import httpx
     from pydantic import BaseModel, ValidationError
 
-    from retrieval.web.duplicates_models import Duplicates
-    from retrieval.web.facet_models import FacetCounts, Tags
-    from retrieval.web.image_models import ImageDetails
-    from retrieval.web.index_models import IndexAnswer, IndexState
-    from retrieval.web.search_models import HitOut, SearchAnswer
+    from retrieval.web.duplicates.models import Duplicates
+    from retrieval.web.facets.models import FacetCounts, Tags
+    from retrieval.web.indexing.models import IndexAnswer, IndexState
+    from retrieval.web.pictures.models import ImageDetails
+    from retrieval.web.search.models import HitOut, SearchAnswer
     from retrieval.web.wire import (
         PatientTransport,
         RequestRefused,

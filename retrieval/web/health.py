@@ -12,7 +12,7 @@ from retrieval.catalog.reader import CatalogReader
 from retrieval.overview import overview
 from retrieval.paths import as_text
 from retrieval.web import app_state
-from retrieval.web.metrics import REGISTRY
+from retrieval.web.front.metrics import REGISTRY
 
 router = APIRouter(tags=["server"])
 unversioned = APIRouter()

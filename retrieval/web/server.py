@@ -24,8 +24,8 @@ from fastapi import FastAPI
 from retrieval.errors import SettingsError
 from retrieval.gallery import Gallery
 from retrieval.web.app import create_app
-from retrieval.web.protocol import patient
-from retrieval.web.security import is_wildcard
+from retrieval.web.front.protocol import patient
+from retrieval.web.front.security import is_wildcard
 from retrieval.web.settings import Settings
 
 _SHORTEST_TOKEN = 16  # characters of a token that strangers may guess at

@@ -15,11 +15,11 @@ import pytest
 from retrieval.catalog.batch import Batch
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.records import ImageRecord
+from retrieval.catalog.selection import check_names
 from retrieval.catalog.writer import Catalog
 from retrieval.errors import QueryError
 from retrieval.filters import Filter, parse_date, parse_filter
 from retrieval.paths import is_below
-from retrieval.search.selection import check_names
 from tests.retrieval.rows import encoder_spec, image
 
 FOLDERS = (

@@ -21,9 +21,9 @@ from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from retrieval.search.engine import QueryEngine
 from retrieval.search.query import Query
-from retrieval.web.desk import Desk
-from retrieval.web.line import Busy, Stopping
 from retrieval.web.settings import Settings
+from retrieval.web.work.desk import Desk
+from retrieval.web.work.line import Busy, Stopping
 from tests.conftest import EXAMPLES
 from tests.fakes import ColourEncoder
 

@@ -24,8 +24,8 @@ from retrieval.catalog.records import ImageRecord
 from retrieval.encoders.load import load_encoder
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
-from retrieval.web import download_api
-from retrieval.web.archive import LEFT_OUT, packed, safe_names
+from retrieval.web.search import download_api
+from retrieval.web.search.archive import LEFT_OUT, packed, safe_names
 from tests.conftest import EXAMPLES
 from tests.web.conftest import client_of
 

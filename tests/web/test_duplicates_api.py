@@ -19,7 +19,7 @@ from retrieval.duplicates.finding import find_duplicates
 from retrieval.encoders.load import load_encoder
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
-from retrieval.web import duplicates_job
+from retrieval.web.duplicates import job as duplicates_job
 from tests.conftest import EXAMPLES
 from tests.web.conftest import client_of
 

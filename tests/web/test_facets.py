@@ -25,8 +25,8 @@ from tests.retrieval.search.test_filtered_search import FILTERS, OFTEN, RETIRED,
 
 pytest.importorskip("pydantic", reason="needs photoseek[web]")
 
-from retrieval.web.facet_models import FacetCounts
-from retrieval.web.facets import GROUPS, Facets
+from retrieval.web.facets.counting import GROUPS, Facets
+from retrieval.web.facets.models import FacetCounts
 
 
 @pytest.fixture(scope="module")

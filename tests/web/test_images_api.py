@@ -23,8 +23,8 @@ from retrieval.gallery import Gallery, forget_folders
 from retrieval.indexing.indexer import Indexer
 from retrieval.labels.labelling import LabelEdit, edit_labels
 from retrieval.show.thumbnail_store import FILE_NAME
-from retrieval.web import thumbnails
-from retrieval.web.file_response import OpenFileResponse, asked_part, disposition, is_known
+from retrieval.web.pictures import thumbnails
+from retrieval.web.pictures.file_response import OpenFileResponse, asked_part, disposition, is_known
 from tests.pictures import picture, replace_picture, save_picture
 from tests.web.conftest import client_of
 

@@ -20,9 +20,9 @@ from starlette.testclient import TestClient
 from retrieval.encoders.load import load_encoder
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
-from retrieval.web import index_job
-from retrieval.web.index_job import IndexJob
-from retrieval.web.index_models import IndexState
+from retrieval.web.indexing import job as index_job
+from retrieval.web.indexing.job import IndexJob
+from retrieval.web.indexing.models import IndexState
 from retrieval.web.settings import Settings
 from tests.pictures import save_picture
 from tests.web.conftest import Running, client_of
@@ -276,7 +276,7 @@ def test_a_quiet_stream_beats_and_ends_with_the_server(tmp_path: Path, monkeypat
 
 
 def test_only_so_many_may_listen(web: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrieval.web.index_api.MOST_LISTENERS", 0)
+    monkeypatch.setattr("retrieval.web.indexing.api.MOST_LISTENERS", 0)
     answer = web.get(f"{INDEX}/events")
     assert answer.status_code == 503 and answer.headers["Retry-After"] == "1"
 

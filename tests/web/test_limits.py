@@ -18,9 +18,9 @@ from fastapi.responses import StreamingResponse
 from starlette.testclient import TestClient
 
 from retrieval.gallery import Gallery
-from retrieval.web.limits import Limits
+from retrieval.web.front.limits import Limits
+from retrieval.web.front.watch import Watch
 from retrieval.web.settings import Settings
-from retrieval.web.watch import Watch
 from tests.web.conftest import client_of, server_of
 
 POST = "/api/v1/search"

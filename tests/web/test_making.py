@@ -23,11 +23,11 @@ from retrieval.search.calibration import calibration_of
 from retrieval.search.engine import Hit, QueryEngine
 from retrieval.search.pages import MAX_DEPTH, Listing, find_page
 from retrieval.search.query import Query, Term
-from retrieval.web import making, ranking
-from retrieval.web.making import Content, Recipe, make
-from retrieval.web.ordering import Orders
-from retrieval.web.ranking import Ranking, Steps
-from retrieval.web.search_models import ListFields
+from retrieval.web.search import making, ranking
+from retrieval.web.search.making import Content, Recipe, make
+from retrieval.web.search.models import ListFields
+from retrieval.web.search.ordering import Orders
+from retrieval.web.search.ranking import Ranking, Steps
 from tests.retrieval.lists.made import Row, WordEncoder, made_gallery
 
 COUNT = 90
@@ -250,8 +250,8 @@ def test_orders_follow_the_catalog(engine: QueryEngine) -> None:
 
 def test_more_and_less_move_a_query(engine: QueryEngine) -> None:
     from retrieval.search.feedback import Rocchio, rocchio
-    from retrieval.web.question import direction_of, question_of
-    from retrieval.web.search_models import QuestionFields
+    from retrieval.web.search.models import QuestionFields
+    from retrieval.web.search.question import direction_of, question_of
 
     stored = engine.reader.vectors([1, 2, 3, 4], engine.encoder_row)
     asked = question_of(QuestionFields(q=["dog"], more=[1, 2], less=[3]), ListFields())

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("pydantic", reason="needs photoseek[web]")
 
-from retrieval.web.map_cells import MOST_CELLS, box_around, cells_in
+from retrieval.web.facets.map_cells import MOST_CELLS, box_around, cells_in
 
 FIJI = np.array([(-17.7, 179.9), (-17.5, -179.8), (-18.0, 178.0)])
 PLACES = st.lists(st.tuples(st.floats(-90, 90), st.floats(-180, 180)), min_size=1, max_size=60)

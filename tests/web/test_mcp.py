@@ -27,7 +27,7 @@ from PIL import Image
 
 from retrieval import Filter, Gallery, Query, QueryEngine, RetrievalError
 from retrieval.search.language import parse_query
-from retrieval.web.mcp_tools import SHOWN
+from retrieval.web.assistant.tools import SHOWN
 from tests.conftest import EXAMPLES
 from tests.pictures import save_picture
 

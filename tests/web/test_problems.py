@@ -10,10 +10,10 @@ from starlette.testclient import TestClient
 
 from retrieval import errors
 from retrieval.gallery import Gallery
-from retrieval.web import problems
 from retrieval.web.app import create_app
-from retrieval.web.line import Busy
+from retrieval.web.front import problems
 from retrieval.web.settings import Settings
+from retrieval.web.work.line import Busy
 from tests.web.conftest import LOCAL
 
 

@@ -19,8 +19,8 @@ from retrieval.gallery import Gallery
 from retrieval.search.engine import QueryEngine
 from retrieval.search.pages import Listing, find_page
 from retrieval.search.query import Query, Term
-from retrieval.web import lists
-from retrieval.web.search_models import SearchAnswer
+from retrieval.web.search import lists
+from retrieval.web.search.models import SearchAnswer
 from tests.web.asking import SEARCH, ask, ids, problem
 from tests.web.conftest import client_of
 

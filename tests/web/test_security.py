@@ -6,7 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from retrieval.gallery import Gallery
-from retrieval.web.security import host_name
+from retrieval.web.front.security import host_name
 from tests.web.conftest import client_of
 
 TOKEN = "a-token-of-some-length"

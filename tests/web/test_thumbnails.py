@@ -15,10 +15,10 @@ from PIL import Image
 from retrieval.catalog.records import FileChanged, ImageRecord
 from retrieval.gallery import Gallery
 from retrieval.pictures.images import content_hash
-from retrieval.web import thumbnails as module
-from retrieval.web.line import Busy, Stopping
+from retrieval.web.pictures import thumbnails as module
+from retrieval.web.pictures.thumbnails import Thumbnails
 from retrieval.web.settings import Settings
-from retrieval.web.thumbnails import Thumbnails
+from retrieval.web.work.line import Busy, Stopping
 from tests.pictures import save_picture
 
 T = TypeVar("T")

@@ -26,8 +26,8 @@ from retrieval.errors import RetrievalError
 from retrieval.gallery import Gallery
 from retrieval.search.engine import QueryEngine
 from retrieval.search.query import Query, Term
-from retrieval.web import uploads
-from retrieval.web.uploads import Form, read_form
+from retrieval.web.search import uploads
+from retrieval.web.search.uploads import Form, read_form
 from tests.conftest import EXAMPLES
 from tests.web.conftest import client_of
 

@@ -18,6 +18,7 @@ import pytest
 
 import retrieval
 from indexes.base import Vectors
+from retrieval.catalog import selection
 from retrieval.catalog.reader import CatalogReader
 from retrieval.encoders.base import Pixels
 from retrieval.errors import EncoderMismatch, GalleryNotFound, QueryError, TextNotSupported, UnknownImage
@@ -25,7 +26,6 @@ from retrieval.filters import Filter
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from retrieval.pictures.images import read_picture
-from retrieval.search import selection
 from retrieval.search.engine import Hit, QueryEngine
 from retrieval.search.query import Query, Term, combine
 from tests.conftest import PHOTOS

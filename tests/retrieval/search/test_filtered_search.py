@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from retrieval.catalog.batch import Batch
 from retrieval.catalog.reader import CatalogReader
+from retrieval.catalog.selection import select
 from retrieval.errors import QueryError
 from retrieval.filters import Filter, Near
 from retrieval.gallery import Gallery
 from retrieval.indexing.sync import IndexKeeper
 from retrieval.search.engine import QueryEngine
 from retrieval.search.query import Query, Term
-from retrieval.search.selection import select
 from tests.retrieval.filter_oracle import Row, km_between, passes
 from tests.retrieval.rows import encoder_spec, image
 

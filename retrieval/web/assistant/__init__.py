@@ -1,0 +1,1 @@
+"""A server of the model context protocol, for assistants: read-only tools over one gallery."""

@@ -1,0 +1,186 @@
+"""What the MCP tools do with an open engine: search, similar, describe. They write nothing."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from retrieval.encoders.models import BUILTIN, is_known_image_only
+from retrieval.labels.reading import labels_of, predicted_counts, tag_counts
+from retrieval.paths import as_text
+from retrieval.search.language import parse_query
+from retrieval.search.pages import Listing, Page, find_page
+from retrieval.search.query import Query, picture_term
+from retrieval.show.thumbnails import thumbnails
+from retrieval.web.assistant.models import (
+    Counted,
+    Description,
+    Found,
+    FoundPicture,
+    SearchArguments,
+    SimilarArguments,
+)
+
+if TYPE_CHECKING:
+    from retrieval.catalog.records import ImageRecord
+    from retrieval.filters import Filter
+    from retrieval.search.engine import Hit, QueryEngine
+
+SHOWN = 6
+"""Hits with a thumbnail: a picture of 256 pixels is some 90 tokens to a model that reads it, and 15 kB on the way."""
+
+_SIDE = 256
+_LISTED = 30  # values of each kind in a description
+
+
+class Shown(NamedTuple):
+    """A thumbnail: the hit's rank and id, and the bytes of a JPEG."""
+
+    rank: int
+    id: int
+    jpeg: bytes
+
+
+class Answer(NamedTuple):
+    """What a tool found, and thumbnails of the first hits if they were asked for."""
+
+    found: Found | Description
+    shown: Sequence[Shown] = ()
+
+
+def search(engine: QueryEngine, asked: SearchArguments) -> Answer:
+    """Hits of a query in photoseek's language.
+
+    Raises:
+        RetrievalError: a query, filter or page that cannot be, as on the command line.
+    """
+    query = Query(parse_query(asked.query), asked.where(), asked.k, asked.min_score)
+    listing = Listing(relevant=asked.relevant, sort=asked.sort, page=asked.page)
+    page = find_page(engine, query, listing)
+    return _answer(engine, page, query.where, show=asked.thumbnails)
+
+
+def similar(engine: QueryEngine, asked: SimilarArguments) -> Answer:
+    """Pictures that look like one; an image of the gallery is itself left out.
+
+    Raises:
+        RetrievalError: no such picture, one that cannot be read, an address (nothing is fetched).
+    """
+    term = picture_term(asked.picture)
+    query = Query((term,), asked.where(), asked.k, asked.min_score)
+    page = find_page(engine, query, Listing(), leave_out=engine.known_id(term))
+    return _answer(engine, page, query.where, show=asked.thumbnails)
+
+
+def describe(engine: QueryEngine) -> Answer:
+    """What the gallery holds, and what can and cannot be found in it."""
+    reader, encoder = engine.reader, engine.encoder_row
+    summary = reader.summary()
+    run = reader.last_run()
+    pictures = reader.count()
+    tags, predicted = tag_counts(reader), predicted_counts(reader, encoder)
+    return Answer(
+        Description(
+            gallery=as_text(str(engine.gallery.path)),
+            pictures=pictures,
+            folders=[as_text(folder) for folder in reader.roots()],
+            model=encoder.name,
+            formats=_counted(summary["formats"]),
+            cameras=_counted(_values(engine, "camera")),
+            years=_counted(_values(engine, "substr(taken_at, 1, 4)", by="1 DESC")),
+            tags=_counted(tags),
+            predicted_tags=_counted(predicted),
+            with_date=summary["with_date"],
+            with_place=summary["with_place"],
+            last_indexed=None if run is None else run["started_at"],
+            can=_can(engine, has_tags=bool(tags or predicted), places=summary["with_place"]),
+            cannot=_cannot(engine, pictures - summary["with_date"], reader.failure_count()),
+        )
+    )
+
+
+def _answer(engine: QueryEngine, page: Page, where: Filter | None, *, show: bool) -> Answer:
+    notes = []
+    if where is not None and not where.is_empty() and (line := engine.selection(where).told()):
+        notes.append(line)
+    if page.nearest is not None:
+        notes.append(f"nothing in this gallery matches well (the nearest picture scores {page.nearest:.3f})")
+    elif not page.hits:
+        notes.append("nothing found")
+    said = {labels.image.id: labels.tags for labels in labels_of(engine.reader, [hit.image.id for hit in page.hits])}
+    hits = [_picture(hit, [tag.text for tag in said.get(hit.image.id, ())]) for hit in page.hits]
+    found = Found(hits=hits, total=page.total, more=page.next is not None, notes=notes)
+    return Answer(found, _shown(page.hits) if show else ())
+
+
+def _picture(hit: Hit, tags: list[str]) -> FoundPicture:
+    image = hit.image
+    return FoundPicture(
+        rank=hit.rank,
+        id=image.id,
+        path=as_text(image.path),
+        score=round(hit.score, 6),
+        relevance=None if hit.relevance is None else round(hit.relevance, 4),
+        taken_at=None if image.taken_at is None else image.taken_at.isoformat(),
+        width=image.width,
+        height=image.height,
+        format=image.format,
+        camera=image.camera,
+        latitude=image.latitude,
+        longitude=image.longitude,
+        tags=list(dict.fromkeys(tags)),
+        on_disk=hit.on_disk,
+    )
+
+
+def _shown(hits: Sequence[Hit]) -> list[Shown]:
+    first = hits[:SHOWN]
+    images: list[ImageRecord] = [hit.image for hit in first]
+    shown = []
+    for hit, picture in zip(first, thumbnails(images, _SIDE), strict=True):
+        if picture is not None:
+            stored = io.BytesIO()
+            picture.save(stored, "JPEG", quality=80)  # the one format that every assistant reads
+            shown.append(Shown(hit.rank, hit.image.id, stored.getvalue()))
+    return shown
+
+
+def _values(engine: QueryEngine, value: str, by: str = "2 DESC, 1") -> dict[str, int]:
+    """An expression of a column -> counts among present images."""
+    sql = f"""SELECT {value}, count(*) FROM images WHERE NOT is_retired AND {value} IS NOT NULL
+              GROUP BY 1 ORDER BY {by} LIMIT {_LISTED}"""
+    return dict(engine.reader.rows(sql))
+
+
+def _counted(counts: Mapping[str, int]) -> list[Counted]:
+    return [Counted(value=value, count=count) for value, count in list(counts.items())[:_LISTED]]
+
+
+def _can(engine: QueryEngine, *, has_tags: bool, places: int) -> list[str]:
+    model = engine.encoder_row.name
+    can = ["pictures that look like another one (similar)", "file names, folders, formats and sizes (filters)"]
+    if not is_known_image_only(model):
+        can.insert(0, f"what a picture shows, in words, as {model} understands them (search)")
+        can.insert(1, "whether anything fits at all: a search lists the nearest, with relevant those that answer")
+    if has_tags:
+        can.append("tags (filter)")
+    if places:
+        can.append(f"places by coordinates and radius (filter), of {places:,} pictures")
+    return can
+
+
+def _cannot(engine: QueryEngine, undated: int, failures: int) -> list[str]:
+    cannot = [
+        "people by name (unless a tag says so), and text that stands in a picture",
+        "videos, and pictures outside the indexed folders or newer than the last run of photoseek index",
+    ]
+    if is_known_image_only(engine.encoder_row.name):
+        cannot.insert(0, f"anything by words: {engine.encoder_row.name} knows pictures only")
+    if engine.encoder_row.name == BUILTIN:
+        cannot.insert(0, "people, actions and places by words: the built-in model knows everyday things only")
+    if undated:
+        cannot.append(f"the date of {undated:,} pictures: filters by date leave them out")
+    if failures:
+        cannot.append(f"{failures:,} files that could not be read")
+    return cannot

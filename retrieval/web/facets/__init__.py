@@ -1,0 +1,1 @@
+"""Which values the pictures have, with counts: cameras, months, folders, tags, places."""

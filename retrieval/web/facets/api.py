@@ -1,0 +1,81 @@
+"""``/facets`` and ``/tags``: what the gallery's pictures are like, counted."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from pydantic import Field
+
+from retrieval.catalog.reader import CatalogReader
+from retrieval.errors import QueryError
+from retrieval.labels.reading import predicted_counts, tag_counts
+from retrieval.web.app_state import facets, readers
+from retrieval.web.facets.map_cells import Box
+from retrieval.web.facets.models import FacetCounts, TagCount, Tags
+from retrieval.web.search.models import SearchParams
+
+router = APIRouter(tags=["facets"])
+
+_NEEDED: dict[int | str, dict[str, Any]] = {
+    503: {"description": "Nothing is indexed yet, or more is asked than can be answered."}
+}
+
+
+class FacetParams(SearchParams):
+    """The address of a search: only its conditions count, since words leave no picture out."""
+
+    box: str | None = Field(
+        None,
+        max_length=100,
+        description="South,west,north,east in degrees: the part of the map that cells are for. Default: all places.",
+        examples=["36,-10,60,30"],
+    )
+    most: int = Field(200, ge=1, le=2000, description="Values of one facet, the most frequent ones.")
+
+
+@router.get(
+    "/facets",
+    summary="Counts of cameras, dates, folders, tags, ... under a filter",
+    responses={400: {"description": "Conditions that no picture can pass, or a value that is none."}, **_NEEDED},
+)
+async def get_facets(request: Request, asked: Annotated[FacetParams, Query()]) -> FacetCounts:
+    """What the pictures that pass the filter are like.
+
+    Each field is counted under the conditions on all others, so that one can choose a second camera. Takes the same
+    parameters as a search; what is no condition changes nothing.
+    """
+    box, counting = _box(asked.box), facets(request)
+    return await readers(request).run(lambda reader: counting.count(reader, asked.where(), box=box, most=asked.most))
+
+
+@router.get("/tags", summary="Every tag of the gallery", responses=_NEEDED)
+async def get_tags(
+    request: Request,
+    most: Annotated[int, Query(ge=1, le=10_000, description="How many of each source, the most frequent.")] = 1000,
+) -> Tags:
+    """Tags that people gave, then those that the model predicts, each with the number of pictures that have it."""
+    return await readers(request).run(lambda reader: _tags(reader, most))
+
+
+def _tags(reader: CatalogReader, most: int) -> Tags:
+    said = tag_counts(reader)
+    active = reader.active_encoder()
+    predicted = {} if active is None else predicted_counts(reader, active)
+    tags = [TagCount(tag=tag, count=n, source="people") for tag, n in list(said.items())[:most]]
+    tags += [TagCount(tag=tag, count=n, source="predicted") for tag, n in list(predicted.items())[:most]]
+    return Tags(total=len(said) + len(predicted), tags=tags)
+
+
+def _box(text: str | None) -> Box | None:
+    if not text:
+        return None
+    try:
+        south, west, north, east = (float(part) for part in text.split(","))
+    except ValueError:
+        raise QueryError(f"{text!r} is no box on a map", "write south,west,north,east in degrees") from None
+    is_whole = isfinite(south + west + north + east)
+    if not (is_whole and -90 <= south <= north <= 90 and -180 <= west <= 180 and -180 <= east <= 180):
+        raise QueryError(f"the box {text!r} is not on the globe", "south is below north, and west may be beyond east")
+    return south, west, north, east

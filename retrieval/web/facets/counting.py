@@ -1,0 +1,252 @@
+"""Facets: what the pictures that pass a filter are like, each field counted under the conditions on all others.
+
+In one pass over the catalog every picture gets the set of groups of conditions that it fails, and one that fails two
+groups is in no facet at all. A facet then counts the pictures that fail nothing but its own group. (Solr and Lucene
+call this tagged filters and drill-sideways.)
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.catalog.reader import CatalogReader
+from retrieval.filters import Filter
+from retrieval.filters.sql import FUNCTIONS, to_sql
+from retrieval.paths import as_text, encode_path, is_below
+from retrieval.web.facets.columns import ORIENTATIONS, Codes, Columns, TagPairs, follow
+from retrieval.web.facets.map_cells import Box, box_around, cells_in
+from retrieval.web.facets.models import (
+    FacetCounts,
+    FolderCount,
+    MonthCount,
+    Places,
+    TagCount,
+    ValueCount,
+    YearCount,
+)
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "camera": ("camera", "no_camera"),
+    "lens": ("lens", "no_lens"),
+    "date": ("after", "before"),
+    "folder": ("under", "no_under"),
+    "tag": ("tag", "no_tag", "untagged"),
+    "format": ("format", "no_format"),
+    "orientation": ("orientation", "no_orientation"),
+    "place": ("near", "no_near"),
+}
+"""Facet -> the conditions that it is counted without."""
+
+_REMEMBERED = 64
+
+_NONE = ""
+"""In place of a facet: no condition is left out."""
+
+_REST, _OUT = 1, (1 << 16) - 1
+"""The bit of the conditions that are left out for no facet, and all bits: a picture that is in none."""
+
+Chosen = NDArray[np.bool_] | None
+"""Which rows are counted; None: all of them, for which nothing has to be copied."""
+
+
+class Facets:
+    """Counts facets for any number of threads, each with its own reader, and remembers answers until a commit."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._versions: WeakKeyDictionary[CatalogReader, int] = WeakKeyDictionary()
+        self._columns: Columns | None = None
+        self._answers: OrderedDict[tuple[Filter, Box | None, int], FacetCounts] = OrderedDict()
+
+    def count(self, reader: CatalogReader, where: Filter, *, box: Box | None = None, most: int = 200) -> FacetCounts:
+        """The facets of the present pictures under a filter.
+
+        Args:
+            box: of the map that cells of places are for; None: around all of them.
+            most: values that are told of one facet, the most frequent ones. Years and months are told all.
+
+        Raises:
+            GalleryError: the catalog cannot be read.
+        """
+        columns = self._current(reader)
+        key = (where, box, most)
+        with self._lock:
+            if key in self._answers:
+                self._answers.move_to_end(key)
+                return self._answers[key]
+        found = _Counting(reader, columns, where, most).answer(box)
+        with self._lock:
+            if columns is self._columns:
+                self._answers[key] = found
+                if len(self._answers) > _REMEMBERED:
+                    self._answers.popitem(last=False)
+        return found
+
+    def _current(self, reader: CatalogReader) -> Columns:
+        """The columns in step with the reader's catalog."""
+        with self._lock:
+            version = reader.version()
+            if self._columns is None or self._versions.get(reader) != version:
+                # A reader that was never seen may be of another catalog at the same place: nothing is taken over.
+                before = self._columns if reader in self._versions else None
+                self._columns = follow(reader, before)
+                self._versions[reader] = version
+                self._answers.clear()
+            return self._columns
+
+
+class _Counting:
+    """One answer: the state that its facets share."""
+
+    def __init__(self, reader: CatalogReader, columns: Columns, where: Filter, most: int) -> None:
+        self._columns, self._where, self._most = columns, where, most
+        self._asked = _by_group(where)
+        self._fails = None if where.is_empty() else _fails(reader, columns, self._asked)
+        self._roots = reader.roots()
+        self._chosen: dict[int, Chosen] = {}
+
+    def answer(self, box: Box | None) -> FacetCounts:
+        dated = self._under("date")
+        months = _counts(self._columns.coded["month"], dated)
+        parents, folders = self._folders()
+        return FacetCounts(
+            total=self._total(self._under(_NONE)),
+            cameras=self._values("camera", self._columns.names["camera"].texts),
+            lenses=self._values("lens", self._columns.names["lens"].texts),
+            years=_years(months),
+            months=[MonthCount(month=f"{month // 12:04}-{month % 12 + 1:02}", count=n) for month, n in months.items()],
+            undated=self._total(dated) - sum(months.values()),
+            parents=parents,
+            folders=folders,
+            tags=self._tags(),
+            formats=self._values("format", self._columns.names["format"].texts),
+            orientations=self._values("orientation", ORIENTATIONS),
+            places=self._places(box),
+        )
+
+    def _under(self, group: str) -> Chosen:
+        """The pictures that pass everything but the conditions of one group."""
+        if self._fails is None:
+            return None
+        own = 1 << list(self._asked).index(group) if group in self._asked else _REST
+        if own not in self._chosen:
+            self._chosen[own] = (self._fails & np.uint16(_OUT - own)) == 0
+        return self._chosen[own]
+
+    def _total(self, chosen: Chosen) -> int:
+        return len(self._columns.ids) if chosen is None else int(np.count_nonzero(chosen))
+
+    def _values(self, group: str, names: Sequence[str]) -> list[ValueCount]:
+        counts = _counts(self._columns.coded[group], self._under(group))
+        named = ((names[code], count) for code, count in counts.items())
+        return [ValueCount(value=name, count=count) for name, count in _first(named, self._most)]
+
+    def _tags(self) -> list[TagCount]:
+        chosen = self._under("tag")
+        found: list[TagCount] = []
+        sources: dict[Literal["people", "predicted"], TagPairs] = {
+            "people": self._columns.said,
+            "predicted": self._columns.predicted,
+        }
+        for source, pairs in sources.items():
+            counts = _counts(pairs.codes, None if chosen is None else chosen[pairs.rows])
+            named = ((pairs.names.texts[code], count) for code, count in counts.items())
+            found += [TagCount(tag=tag, count=n, source=source) for tag, n in _first(named, self._most)]
+        return found
+
+    def _folders(self) -> tuple[list[FolderCount], list[FolderCount]]:
+        """The folders that were asked for or indexed, and those one level below them."""
+        tops = [str(folder) for folder in self._where.under] or _topmost(self._roots)
+        counts = _counts(self._columns.coded["folder"], self._under("folder"))
+        parents: Counter[str] = Counter(dict.fromkeys(tops, 0))
+        children: Counter[str] = Counter()
+        for id_, count in counts.items():
+            path = self._columns.folders.get(id_)
+            within = [] if path is None else [top for top in tops if is_below(path, top)]
+            parents.update(dict.fromkeys(within, count))
+            # Several tops may be nested: a folder is the same child of whichever it is below.
+            children.update(dict.fromkeys({_child(path, top) for top in within if path and path != top}, count))
+        largest = _first(children.items(), self._most)
+        return [_folder(path, parents[path]) for path in tops], [_folder(*each) for each in sorted(largest)]
+
+    def _places(self, box: Box | None) -> Places:
+        chosen = self._under("place")
+        places = self._columns.places if chosen is None else self._columns.places[chosen]
+        places = places[~np.isnan(places[:, 0])]
+        around = box_around(places)
+        seen = box or around
+        return Places(count=len(places), box=around, cells=[] if seen is None else cells_in(places, seen))
+
+
+def _by_group(where: Filter) -> dict[str, dict[str, Any]]:
+    """The conditions of a filter, by the facet that is counted without them; first, under ``_NONE``, the others."""
+    asked = dict(where.asked())
+    groups = {group: {name: asked.pop(name) for name in names if name in asked} for group, names in GROUPS.items()}
+    return {_NONE: asked} | {group: conditions for group, conditions in groups.items() if conditions}
+
+
+def _fails(reader: CatalogReader, columns: Columns, asked: dict[str, dict[str, Any]]) -> NDArray[np.uint16]:
+    """(n,) for every picture the groups that it fails, a bit each in their order; all bits if it is in no facet."""
+    for name, (arguments, function) in FUNCTIONS.items():
+        reader.define(name, arguments, function)
+    active = reader.active_encoder()
+    parts = [to_sql(Filter(**conditions), None if active is None else active.id) for conditions in asked.values()]
+    rest, *groups = parts
+    # In CASE, unlike as an operand, AND stops at what is false: distances are measured in their circle's box only.
+    fails = " + ".join(["0", *(f"CASE WHEN {part.text} THEN 0 ELSE {2 << n} END" for n, part in enumerate(groups))])
+    # LIMIT -1 keeps SQLite from putting the long expression also where its value is compared. Ids come as a text for
+    # each value: as 100,000 rows of Python objects they took twice as long.
+    sql = f"""SELECT fails, group_concat(id) FROM (
+                  SELECT i.id AS id, {fails} AS fails FROM images AS i JOIN folders AS f ON f.id = i.folder_id
+                  WHERE NOT i.is_retired AND {rest.text} LIMIT -1)
+              WHERE fails IN (0, {", ".join(str(2 << n) for n in range(len(groups) + 1))}) GROUP BY fails"""
+    values = [value for part in (*groups, rest) for value in part.values]
+    result = np.full(len(columns.ids), _OUT, np.uint16)
+    for failed, ids in reader.rows(sql, [encode_path(value) if isinstance(value, str) else value for value in values]):
+        rows, known = columns.rows_of(np.fromstring(ids, dtype=np.int64, sep=","))
+        result[rows[known]] = failed
+    return result
+
+
+def _counts(codes: Codes, chosen: Chosen) -> dict[int, int]:
+    """Code -> how often it is there, ascending; ``UNKNOWN`` is left out."""
+    codes = codes if chosen is None else codes[chosen]
+    counts = np.bincount(codes[codes >= 0])
+    used = np.flatnonzero(counts)
+    return dict(zip(used.tolist(), counts[used].tolist(), strict=True))
+
+
+def _first(counts: Iterable[tuple[str, int]], most: int) -> list[tuple[str, int]]:
+    """The most frequent ones."""
+    return sorted(counts, key=lambda each: (-each[1], each[0]))[:most]
+
+
+def _years(months: dict[int, int]) -> list[YearCount]:
+    years: Counter[int] = Counter()
+    for month, count in months.items():
+        years[month // 12] += count
+    return [YearCount(year=year, count=count) for year, count in years.items()]
+
+
+def _topmost(folders: Sequence[str]) -> list[str]:
+    return [folder for folder in folders if not any(is_below(folder, other) for other in folders if other != folder)]
+
+
+def _child(path: str, folder: str) -> str:
+    """The folder one level below ``folder`` that ``path`` is, or lies in."""
+    begin = len(folder.rstrip(os.sep)) + 1
+    end = path.find(os.sep, begin)
+    return path if end < 0 else path[:end]
+
+
+def _folder(path: str, count: int) -> FolderCount:
+    text = as_text(path)
+    return FolderCount(path=text, name=os.path.basename(text) or text, count=count)

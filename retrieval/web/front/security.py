@@ -1,0 +1,160 @@
+"""Who may ask: pure ASGI, so that a stream stays a stream.
+
+A page on the internet can make a browser on this machine send requests to loopback. Three things keep it out: the name
+in ``Host`` (a name that was rebound to 127.0.0.1 is not ours), where the browser says that the request comes from, and
+a token where one is set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from ipaddress import ip_address
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from retrieval.web.front.problems import Problem
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_SAFE = ("GET", "HEAD", "OPTIONS")
+_NO_TOKEN_NEEDED = ("/healthz", "/api/v1/healthz")
+_A_YEAR_S = 365 * 24 * 3600
+
+
+def host_name(header: str) -> str:
+    """The name in a ``Host`` header or an address that was given, in lower case, without port and brackets."""
+    if header.startswith("["):
+        return header[1:].partition("]")[0].lower()
+    name, _, port = header.rpartition(":")
+    return (name if name and ":" not in name and port.isdecimal() else header).lower().rstrip(".")
+
+
+def is_wildcard(host: str) -> bool:
+    """True for an address that means all addresses of this machine."""
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return host == ""
+
+
+class HostCheck:
+    """Refuses requests to a name that is not this server's.
+
+    Args:
+        host: what is listened on. Where that is every address, any address in figures is accepted: an address
+            needs no DNS, so nothing can have been rebound.
+        names: further names.
+    """
+
+    def __init__(self, app: ASGIApp, host: str, names: Iterable[str]) -> None:
+        self._app = app
+        self._names = {host_name(name) for name in (*_LOOPBACK, host, *names)}
+        self._any_address = is_wildcard(host)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not self._is_ours(Headers(scope=scope).getlist("host")):
+            title = "this server does not answer to that name"
+            hint = "use the address that photoseek serve printed, or start it with --allow-host NAME"
+            await Problem(403, title, hint, instance=scope["path"])(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _is_ours(self, headers: list[str]) -> bool:
+        if len(headers) != 1:
+            return False
+        name = host_name(headers[0])
+        return name in self._names or (self._any_address and _is_address(name))
+
+
+class OriginCheck:
+    """Refuses what another site's page makes a browser send.
+
+    Browsers say where a request comes from (``Sec-Fetch-Site``, or ``Origin`` where it is not safe); programs say
+    nothing and are let through. What is safe to repeat may come from elsewhere as a navigation (a link) only: nobody
+    else's page has to learn from our timing what is in a gallery, or to keep the model busy.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not _is_own(scope["method"], Headers(scope=scope)):
+            title = "this came from another site's page"
+            await Problem(403, title, "ask from the page of this server", instance=scope["path"])(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+class TokenCheck:
+    """Asks for the token: as ``Authorization: Bearer``, or in the cookie that ``/?token=`` sets once.
+
+    The cookie holds a keyed hash, not the token, and a page's scripts cannot read it. Its name depends on the token,
+    because browsers share cookies between the ports of a host.
+    """
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app = app
+        self._token = token.encode()
+        self._cookie = "photoseek-" + self._derived(b"name")[:12]
+        self._proof = self._derived(b"page")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in _NO_TOKEN_NEEDED:
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        asked = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        given = [value for name, value in asked if name == "token"]
+        if given and scope["path"] == "/" and scope["method"] == "GET" and self._is_token(given[0]):
+            await self._signed_in(asked)(scope, receive, send)
+        elif self._is_known(headers):
+            await self._app(scope, receive, send)
+        else:
+            title = "this server asks for its token"
+            hint = "open the address with ?token=TOKEN once, or send: Authorization: Bearer TOKEN"
+            problem = Problem(401, title, hint, instance=scope["path"], headers={"WWW-Authenticate": "Bearer"})
+            await problem(scope, receive, send)
+
+    def _is_known(self, headers: Headers) -> bool:
+        scheme, _, credentials = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self._is_token(credentials.strip()):
+            return True
+        cookies = cookie_parser(headers.get("cookie", ""))
+        return hmac.compare_digest(cookies.get(self._cookie, "").encode(), self._proof.encode())
+
+    def _signed_in(self, asked: list[tuple[str, str]]) -> Response:
+        """To the same address without the token, which so stays in no history."""
+        rest = urlencode([(name, value) for name, value in asked if name != "token"])
+        answer = Response(status_code=303, headers={"Location": "/" + (f"?{rest}" if rest else "")})
+        answer.set_cookie(self._cookie, self._proof, max_age=_A_YEAR_S, path="/", httponly=True, samesite="strict")
+        return answer
+
+    def _is_token(self, given: str) -> bool:
+        return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._token)
+
+    def _derived(self, purpose: bytes) -> str:
+        return hmac.new(self._token, b"photoseek " + purpose, hashlib.sha256).hexdigest()
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_own(method: str, headers: Headers) -> bool:
+    """False if a browser says that a request comes from another origin than ours."""
+    site = headers.get("sec-fetch-site")
+    if method in _SAFE:
+        return site in (None, "same-origin", "none") or headers.get("sec-fetch-mode") == "navigate"
+    origin = headers.get("origin")
+    if origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower():
+        return False
+    return site in (None, "same-origin", "none")

@@ -1,0 +1,56 @@
+"""Counts and times every request, and lets no error out but as a problem."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from retrieval.web.front.metrics import IN_PROGRESS, REQUEST_SECONDS, REQUESTS
+from retrieval.web.front.problems import problem_of
+from retrieval.web.work.line import Stopping
+
+logger = logging.getLogger("photoseek")
+
+
+class Watch:
+    """Stands around the checks, too: what they refuse is counted."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start, status = time.perf_counter(), 0
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        IN_PROGRESS.inc()
+        try:
+            error = await self._outcome(scope, receive, watched)
+            if error is not None and not status:
+                await problem_of(error, scope["path"])(scope, receive, watched)
+            elif error is not None and not isinstance(error, Stopping):
+                logger.error("%s ended early: %s", scope["path"], error, exc_info=error)
+        finally:
+            IN_PROGRESS.dec()
+            route = getattr(scope.get("route"), "path", "other")  # of what exists: strangers must not invent labels
+            REQUESTS.labels(route, status or "left").inc()
+            REQUEST_SECONDS.labels(route).observe(time.perf_counter() - start)
+
+    async def _outcome(self, scope: Scope, receive: Receive, send: Send) -> Exception | None:
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:  # the server stops and has waited long enough
+            return Stopping()
+        except Exception as error:
+            return error
+        return None

@@ -1,0 +1,1 @@
+"""Indexing over HTTP: a child process, its progress as server-sent events."""

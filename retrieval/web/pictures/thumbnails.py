@@ -1,0 +1,116 @@
+"""Small pictures: those that were made before, and a few threads that make the others, each of them once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from retrieval.catalog.records import ImageRecord
+from retrieval.encoders.onnx import available_cpus
+from retrieval.gallery import Gallery
+from retrieval.show.thumbnail_store import ThumbnailStore
+from retrieval.show.thumbnails import as_webp, look_at, side_of
+from retrieval.web.front.metrics import stage
+from retrieval.web.settings import Settings
+from retrieval.web.work.line import Job, Line, finish
+
+VIEW = 2048
+"""Pixels of the longer side of what stands in for a picture that browsers cannot draw."""
+
+_MOST_THREADS = 4  # of which each may hold a decoded picture
+_LARGE_PIXELS = 50_000_000  # such pictures are decoded one at a time: 200 MB and more
+_MOST_WAITING = 256
+
+
+@dataclass
+class _UnderWay:
+    """A thumbnail that is being made, or waits to be; and how many requests wait for it."""
+
+    job: Job
+    result: asyncio.Future[bytes]
+    waiting: int = 0
+
+
+class Thumbnails:
+    """The thumbnails of one gallery.
+
+    Args:
+        gallery: where they are kept.
+        settings: ``thumbnail_bytes``.
+    """
+
+    def __init__(self, gallery: Gallery, settings: Settings) -> None:
+        self._store = ThumbnailStore(gallery.path, settings.thumbnail_bytes)
+        self._under_way: dict[tuple[bytes, int], _UnderWay] = {}  # touched by the event loop alone
+        self._large = threading.Lock()
+        self._line = Line("thumbnails", self._work, max(1, min(_MOST_THREADS, available_cpus())), _MOST_WAITING)
+        self._line.start()
+
+    def find(self, image: ImageRecord, side: int) -> bytes | None:
+        """A thumbnail that was made before, as WebP; reads the disk, so not for the event loop."""
+        return self._store.find(image.content_hash, side_of(image, side))
+
+    async def make(self, image: ImageRecord, side: int) -> bytes:
+        """A thumbnail as WebP, from the file; requests for the same one while it is made get the same one.
+
+        When all who asked have gone before it was begun, it is not made.
+
+        Raises:
+            FileChanged: the file is not the one that was indexed.
+            OSError: there is no file, or it cannot be read.
+            UnreadableImage: it cannot be decoded any more.
+            Busy: too many wait already.
+        """
+        key = image.content_hash, side_of(image, side)
+        making = self._under_way.get(key)
+        if making is None:
+            making = self._under_way[key] = self._begun(image, key)
+        making.waiting += 1
+        try:
+            return await asyncio.shield(making.result)
+        finally:
+            making.waiting -= 1
+            if making.waiting == 0 and making.job.future.cancel():
+                self._forget(key, making)
+
+    def close(self) -> None:
+        """Make no more; a thumbnail in the making is not waited for."""
+        self._line.close(0)
+        self._store.close()
+
+    def _begun(self, image: ImageRecord, key: tuple[bytes, int]) -> _UnderWay:
+        job = Job(lambda _: self._made(image, key[1]))
+        making = _UnderWay(job, asyncio.wrap_future(self._line.put(job)))
+        making.result.add_done_callback(lambda _: self._forget(key, making))
+        return making
+
+    def _forget(self, key: tuple[bytes, int], making: _UnderWay) -> None:
+        if self._under_way.get(key) is making:
+            del self._under_way[key]
+        if making.result.done() and not making.result.cancelled():
+            making.result.exception()  # nobody may be left to see it, which is no mistake
+
+    # On the threads
+
+    def _work(self) -> None:
+        while (job := self._line.next()) is not None:
+            finish(job, _nothing)
+
+    def _made(self, image: ImageRecord, side: int) -> bytes:
+        known = self._store.find(image.content_hash, side)  # made since it was asked for
+        if known is not None:
+            return known
+        with stage("thumbnail"):
+            is_large = image.width * image.height > _LARGE_PIXELS
+            with self._large if is_large else nullcontext(), stage("decode"):
+                picture = look_at(image, side)
+            data = as_webp(picture)
+            self._store.add(image.content_hash, side, data)
+        return data
+
+
+def _nothing() -> Any:
+    return None

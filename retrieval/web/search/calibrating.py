@@ -1,0 +1,104 @@
+"""The calibration that relevance is measured against, for a server: measured beside the searches, not before one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from indexes.base import Vectors
+from retrieval.labels.zeroshot import scale_and_bias
+from retrieval.search.calibration import Calibration, everyday, kept_calibration, new_calibration, unlikely
+from retrieval.web.work.line import Busy, Stopping
+
+if TYPE_CHECKING:
+    from retrieval.search.engine import QueryEngine
+    from retrieval.web.work.desk import Desk
+
+logger = logging.getLogger("photoseek")
+
+T = TypeVar("T")
+
+_TEXTS_AT_ONCE = 8
+"""A search that comes while seven hundred texts are embedded (seconds with a large text tower) waits for so many."""
+
+_TRY_AGAIN_S = 0.5
+
+
+class Calibrations:
+    """The calibration of the gallery's encoder, once it is known."""
+
+    def __init__(self) -> None:
+        self._known: tuple[tuple[str, int], Calibration] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._has_failed = False
+
+    def of(self, engine: QueryEngine) -> Calibration | None:
+        """The calibration; None if it has to be measured. On the desk."""
+        key = (engine.encoder_row.fingerprint, len(engine.index))
+        if self._known is not None and self._known[0] == key:
+            return self._known[1]
+        needs_nothing = scale_and_bias(engine.encoder.spec)[1] is not None
+        found = new_calibration(engine, engine.encoder.encode_texts) if needs_nothing else kept_calibration(engine)
+        if found is not None:
+            self._known = key, found
+        return found
+
+    def start(self, desk: Desk) -> None:
+        """Measure, unless that is going on, or went wrong before."""
+        if not self._has_failed:
+            self._running(desk)
+
+    async def measured(self, desk: Desk) -> None:
+        """Measure and wait for it.
+
+        Raises:
+            RetrievalError: what the engine raised.
+        """
+        await asyncio.shield(self._running(desk))
+
+    def _running(self, desk: Desk) -> asyncio.Task[None]:
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._measure(desk))
+            self._task.add_done_callback(self._ended)
+        return self._task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        self._has_failed = error is not None and not isinstance(error, Busy)
+        if self._has_failed:
+            logger.warning("relevance cannot be measured: %s", error)
+
+    async def _measure(self, desk: Desk) -> None:
+        texts = [*everyday(), *unlikely()]
+        made: list[Vectors] = []
+        whose: set[str] = set()
+        for start in range(0, len(texts), _TEXTS_AT_ONCE):
+            fingerprint, vectors = await _patiently(desk, partial(_embedded, texts[start : start + _TEXTS_AT_ONCE]))
+            whose.add(fingerprint)
+            made.append(vectors)
+        rows = dict(zip(texts, np.concatenate(made), strict=True))
+        await _patiently(desk, partial(self._finish, rows, whose))
+
+    def _finish(self, rows: dict[str, Vectors], whose: set[str], engine: QueryEngine) -> None:
+        if whose == {engine.encoder_row.fingerprint}:  # else the model was exchanged meanwhile
+            new_calibration(engine, lambda texts: np.stack([rows[text] for text in texts]))
+
+
+def _embedded(texts: Sequence[str], engine: QueryEngine) -> tuple[str, Vectors]:
+    return engine.encoder_row.fingerprint, engine.encoder.encode_texts(texts)
+
+
+async def _patiently(desk: Desk, do: Callable[[QueryEngine], T]) -> T:
+    """People's searches come first: where there are too many of them, wait."""
+    while True:
+        try:
+            return await desk.run(do)
+        except Stopping:
+            raise
+        except Busy:
+            await asyncio.sleep(_TRY_AGAIN_S)

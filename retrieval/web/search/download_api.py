@@ -1,0 +1,159 @@
+"""The routes that hand out many pictures at once: a list as CSV, originals as a ZIP."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from fastapi import APIRouter, HTTPException, Query, Request
+from starlette.responses import StreamingResponse
+
+from retrieval.errors import UnknownImage
+from retrieval.web import app_state
+from retrieval.web.front.problems import RESPONSES
+from retrieval.web.search.archive import packed
+from retrieval.web.search.hits import hit_of, hits_of
+from retrieval.web.search.models import MOST_LISTED, DownloadBody, ExportBody, HitOut, ListFields, ListParams
+from retrieval.web.search.question import question_of
+from retrieval.web.work.line import Busy, Stopping
+
+if TYPE_CHECKING:
+    from retrieval.catalog.reader import CatalogReader
+    from retrieval.catalog.records import ImageRecord
+    from retrieval.web.search.lists import RankedList
+    from retrieval.web.search.making import Content
+    from retrieval.web.work.readers import Readers
+
+T = TypeVar("T")
+
+router = APIRouter(tags=["download"])
+
+MOST_BYTES = 8 << 30
+"""Of the originals in one archive."""
+
+_ROWS = 1000
+_TRIES, _TRY_AGAIN_S = 20, 0.5
+_COLUMNS = (
+    "rank", "id", "path", "name", "score", "relevance", "burst", "taken_at", "camera", "latitude", "longitude",
+    "width", "height", "format", "bytes", "on_disk",
+)  # fmt: skip
+_TEXTS = ("path", "name", "camera")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_PROBLEM = RESPONSES["default"]["content"]
+
+
+def _said(media_type: str, description: str, **more: str) -> dict[int | str, dict[str, Any]]:
+    body = {media_type: {"schema": {"type": "string", "format": "binary"}}}
+    said: dict[int | str, dict[str, Any]] = {200: {"description": description, "content": body}}
+    return said | {int(status[1:]): {"description": text, "content": _PROBLEM} for status, text in more.items()}
+
+
+_EXPORTED = _said(
+    "text/csv", "A row for each picture, UTF-8, with a head.",
+    _400="The query or the filter cannot be answered.", _404="A picture of the query that the gallery does not hold.",
+    _410="An uploaded picture was forgotten.", _422="Not what is accepted here; or words for a model without words.",
+    _503="Nothing is indexed yet, or the server has too much to do.",
+)  # fmt: skip
+_PACKED = _said(
+    "application/zip", "The originals, and left-out.txt if some are not in it.",
+    _404="None of these pictures is in the gallery.", _413="Too much for one archive.",
+    _422="Not what is accepted here.", _503="Nothing is indexed yet, or the server has too much to do.",
+)  # fmt: skip
+
+
+class _Attachment(StreamingResponse):
+    def __init__(self, content: Any, media_type: str, name: str) -> None:
+        disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
+        super().__init__(content, media_type=media_type, headers=disposition)
+
+
+@router.get("/export", response_class=StreamingResponse, responses=_EXPORTED)
+async def export(request: Request, asked: Annotated[ListParams, Query()]) -> StreamingResponse:
+    """A whole list as CSV, without what changed on disk since it was indexed."""
+    given = asked.model_dump(by_alias=True) | {"ids": asked.ids or None}
+    return await _exported(request, ExportBody.model_validate(given))
+
+
+@router.post("/export", response_class=StreamingResponse, responses=_EXPORTED)
+async def export_these(request: Request, asked: ExportBody) -> StreamingResponse:
+    """The same for a query with weights, or for pictures by their ids."""
+    return await _exported(request, asked)
+
+
+@router.post("/download", response_class=StreamingResponse, responses=_PACKED)
+async def download(request: Request, asked: DownloadBody) -> StreamingResponse:
+    """Originals in one ZIP, as they are on disk."""
+    ids = list(dict.fromkeys(asked.ids))
+    records = await app_state.readers(request).run(lambda reader: reader.records(ids))
+    if not records:
+        raise UnknownImage(f"there is no image {ids[0]} in this gallery", "take the ids of hits")
+    if (size := sum(record.size for record in records)) > MOST_BYTES:
+        raise HTTPException(413, f"{size / 1e9:.1f} GB are too much for one archive\nchoose fewer pictures")
+    known = {record.id for record in records}
+    pieces = packed(records, [image_id for image_id in ids if image_id not in known])
+    return _Attachment(pieces, "application/zip", "photoseek.zip")
+
+
+async def _exported(request: Request, asked: ExportBody) -> StreamingResponse:
+    readers = app_state.readers(request)
+    if asked.ids is not None:
+        ids = list(dict.fromkeys(asked.ids))
+        blocks = [partial(_given, ids, start) for start in range(0, len(ids), _ROWS)]
+        return _Attachment(_rows(readers, blocks), "text/csv", "photoseek.csv")
+    lists, desk = app_state.lists(request), app_state.desk(request)
+    ranked = await lists.find(desk, question_of(asked, ListFields.model_validate(_fields(asked)), asked.terms))
+    content = await lists.read(ranked, desk, readers, MOST_LISTED, lambda _reader, content: content)
+    blocks = [partial(_listed, ranked, content, start) for start in range(0, content.total, _ROWS)]
+    return _Attachment(_rows(readers, blocks), "text/csv", "photoseek.csv")
+
+
+def _fields(asked: ListFields) -> dict[str, Any]:
+    return {name: getattr(asked, name) for name in ListFields.model_fields}
+
+
+async def _rows(readers: Readers, blocks: Sequence[Callable[[CatalogReader], bytes]]) -> AsyncIterator[bytes]:
+    yield _as_csv([_COLUMNS])
+    for block in blocks:
+        yield await _patiently(readers, block)
+
+
+async def _patiently(readers: Readers, do: Callable[[CatalogReader], T]) -> T:
+    """In the middle of an answer there is no other one to give: wait while others are served."""
+    for _ in range(_TRIES):
+        try:
+            return await readers.run(do)
+        except Stopping:
+            raise
+        except Busy:
+            await asyncio.sleep(_TRY_AGAIN_S)
+    return await readers.run(do)
+
+
+def _listed(ranked: RankedList, content: Content, start: int, reader: CatalogReader) -> bytes:
+    end = min(start + _ROWS, content.total)
+    return _as_csv(map(_row, hits_of(ranked, content, start, end, reader, judging=False)))
+
+
+def _given(ids: Sequence[int], start: int, reader: CatalogReader) -> bytes:
+    ranks = {image_id: rank for rank, image_id in enumerate(ids[start : start + _ROWS], start + 1)}
+    found: list[tuple[ImageRecord, Any]] = [(one, one.on_disk()) for one in reader.records(list(ranks))]
+    return _as_csv(_row(hit_of(one, state, ranks[one.id])) for one, state in found if state != "changed")
+
+
+def _row(hit: HitOut) -> list[Any]:
+    return [_cell(name, getattr(hit, name)) for name in _COLUMNS]
+
+
+def _cell(name: str, value: Any) -> Any:
+    """Cameras and files are named by strangers: a spreadsheet must not take a name for a formula."""
+    return f"'{value}" if name in _TEXTS and value and value.startswith(_FORMULA) else value
+
+
+def _as_csv(rows: Any) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode("utf-8", "replace")

@@ -1,0 +1,198 @@
+"""Uploaded pictures, to look for what resembles them: read into memory, embedded, forgotten but for the vector."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from blake3 import blake3
+from fastapi import HTTPException
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from indexes.base import Vectors
+from retrieval.errors import QueryError, UnreadableImage
+from retrieval.web.front.metrics import stage
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+    from retrieval.catalog.reader import EncoderRow
+    from retrieval.encoders.base import Preprocessing
+    from retrieval.search.engine import QueryEngine
+    from retrieval.web.work.desk import Desk
+
+MOST_PIXELS = 100_000_000
+"""Of an uploaded picture: 300 MB decoded. (A large JPEG is decoded at a fraction of its size and may have more.)"""
+
+_REMEMBERED = 64
+_MOST_PARTS = 8
+_MOST_HEADER = 4096
+_MOST_TEXT = 1 << 20
+_HINT = "send multipart/form-data with a part named picture, and one named query with JSON"
+
+
+class Form(NamedTuple):
+    """What a form holds.
+
+    Attributes:
+        picture: a file's bytes.
+        query: JSON; empty if there was none.
+    """
+
+    picture: bytes
+    query: bytes
+
+
+async def read_form(content_type: str, stream: AsyncIterator[bytes], most_bytes: int) -> Form:
+    """The parts ``picture`` and ``query`` of a form.
+
+    Frameworks spool parts to files beyond a size; these bytes stay in memory, which ``most_bytes`` bounds.
+
+    Raises:
+        QueryError: not a form, or not such a form.
+        HTTPException: 413.
+    """
+    _, options = parse_options_header(content_type.encode("latin-1", "replace"))
+    parts = _Parts()
+    size = 0
+    try:
+        parser = MultipartParser(options.get(b"boundary", b""), parts.callbacks())
+        async for chunk in stream:
+            size += len(chunk)
+            if size > most_bytes:
+                raise HTTPException(413, f"the upload is larger than {most_bytes >> 20} MiB\nsend a smaller picture")
+            parser.write(chunk)
+        parser.finalize()
+    except (FormParserError, ValueError) as error:
+        raise QueryError("the form cannot be read", _HINT) from error
+    if "picture" not in parts.found:
+        raise QueryError("the form has no picture", _HINT)
+    return Form(bytes(parts.found["picture"]), bytes(parts.found.get("query", b"")))
+
+
+class _Parts:
+    """Collects a form's parts as the parser meets them."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, bytearray] = {}
+        self._count = 0
+        self._field, self._value = bytearray(), bytearray()
+        self._name = ""
+        self._data: bytearray | None = None
+
+    def callbacks(self) -> MultipartCallbacks:
+        return {
+            "on_part_begin": self._begin, "on_header_field": self._on_field, "on_header_value": self._on_value,
+            "on_header_end": self._header_end, "on_headers_finished": self._headers_finished,
+            "on_part_data": self._on_data,
+        }  # fmt: skip
+
+    def _begin(self) -> None:
+        self._count += 1
+        if self._count > _MOST_PARTS:
+            raise QueryError("the form has too many parts", _HINT)
+        self._name, self._data = "", None
+        self._field, self._value = bytearray(), bytearray()
+
+    def _on_field(self, data: bytes, start: int, end: int) -> None:
+        self._field += data[start:end]
+        self._check_header()
+
+    def _on_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+        self._check_header()
+
+    def _check_header(self) -> None:
+        if len(self._field) + len(self._value) > _MOST_HEADER:
+            raise QueryError("a part's header is too long", _HINT)
+
+    def _header_end(self) -> None:
+        if bytes(self._field).lower() == b"content-disposition":
+            _, options = parse_options_header(bytes(self._value))
+            self._name = options.get(b"name", b"").decode("utf-8", "replace")
+        self._field, self._value = bytearray(), bytearray()
+
+    def _headers_finished(self) -> None:
+        if self._name not in ("picture", "query"):
+            raise QueryError("the form has a part that is neither picture nor query", _HINT)
+        if self._name in self.found:
+            raise QueryError(f"the form has two parts named {self._name}", "send one")
+        self._data = self.found[self._name] = bytearray()
+
+    def _on_data(self, data: bytes, start: int, end: int) -> None:
+        assert self._data is not None
+        self._data += data[start:end]
+        if self._name == "query" and len(self._data) > _MOST_TEXT:
+            raise HTTPException(413, "the form's query is too long\nsend a shorter one")
+
+
+class Uploads:
+    """The vectors of the pictures that were uploaded last, under ids that say nothing. Used on the event loop alone."""
+
+    def __init__(self) -> None:
+        self._vectors: OrderedDict[str, tuple[str, Vectors]] = OrderedDict()
+        self._key = secrets.token_bytes(32)
+        self._decoding = asyncio.Semaphore(1)  # of what may be 300 MB each, one at a time
+
+    async def add(self, desk: Desk, data: bytes) -> str:
+        """Embed a picture and return its id; the same picture has the same id as long as the server runs.
+
+        Raises:
+            UnreadableImage: no picture, a damaged one, or one with too many pixels.
+        """
+        row, preprocessing = await desk.run(_wanted)
+        name = "u1." + blake3(data + row.fingerprint.encode(), key=self._key).hexdigest()[:32]
+        if name not in self._vectors:
+            async with self._decoding:
+                vector = await _embedded(desk, data, preprocessing)
+            self._vectors[name] = (row.fingerprint, vector)
+        self._vectors.move_to_end(name)
+        while len(self._vectors) > _REMEMBERED:
+            self._vectors.popitem(last=False)
+        return name
+
+    def find(self, names: list[str]) -> dict[str, tuple[str, Vectors]]:
+        """Id -> the encoder's fingerprint and the vector (dim,).
+
+        Raises:
+            HTTPException: 410, one of them was forgotten.
+        """
+        found = {}
+        for name in names:
+            if name not in self._vectors:
+                raise forgotten()
+            self._vectors.move_to_end(name)
+            found[name] = self._vectors[name]
+        return found
+
+
+def forgotten() -> HTTPException:
+    """What is said of an upload that is not known any more."""
+    return HTTPException(410, "the uploaded picture was forgotten\nupload it again")
+
+
+def _wanted(engine: QueryEngine) -> tuple[EncoderRow, Preprocessing]:
+    return engine.encoder_row, engine.encoder.spec.preprocessing
+
+
+async def _embedded(desk: Desk, data: bytes, preprocessing: Preprocessing) -> Vectors:
+    """(dim,): decoded on a thread of its own, since a large picture takes seconds; encoded on the desk."""
+    from retrieval.pictures.images import read_picture
+
+    def decoded() -> Vectors:
+        with stage("decode"):
+            return read_picture(data, preprocessing, max_pixels=MOST_PIXELS).pixels[None]  # type: ignore[return-value]
+
+    if not data:
+        raise UnreadableImage("the uploaded picture is empty")
+    pixels = await asyncio.to_thread(decoded)
+
+    def encoded(engine: QueryEngine) -> Vectors:
+        vector: Vectors = engine.encoder.encode_images(pixels)[0]  # type: ignore[arg-type]
+        return vector
+
+    return await desk.run(encoded)

@@ -1,0 +1,119 @@
+"""The desk: the one thread that owns the query engine. Texts of the jobs that wait are embedded together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+
+from indexes.base import Vectors
+from retrieval.errors import GalleryNotFound
+from retrieval.gallery import Gallery
+from retrieval.search.current import CurrentEngine
+from retrieval.search.engine import QueryEngine
+from retrieval.web.front.metrics import TEXTS, stage
+from retrieval.web.settings import Settings
+from retrieval.web.work.line import Job, Line, finish
+
+logger = logging.getLogger("photoseek")
+
+T = TypeVar("T")
+
+
+class Desk:
+    """One thread, one engine, one line of jobs in front of it.
+
+    When the thread comes to a job whose texts it does not know, it embeds them together with the texts of every job
+    that waits behind it, in one call of the text tower: fifty people who type at once wait for a few calls, not fifty.
+
+    Args:
+        gallery: with or without something indexed in it.
+        settings: ``model``, ``max_waiting``, ``texts_at_once``, ``texts_remembered``.
+    """
+
+    def __init__(self, gallery: Gallery, settings: Settings) -> None:
+        self._settings = settings
+        self._current = CurrentEngine(gallery, model=settings.model, texts_remembered=settings.texts_remembered)
+        self._line = Line("desk", self._work, 1, settings.max_waiting)
+        self._line.start()
+
+    async def run(self, do: Callable[[QueryEngine], T], texts: Sequence[str] = ()) -> T:
+        """The result of ``do`` on the engine, on the desk's thread.
+
+        Args:
+            do: raises what the engine raises; must not keep the engine.
+            texts: the texts of the query that it will ask about (values of its terms of kind ``text``); they are
+                embedded beforehand, together with those of other jobs. Leaving one out costs a call of its own.
+
+        Raises:
+            GalleryNotFound: nothing is indexed yet.
+            Busy: ``max_waiting`` jobs wait already.
+        """
+        result: T = await self._line.done(Job(do, tuple(texts)))
+        return result
+
+    async def texts(self, texts: Sequence[str]) -> Vectors:
+        """(n, dim) float32 unit vectors of texts.
+
+        Raises:
+            TextNotSupported: the model has no words.
+            Busy: see :meth:`run`.
+        """
+
+        def embedded(engine: QueryEngine) -> Vectors:
+            known = engine.embedded(texts)
+            return np.stack([known[text].vector for text in texts])
+
+        return await self.run(embedded, texts)
+
+    def close(self, within_s: float = 5.0) -> bool:
+        """Refuse what waits, let what runs finish for so long; False if it still runs."""
+        return self._line.close(within_s)
+
+    # On the desk's thread
+
+    def _work(self) -> None:
+        try:
+            self._wake()
+            while (job := self._line.next()) is not None:
+                finish(job, partial(self._engine_for, job))
+        finally:
+            self._current.close()
+
+    def _wake(self) -> None:
+        """Load the text tower and the index before somebody waits for them."""
+        try:
+            self._current.wake()
+        except GalleryNotFound:
+            pass  # the page says how to make one
+        except Exception as error:  # who asks will be told in full
+            logger.warning("%s", error)
+
+    def _engine_for(self, job: Job) -> QueryEngine:
+        """The engine, when it knows the texts of this job."""
+        engine = self._current.engine()
+        TEXTS.labels("asked").inc(len(job.texts))
+        if new := self._unknown(job.texts):
+            self._embed(engine, new)
+        return engine
+
+    def _embed(self, engine: QueryEngine, together: list[str]) -> None:
+        """Embed texts, and with them those of the jobs that wait.
+
+        If that fails, each job finds out by itself whether it was the one.
+        """
+        for other in self._line.waiting():
+            new = [text for text in self._unknown(other.texts) if text not in together]
+            if len(together) + len(new) <= self._settings.texts_at_once:
+                together += new
+        TEXTS.labels("embedded").inc(len(together))
+        with stage("encode"), suppress(Exception):
+            engine.embedded(together)
+
+    def _unknown(self, texts: Sequence[str]) -> list[str]:
+        known = self._current.memory.find(texts)
+        return [text for text in dict.fromkeys(texts) if text not in known]

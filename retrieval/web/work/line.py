@@ -1,0 +1,137 @@
+"""A bounded line of jobs in front of a few threads: what cannot be taken on is refused, not piled up."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from retrieval.errors import RetrievalError
+from retrieval.web.front.metrics import STAGE_SECONDS, WAITING
+
+T = TypeVar("T")
+
+
+class Busy(RetrievalError):
+    """More is asked than can be answered: the client should come back in a second."""
+
+    def __init__(self) -> None:
+        super().__init__("the server has more to do than it can take on", "try again in a second")
+
+
+class Stopping(Busy):
+    """The server is about to leave."""
+
+
+@dataclass
+class Job:
+    """A function, and the future of its result.
+
+    Args:
+        do: called on one of the line's threads with what that thread has.
+        texts: that it will want embedded.
+    """
+
+    do: Callable[[Any], Any]
+    texts: tuple[str, ...] = ()
+    future: Future[Any] = field(default_factory=Future)
+    since: float = field(default_factory=time.perf_counter)
+
+
+class Line:
+    """Jobs in the order in which they came, and the threads that do them.
+
+    Args:
+        name: of the threads, and in the metrics.
+        work: what one thread does until it gets None from :meth:`next`.
+        threads: how many.
+        most: jobs that may wait.
+    """
+
+    def __init__(self, name: str, work: Callable[[], None], threads: int, most: int) -> None:
+        self._jobs: deque[Job] = deque()
+        self._ready = threading.Condition()
+        self._most, self._is_closed = most, False
+        self._gauge = WAITING.labels(name)
+        self._threads = [threading.Thread(target=work, name=f"{name}-{n}", daemon=True) for n in range(threads)]
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def put(self, job: Job) -> Future[Any]:
+        """Let a job wait.
+
+        Raises:
+            Busy: too many do already.
+            Stopping: the line is closed.
+        """
+        with self._ready:
+            if self._is_closed:
+                raise Stopping
+            if len(self._jobs) >= self._most:
+                self._drop_cancelled()
+                if len(self._jobs) >= self._most:
+                    raise Busy
+            self._jobs.append(job)
+            self._gauge.set(len(self._jobs))
+            self._ready.notify()
+        return job.future
+
+    async def done(self, job: Job) -> Any:
+        """The result of a job; cancelling this takes the job out of the line, unless it was begun."""
+        return await asyncio.wrap_future(self.put(job))
+
+    def next(self) -> Job | None:
+        """The job that is first in the line, begun; waits for one. None: the line is closed."""
+        while True:
+            with self._ready:
+                while not self._jobs and not self._is_closed:
+                    self._ready.wait()
+                if not self._jobs:
+                    return None
+                job = self._jobs.popleft()
+                self._gauge.set(len(self._jobs))
+            if job.future.set_running_or_notify_cancel():
+                STAGE_SECONDS.labels("wait").observe(time.perf_counter() - job.since)
+                return job
+
+    def waiting(self) -> Sequence[Job]:
+        """The jobs that wait now, first come first."""
+        with self._ready:
+            return [job for job in self._jobs if not job.future.cancelled()]
+
+    def close(self, within_s: float) -> bool:
+        """Refuse what waits, let what runs finish for so long; False if something still runs."""
+        with self._ready:
+            self._is_closed = True
+            left, self._jobs = list(self._jobs), deque()
+            self._ready.notify_all()
+        for job in left:
+            if job.future.set_running_or_notify_cancel():
+                job.future.set_exception(Stopping())
+        until = time.monotonic() + within_s
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _drop_cancelled(self) -> None:
+        """Nobody waits for these any more."""
+        self._jobs = deque(job for job in self._jobs if not job.future.cancelled())
+
+
+def finish(job: Job, holder: Callable[[], Any]) -> None:
+    """Do a job with what ``holder`` gives; whatever goes wrong becomes its result."""
+    try:
+        result = job.do(holder())
+    except BaseException as error:  # the thread must outlive its jobs
+        job.future.set_exception(error)
+    else:
+        job.future.set_result(result)

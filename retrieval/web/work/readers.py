@@ -1,0 +1,80 @@
+"""Threads that read the catalog beside the engine: everything that is only SQL, JSON or a look at the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from retrieval.catalog.reader import CatalogReader
+from retrieval.gallery import Gallery
+from retrieval.web.settings import Settings
+from retrieval.web.work.line import Job, Line, finish
+
+T = TypeVar("T")
+
+
+class Readers:
+    """A few threads with a :class:`CatalogReader` each, which follows the catalog when another one lies at its place.
+
+    Args:
+        gallery: with or without a catalog.
+        settings: ``reader_threads`` and ``max_readers_waiting``.
+    """
+
+    def __init__(self, gallery: Gallery, settings: Settings) -> None:
+        self._gallery = gallery
+        self._line = Line("readers", self._work, settings.reader_threads, settings.max_readers_waiting)
+        self._line.start()
+
+    async def run(self, do: Callable[[CatalogReader], T]) -> T:
+        """The result of ``do`` on a reader that is not used by anyone else meanwhile.
+
+        Raises:
+            GalleryNotFound: nothing is indexed yet.
+            Busy: too much waits already.
+        """
+        result: T = await self._line.done(Job(do))
+        return result
+
+    def close(self, within_s: float = 5.0) -> bool:
+        """Let what runs finish for so long; False if something still runs."""
+        return self._line.close(within_s)
+
+    def _work(self) -> None:
+        reader = _Following(self._gallery)
+        try:
+            while (job := self._line.next()) is not None:
+                finish(job, reader.current)
+        finally:
+            reader.close()
+
+
+class _Following:
+    """One thread's reader of the catalog that lies there now."""
+
+    def __init__(self, gallery: Gallery) -> None:
+        self._gallery = gallery
+        self._reader: CatalogReader | None = None
+        self._opened: tuple[int, int] | None = None
+
+    def current(self) -> CatalogReader:
+        identity = catalog_identity(self._gallery)
+        if self._reader is None or identity != self._opened:
+            self.close()
+            self._reader = CatalogReader(self._gallery.catalog_path)
+            self._opened = identity
+        return self._reader
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+
+def catalog_identity(gallery: Gallery) -> tuple[int, int] | None:
+    """What tells one catalog's file from another at the same path; None where there is none."""
+    with suppress(OSError):
+        found = gallery.catalog_path.stat()
+        return found.st_dev, found.st_ino
+    return None
