@@ -1,4 +1,5 @@
-"""Every command and line of Python in the README and docs/web.md is run, in a fresh gallery, as a reader would."""
+"""Every command and line of Python in the README, docs/guide.md and docs/web.md is run, in a fresh gallery, as a reader
+would."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
 WEB = (ROOT / "docs" / "web.md").read_text(encoding="utf-8")
 
 
@@ -25,10 +27,19 @@ def blocks(text: str) -> list[tuple[str, str]]:
     return [(match[1], match[2]) for match in re.finditer(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)]
 
 
+def commands(text: str) -> list[str]:
+    """The photoseek commands of a page, without those that its fences do not mark to be run."""
+    return [
+        line
+        for kind, body in blocks(text)
+        if kind == "sh"
+        for line in body.splitlines()
+        if line.startswith("photoseek ")
+    ]
+
+
 BLOCKS = blocks(README)
-COMMANDS = [
-    line for kind, body in BLOCKS if kind == "sh" for line in body.splitlines() if line.startswith("photoseek ")
-]
+COMMANDS = list(dict.fromkeys(commands(README) + commands(GUIDE)))
 STAYING = [command for command in COMMANDS if re.match("photoseek (serve|mcp)", command)]
 """They end when they are told to."""
 MAKE_TARGETS = sorted(set(re.findall(r"\bmake ([a-z-]+)", README)))
@@ -95,8 +106,9 @@ def serving(command: str, place: Path) -> Iterator[str]:
     assert server.returncode == 0
 
 
-def test_readme_has_commands() -> None:
-    assert len(COMMANDS) >= 14
+def test_the_pages_have_commands() -> None:
+    assert len(commands(README)) >= 7
+    assert len(commands(GUIDE)) >= 50
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c not in STAYING and not c.startswith("photoseek forget")])
@@ -246,6 +258,18 @@ def test_make_targets_exist(target: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README))
-def test_links_lead_somewhere(link: str) -> None:
-    assert (ROOT / link).exists()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize(
+    ("page", "link"),
+    [(page, link) for page in PAGES for link in re.findall(r"\]\(([^):]+)\)", page.read_text(encoding="utf-8"))],
+    ids=lambda value: value.name if isinstance(value, Path) else value,
+)
+def test_links_lead_somewhere(page: Path, link: str) -> None:
+    file, _, heading = link.partition("#")
+    target = page.parent / file if file else page
+    assert target.exists()
+    if heading:
+        titles = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+        assert heading in [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
