@@ -18,7 +18,7 @@ export function progressText(now) {
 /** What it did. @param {any} report */
 export function changesText(report) {
   const parts = CHANGES.filter(([name]) => report[name]).map(([name, text]) => `${count(report[name])} ${text}`);
-  return parts.length ? parts.join(", ") : `Nothing new: ${plural(report.unchanged ?? 0, "picture")} as before`;
+  return parts.length ? parts.join(", ") : `Nothing new: ${plural(report.images ?? 0, "picture")} as before`;
 }
 
 /** @param {number} seconds */
