@@ -1,10 +1,13 @@
-"""How file names go into SQLite and come back, byte for byte; and where a gallery lies if nobody says."""
+"""File names on their way into SQLite and back, byte for byte; where a gallery lies if nobody says; our command line."""
 
 from __future__ import annotations
 
 import os
 
 GALLERY_VARIABLE = "PHOTOSEEK_GALLERY"
+
+CLI = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "cli.py")
+"""The file to run for a process of photoseek's own."""
 
 
 def default_gallery_path() -> str:

@@ -12,6 +12,7 @@ import typer
 
 from retrieval.commands.say import needed, say
 from retrieval.errors import SettingsError
+from retrieval.paths import CLI
 
 if TYPE_CHECKING:
     from retrieval.filters import Filter
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from retrieval.search.query import Query
     from retrieval.show.showing import Showing
 
-PROGRAM = [sys.executable, str(Path(__file__).resolve().parents[2] / "cli.py")]
+PROGRAM = [sys.executable, CLI]
 """How this command line is called, without arguments."""
 
 

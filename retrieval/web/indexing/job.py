@@ -17,18 +17,16 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from retrieval.errors import GalleryError, GalleryLocked
 from retrieval.gallery import Gallery
-from retrieval.paths import as_text
+from retrieval.paths import CLI, as_text
 from retrieval.web.indexing.models import IndexState, TwoLines
 from retrieval.web.settings import Settings
 
 logger = logging.getLogger("photoseek")
 
-CLI = Path(__file__).resolve().parents[2] / "cli.py"
 
 LAST_PATIENCE_S = 2.0
 """A run that was asked to stop commits what is in flight. When the server leaves and that takes longer than
@@ -167,7 +165,7 @@ class IndexJob:
 
     async def _started(self, folders: Sequence[str]) -> Process:
         gallery = str(self._gallery.path.absolute())
-        command = [sys.executable, str(CLI), "index", "--json-progress", "--gallery", gallery, "--", *folders]
+        command = [sys.executable, CLI, "index", "--json-progress", "--gallery", gallery, "--", *folders]
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
