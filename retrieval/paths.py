@@ -1,4 +1,4 @@
-"""File names on their way into SQLite and back, byte for byte; where a gallery lies if nobody says; our command line."""
+"""File names into SQLite and back, byte for byte; where a gallery lies if nobody says; our command line."""
 
 from __future__ import annotations
 

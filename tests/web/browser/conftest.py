@@ -80,14 +80,14 @@ class Watch:
         return [one for one in self.wrong if not any(part in one for part in self.expected)]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
-    """The driver."""
+    """The driver. It has an event loop run on this thread, so it leaves before tests that start one of their own."""
     with sync_playwright() as driver:
         yield driver
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     """One browser for all tests, with a folder of its own; nothing is shared between two contexts of it."""
     browser = playwright.chromium.launch(executable_path=_chromium(), args=list(FLAGS))
