@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.data import SIDES, Data
 from retrieval.catalog.batch import Batch, IndexedImage, Metadata
+from retrieval.catalog.reader import CATALOG_VERSION
 from retrieval.catalog.records import pack_vector
 from retrieval.encoders.base import Encoder, unit
 from retrieval.gallery import Gallery
@@ -30,15 +31,20 @@ _hashes: dict[int, bytes] = {}  # by inode: in a tree of photos many names share
 def made_gallery(data: Data, count: int, encoder: Encoder) -> Gallery:
     """A gallery that knows every file of ``data.tree(count)``, with its vector index saved."""
     tree = data.tree(count)
-    name = f"gallery-{count}-{encoder.spec.fingerprint[:12]}"
+    name = _name("gallery", count, encoder)
     return Gallery(data.made(name, partial(_fill, tree=tree, encoder=encoder, described=_plain)))
 
 
 def photo_gallery(data: Data, count: int, encoder: Encoder) -> Gallery:
     """The same of ``data.photos(count)``: pictures that can be shown, most of them with a date, a camera, a place."""
     tree = data.photos(count)
-    name = f"photo-gallery-{count}-{encoder.spec.fingerprint[:12]}"
+    name = _name("photo-gallery", count, encoder)
     return Gallery(data.made(name, partial(_fill, tree=tree, encoder=encoder, described=_photo)))
+
+
+def _name(kind: str, count: int, encoder: Encoder) -> str:
+    """A folder's: what was made for an older form of the catalog is not taken."""
+    return f"{kind}-{count}-{encoder.spec.fingerprint[:12]}-{CATALOG_VERSION}"
 
 
 def _fill(folder: Path, *, tree: Path, encoder: Encoder, described: Described) -> None:

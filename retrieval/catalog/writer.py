@@ -163,15 +163,18 @@ class Catalog:
     def known_files(self, folder_id: int, encoder_id: int) -> dict[str, KnownFile]:
         """Name -> what is known of it, retired images included.
 
-        Driver-level SQL: this runs once a folder in a no-change run, whose whole cost is the walk plus this.
+        Straight from the driver: this runs once a folder in a no-change run, whose whole cost is the walk plus this,
+        and SQLAlchemy's rows would add a tenth to it.
         """
         with self._engine.connect() as connection:
-            rows = connection.exec_driver_sql(
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            rows = driver.execute(
                 """SELECT i.name, i.id, i.size, i.mtime_ns, i.is_retired, e.id IS NOT NULL FROM images AS i
                    LEFT JOIN embeddings AS e ON e.image_id = i.id AND e.encoder_id = ? WHERE i.folder_id = ?""",
                 (encoder_id, folder_id),
             ).fetchall()
-        return {decode_path(row[0]): tuple(row[1:]) for row in rows}
+        return {row[0] if type(row[0]) is str else decode_path(row[0]): row[1:] for row in rows}
 
     def known_failures(self, folder_id: int) -> dict[str, KnownFailure]:
         """Name -> (failure id, size, mtime_ns, is_transient)."""

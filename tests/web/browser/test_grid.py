@@ -204,18 +204,15 @@ def test_a_place_survives_a_reload_and_the_way_back(many: tuple[Page, Multiplied
     until(page, ALL_DRAWN)
     page.wait_for_timeout(400)
     place = page.evaluate(FIRST_SEEN)
+    is_there = f"place => String(({FIRST_SEEN})()) === String(place)"
     page.reload()
-    until(page, ALL_DRAWN)
-    settled(page)
-    assert page.evaluate(FIRST_SEEN) == place
+    until(page, is_there, argument=place)
     page.fill("#q", "bird")
     settled(page)
     until(page, ALL_DRAWN)
     assert page.evaluate("() => scrollY") == 0
     page.go_back()
-    settled(page)
-    until(page, ALL_DRAWN)
-    assert page.evaluate(FIRST_SEEN) == place
+    until(page, is_there, argument=place)
 
 
 def test_arrows_lead_through_the_rows_and_one_tab_stop_is_enough(page: Page) -> None:
