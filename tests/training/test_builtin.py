@@ -113,7 +113,7 @@ def _training(wordnet: WordNet, folder: Path, monkeypatch: pytest.MonkeyPatch) -
     pictures = Collection("made", pixels, ["cat", "dog"] * 8, [[]] * 16)
     torch.manual_seed(0)
     names = names_of(vocabulary, lambda texts: torch.nn.functional.normalize(torch.randn(len(texts), 384), dim=1), 8)
-    stage = ImageStage(batch=16, warmup=5, low_steps=0, rate=3e-3)
+    stage = ImageStage(batch=16, warmup=5, rate=3e-3)
     return ImageTraining(names, vocabulary, [pictures], [1.0], [columns], stage, folder)
 
 
@@ -122,7 +122,7 @@ def test_image_stage_learns_two_colours_and_goes_on_from_its_checkpoint(
 ) -> None:
     training = _training(wordnet, tmp_path, monkeypatch)
     for _ in range(60):
-        training._one(rate=1.0)
+        training._one(64, rate=1.0)
     training.save()
     pictures = training._sources[0][0]
     with torch.inference_mode():

@@ -24,10 +24,16 @@ def test_every_place_is_in_a_cell_of_the_box_around_all(places: list[tuple[float
     south, west, north, east = box
     cells = cells_in(drawn, box)
     assert sum(cell.count for cell in cells) == len(places) and len(cells) <= MOST_CELLS
-    width = (east - west) % 360 or (360 if east > west else 0)
+    width = east - west if west <= east else east - west + 360
     for cell in cells:
         assert south - 1e-6 <= cell.lat <= north + 1e-6
         assert (cell.lon - west) % 360 <= width + 1e-5 or (west - cell.lon) % 360 < 1e-5
+
+
+def test_a_box_that_rounds_to_the_whole_circle_keeps_its_places() -> None:
+    places = np.array([(0.0, 0.0), (0.0, 180.0), (0.0, np.nextafter(-180.0, 0.0))])
+    box = box_around(places)
+    assert box is not None and sum(cell.count for cell in cells_in(places, box)) == 3
 
 
 def test_no_places_have_no_box() -> None:

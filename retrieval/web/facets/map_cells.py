@@ -42,7 +42,7 @@ def cells_in(places: Places, box: Box) -> list[Cell]:
     A cell is told by the mean of its own places, so that one place stays where it is.
     """
     south, west, north, east = box
-    wide = (east - west) % 360 if east != west + 360 else 360.0
+    wide = east - west if west <= east else east - west + 360  # never a remainder: 360 would become 0
     along = (places[:, 1] - west) % 360
     inside = (places[:, 0] >= south) & (places[:, 0] <= north) & (along <= wide)
     latitude, along = places[inside, 0], along[inside]

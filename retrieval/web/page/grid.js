@@ -6,6 +6,7 @@
 import { Arrangement } from "./arrangement.js";
 import { h } from "./parts.js";
 import { BLOCK } from "./results.js";
+import { toQuery } from "./state.js";
 import { createBlank, createCell, placeCell, thumbnailSize } from "./tiles.js";
 import * as thumbs from "./thumbs.js";
 
@@ -28,6 +29,7 @@ export function createGrid(element, { results, api, isPicked, href }) {
   const cutLine = h("p", { class: "cut" });
   let width = 0, current = 1, frame = 0, settle = 0, remember = 0;
   let seenTop = 0, seenAt = 0, speed = 0, pinned = null;
+  let asked = ""; // what the pictures shown are the answer to
 
   const above = () => -element.getBoundingClientRect().top; // pixels of the grid above the screen
   const target = () => (width < 600 ? 120 : width > 2600 ? 280 : 220);
@@ -198,6 +200,7 @@ export function createGrid(element, { results, api, isPicked, href }) {
     const anchor = keep ? here() : how === "pop" ? history.state?.place ?? null : null;
     const hadFocus = element.contains(document.activeElement);
     clear(keep);
+    asked = toQuery().toString();
     if (!keep && !anchor) scrollTo({ top: 0, behavior: "instant" });
     arrange(anchor);
     if (hadFocus) focus(Math.min(current, places.total));
@@ -206,7 +209,10 @@ export function createGrid(element, { results, api, isPicked, href }) {
   function onScroll() {
     frame ||= requestAnimationFrame(draw);
     clearTimeout(remember);
-    remember = setTimeout(() => history.replaceState({ ...history.state, place: here() }, ""), REMEMBERED);
+    remember = setTimeout(() => {
+      // Someone who went back meanwhile is at another entry of the history, whose pictures are not here yet.
+      if (asked === toQuery().toString()) history.replaceState({ ...history.state, place: here() }, "");
+    }, REMEMBERED);
   }
 
   results.subscribe((event, detail) => {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise, product
@@ -213,6 +214,26 @@ def test_a_place_survives_a_reload_and_the_way_back(many: tuple[Page, Multiplied
     assert page.evaluate("() => scrollY") == 0
     page.go_back()
     until(page, is_there, argument=place)
+
+
+def test_whoever_goes_back_at_once_keeps_the_place(page: Page) -> None:
+    """Scrolled just before, and the answer late: what is noted then is not about the entry gone back to."""
+    page.evaluate("() => scrollTo({ top: 300, behavior: 'instant' })")
+    page.wait_for_timeout(400)
+    kept = page.evaluate("() => JSON.stringify(history.state.place)")
+    assert kept != "null"
+    page.fill("#q", "bird")
+    settled(page)
+
+    def late(route: Route) -> None:
+        time.sleep(0.6)
+        route.continue_()
+
+    page.route("**/api/v1/search*", late)
+    page.evaluate("() => { scrollTo({ top: 40, behavior: 'instant' }); requestAnimationFrame(() => history.back()); }")
+    page.wait_for_timeout(1500)
+    until(page, "() => scrollY > 200")
+    assert page.evaluate("() => JSON.stringify(history.state.place)") == kept
 
 
 def test_arrows_lead_through_the_rows_and_one_tab_stop_is_enough(page: Page) -> None:
