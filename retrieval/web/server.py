@@ -123,6 +123,8 @@ class Server(uvicorn.Server):
         self._state.stopping.set()
         self._state.index_job.stop()  # it may need all the time there is
         await super().shutdown(sockets)
+        if self.force_exit:  # the application was not told, and its run would go on without a server
+            await self._state.index_job.close(at_once=True)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -228,8 +228,22 @@ def test_ctrl_c_ends_server_streams_and_run(
         assert any('"stage":"encode"' in line for line in lines)
         server.process.send_signal(signal.SIGINT)
         assert "done" not in [json.loads(line[6:])["state"] for line in lines if line.startswith("data: ")]
-    assert server.stop()[0] == 0
+    assert server.ended()[0] == 0
     small.refuse_if_written()
+
+
+def test_who_insists_leaves_no_run_behind(small: Gallery, tmp_path: Path, start_server: Callable[..., Running]) -> None:
+    many(tmp_path / "photos" / "many")
+    server = start_server(small.path)
+    httpx.post(f"{server.url}{INDEX}", json={}).raise_for_status()
+    with httpx.stream("GET", f"{server.url}{INDEX}/events", timeout=60) as stream:
+        assert any('"stage":"encode"' in line for line in stream.iter_lines())
+    server.process.send_signal(signal.SIGINT)
+    time.sleep(0.05)  # two signals of a kind that come together are one
+    server.stop()
+    small.refuse_if_written()
+    with small.reader() as reader:
+        assert reader.count() >= 3
 
 
 # Listeners

@@ -6,8 +6,8 @@ class names (what the picture is called) and a sigmoid over all concepts (everyt
 
 The learning rate rises, stays, and falls only at the end of the time given (warm-up, stable, decay: Hu et al. 2024,
 "MiniCPM", section 4): a run that is continued goes on from the stable part, so no hour is lost by stopping. The stable
-part sees small pictures, which costs two thirds of the time; the tower meets the size it is used at while the rate falls
-(Touvron et al. 2019, "Fixing the train-test resolution discrepancy").
+part sees small pictures, which costs two thirds of the time; the tower meets the size that it is used at while the rate
+falls (Touvron et al. 2019, "Fixing the train-test resolution discrepancy").
 """
 
 from __future__ import annotations

@@ -106,12 +106,18 @@ class IndexJob:
             self._ask()
         return self._state
 
-    async def close(self) -> None:
-        """Stop the run and wait until it has ended."""
+    async def close(self, *, at_once: bool = False) -> None:
+        """Stop the run and wait until it has ended.
+
+        Args:
+            at_once: whoever stops the server insists: the run is killed, which loses what it had not yet committed.
+        """
         self._is_closed = True
         if self._task is None or self._task.done():
             return
         self.stop()
+        if at_once:
+            self._kill()
         for patience, next_step in ((self._settings.stop_within_s, self._ask), (LAST_PATIENCE_S, self._kill)):
             done, _ = await asyncio.wait((self._task,), timeout=patience)
             if done:
