@@ -64,7 +64,7 @@ def experiment(
     if picture is not None:
         save_picture(found, picture)
     if page is not None:
-        write_section(page, name, title, found)
+        write_section(page, name, title, found, are_ours=data is None)
 
 
 def main() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from retrieval.encoders.checks import write_atomically
 from retrieval.errors import SettingsError
 from retrieval.evaluation.chart_files import to_svg
-from retrieval.evaluation.tables import Table, cell_text
+from retrieval.evaluation.tables import Report, Table, cell_text
 from retrieval.experiments.outcome import Outcome
+
+OTHERS = "The picture is of a run on drawn pictures, since others' pictures are not ours to pass on."
 
 
 def marks(name: str) -> tuple[str, str]:
@@ -22,11 +24,13 @@ def check_page(page: Path, name: str) -> None:
     _parts(page, name)
 
 
-def write_section(page: Path, name: str, title: str, outcome: Outcome) -> None:
+def write_section(page: Path, name: str, title: str, outcome: Outcome, *, are_ours: bool) -> None:
     """Put tables, sentences, chart and pictures into the page, in place of what the last run put there.
 
     Args:
         page: with the lines of :func:`marks`; drawings go to a folder beside it that is called as the page.
+        are_ours: the experiment drew the pictures it ran on. Of others' pictures nothing is put beside the page: a
+            picture of a run on drawn ones stays there.
 
     Raises:
         SettingsError: the page cannot be read, has no such lines, or cannot be written.
@@ -38,10 +42,14 @@ def write_section(page: Path, name: str, title: str, outcome: Outcome) -> None:
         drawing = folder / f"{name}.svg"
         write_atomically(drawing, to_svg(outcome.chart.shapes(title)))
         images = [drawing]
-        if outcome.pictures is not None:
-            images.append(folder / f"{name}.png")
-            save_picture(outcome, images[-1])
-        body = "\n\n".join(_section(outcome, title, [f"{folder.name}/{image.name}" for image in images]))
+        shown = folder / f"{name}.png"
+        if outcome.pictures is not None and are_ours:
+            save_picture(outcome, shown)
+        if outcome.pictures is not None and shown.exists():
+            images.append(shown)
+        notes = outcome.report.notes if are_ours or shown not in images else (*outcome.report.notes, OTHERS)
+        paths = [f"{folder.name}/{image.name}" for image in images]
+        body = "\n\n".join(_section(outcome.report, notes, title, paths))
         first, last = marks(name)
         write_atomically(page, f"{before}{first}\n\n{body}\n\n{last}{after}")
     except OSError as error:
@@ -70,11 +78,11 @@ def _parts(page: Path, name: str) -> tuple[str, str]:
     return before, after
 
 
-def _section(outcome: Outcome, title: str, images: list[str]) -> Iterator[str]:
-    yield "; ".join(f"{label}: {cell_text(value)}" for label, value in outcome.report.about.items()) + "."
-    for table in outcome.report.tables:
+def _section(report: Report, notes: Sequence[str], title: str, images: Sequence[str]) -> Iterator[str]:
+    yield "; ".join(f"{label}: {cell_text(value)}" for label, value in report.about.items()) + "."
+    for table in report.tables:
         yield "\n".join(_lines(table))
-    yield from outcome.report.notes
+    yield from notes
     for image in images:
         yield f"![{title}]({image})"
 

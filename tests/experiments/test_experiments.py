@@ -34,7 +34,7 @@ from retrieval.experiments.data import Data, load
 from retrieval.experiments.drawn import CLASSES, draw_folders
 from retrieval.experiments.learning import accuracy, classify, learn, made, mflops, outputs, parameters
 from retrieval.experiments.outcome import QUICK_NOTE, Outcome, compared
-from retrieval.experiments.page import marks, write_section
+from retrieval.experiments.page import OTHERS, marks, write_section
 from retrieval.experiments.setting import FULL, QUICK
 from retrieval.experiments.towers import convolutional, transformer, without_positions
 from retrieval.explain.cost import attention_flops, image_parts, total
@@ -264,6 +264,20 @@ def test_command_prints_draws_and_writes_the_page(tmp_path: Path) -> None:
         assert f"](account/{drawing})" in text and (tmp_path / "account" / drawing).exists()
 
 
+def test_others_pictures_are_not_put_beside_the_page(tmp_path: Path, drawn: Data) -> None:
+    page, shown = tmp_path / "account.md", tmp_path / "account" / "masking.png"
+    page.write_text("\n".join(marks("masking")))
+    found = masking.run(drawn, replace(QUICK, steps=2))
+    write_section(page, "masking", "title", found, are_ours=False)
+    assert not shown.exists() and "masking.png" not in page.read_text()
+    write_section(page, "masking", "title", found, are_ours=True)
+    before = shown.read_bytes()
+    shown.write_bytes(before + b"kept")
+    write_section(page, "masking", "title", found, are_ours=False)
+    assert shown.read_bytes() == before + b"kept" and OTHERS in page.read_text()
+    assert "](account/masking.png)" in page.read_text()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [("nothing",), ("pooling", "--picture", "a.png"), ("pooling", "--plot", "a.txt"), ("pooling", "--page", "none.md")],
@@ -278,7 +292,7 @@ def test_a_page_without_a_place_is_not_written(tmp_path: Path, drawn: Data) -> N
     page = tmp_path / "account.md"
     page.write_text("# Nothing here\n")
     with pytest.raises(SettingsError, match="no place for pooling"):
-        write_section(page, "pooling", "title", pooling.run(drawn, replace(QUICK, steps=2)))
+        write_section(page, "pooling", "title", pooling.run(drawn, replace(QUICK, steps=2)), are_ours=True)
     assert page.read_text() == "# Nothing here\n"
 
 
