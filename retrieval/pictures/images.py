@@ -107,7 +107,7 @@ def read_picture(data: bytes, preprocessing: Preprocessing, *, max_pixels: int =
     Raises:
         UnreadableImage: for anything that keeps the file from being used.
     """
-    return _readable(data, lambda name: _read(data, name, preprocessing, max_pixels))
+    return readable(data, lambda name: _read(data, name, preprocessing, max_pixels))
 
 
 def read_whole(data: bytes, side: int, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -124,10 +124,10 @@ def read_whole(data: bytes, side: int, *, max_pixels: int = MAX_PIXELS) -> Image
     Raises:
         UnreadableImage: for anything that keeps the file from being used.
     """
-    return _readable(data, lambda name: _read_whole(data, name, side, max_pixels))
+    return readable(data, lambda name: _read_whole(data, name, side, max_pixels))
 
 
-def _readable(data: bytes, read: Callable[[str], T]) -> T:
+def readable(data: bytes, read: Callable[[str], T]) -> T:
     """What ``read`` makes of a file of this format, in silence, with every error of a decoder as UnreadableImage."""
     name = "image"
     with quietly():

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch")
 
 from retrieval.training.builtin import image_stage, text_stage  # noqa: E402
 from retrieval.training.builtin.concepts import Vocabulary  # noqa: E402
-from retrieval.training.builtin.data import column_of  # noqa: E402
+from retrieval.training.builtin.data import column_of, gather  # noqa: E402
 from retrieval.training.builtin.image_stage import ImageStage, ImageTraining, Names, names_of  # noqa: E402
 from retrieval.training.builtin.judge import class_report  # noqa: E402
 from retrieval.training.builtin.pictures import Collection, Mixture, plain, prepared, split, vary  # noqa: E402
+from retrieval.training.builtin.prepare import SIDE, prepare  # noqa: E402
 from retrieval.training.builtin.sentences import phrases  # noqa: E402
 from retrieval.training.builtin.wordnet import WordNet  # noqa: E402
 from retrieval.training.towers import ImageTowerConfig, TextTower, TextTowerConfig  # noqa: E402
@@ -85,6 +87,53 @@ def test_prepared_pictures_and_a_split_by_picture(tmp_path: Path) -> None:
     seen = {int(p[0, 0, 0]) for p in train.pixels}, {int(p[0, 0, 0]) for p in held.pixels}
     assert (len(seen[0]), len(seen[1])) == (15, 5) and not seen[0] & seen[1]
     assert all(held.names[at] == f"c{int(held.pixels[at, 0, 0, 0]) % 2}" for at in range(5))
+
+
+def test_class_folders_become_a_collection_and_an_unreadable_file_is_named(tmp_path: Path) -> None:
+    for name, colour in (("n00000008", (250, 0, 0)), ("fluffy_cat", (0, 0, 250))):
+        (tmp_path / "in" / name / "deeper").mkdir(parents=True)
+        for at in range(3):
+            Image.new("RGB", (200, 120), colour).save(tmp_path / "in" / name / "deeper" / f"{at}.jpg")
+    (tmp_path / "in" / "fluffy_cat" / "broken.png").write_bytes(b"no picture")
+    done = prepare(tmp_path / "in", tmp_path / "out", at_most=4)
+    assert (done.pictures, done.classes) == (6, 2)
+    assert [(path.name, "not an image" in why) for path, why in done.problems] == [("broken.png", True)]
+    collection = prepared(tmp_path / "out")
+    assert collection.names == ["fluffy cat"] * 3 + ["n00000008"] * 3 and collection.pixels.shape == (6, SIDE, SIDE, 3)
+    assert (collection.pixels[0, 50, 50] > (-1, -1, 200)).all() and collection.pixels[-1, 50, 50, 0] > 200
+    few = prepare(tmp_path / "in", tmp_path / "few", at_most=1)
+    assert few.pictures + len(few.problems) == 2
+
+
+def test_drawings_stand_whole_on_grounds_of_one_colour(tmp_path: Path) -> None:
+    (tmp_path / "in" / "kite").mkdir(parents=True)
+    for at in range(12):
+        drawing = Image.new("RGBA", (64, 100), (0, 0, 0, 0))
+        drawing.paste((200, 30, 30, 255), (20, 10, 40, 90))
+        drawing.save(tmp_path / "in" / "kite" / f"{at}.png")
+    assert prepare(tmp_path / "in", tmp_path / "out", drawings=True).pictures == 12
+    pixels = prepared(tmp_path / "out").pixels.astype(int)
+    assert (abs(pixels[:, SIDE // 2, SIDE // 2] - (200, 30, 30)) < 6).all()
+    assert (abs(pixels[:, 4, 4] - pixels[:, -5, -5]).max(), len({tuple(p) for p in pixels[:, 4, 4]}) > 2) == (0, True)
+    high = (abs(pixels[:, :, SIDE // 2] - (200, 30, 30)).max(2) < 6).sum(1)
+    assert (high > SIDE / 1.3).all()  # the drawing fills the square but for a margin
+
+
+def test_breadth_weighs_and_every_kind_has_its_column_before_training(wordnet: WordNet, tmp_path: Path) -> None:
+    for wnid in ("n00000008", "n00000009"):
+        (tmp_path / "tiny" / "train" / wnid / "images").mkdir(parents=True)
+        for at in range(20):
+            Image.new("RGB", (64, 64)).save(tmp_path / "tiny" / "train" / wnid / "images" / f"{at}.JPEG")
+    for name, kinds in (("broad", 40), ("narrow", 1)):
+        (tmp_path / "extra" / name).mkdir(parents=True)
+        np.save(tmp_path / "extra" / name / "pictures.npy", np.zeros((40, 8, 8, 3), np.uint8))
+        rows = [json.dumps({"class": f"kind {at % kinds}", "captions": []}) for at in range(40)]
+        (tmp_path / "extra" / name / "captions.jsonl").write_text("\n".join(rows))
+    data = gather(tmp_path / "tiny", tmp_path / "extra", tmp_path, tmp_path)  # the fixture's WordNet lies in tmp_path
+    assert [c.name for c in data.train] == ["tiny-train", "broad", "narrow"]
+    assert sum(data.shares) == pytest.approx(1) and data.shares[1] > 2 * data.shares[2]
+    known = len(data.vocabulary)
+    assert max(max(data.class_columns(held)[1]) for held in data.validation) < known == len(data.vocabulary)
 
 
 def test_variation_keeps_form_and_range() -> None:

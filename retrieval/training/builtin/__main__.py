@@ -1,4 +1,4 @@
-"""``python -m retrieval.training.builtin images|texts|export|judge``: the stages of the built-in model."""
+"""``python -m retrieval.training.builtin prepare|images|texts|export|judge``: the stages of the built-in model."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from retrieval.training.builtin.data import Data, gather
 from retrieval.training.builtin.image_stage import TOWER, ImageStage, ImageTraining, Names, embed, names_of
 from retrieval.training.builtin.judge import class_report, judge_folder, labels_of
 from retrieval.training.builtin.pictures import MEAN, STD
+from retrieval.training.builtin.prepare import prepare
 from retrieval.training.builtin.sentences import lesson
 from retrieval.training.builtin.teacher import SentenceTeacher
 from retrieval.training.builtin.text_stage import TextStage, folded, tokenize, tower_for, train_texts, warm_start
@@ -45,6 +46,20 @@ def begin() -> None:
     """Log to the screen; take the low priority of a job that runs for hours."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     os.nice(5)
+
+
+@app.command("prepare")
+def prepare_command(
+    folder: Annotated[Path, typer.Argument(help="Pictures in a folder for each class, called by wnid or in words.")],
+    out: Annotated[Path, typer.Option("--out", help="The collection's folder, below what --extra is given.")],
+    at_most: Annotated[int, typer.Option("--at-most", help="Pictures of a class.")] = 1500,
+    drawings: Annotated[bool, typer.Option("--drawings", help="Cut-outs: whole, on grounds of one colour.")] = False,
+) -> None:
+    """Make a collection for --extra of a folder of class folders."""
+    done = prepare(folder, out, at_most=at_most, drawings=drawings)
+    for path, reason in done.problems:
+        logging.warning("%s: %s", path, reason)
+    logging.info("%d pictures of %d classes; %d cannot be read", done.pictures, done.classes, len(done.problems))
 
 
 @app.command()
