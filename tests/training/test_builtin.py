@@ -178,6 +178,7 @@ def test_image_stage_learns_two_colours_and_goes_on_from_its_checkpoint(
         seen = image_stage.embed(training.tower, pictures)
         table = training.names.ensemble()[[int(training.columns[0][0]), int(training.columns[0][1])]]
     assert class_report(seen, table, torch.tensor([0, 1] * 8))["top1"] == 1.0
+    assert class_report(seen[:4], table, torch.tensor([0, 1] * 2))["p10"] == 0.5  # of fewer than ten, all are shown
     again = _training(wordnet, tmp_path, monkeypatch)
     assert again.step == 60
     for mine, theirs in zip(again.tower.parameters(), training.tower.parameters(), strict=True):

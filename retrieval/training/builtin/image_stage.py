@@ -165,10 +165,11 @@ class ImageTraining:
             if self.step % 100 == 0:
                 speed = done / (time.monotonic() - begin)
                 logger.info("step %d loss %.3f %.0f img/s %.0f s", self.step, loss, speed, now)
-            if not parked and time.monotonic() - saved > 300:
+            due = time.monotonic() - judged > 900
+            if not parked and (due or time.monotonic() - saved > 300):
                 self.save()
                 saved = time.monotonic()
-            if time.monotonic() - judged > 900:
+            if due:
                 self._report(judge)
                 judged = time.monotonic()
         self._report(judge)

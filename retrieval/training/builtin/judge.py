@@ -27,8 +27,8 @@ def zero_shot(images: Tensor, classes: Tensor, labels: Tensor) -> dict[str, floa
 
 
 def precision_at(images: Tensor, queries: Tensor, relevant: Tensor, k: int = 10) -> float:
-    """Mean share of relevant pictures among the k best of each query: (q, n) bool ``relevant``."""
-    best = (queries @ images.T).topk(k, dim=1).indices
+    """Mean share of relevant pictures among the k best (or all, if fewer) of each query: (q, n) bool ``relevant``."""
+    best = (queries @ images.T).topk(min(k, len(images)), dim=1).indices
     return relevant.gather(1, best).float().mean().item()
 
 
