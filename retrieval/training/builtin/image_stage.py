@@ -145,16 +145,22 @@ class ImageTraining:
             },
         ]
 
-    def run(self, seconds: float, decay_share: float, judge: Callable[[ImageTower, Names], dict[str, float]]) -> None:
-        """Train for ``seconds``; the last ``decay_share`` of them with a falling rate.
+    def run(
+        self,
+        seconds: float,
+        decay_share: float,
+        judge: Callable[[ImageTower, Names], dict[str, float]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Train for ``seconds`` of ``clock``; the last ``decay_share`` of them with a falling rate.
 
         The checkpoint to continue from is taken when the decay begins; the result is in ``decayed.pt``.
         """
-        begin = time.monotonic()
+        begin = clock()
         stable_until = seconds * (1 - decay_share)
         saved, judged, done = begin, begin, 0
         parked = False
-        while (now := time.monotonic() - begin) < seconds:
+        while (now := clock() - begin) < seconds:
             falling = max(0.0, (now - stable_until) / max(seconds - stable_until, 1e-9))
             if falling and not parked:
                 self.save()
@@ -163,15 +169,15 @@ class ImageTraining:
             loss = self._one(size, rate=1 - falling)
             done += self.stage.batch
             if self.step % 100 == 0:
-                speed = done / (time.monotonic() - begin)
+                speed = done / (clock() - begin)
                 logger.info("step %d loss %.3f %.0f img/s %.0f s", self.step, loss, speed, now)
-            due = time.monotonic() - judged > 900
-            if not parked and (due or time.monotonic() - saved > 300):
+            due = clock() - judged > 900
+            if not parked and (due or clock() - saved > 300):
                 self.save()
-                saved = time.monotonic()
+                saved = clock()
             if due:
                 self._report(judge)
-                judged = time.monotonic()
+                judged = clock()
         self._report(judge)
         torch.save(self._state(), self.folder / "decayed.pt")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,14 @@ def tokenize(texts: list[str], tokenizer: ClipTokenizer, context: int = 32) -> T
 
 
 def train_texts(
-    tower: TextTower, tokens: Tensor, targets: Tensor, own: int, projection: Tensor, stage: TextStage, minutes: float
+    tower: TextTower,
+    tokens: Tensor,
+    targets: Tensor,
+    own: int,
+    projection: Tensor,
+    stage: TextStage,
+    minutes: float,
+    clock: Callable[[], float] = time.monotonic,
 ) -> float:
     """Distil for some minutes, cosine schedule; returns the last mean cosine in the common space.
 
@@ -93,15 +100,16 @@ def train_texts(
         targets: (n, 384) float16, unit length: the sentence encoder's embeddings.
         own: number of first rows that are the vocabulary's own texts.
         projection: (dim, 384), from the sentence encoder's space to the common one.
+        clock: seconds, read once a step.
     """
     decayed = [p for p in tower.parameters() if p.ndim >= 2]
     plain = [p for p in tower.parameters() if p.ndim < 2]
     groups = [{"params": decayed, "weight_decay": stage.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98))
     tower.train()
-    begin, shown, cosine = time.monotonic(), 0.0, 0.0
+    begin, shown, cosine = clock(), 0.0, 0.0
     for step, (places, rows) in enumerate(Batches(tokens, own, stage, seed=0)):
-        spent = (time.monotonic() - begin) / (minutes * 60)
+        spent = (clock() - begin) / (minutes * 60)
         if spent >= 1:
             break
         rate = stage.rate * min(1.0, (step + 1) / stage.warmup) * (1 + np.cos(np.pi * spent)) / 2
