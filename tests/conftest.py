@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,12 @@ PHOTOS = {
     "trip/day two/yellow.jpg": "yellow",
 }
 """Name in the ``photos`` folder -> its colour. Every picture is different."""
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C be heard, which many tests send: what a shell puts into the background starts with SIGINT ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
