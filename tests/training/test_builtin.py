@@ -13,6 +13,7 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
+from retrieval.errors import SettingsError  # noqa: E402
 from retrieval.training.builtin import image_stage, text_stage  # noqa: E402
 from retrieval.training.builtin.concepts import Vocabulary  # noqa: E402
 from retrieval.training.builtin.data import column_of, gather  # noqa: E402
@@ -105,6 +106,10 @@ def test_class_folders_become_a_collection_and_an_unreadable_file_is_named(tmp_p
     assert (collection.pixels[0, 50, 50] > (-1, -1, 200)).all() and collection.pixels[-1, 50, 50, 0] > 200
     few = prepare(tmp_path / "in", tmp_path / "few", at_most=1)
     assert few.pictures + len(few.problems) == 2
+    for without in (tmp_path / "nowhere", tmp_path / "few"):
+        with pytest.raises(SettingsError, match=r"no folder|no class folder"):
+            prepare(without, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_drawings_stand_whole_on_grounds_of_one_colour(tmp_path: Path) -> None:

@@ -42,8 +42,10 @@ def prepare(folder: Path, out: Path, *, at_most: int = 1500, drawings: bool = Fa
         seed: of what is left to chance.
 
     Raises:
-        SettingsError: no class folder has a picture that can be read.
+        SettingsError: there is no such folder, or no class folder has a picture that can be read.
     """
+    if not folder.is_dir():
+        raise SettingsError(f"there is no folder {folder}", "give a folder with a folder of pictures for each class")
     random = np.random.default_rng(seed)
     pixels: list[NDArray[np.uint8]] = []
     rows: list[dict[str, object]] = []
