@@ -14,6 +14,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from indexes.errors import (
     BackendUnavailable,
     DimensionMismatch,
@@ -52,6 +56,7 @@ __all__ = [
     "UnreadableImage",
     "VectorIndexError",
     "WeightsUnavailable",
+    "errors_in_two_lines",
 ]
 
 
@@ -131,3 +136,13 @@ class UnreadableImage(RetrievalError):
     def __init__(self, reason: str, hint: str = "give another picture") -> None:
         super().__init__(reason, hint)
         self.reason = reason
+
+
+@contextmanager
+def errors_in_two_lines() -> Iterator[None]:
+    """Around a whole program: an error goes to stderr without a traceback, and its exit code is the program's."""
+    try:
+        yield
+    except RetrievalError as error:
+        sys.stderr.write(f"{error.message}\n{error.hint}\n")
+        sys.exit(error.exit_code)

@@ -54,7 +54,7 @@ def read_class_folders(
     root = Path(os.path.realpath(Path(folder).expanduser()))
     if not root.is_dir():
         raise QueryError(f"there is no folder {folder}", "give a folder with a folder of pictures for each class")
-    found = list(_pictures(root))
+    found = list(pictures_by_class(root))
     present = sorted({name for name, _ in found})
     classes = list(folders) or present
     if len(classes) < 2 or not found:
@@ -67,7 +67,8 @@ def read_class_folders(
     return Labelled(tuple(path for _, path in found), labels, tuple(classes), _names(classes, labels_file))
 
 
-def _pictures(root: Path) -> Iterator[tuple[str, Path]]:
+def pictures_by_class(root: Path) -> Iterator[tuple[str, Path]]:
+    """The class folder and the path of every picture below ``root``, a folder's own path without links."""
     for listed in walk(root):
         # A link to a folder elsewhere is listed by its target's own path.
         inside = Path(os.path.relpath(listed.path, root)).parts

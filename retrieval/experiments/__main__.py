@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from retrieval.errors import RetrievalError, SettingsError
+from retrieval.errors import SettingsError, errors_in_two_lines
 from retrieval.experiments import EXPERIMENTS
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -70,11 +70,8 @@ def experiment(
 def main() -> None:
     """Run the command line: a line on stderr for each training; errors are two lines, as everywhere."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
+    with errors_in_two_lines():
         app()
-    except RetrievalError as error:
-        typer.echo(f"{error.message}\n{error.hint}", err=True)
-        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -105,11 +105,16 @@ def _changes_nothing(transform: ImageCmsTransform, mode: str) -> bool:
     return bool(np.abs(seen - expected).max() <= _SAME_COLOUR)
 
 
-def _over_background(image: Image.Image) -> Image.Image:
+def with_alpha(image: Image.Image) -> Image.Image:
+    """Any mode to ``RGBA``."""
     if image.mode == "La":
         image = image.convert("LA")  # to RGBA directly it would lose its alpha
+    return image.convert("RGBA")
+
+
+def _over_background(image: Image.Image) -> Image.Image:
     try:
-        image = image.convert("RGBA")
+        image = with_alpha(image)
     except (TypeError, ValueError):
         # A transparent colour that the mode cannot hold: the picture is fine without it.
         image.info.pop("transparency", None)

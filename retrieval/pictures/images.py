@@ -15,7 +15,7 @@ from PIL.ImageFile import ImageFile
 
 from retrieval.encoders.base import Preprocessing
 from retrieval.errors import UnreadableImage
-from retrieval.pictures.colour import average_colour, flatten, to_srgb
+from retrieval.pictures.colour import average_colour, flatten, to_srgb, with_alpha
 from retrieval.pictures.exif import Exif, read_exif
 from retrieval.pictures.formats import (
     IMAGE_EXTENSIONS,
@@ -29,7 +29,7 @@ from retrieval.pictures.geometry import Box, Fit, fit, fitted, input_box, on_dra
 from retrieval.pictures.phash import MIN_SIDE, hash_of_tiny, tiny_copy
 from retrieval.pictures.quiet import quietly
 
-__all__ = ["IMAGE_EXTENSIONS", "Picture", "content_hash", "read_picture", "read_whole"]
+__all__ = ["IMAGE_EXTENSIONS", "Picture", "content_hash", "read_cut_out", "read_picture", "read_whole"]
 
 T = TypeVar("T")
 
@@ -107,7 +107,7 @@ def read_picture(data: bytes, preprocessing: Preprocessing, *, max_pixels: int =
     Raises:
         UnreadableImage: for anything that keeps the file from being used.
     """
-    return readable(data, lambda name: _read(data, name, preprocessing, max_pixels))
+    return _readable(data, lambda name: _read(data, name, preprocessing, max_pixels))
 
 
 def read_whole(data: bytes, side: int, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -124,10 +124,19 @@ def read_whole(data: bytes, side: int, *, max_pixels: int = MAX_PIXELS) -> Image
     Raises:
         UnreadableImage: for anything that keeps the file from being used.
     """
-    return readable(data, lambda name: _read_whole(data, name, side, max_pixels))
+    return _readable(data, lambda name: _read_whole(data, name, side, max_pixels))
 
 
-def readable(data: bytes, read: Callable[[str], T]) -> T:
+def read_cut_out(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode a picture file (its first frame) with its transparency: upright, ``RGBA``; from any thread.
+
+    Raises:
+        UnreadableImage: for anything that keeps the file from being used.
+    """
+    return _readable(data, lambda name: with_alpha(_decode(data, name, lambda *size: size, max_pixels).upright))
+
+
+def _readable(data: bytes, read: Callable[[str], T]) -> T:
     """What ``read`` makes of a file of this format, in silence, with every error of a decoder as UnreadableImage."""
     name = "image"
     with quietly():

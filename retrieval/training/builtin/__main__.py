@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from retrieval.encoders.base import Preprocessing
 from retrieval.encoders.tokenizer import ClipTokenizer
-from retrieval.errors import RetrievalError
+from retrieval.errors import errors_in_two_lines
 from retrieval.training.builtin.data import Data, gather
 from retrieval.training.builtin.image_stage import TOWER, ImageStage, ImageTraining, Names, embed, names_of
 from retrieval.training.builtin.judge import class_report, judge_folder, labels_of
@@ -189,11 +188,8 @@ def report(tower: ImageTower, names: Names, data: Data) -> dict[str, float]:
 
 def main() -> None:
     """Run the command line; errors are two lines, as everywhere."""
-    try:
+    with errors_in_two_lines():
         app()
-    except RetrievalError as error:
-        typer.echo(f"{error.message}\n{error.hint}", err=True)
-        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

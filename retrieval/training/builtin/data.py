@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,18 +58,12 @@ def gather(tiny: Path, extra: Path | None, wordnet: Path, cache: Path) -> Data:
         folders = sorted(folder for folder in extra.iterdir() if (folder / "captions.jsonl").exists())
         collections += [prepared(folder) for folder in folders if ".tmp" not in folder.name]
     vocabulary = Vocabulary(net)
-    for collection in collections:  # before the split: a kind with a single picture may be in the validation part only
-        for name in dict.fromkeys(collection.names):
-            column_of(vocabulary, name)
+    # Before the split: a kind with a single picture may be in the validation part only.
+    column = {name: column_of(vocabulary, name) for each in collections for name in dict.fromkeys(each.names)}
     parts = [split(collection, VALIDATION) for collection in collections]
-    columns = [_columns(vocabulary, train) for train, _ in parts]
+    columns = [np.array([column[name] for name in train.names], dtype=np.int64) for train, _ in parts]
     kinds = [len(set(train.names)) for train, _ in parts[1:]]
     weights = np.sqrt([len(train) for train, _ in parts[1:]]) * np.power(kinds, 0.25)
     rest = 0.40 if len(parts) > 1 else 0.0
-    shares = [1 - rest, *(rest * weights / weights.sum()).tolist()] if len(parts) > 1 else [1.0]
+    shares = [1 - rest, *(rest * weights / weights.sum()).tolist()]
     return Data(vocabulary, net, [t for t, _ in parts], [v for _, v in parts], columns, shares)
-
-
-def _columns(vocabulary: Vocabulary, collection: Collection) -> NDArray[np.int64]:
-    known: dict[str, Any] = {name: column_of(vocabulary, name) for name in dict.fromkeys(collection.names)}
-    return np.array([known[name] for name in collection.names], dtype=np.int64)

@@ -12,8 +12,9 @@ from PIL import Image
 
 from retrieval.encoders.base import Preprocessing
 from retrieval.errors import SettingsError, UnreadableImage
-from retrieval.pictures.formats import IMAGE_EXTENSIONS, open_image
-from retrieval.pictures.images import MAX_PIXELS, read_picture, readable
+from retrieval.evaluation.class_folders import pictures_by_class
+from retrieval.pictures.images import read_cut_out, read_picture
+from retrieval.training.sources import Source
 
 SIDE = 96
 """Half as much again as the tower sees, so that a crop of half the area still has a pixel for each of its own."""
@@ -50,13 +51,15 @@ def prepare(folder: Path, out: Path, *, at_most: int = 1500, drawings: bool = Fa
     pixels: list[NDArray[np.uint8]] = []
     rows: list[dict[str, object]] = []
     problems: list[tuple[Path, str]] = []
-    for place in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
-        files = sorted(file for file in place.rglob("*") if file.suffix.lower() in IMAGE_EXTENSIONS and file.is_file())
+    by_class: dict[str, list[Path]] = {}
+    for name, path in sorted(pictures_by_class(folder.resolve())):
+        by_class.setdefault(name, []).append(path)
+    for name, files in by_class.items():
         for at in np.sort(random.permutation(len(files))[:at_most]).tolist():
             try:
-                data = files[at].read_bytes()
+                data = Source(files[at]).read()
                 pixels.append(_on_ground(data, random) if drawings else _centre(data))
-                rows.append({"class": place.name.replace("_", " ").strip(), "captions": []})
+                rows.append({"class": name.replace("_", " ").strip(), "captions": []})
             except (UnreadableImage, OSError) as error:
                 problems.append((files[at], str(error)))
     if not pixels:
@@ -74,7 +77,7 @@ def _centre(data: bytes) -> NDArray[np.uint8]:
 
 def _on_ground(data: bytes, random: np.random.Generator) -> NDArray[np.uint8]:
     """(SIDE, SIDE, 3): what is drawn, cut out where it is transparent, on a square ground of one colour."""
-    drawing = readable(data, lambda name: _with_alpha(data, name))
+    drawing = read_cut_out(data)
     drawing = drawing.crop(drawing.getchannel("A").getbbox())
     side = round(max(drawing.size) * random.uniform(1.0, 1.25))
     luck = random.random()
@@ -82,10 +85,3 @@ def _on_ground(data: bytes, random: np.random.Generator) -> NDArray[np.uint8]:
     ground = Image.new("RGB", (side, side), tuple(int(value) for value in random.integers(low, high, 3)))
     ground.paste(drawing, ((side - drawing.width) // 2, (side - drawing.height) // 2), drawing)
     return np.asarray(ground.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
-
-
-def _with_alpha(data: bytes, name: str) -> Image.Image:
-    with open_image(data, name) as opened:
-        if opened.width * opened.height > MAX_PIXELS:
-            raise UnreadableImage(f"{opened.width} x {opened.height} pixels are too many")
-        return opened.convert("RGBA")
