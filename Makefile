@@ -4,10 +4,14 @@ PYTHON ?= python3
 VENV ?= .venv
 # What pip gets for torch. Options are allowed, because pip installs these alone, before the project.
 TORCH ?= torch torchvision
+# How many processes run the tests: a file is run by one of them, so that what its tests share is made once.
+TEST_WORKERS ?= auto
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
 PY := $(VENV)/bin/python
+# Files in the order of the folders, so that the servers and the browser of one folder are shared by neighbours.
+PYTEST := $(PY) -m pytest -n $(TEST_WORKERS) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 PIP := $(PY) -m pip --quiet --disable-pip-version-check --no-input
 MADE := $(VENV)/.photoseek-made
 CPU := $(VENV)/.photoseek-cpu
@@ -31,6 +35,7 @@ help: ## show this list
 	@echo '  TORCH        how pip gets torch for test and check (now: $(TORCH))'
 	@echo '               Linux gets the CUDA build by default, about 5.5 GB on disk; for the small CPU build:'
 	@echo "               make test TORCH='torch torchvision --index-url URL', URL as given on pytorch.org"
+	@echo '  TEST_WORKERS processes that run the tests (now: $(TEST_WORKERS), one for each core and 4 at most)'
 	@echo '  PYTEST_ARGS  more options for pytest'
 	@echo '  BENCH_ARGS   options for the benchmark'
 
@@ -38,10 +43,10 @@ demo: $(CPU) ## set up, index examples/photos, search it by words and by picture
 	@$(PY) examples/demo.py
 
 test: $(FULL) ## set up (with torch) and run every test
-	$(PY) -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 test-fast: $(FAST) ## set up without torch and run the tests that need none
-	$(PY) -m pytest -m 'not torch' $(PYTEST_ARGS)
+	$(PYTEST) -m 'not torch' $(PYTEST_ARGS)
 
 check: $(FULL) ## lint (ruff) and check types (mypy)
 	$(PY) -m ruff check .
