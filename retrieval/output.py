@@ -90,7 +90,7 @@ def as_json(hit: Hit) -> dict[str, object]:
         "height": image.height,
         "format": image.format,
         "bytes": image.size,
-        "taken_at": None if image.taken_at is None else image.taken_at.isoformat(),
+        "taken_at": image.taken_text(),
         "camera": image.camera,
         "lens": image.lens,
         "latitude": image.latitude,
@@ -133,7 +133,7 @@ def _write_table(hits: Sequence[Hit], out: IO[str]) -> None:
             path.append("  (missing)", "dim")
         if hit.burst:
             path.append(f"  +{hit.burst}", "dim")
-        taken = hit.image.taken_at.strftime("%Y-%m-%d") if hit.image.taken_at else ""
+        taken = (hit.image.taken_text() or "")[:10]
         cells: list[str | Text] = [str(hit.rank), f"{hit.score:.3f}"]
         if with_relevance:
             cells.append("" if hit.relevance is None else f"{hit.relevance:.2f}")

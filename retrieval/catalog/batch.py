@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from retrieval.catalog.records import instant
+from retrieval.folding import fold
+
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
@@ -21,10 +24,19 @@ class Metadata:
     longitude: float | None = None
     phash: bytes | None = None
     colour: int | None = None
+    taken_instant: int | None = None
+    taken_precision: str | None = None
+    taken_source: str | None = None
+    place_source: str | None = None
 
     def columns(self) -> dict[str, Any]:
-        """Column name -> value."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        """Column name -> value, with those that follow from others."""
+        columns = {name: getattr(self, name) for name in self.__slots__}
+        if self.taken_at is not None and self.taken_instant is None:
+            columns["taken_instant"] = instant(self.taken_at, self.taken_offset_minutes)
+        columns["camera_key"] = None if self.camera is None else fold(self.camera)
+        columns["lens_key"] = None if self.lens is None else fold(self.lens)
+        return columns
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,13 @@ from indexes.base import Vectors
 OnDisk = Literal["same", "changed", "missing"]
 
 
+_EPOCH = datetime(1970, 1, 1)
+_MICROSECOND = timedelta(microseconds=1)
+
+_SHOWN = {"year": 4, "month": 7, "day": 10, "hour": 13, "minute": 16}
+"""Precision of a date -> how much of its ISO 8601 text says something."""
+
+
 class FileChanged(OSError):
     """What lies at an image's path is not the file that was indexed."""
 
@@ -33,6 +40,9 @@ class ImageRecord:
         taken_at: with the camera's offset from UTC where it recorded one, otherwise naive local time.
         latitude, longitude: degrees, WGS 84.
         colour: 0xRRGGBB, the average of the picture in sRGB; None: it was indexed before there was one.
+        taken_instant: ``taken_at`` in microseconds since 1970 UTC, with the camera's sub-seconds; see :func:`instant`.
+        taken_precision: ``year``, ``month``, ``day``, ``hour`` or ``minute`` where the date says no more (the rest of
+            ``taken_at`` is then its beginning); None: to the second.
     """
 
     id: int
@@ -49,6 +59,15 @@ class ImageRecord:
     longitude: float | None
     content_hash: bytes
     colour: int | None = None
+    taken_instant: int | None = None
+    taken_precision: str | None = None
+
+    def taken_text(self) -> str | None:
+        """``taken_at`` in ISO 8601, with its offset from UTC if that is known, and only as far as the date is known."""
+        if self.taken_at is None:
+            return None
+        shown = _SHOWN.get(self.taken_precision or "")
+        return self.taken_at.isoformat(timespec="seconds") if shown is None else self.taken_at.isoformat()[:shown]
 
     def on_disk(self) -> OnDisk:
         """Compare with the file as it is now: a changed one may show another picture than the one indexed."""
@@ -80,6 +99,22 @@ class ImageRecord:
 
     def _is(self, found: os.stat_result) -> bool:
         return found.st_size == self.size and found.st_mtime_ns == self.mtime_ns
+
+
+def instant(text: str, offset_minutes: int | None, microsecond: int = 0) -> int:
+    """The moment of a local time in microseconds since 1970 UTC: what pictures of several time zones are sorted by.
+
+    Where the offset is not known, the local time is taken to be that of this machine's time zone.
+    """
+    moment = datetime.fromisoformat(text)
+    if offset_minutes is None:
+        try:
+            offset = moment.astimezone().utcoffset() or timedelta()
+        except (OverflowError, ValueError, OSError):  # a year that the system's tables do not reach
+            offset = timedelta()
+    else:
+        offset = timedelta(minutes=offset_minutes)
+    return (moment - _EPOCH) // _MICROSECOND - offset // _MICROSECOND + microsecond
 
 
 def taken_at(text: str | None, offset_minutes: int | None) -> datetime | None:

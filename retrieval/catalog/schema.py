@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import (
     BLOB,
     URL,
+    BigInteger,
     Boolean,
     Column,
     Connection,
@@ -110,6 +111,13 @@ images = Table(
     Column("change", Integer, nullable=False),
     Column("phash", LargeBinary(8)),  # perceptual hash of the picture as shown; NULL: not looked at yet
     Column("colour", Integer),  # 0xRRGGBB: average of the picture as shown, sRGB; NULL: indexed before there was one
+    Column("name_key", PathText),  # what folding.fold makes of the name; filters and orders compare this
+    Column("camera_key", String),
+    Column("lens_key", String),
+    Column("taken_instant", BigInteger),  # microseconds since 1970 UTC (see records.instant); what dates are sorted by
+    Column("taken_precision", String),  # "year" to "minute" where the date says no more; NULL: to the second
+    Column("taken_source", String),  # "gps", "xmp", "text", "sidecar"; NULL: EXIF, or no date
+    Column("place_source", String),  # "xmp", "sidecar"; NULL: EXIF, or no place
     UniqueConstraint("folder_id", "name"),
     Index("images_by_hash", "content_hash"),
     Index("images_by_change", "change"),
@@ -148,6 +156,23 @@ captions = Table(  # what people wrote about a picture
     Column("text", Text, nullable=False),
     Column("source", String, nullable=False),  # "user" or "xmp"
     UniqueConstraint("image_id", "text", "source"),
+)
+
+ratings = Table(  # stars that people gave a picture: 1 to 5, 0 for none, -1 for rejected
+    "ratings",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("image_id", Integer, ForeignKey("images.id", ondelete="CASCADE"), nullable=False),
+    Column("rating", Integer, nullable=False),
+    Column("source", String, nullable=False),  # "xmp"
+    UniqueConstraint("image_id", "rating", "source"),
+)
+
+tag_spellings = Table(  # tags that differ in case alone ("straße", "STRASSE") are one tag, spelt as it came first
+    "tag_spellings",
+    metadata,
+    Column("tag_key", String, primary_key=True),  # what folding.fold makes of the tag
+    Column("tag", String, nullable=False),  # as it stands in tags and predicted_tags
 )
 
 predicted_tags = Table(  # what a model believes; never mixed with what people said

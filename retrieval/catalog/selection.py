@@ -12,6 +12,7 @@ import numpy as np
 from retrieval.errors import QueryError
 from retrieval.filters import Filter
 from retrieval.filters.sql import FUNCTIONS, Sql, to_sql
+from retrieval.folding import fold
 from retrieval.paths import encode_path
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def check_names(reader: CatalogReader, where: Filter, encoder_id: int | None) ->
     """Raise QueryError if the gallery has no such camera, lens, format or tag; the hint offers the nearest it has."""
     for what in ("camera", "lens"):
         for part in (*getattr(where, what), *getattr(where, f"no_{what}")):
-            if not _rows(reader, "1", Sql(f"instr(lower(i.{what}), lower(?)) > 0 LIMIT 1", (part,))):
+            if not _rows(reader, "1", Sql(f"instr(i.{what}_key, ?) > 0 LIMIT 1", (fold(part),))):
                 raise _unknown(what, part, _names(reader, what))
     for name in (*where.format, *where.no_format):
         if not _rows(reader, "1", Sql("upper(i.format) = ? LIMIT 1", (name,))):
@@ -126,6 +127,6 @@ def _nearest(asked: str, known: Sequence[str]) -> list[str]:
     whole: dict[str, str] = {}
     for name in known:
         for part in (name, *name.split()):
-            whole.setdefault(part.casefold(), name)
-    found: list[str] = get_close_matches(asked.casefold(), whole, n=3, cutoff=0.6)
+            whole.setdefault(fold(part), name)
+    found: list[str] = get_close_matches(fold(asked), whole, n=3, cutoff=0.6)
     return list(dict.fromkeys(whole[part] for part in found))

@@ -27,11 +27,13 @@ from retrieval.catalog.schema import (
     folders,
     images,
     predicted_tags,
+    ratings,
     runs,
     state,
     tags,
 )
 from retrieval.encoders.base import EncoderSpec
+from retrieval.folding import fold
 from retrieval.labels.moves import LabelMoves
 from retrieval.paths import decode_path, is_below
 
@@ -257,7 +259,7 @@ class Catalog:
             _retire(connection, gone, change)
             _by_id(connection, update(folders).values(is_root=False, is_mount=False), folders.c.id, ids)
             _by_id(connection, delete(failures), failures.c.folder_id, ids)
-            for table in (tags, captions, predicted_tags):
+            for table in (tags, captions, ratings, predicted_tags):
                 within = select(images.c.id).where(images.c.folder_id == bindparam("key"))
                 if ids:
                     connection.execute(delete(table).where(table.c.image_id.in_(within)), [{"key": id_} for id_ in ids])
@@ -276,6 +278,7 @@ def _commit_image(
     columns = image.metadata.columns() | {
         "folder_id": image.folder_id,
         "name": image.name,
+        "name_key": fold(image.name),
         "size": image.size,
         "mtime_ns": image.mtime_ns,
         "content_hash": image.content_hash,

@@ -98,7 +98,7 @@ def _as_json(image: ImageRecord) -> dict[str, object]:
         "height": image.height,
         "format": image.format,
         "bytes": image.size,
-        "taken_at": None if image.taken_at is None else image.taken_at.isoformat(),
+        "taken_at": image.taken_text(),
     }
 
 

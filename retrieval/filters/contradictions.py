@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from retrieval.errors import QueryError
+from retrieval.folding import fold
 from retrieval.paths import is_below
 
 if TYPE_CHECKING:
@@ -36,12 +37,12 @@ def _listed(values: Sequence[Any]) -> str:
 
 
 def _part_of(no: str, yes: str) -> bool:
-    """Names that hold ``yes`` hold every part of it too. ASCII folding, as SQLite compares them."""
-    return no.lower() in yes.lower()
+    """Names that hold ``yes`` hold every part of it too."""
+    return fold(no) in fold(yes)
 
 
 def _same(no: str, yes: str) -> bool:
-    return no.casefold() == yes.casefold()
+    return fold(no) == fold(yes)
 
 
 _EXCLUDES: dict[str, Callable[[Any, Any], bool]] = {

@@ -36,7 +36,7 @@ class Filter:
         after: earliest moment, inclusive, in the local time that the camera wrote.
         before: latest moment, exclusive.
         added_after: first seen in the gallery at or after this moment; without a time zone: this machine's local time.
-        camera, lens: part of the name, in any case.
+        camera, lens: part of the name, in any case (:mod:`retrieval.folding`).
         near: circles around places.
         glob: patterns for the path, see :mod:`retrieval.filters.globs`.
         orientation: of the picture as shown.

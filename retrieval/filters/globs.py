@@ -3,32 +3,39 @@
 ``*.png`` looks at the file's name alone. ``trip/*.png`` wants the file in a folder ``trip``, wherever that is; a
 pattern that starts with ``/`` or ``~`` is compared from the top. ``*`` and ``?`` stay within one name, ``**`` is for
 any number of folders, ``[a-c]`` and ``[!a-c]`` for one character, and ``raw/`` for everything below a folder ``raw``.
-Upper and lower case are alike (cameras write ``.JPG``).
+Upper and lower case are alike (cameras write ``.JPG``), and so are letters however they are composed: names and
+patterns are compared folded (:mod:`retrieval.folding`). Where a folded name is longer ("ß" becomes "ss"), ``?`` and
+``[]`` stand for a character of the name as it is written, too.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import NamedTuple
 
 from retrieval.errors import QueryError
+from retrieval.folding import fold, fold_each
 
 _CLASS = re.compile(r"\[([!^]|(?![!^]))(\]?[^\]]+|\])\]")
 _LONGEST = 1000
 
 
 class Glob(NamedTuple):
-    """A pattern, taken apart, in lower case.
+    """A pattern, taken apart.
 
     Attributes:
-        name: for the file's name, in SQLite's GLOB syntax.
+        name: for the file's folded name, in SQLite's GLOB syntax.
         folder: for the path of its folder, in ``fnmatch``'s syntax with ``/`` between names; empty: any folder.
+        counted: for the file's name where characters are counted (see :func:`name_matches`); empty: nothing is counted.
     """
 
     name: str
     folder: str
+    counted: str = ""
 
 
 def parse_glob(text: str) -> Glob:
@@ -49,12 +56,28 @@ def parse_glob(text: str) -> Glob:
         names.append("*")
     elif not names[-1]:  # as in .gitignore: what lies below
         names[-1:] = ["**", "*"]
-    *folders, name = (name.lower() for name in names)
-    folder = "/".join(_CLASS.sub(lambda match: f"[{'!' if match[1] else ''}{match[2]}]", part) for part in folders)
+    *folders, name = names
+    folder = "/".join(_with_classes(part, "!", lambda text: text) for part in folders)
     return Glob(
-        _CLASS.sub(lambda match: f"[{'^' if match[1] else ''}{match[2]}]", name),
+        _with_classes(name, "^", fold),
         "/" if folders == [""] else folder,
+        _with_classes(name, "!", fold_each) if "?" in name or "[" in name else "",
     )
+
+
+def _with_classes(pattern: str, negation: str, folded: Callable[[str], str]) -> str:
+    """A pattern with its classes in another syntax, folded; a class never gets more characters than it had."""
+    parts: list[str] = []
+    end = 0
+    for match in _CLASS.finditer(pattern):
+        parts += [folded(pattern[end : match.start()]), f"[{negation if match[1] else ''}{fold_each(match[2])}]"]
+        end = match.end()
+    return "".join([*parts, folded(pattern[end:])])
+
+
+def name_matches(name: str | bytes, pattern: str) -> bool:
+    """True if a file's name, as the catalog stores it, matches :attr:`Glob.counted`."""
+    return fnmatchcase(fold_each(os.fsdecode(name)), pattern)
 
 
 def folder_matches(path: str | bytes, pattern: str) -> bool:
@@ -66,12 +89,24 @@ def folder_matches(path: str | bytes, pattern: str) -> bool:
     if not pattern.startswith("/"):
         wanted.insert(0, "**")
     states = _open(wanted, {0})
-    for name in os.fsdecode(path).replace(os.sep, "/").lower().split("/"):
+    for name in os.fsdecode(path).replace(os.sep, "/").split("/"):
         if name:
             stay = {at for at in states if at < len(wanted) and wanted[at] == "**"}
-            on = {at + 1 for at in states - stay if at < len(wanted) and fnmatchcase(name, wanted[at])}
+            on = {at + 1 for at in states - stay if at < len(wanted) and _is_alike(name, wanted[at])}
             states = _open(wanted, stay | on)
     return len(wanted) in states
+
+
+def _is_alike(name: str, pattern: str) -> bool:
+    """Folded, or character by character (see :func:`name_matches`)."""
+    if fnmatchcase(fold(name), _folded_pattern(pattern)):
+        return True
+    return not name.isascii() and fnmatchcase(fold_each(name), fold_each(pattern))
+
+
+@lru_cache(maxsize=256)
+def _folded_pattern(pattern: str) -> str:
+    return _with_classes(pattern, "!", fold)
 
 
 def _open(wanted: list[str], states: set[int]) -> set[int]:

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from retrieval.filters.globs import folder_matches, parse_glob
+from retrieval.filters.globs import folder_matches, name_matches, parse_glob
 from retrieval.filters.places import Near, great_circle_km
+from retrieval.folding import fold
+from retrieval.paths import decode_path, encode_path, is_below
 
 if TYPE_CHECKING:
     from retrieval.filters.filter import Filter
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
     "great_circle_km": (4, great_circle_km),
     "folder_matches": (2, folder_matches),
+    "name_matches": (2, name_matches),
+    "is_folded_below": (2, lambda path, folder: is_below(fold(decode_path(path)), decode_path(folder))),
 }
 """Name -> (arguments, function): what the expressions call, to be known to the connection."""
 
@@ -74,15 +78,21 @@ def _none(parts: Iterable[Sql]) -> Sql:
 
 
 def _under(folder: Path) -> Sql:
+    """The folder of exactly this name; only where the gallery has none, one whose folded path is the same."""
     # As bytes: a path that is not valid UTF-8 is a BLOB, which never equals a TEXT.
     path = os.fsencode(folder)
     prefix = path.rstrip(b"/") + b"/"
-    stored = "CAST(f.path AS BLOB)"
-    return Sql(f"({stored} = ? OR substr({stored}, 1, ?) = ?)", (path, len(prefix), prefix))
+    exact = "(CAST(path AS BLOB) = ? OR substr(CAST(path AS BLOB), 1, ?) = ?)"
+    values = (path, len(prefix), prefix)
+    return Sql(
+        f"""i.folder_id IN (SELECT id FROM folders WHERE {exact} UNION ALL SELECT id FROM folders
+            WHERE NOT EXISTS (SELECT 1 FROM folders WHERE {exact}) AND is_folded_below(path, ?))""",
+        (*values, *values, encode_path(fold(str(folder)))),
+    )
 
 
 def _holds(column: str) -> Callable[[str], Sql]:
-    return lambda part: Sql(f"instr(lower(i.{column}), lower(?)) > 0", (part,))
+    return lambda part: Sql(f"instr(i.{column}_key, ?) > 0", (fold(part),))
 
 
 def _near(circle: Near) -> Sql:
@@ -97,8 +107,12 @@ def _near(circle: Near) -> Sql:
 
 def _glob(text: str) -> Sql:
     """Folders are asked once each, names by SQLite itself."""
-    name, folder = parse_glob(text)
-    named = Sql("lower(CAST(i.name AS TEXT)) GLOB ?", (name,))
+    name, folder, counted = parse_glob(text)
+    named = Sql("CAST(i.name_key AS TEXT) GLOB ?", (name,))
+    if counted:
+        # Only names whose folded form has another length can differ; the others are never handed to Python.
+        longer = Sql("length(i.name_key) <> length(i.name) AND name_matches(i.name, ?)", (counted,))
+        named = _any([named, longer])
     if not folder:
         return named
     within = Sql("i.folder_id IN (SELECT id FROM folders WHERE folder_matches(path, ?))", (folder,))
@@ -107,10 +121,13 @@ def _glob(text: str) -> Sql:
 
 def _tagged(tags: Sequence[str], encoder_id: int | None) -> Sql:
     """Said by a person or predicted by the encoder: neither takes anything back from the other."""
-    marks = ", ".join("?" * len(tags))
-    said = f"SELECT image_id FROM tags WHERE tag IN ({marks})"
-    predicted = f"SELECT image_id FROM predicted_tags WHERE encoder_id = ? AND tag IN ({marks})"
-    return Sql(f"i.id IN ({said} UNION ALL {predicted})", (*tags, encoder_id, *tags))
+    many = len(tags)
+    spelt = f"""SELECT tag FROM tag_spellings WHERE tag_key IN ({", ".join("?" * many)})
+                UNION ALL VALUES {", ".join(["(?)"] * many)}"""
+    said = f"SELECT image_id FROM tags WHERE tag IN ({spelt})"
+    predicted = f"SELECT image_id FROM predicted_tags WHERE encoder_id = ? AND tag IN ({spelt})"
+    names = (*(fold(tag) for tag in tags), *tags)
+    return Sql(f"i.id IN ({said} UNION ALL {predicted})", (*names, encoder_id, *names))
 
 
 _EACH: dict[str, Callable[[Any], Sql]] = {

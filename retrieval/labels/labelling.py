@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from retrieval.catalog.reader import CatalogReader
 from retrieval.errors import QueryError, UnknownImage
 from retrieval.filters import Filter
+from retrieval.folding import fold
 from retrieval.gallery import Gallery
 from retrieval.labels.reading import USER
 from retrieval.labels.tag_text import clean_caption, clean_tag
@@ -46,7 +47,8 @@ class LabelEdit:
         object.__setattr__(self, "without_tags", tuple(dict.fromkeys(map(clean_tag, self.without_tags))))
         if self.caption is not None:
             object.__setattr__(self, "caption", clean_caption(self.caption))
-        if both := set(self.tags) & set(self.without_tags):
+        without = {fold(tag) for tag in self.without_tags}
+        if both := [tag for tag in self.tags if fold(tag) in without]:
             raise QueryError(f"the tag {min(both)!r} cannot be given and taken away at once", "give one of the two")
         if self.caption is not None and self.without_caption:
             raise QueryError("a caption cannot be given and taken away at once", "give one of the two")
@@ -107,7 +109,7 @@ def edit_labels(gallery: Gallery, targets: Sequence[str | Path | int], edit: Lab
     with gallery.writer() as catalog, catalog.transaction() as connection:
         for tag in edit.tags:
             report.tags_added += add_rows(connection, "tags", [(id_, tag, USER) for id_ in ids])
-        for tag in edit.without_tags:
+        for tag in spelt(connection, edit.without_tags).values():
             removed = _remove(connection, "tag = ?", tag, ids)
             report.tags_removed += removed
             if not removed:
@@ -124,13 +126,39 @@ def edit_labels(gallery: Gallery, targets: Sequence[str | Path | int], edit: Lab
     return report
 
 
-def add_rows(connection: Connection, table: str, rows: Sequence[tuple[int, str, str]]) -> int:
-    """Insert (image id, text, source) into ``tags`` or ``captions``; how many were not there yet."""
-    column = {"tags": "tag", "captions": "text"}[table]
+def add_rows(connection: Connection, table: str, rows: Sequence[tuple[int, str | int, str]]) -> int:
+    """Insert (image id, text, source) into ``tags``, ``captions`` or ``ratings``; how many were not there yet."""
+    column = {"tags": "tag", "captions": "text", "ratings": "rating"}[table]
     if not rows:
         return 0
+    if table == "tags":
+        known = spelt(connection, {str(text) for _, text, _ in rows})
+        rows = [(id_, known[str(text)], source) for id_, text, source in rows]
     sql = f"INSERT INTO {table} (image_id, {column}, source) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
     return connection.exec_driver_sql(sql, list(rows)).rowcount
+
+
+def spelt(connection: Connection, tags: Iterable[str]) -> dict[str, str]:
+    """Each tag in the spelling that the gallery has for it, and a new one in its own.
+
+    What :func:`retrieval.folding.fold` makes alike is one tag: "straße" and "STRASSE". It keeps the spelling that came
+    first for as long as anything carries it.
+    """
+    found: dict[str, str] = {}
+    for tag in sorted(tags):
+        key = fold(tag)
+        row = connection.exec_driver_sql("SELECT tag FROM tag_spellings WHERE tag_key = ?", (key,)).first()
+        if row is not None and (row[0] == tag or _is_carried(connection, row[0])):
+            found[tag] = row[0]
+            continue
+        connection.exec_driver_sql("INSERT OR REPLACE INTO tag_spellings (tag_key, tag) VALUES (?, ?)", (key, tag))
+        found[tag] = tag
+    return found
+
+
+def _is_carried(connection: Connection, tag: str) -> bool:
+    sql = "SELECT EXISTS (SELECT 1 FROM tags WHERE tag = ?) OR EXISTS (SELECT 1 FROM predicted_tags WHERE tag = ?)"
+    return bool(connection.exec_driver_sql(sql, (tag, tag)).scalar_one())
 
 
 def _remove(connection: Connection, condition: str, value: str, ids: Sequence[int]) -> int:

@@ -19,14 +19,15 @@ from retrieval.paths import decode_path, is_below
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-_TABLES = (("tags", "tag"), ("captions", "text"))
+_TABLES = (("tags", "tag"), ("captions", "text"), ("ratings", "rating"))
 
 
 class _Labels(NamedTuple):
-    """Rows of (text, source)."""
+    """Rows of (text or number, source)."""
 
     tags: list[tuple[str, str]]
     captions: list[tuple[str, str]]
+    ratings: list[tuple[int, str]]
 
 
 @dataclass
@@ -47,7 +48,8 @@ class LabelMoves:
 
     def begin(self, connection: Connection) -> None:
         """Before a transaction's rows: a gallery in which nobody has labelled anything pays one statement for all."""
-        found = connection.exec_driver_sql("SELECT EXISTS (SELECT 1 FROM tags) OR EXISTS (SELECT 1 FROM captions)")
+        any_label = " OR ".join(f"EXISTS (SELECT 1 FROM {table})" for table, _ in _TABLES)
+        found = connection.exec_driver_sql(f"SELECT {any_label}")
         self._is_needed = bool(self._displaced) or bool(found.scalar_one())
 
     def follow(
@@ -71,7 +73,7 @@ class LabelMoves:
         """
         if not self._is_needed:
             return
-        before = _read(connection, image_id) if old is not None else _Labels([], [])
+        before = _read(connection, image_id) if old is not None else _Labels([], [], [])
         is_known, brought = self._brought(connection, image_id, new, unplugged)
         keeps = is_edit and not is_known
         if old is not None and any(before):
@@ -132,7 +134,8 @@ def _clear(connection: Connection, image_id: int) -> None:
 
 
 def _write(connection: Connection, image_id: int, labels: _Labels) -> None:
-    for (table, column), rows in zip(_TABLES, labels, strict=True):
+    said: Sequence[Sequence[tuple[str | int, str]]] = labels
+    for (table, column), rows in zip(_TABLES, said, strict=True):
         if rows:
             connection.exec_driver_sql(
                 f"INSERT OR IGNORE INTO {table} (image_id, {column}, source) VALUES (?, ?, ?)",

@@ -27,6 +27,7 @@ def write_labels(found: Iterable[ImageLabels], out: IO[str], *, as_json: bool = 
         rows = [
             ("tags", ", ".join(map(_with_source, labels.tags))),
             *(("caption", _with_source(caption)) for caption in labels.captions),
+            ("rating", "" if labels.rating is None else _stars(labels.rating)),
             ("predicted", ", ".join(f"{printable(p.tag)} {p.probability:.2f}" for p in labels.predicted)),
         ]
         for name, text in rows:
@@ -90,6 +91,10 @@ def _pictures(count: int) -> str:
     return "1 picture" if count == 1 else f"{count:,} pictures"
 
 
+def _stars(rating: int) -> str:
+    return "rejected" if rating < 0 else f"{rating} of 5"
+
+
 def _with_source(said: Said) -> str:
     text = " / ".join(map(printable, said.text.split("\n")))
     return text if said.source == USER else f"{text} ({said.source})"
@@ -101,5 +106,6 @@ def _as_json(labels: ImageLabels) -> dict[str, object]:
         "id": labels.image.id,
         "tags": [{"tag": said.text, "source": said.source} for said in labels.tags],
         "captions": [asdict(said) for said in labels.captions],
+        "rating": labels.rating,
         "predicted": [{"tag": p.tag, "probability": round(p.probability, 6)} for p in labels.predicted],
     }

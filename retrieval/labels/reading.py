@@ -39,6 +39,7 @@ class ImageLabels:
 
     Attributes:
         tags, captions: by people, in alphabetical order.
+        rating: stars that a person gave it, see ``xmp.Xmp``; None: none that we know of.
         predicted: by one encoder, most probable first.
     """
 
@@ -46,6 +47,7 @@ class ImageLabels:
     tags: list[Said] = field(default_factory=list)
     captions: list[Said] = field(default_factory=list)
     predicted: list[Predicted] = field(default_factory=list)
+    rating: int | None = None
 
 
 def labels_of(reader: CatalogReader, ids: Sequence[int], encoder: EncoderRow | None = None) -> list[ImageLabels]:
@@ -64,6 +66,8 @@ def labels_of(reader: CatalogReader, ids: Sequence[int], encoder: EncoderRow | N
             found[id_].tags.append(Said(*said))
         for id_, *said in reader.rows(f"SELECT image_id, text, source FROM captions WHERE {these} ORDER BY 2, 3", part):
             found[id_].captions.append(Said(*said))
+        for id_, rating in reader.rows(f"SELECT image_id, rating FROM ratings WHERE {these}", part):
+            found[id_].rating = rating
         if encoder is not None:
             sql = f"""SELECT image_id, tag, probability FROM predicted_tags
                       WHERE {these} AND encoder_id = ? ORDER BY probability DESC, id"""

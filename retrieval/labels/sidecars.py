@@ -9,6 +9,7 @@ from pathlib import Path
 
 from retrieval.catalog.reader import CatalogReader
 from retrieval.filters import Filter
+from retrieval.folding import fold
 from retrieval.gallery import Gallery
 from retrieval.indexing.scan import describe_os_error
 from retrieval.labels.labelling import add_rows, find_images
@@ -97,19 +98,19 @@ class _Folders:
         if isinstance(self._names, OSError):
             raise _FolderOutOfReach(folder) from self._names
         for wanted in (f"{name}.xmp", f"{os.path.splitext(name)[0]}.xmp"):  # noqa: PTH122 - names need not be text
-            if found := self._names.get(wanted.casefold()):
+            if found := self._names.get(fold(wanted)):
                 return os.path.join(folder, found)
         return None
 
 
 def _sidecars_in(folder: str) -> dict[str, str] | OSError:
-    """Case-folded name -> name."""
+    """Folded name -> name."""
     try:
         with os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries if entry.name[-4:].lower() == ".xmp")
     except OSError as error:
         return error
-    return {name.casefold(): name for name in names}
+    return {fold(name): name for name in names}
 
 
 class _FolderOutOfReach(Exception):

@@ -13,8 +13,9 @@ MAX_CAPTION_LENGTH = 5000
 def clean_tag(text: str) -> str:
     """A tag as the catalog holds it: lower case, NFC, blanks at its ends gone and those inside it single.
 
-    Lower case and not the original spelling, because SQLite folds the letters of ASCII only: "Été" and "été" would be
-    two tags in every statement that compares them. Cleaning twice changes nothing.
+    Lower case and not the original spelling, so that most of what is one tag is one text. What folding makes alike
+    beyond that ("straße", "strasse") gets one spelling in each gallery, see ``labelling.spelt``. Cleaning twice changes
+    nothing.
 
     Raises:
         QueryError: nothing is left, more than 200 characters are, or one of them is a control character or no text.

@@ -17,6 +17,7 @@ from retrieval.encoders.models import is_known_image_only, text_not_supported
 from retrieval.errors import EncoderMismatch, QueryError, UnknownImage
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
+from retrieval.labels.labelling import spelt
 from retrieval.labels.tag_text import clean_tag
 from retrieval.labels.zeroshot import class_vectors, find_templates, probabilities, scale_and_bias
 from retrieval.search.towers import find_tower
@@ -100,6 +101,7 @@ def tag_gallery(
         report = TagReport(row.name, len(labels))
         total = reader.count(row.id) if chosen is None else len(chosen)
         with gallery.writer() as catalog, catalog.transaction() as connection:
+            scorer.spell(connection)
             if chosen is None:
                 connection.exec_driver_sql("DELETE FROM predicted_tags WHERE encoder_id = ?", (row.id,))
             else:
@@ -162,6 +164,11 @@ class _Scorer:
         self._top = min(top, len(labels))
         self._least = min_probability
         self.pictures_at_once = max(1, _CELLS // len(labels))
+
+    def spell(self, connection: Connection) -> None:
+        """Write the tags as the gallery spells them."""
+        known = spelt(connection, self._tags)
+        self._tags = [known[tag] for tag in self._tags]
 
     def score(self, ids: Ids, vectors: Vectors) -> list[tuple[int, str, float]]:
         """The best tags of each picture, most probable first."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from retrieval.errors import SettingsError
+from retrieval.folding import fold
 from retrieval.labels.tag_text import clean_tag
 
 BUILTIN = "builtin"
@@ -52,7 +53,7 @@ def _checked(labels: Iterable[str], source: str) -> tuple[str, ...]:
     # As people wrote them, for the prompts; the form in which they are stored only says which are the same.
     unique: dict[str, str] = {}
     for label in filter(str.strip, labels):
-        unique.setdefault(clean_tag(label), " ".join(label.split()))
+        unique.setdefault(fold(clean_tag(label)), " ".join(label.split()))
     if not unique:
         raise SettingsError(f"there is no label in {source!r}", "give a label a line, or a list such as cat,dog,car")
     if len(unique) > MAX_LABELS:

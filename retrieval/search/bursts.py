@@ -114,7 +114,7 @@ class Scenes:
         """The pictures within ``windows``, which lie in those that SQLite is asked for; as the catalog writes dates."""
         sql = f"""WITH w (first, last) AS (VALUES {", ".join(["(?, ?)"] * len(asked))})
             SELECT i.id, f.path, i.camera, i.taken_at FROM images AS i JOIN folders AS f ON f.id = i.folder_id
-            WHERE NOT i.is_retired AND i.taken_at IS NOT NULL
+            WHERE NOT i.is_retired AND i.taken_at IS NOT NULL AND coalesce(i.taken_precision, 'minute') = 'minute'
             AND EXISTS (SELECT 1 FROM w WHERE i.taken_at BETWEEN w.first AND w.last)"""
         starts = [first for first, _ in windows]
         found = []
@@ -132,7 +132,7 @@ class Scenes:
 
     def _near(self, image: ImageRecord) -> list[int]:
         """The pictures near one in time and place that are in no burst and no hit so far."""
-        if image.taken_at is None:
+        if image.taken_at is None or image.taken_precision not in (None, "minute"):
             return []
         moment, folder = _local(image), str(Path(image.path).parent)
         first = bisect_left(self._around, self._before(moment), key=_moment)

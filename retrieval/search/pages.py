@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from retrieval.errors import QueryError
+from retrieval.folding import fold
 from retrieval.search.cursor import Cursor, digest, read_cursor
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ class Listing:
 
     Args:
         relevant: only hits that answer a search by words (:mod:`retrieval.search.relevance`).
-        sort: ``score``; ``date``, newest first; ``name`` of the file, then its folder. What has no date comes last.
+        sort: ``score``; ``date``, newest first (by the moment, across time zones); ``name`` of the file, then its
+            folder. What has no date comes last.
             With ``relevant`` or the query's ``min_score`` all hits that qualify are sorted, otherwise the best ``k``.
             Ties are in the order of ids.
         reverse: the other way round; what has no date still comes last.
@@ -258,10 +259,8 @@ def _start(hits: Sequence[Hit], cursor: Cursor | None, offset: int) -> int:
 
 def _name(hit: Hit) -> tuple[str, str]:
     path = Path(hit.image.path)
-    return path.name.casefold(), hit.image.path
+    return fold(path.name), hit.image.path
 
 
-def _moment(hit: Hit) -> datetime:
-    moment = hit.image.taken_at
-    assert moment is not None
-    return moment.replace(tzinfo=None)  # one may have a time zone where another has none
+def _moment(hit: Hit) -> int:
+    return hit.image.taken_instant or 0

@@ -52,6 +52,6 @@ def _lines(hit: Hit, *, is_seen: bool) -> list[str]:
     if hit.burst:
         score += f" · +{hit.burst}"
     what = f"{image.width} × {image.height} {image.format}, {human_bytes(image.size)}"
-    taken = image.taken_at.strftime("%Y-%m-%d %H:%M") if image.taken_at else ""
+    taken = (image.taken_text() or "")[:16].replace("T", " ")
     absent = "" if is_seen else "missing" if image.on_disk() == "missing" else "changed since it was indexed"
     return [score, image.path, what, " · ".join(filter(None, (taken, image.camera or ""))), absent]

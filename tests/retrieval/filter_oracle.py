@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from retrieval.filters import Filter, Near
+from retrieval.folding import fold
 from retrieval.paths import is_below
 
 
@@ -48,19 +49,19 @@ def matches(row: Row, name: str, value: Any) -> bool | None:
         return is_below(os.path.dirname(row.path), str(value))
     if name in ("camera", "lens"):
         known = getattr(row, name)
-        return None if known is None else value.lower() in known.lower()
+        return None if known is None else fold(value) in fold(known)
     if name == "near":
         assert isinstance(value, Near)
         return None if row.place is None else km_between(row.place, (value.latitude, value.longitude)) <= value.km
     if name == "glob":
-        return PurePosixPath(row.path.lower()).match(value.lower())
+        return PurePosixPath(fold(row.path)).match(fold(value))
     if name == "orientation":
         shape = (row.width > row.height) - (row.width < row.height)
         return value == ("square", "landscape", "portrait")[shape]
     if name == "format":
         return row.format == value
     assert name == "tag"
-    return value in row.tags | row.predicted
+    return fold(value) in {fold(tag) for tag in row.tags | row.predicted}
 
 
 def passes(row: Row, where: Filter) -> bool | None:

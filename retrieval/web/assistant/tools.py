@@ -122,7 +122,7 @@ def _picture(hit: Hit, tags: list[str]) -> FoundPicture:
         path=as_text(image.path),
         score=round(hit.score, 6),
         relevance=None if hit.relevance is None else round(hit.relevance, 4),
-        taken_at=None if image.taken_at is None else image.taken_at.isoformat(),
+        taken_at=image.taken_text(),
         width=image.width,
         height=image.height,
         format=image.format,

@@ -105,7 +105,7 @@ def _picture(image: ImageRecord) -> DuplicatePicture:
         path=path,
         width=image.width,
         height=image.height,
-        taken_at=None if image.taken_at is None else image.taken_at.isoformat(),
+        taken_at=image.taken_text(),
         camera=image.camera,
         latitude=image.latitude,
         longitude=image.longitude,

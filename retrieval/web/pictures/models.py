@@ -92,7 +92,7 @@ def details(labels: ImageLabels, added_at: str, at: str) -> ImageDetails:
         width=image.width,
         height=image.height,
         colour=None if image.colour is None else f"#{image.colour:06x}",
-        taken_at=None if image.taken_at is None else image.taken_at.isoformat(),
+        taken_at=image.taken_text(),
         added_at=added_at,
         modified_at=datetime.fromtimestamp(image.mtime_ns // 1_000_000_000, UTC).isoformat(),
         camera=image.camera,

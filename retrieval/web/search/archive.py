@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
+from retrieval.folding import fold
 from retrieval.paths import as_text
 
 if TYPE_CHECKING:
@@ -33,10 +34,10 @@ def safe_names(paths: Sequence[str]) -> list[str]:
     for path in paths:
         stem, suffix = _parts(_safe(os.path.basename(path)))
         name, number = stem + suffix, 1
-        while name.casefold() in taken:
+        while fold(name) in taken:
             number += 1
             name = f"{stem}-{number}{suffix}"
-        taken.add(name.casefold())
+        taken.add(fold(name))
         names.append(name)
     return names
 

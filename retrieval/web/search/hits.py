@@ -103,7 +103,7 @@ def hit_of(
         id=record.id, rank=rank, score=None if score is None else round(score, 6),
         relevance=None if relevance is None else round(relevance, 4), relevant=relevant, burst=burst,
         name=os.path.basename(path), path=path, width=record.width, height=record.height,
-        taken_at=None if record.taken_at is None else record.taken_at.isoformat(), camera=record.camera,
+        taken_at=record.taken_text(), camera=record.camera,
         latitude=record.latitude, longitude=record.longitude, format=record.format, bytes=record.size,
         colour=None if record.colour is None else f"#{record.colour:06x}",
         on_disk=on_disk, hash=record.content_hash.hex()[:16],

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 By = Literal["date", "name"]
 
-_UNDATED_LAST = "SELECT id FROM images WHERE NOT is_retired ORDER BY taken_at IS NULL, taken_at {}, id"
+_UNDATED_LAST = "SELECT id FROM images WHERE NOT is_retired ORDER BY taken_instant IS NULL, taken_instant {}, id"
 
 
 class Orders:
@@ -61,10 +61,11 @@ def _by_date(reader: CatalogReader, reverse: bool) -> Ids:
 
 
 def _by_name(reader: CatalogReader, reverse: bool) -> Ids:
-    sql = "SELECT i.id, i.name, f.path FROM images AS i JOIN folders AS f ON f.id = i.folder_id WHERE NOT i.is_retired"
+    sql = """SELECT i.id, i.name, i.name_key, f.path FROM images AS i JOIN folders AS f ON f.id = i.folder_id
+             WHERE NOT i.is_retired"""
     named = [
-        ((name := decode_path(stored)).casefold(), os.path.join(decode_path(folder), name), image_id)
-        for image_id, stored, folder in reader.rows(sql)
+        (decode_path(key), os.path.join(decode_path(folder), decode_path(name)), image_id)
+        for image_id, name, key, folder in reader.rows(sql)
     ]
     named.sort(reverse=reverse)
     return np.fromiter((image_id for _, _, image_id in named), np.int64, len(named))

@@ -207,3 +207,35 @@ def test_any_folder_name_can_hold_a_catalog(tmp_path: Path, name: str) -> None:
     assert (folder / "catalog.sqlite").stat().st_size > 0
     with closing(CatalogReader(folder / "catalog.sqlite")) as reader:
         assert reader.count() == 1
+
+
+def test_names_of_an_older_catalog_are_folded_and_its_tags_get_one_spelling(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    at_version(path, "0003")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            """UPDATE images SET name = 'Фото.JPG', camera = 'Müller ẞ', taken_at = '2024-01-02T03:04:05',
+               taken_offset_minutes = 60"""
+        )
+        connection.executemany(
+            "INSERT INTO tags (image_id, tag, source) VALUES (1, ?, ?)",
+            [("straße", "user"), ("strasse", "user"), ("strasse", "xmp"), ("φίλος", "user")],
+        )
+        connection.execute(
+            """INSERT INTO failures (folder_id, name, size, mtime_ns, reason, is_transient, failed_at)
+               VALUES (1, 'x.tif', 1, 1, 'damaged TIFF file', 0, '')"""
+        )
+    Catalog(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        keys = connection.execute("SELECT name_key, camera_key, lens_key, taken_instant FROM images").fetchall()
+        assert keys == [("фото.jpg", "müller ss", None, 1_704_161_045_000_000)]
+        assert sorted(connection.execute("SELECT tag, source FROM tags")) == [
+            ("strasse", "user"),
+            ("strasse", "xmp"),
+            ("φίλος", "user"),
+        ]
+        assert dict(connection.execute("SELECT tag_key, tag FROM tag_spellings")) == {
+            "strasse": "strasse",
+            "φίλοσ": "φίλος",
+        }
+        assert connection.execute("SELECT is_transient FROM failures").fetchall() == [(1,)]

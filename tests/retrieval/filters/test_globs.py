@@ -13,17 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.errors import QueryError
-from retrieval.filters.globs import folder_matches, parse_glob
+from retrieval.filters.globs import folder_matches, name_matches, parse_glob
+from retrieval.folding import fold
 from retrieval.paths import encode_path
 
 
 def matches(path: str, pattern: str) -> bool:
     """As the catalog is asked: the name by SQLite, the folder by us."""
-    name, folder = parse_glob(pattern)
+    name, folder, counted = parse_glob(pattern)
     parent, _, last = path.rpartition("/")
     with closing(sqlite3.connect(":memory:")) as connection:
-        sql = "SELECT lower(CAST(? AS TEXT)) GLOB ?"
-        [named] = connection.execute(sql, [encode_path(last), name]).fetchone()
+        sql = "SELECT CAST(? AS TEXT) GLOB ?"
+        [named] = connection.execute(sql, [encode_path(fold(last)), name]).fetchone()
+    named = named or (counted and name_matches(encode_path(last), counted))
     return bool(named) and (not folder or folder_matches(encode_path(parent or "/"), folder))
 
 
