@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,14 @@ from blake3 import blake3
 from indexes.errors import SnapshotCorrupt, SnapshotStale, SpecError
 from indexes.spec import IndexSpec
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
-HEAD_BYTES = 1 << 20
-_SIZE_LIMIT = 64 * 1024
+BLOCK_BYTES = 1 << 20
+_DIGEST_BYTES = 8  # of each block: enough against accidents, which is all that a checksum beside its data can notice
+_SIZE_LIMIT = 4 << 20  # the checksums of 256 GiB
 _TEMPORARY = re.compile(r"manifest-[0-9a-f]{16}\.tmp")
 _FILE_NAME = re.compile(r"[a-z]+-[0-9a-f]{16}\.(npy|faiss)")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_HEX = re.compile(r"[0-9a-f]*")
 
 REBUILD = "it will be rebuilt from the catalog"
 
@@ -31,19 +34,62 @@ class StoredFile:
     Args:
         name: File name inside the snapshot's folder.
         size: Length in bytes.
-        head: blake3 of its first 1 MiB, hexadecimal.
-        digest: blake3 of all of it, hexadecimal.
+        blocks: The checksum of each MiB, one after another: the first 8 bytes of its BLAKE3, hexadecimal. So any part
+            can be checked without reading the rest.
     """
 
     name: str
     size: int
-    head: str
-    digest: str
+    blocks: str
 
     @classmethod
     def of(cls, path: Path) -> StoredFile:
         """Describe a file that was just written."""
-        return cls(path.name, path.stat().st_size, head_digest(path), full_digest(path))
+        digests = []
+        buffer = bytearray(BLOCK_BYTES)
+        with path.open("rb", buffering=0) as file:
+            while length := _fill(file, buffer):
+                digests.append(_digest(buffer, length))
+        return cls(path.name, path.stat().st_size, "".join(digests))
+
+    @property
+    def block_count(self) -> int:
+        """How many checksums there are."""
+        return -(-self.size // BLOCK_BYTES)
+
+    def check(self, folder: Path, numbers: Iterable[int]) -> int:
+        """Read blocks and compare them with their checksums; how many bytes were read.
+
+        Read, not mapped: a sector that the disk cannot read is an error here, and in a mapped file the end of the
+        process.
+
+        Raises:
+            ValueError: a block is not what was written.
+            OSError: the file cannot be read.
+        """
+        buffer = bytearray(BLOCK_BYTES)
+        step, read = 2 * _DIGEST_BYTES, 0
+        with (folder / self.name).open("rb", buffering=0) as file:
+            for number in numbers:
+                if file.tell() != number * BLOCK_BYTES:
+                    file.seek(number * BLOCK_BYTES)
+                length = _fill(file, buffer)
+                if _digest(buffer, length) != self.blocks[step * number : step * (number + 1)]:
+                    raise ValueError(f"{self.name} does not match its checksum in MiB {number + 1}")
+                read += length
+        return read
+
+
+def _fill(file: RawIOBase, buffer: bytearray) -> int:
+    """Read until the buffer is full or the file ends; how many bytes there were."""
+    view, length = memoryview(buffer), 0
+    while length < len(buffer) and (more := file.readinto(view[length:])):
+        length += more
+    return length
+
+
+def _digest(buffer: bytearray, length: int) -> str:
+    return blake3(memoryview(buffer)[:length]).hexdigest(_DIGEST_BYTES)
 
 
 @dataclass(frozen=True)
@@ -56,6 +102,7 @@ class Manifest:
         count: Vectors that a search can return.
         fingerprint: The encoder whose embeddings these are.
         change: The catalog's last change number contained in it.
+        revision: The catalog's own name of that change, which no other catalog has; empty where nothing was named.
         files: Part name, as the backend calls it, to file.
     """
 
@@ -64,6 +111,7 @@ class Manifest:
     count: int
     fingerprint: str
     change: int
+    revision: str
     files: dict[str, StoredFile]
 
     @property
@@ -78,6 +126,7 @@ class Manifest:
             "count": self.count,
             "fingerprint": self.fingerprint,
             "change": self.change,
+            "revision": self.revision,
             "files": {part: asdict(file) for part, file in self.files.items()},
         }
         return json.dumps({**body, "checksum": _checksum(body)}, indent=1, ensure_ascii=True).encode()
@@ -116,10 +165,10 @@ def _from_body(body: dict[str, Any]) -> Manifest:
     files = {}
     for part, entry in body["files"].items():
         file = StoredFile(**entry)
-        digests = (file.head, file.digest)
-        if not _FILE_NAME.fullmatch(file.name) or not all(map(_DIGEST.fullmatch, digests)):
-            raise ValueError("file entry")
         _natural(file.size)
+        whole = len(file.blocks) == 2 * _DIGEST_BYTES * file.block_count
+        if not (_FILE_NAME.fullmatch(file.name) and _HEX.fullmatch(file.blocks) and whole):
+            raise ValueError("file entry")
         files[part] = file
     return Manifest(
         spec=IndexSpec.parse(body["spec"]),
@@ -127,6 +176,7 @@ def _from_body(body: dict[str, Any]) -> Manifest:
         count=_natural(body["count"]),
         fingerprint=str(body["fingerprint"]),
         change=_natural(body["change"]),
+        revision=str(body["revision"]),
         files=files,
     )
 
@@ -145,12 +195,3 @@ def _checksum(body: dict[str, Any]) -> str:
 def is_snapshot_file(name: str) -> bool:
     """Whether a file of this name can only be a snapshot's own."""
     return bool(_FILE_NAME.fullmatch(name) or _TEMPORARY.fullmatch(name))
-
-
-def head_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return blake3(file.read(HEAD_BYTES)).hexdigest()
-
-
-def full_digest(path: Path) -> str:
-    return blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()
