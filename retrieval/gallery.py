@@ -13,7 +13,7 @@ from indexes import IndexSpec, VectorIndex
 from indexes.base import DEFAULT_EFFORT, Effort
 from retrieval.catalog.reader import CatalogReader, EncoderRow
 from retrieval.errors import GalleryError, GalleryLocked, GalleryNotFound, GalleryOutdated, SettingsError
-from retrieval.indexing.sync import open_index, sound_manifest
+from retrieval.indexing.sync import exact_index, open_index, saved_manifest
 from retrieval.paths import default_gallery_path
 
 if TYPE_CHECKING:
@@ -145,13 +145,21 @@ class Gallery:
             raise GalleryNotFound(f"nothing is indexed in {self.path}", "run: photoseek index FOLDER")
         return encoder
 
-    def open_index(self, reader: CatalogReader, encoder: EncoderRow) -> VectorIndex:
-        """The encoder's vector index in step with the catalog as it is now; saves nothing."""
-        return open_index(self.index_path(encoder.fingerprint), reader, encoder).index
+    def open_index(self, reader: CatalogReader, encoder: EncoderRow, *, verify: bool = False) -> VectorIndex:
+        """The encoder's vector index in step with the catalog as it is now; saves nothing.
 
-    def spec_in_use(self, encoder: EncoderRow) -> IndexSpec | None:
+        Args:
+            verify: check every byte of what is saved, as a process that stays does; otherwise at most 128 MiB of it.
+        """
+        return open_index(self.index_path(encoder.fingerprint), reader, encoder, verify=verify).index
+
+    def exact_index(self, reader: CatalogReader, encoder: EncoderRow) -> VectorIndex:
+        """An index made from the catalog alone, whatever is saved."""
+        return exact_index(reader, encoder)
+
+    def spec_in_use(self, reader: CatalogReader, encoder: EncoderRow) -> IndexSpec | None:
         """The kind of index that is saved for an encoder; None if there is none."""
-        manifest = sound_manifest(self.index_path(encoder.fingerprint))
+        manifest = saved_manifest(self.index_path(encoder.fingerprint), reader)
         return None if manifest is None else manifest.spec
 
     def effort(self, encoder: EncoderRow, spec: IndexSpec) -> Effort:

@@ -9,7 +9,7 @@ from typing import IO, Any
 from indexes import IndexSpec
 from retrieval.catalog.reader import CatalogReader, EncoderRow
 from retrieval.gallery import Gallery
-from retrieval.indexing.sync import sound_manifest, wanted_spec
+from retrieval.indexing.sync import saved_manifest, wanted_spec
 from retrieval.labels.reading import caption_count, predicted_counts, tag_counts
 from retrieval.output import counts_text, human_bytes, printable, write_pairs
 from retrieval.search.tuning import Tuning, read_tuning, tuning_text
@@ -18,7 +18,7 @@ from retrieval.search.tuning import Tuning, read_tuning, tuning_text
 def overview(gallery: Gallery, reader: CatalogReader) -> dict[str, Any]:
     """Everything that ``info`` shows, as plain values (bytes, counts, ISO dates)."""
     active = reader.active_encoder()
-    spec = None if active is None else gallery.spec_in_use(active)
+    spec = None if active is None else gallery.spec_in_use(reader, active)
     tuning = None if active is None else read_tuning(gallery.index_path(active.fingerprint), spec)
     encoders = [
         {
@@ -104,7 +104,7 @@ def _label_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
 def _index_reason(gallery: Gallery, reader: CatalogReader, active: EncoderRow | None) -> str:
     if active is None:
         return "nothing is indexed yet"
-    saved = sound_manifest(gallery.index_path(active.fingerprint))
+    saved = saved_manifest(gallery.index_path(active.fingerprint), reader)
     wanted, reason = wanted_spec(reader, active, saved)
     if saved is not None and saved.spec == wanted:
         return reason

@@ -136,6 +136,7 @@ ALLOWED = {
         "retrieval/catalog/migrations/versions/0002_tags_and_captions.py",
         "retrieval/catalog/migrations/versions/0003_colour.py",
         "retrieval/catalog/migrations/versions/0004_folded_names.py",
+        "retrieval/catalog/migrations/versions/0005_revisions.py",
     },
     # And every command; and what is run by `python -m`, the built-in model's recipe and the experiments: these are
     # command lines of their own, for who makes models, not for who uses them.

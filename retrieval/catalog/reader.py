@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from indexes.base import Ids, Vectors
-from retrieval.catalog.records import ImageRecord, taken_at, unpack_vectors
+from retrieval.catalog.records import ImageRecord, sound_vectors, taken_at
 from retrieval.errors import GalleryError, GalleryNotFound, GalleryOutdated, GalleryTooNew, UnknownImage
 from retrieval.paths import decode_path, encode_path
 
 if TYPE_CHECKING:
     from retrieval.filters import Filter
 
-CATALOG_VERSION = "0004"
+CATALOG_VERSION = "0005"
 """The form of the catalog that these statements fit: the newest file in ``migrations/versions``."""
 
 _BATCH = 4096
@@ -57,7 +57,7 @@ class Changes:
 
     Attributes:
         touched: (m,) ids of every image that changed in any way.
-        ids: (n,) those of them that are present and have an embedding.
+        ids: (n,) those of them that are present and have an embedding that is not damaged.
         vectors: (n, dim) their embeddings.
         last: the change number that an index holds after this piece; None for all pieces but the last.
     """
@@ -147,6 +147,12 @@ class CatalogReader:
         """The number of the last transaction."""
         return int(self._all("SELECT change FROM state")[0][0])
 
+    def revision(self, change: int | None = None) -> str | None:
+        """The name of a change (default: the last one), which no other catalog has; None if this one never had it."""
+        sql = "SELECT revision FROM revisions WHERE change = coalesce(?, (SELECT change FROM state))"
+        rows = self._all(sql, [change])
+        return str(rows[0][0]) if rows else None
+
     def index_spec(self) -> str | None:
         """The index specification that the user asked for; None lets the size decide."""
         spec: str | None = self._all("SELECT index_spec FROM state")[0][0]
@@ -200,19 +206,30 @@ class CatalogReader:
         return select(self, where).ids
 
     def vectors(self, ids: Sequence[int], encoder: EncoderRow) -> Vectors:
-        """(n, dim) embeddings in the order of ``ids``; UnknownImage if one is missing."""
-        found: dict[int, bytes] = {}
+        """(n, dim) embeddings in the order of ``ids``.
+
+        Raises:
+            UnknownImage: one is missing, or damaged.
+        """
+        sound, vectors = self.sound_vectors(ids, encoder)
+        if len(sound) < len(ids):
+            missing = next(int(i) for i in ids if int(i) not in set(sound))
+            raise UnknownImage(
+                f"no embedding by {encoder.name} for image {missing}", "run: photoseek index, then search again"
+            )
+        return vectors
+
+    def sound_vectors(self, ids: Sequence[int], encoder: EncoderRow) -> tuple[list[int], Vectors]:
+        """Those of ``ids`` that have an embedding which is not damaged, in that order, and (n, dim) their embeddings."""
+        found: dict[int, object] = {}
         for start in range(0, len(ids), _MAX_VARIABLES):
             part = [int(i) for i in ids[start : start + _MAX_VARIABLES]]
             sql = f"""SELECT image_id, vector FROM embeddings
                       WHERE encoder_id = ? AND image_id IN ({", ".join("?" * len(part))})"""
             found.update(self._all(sql, [encoder.id, *part]))
-        missing = [int(i) for i in ids if int(i) not in found]
-        if missing:
-            raise UnknownImage(
-                f"no embedding by {encoder.name} for image {missing[0]}", "run: photoseek index, then search again"
-            )
-        return unpack_vectors([found[int(i)] for i in ids], encoder.dim)
+        there = [int(i) for i in ids if int(i) in found]
+        sound, vectors = sound_vectors([found[i] for i in there], encoder.dim)
+        return [i for i, good in zip(there, sound.tolist(), strict=True) if good], vectors
 
     def embedding_of(self, content_hash: bytes, encoder_id: int) -> tuple[bytes, tuple[Any, ...]] | None:
         """The stored vector and metadata of any image with exactly these bytes, retired ones included."""
@@ -356,9 +373,11 @@ def _record(row: Sequence[Any]) -> ImageRecord:
 
 def _as_changes(rows: list[Any], dim: int, last: int | None) -> Changes:
     present = [(row[0], row[2]) for row in rows if not row[1] and row[2] is not None]
+    ids = np.fromiter((row[0] for row in present), dtype=np.int64, count=len(present))
+    sound, vectors = sound_vectors([row[1] for row in present], dim)
     return Changes(
         touched=np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows)),
-        ids=np.fromiter((row[0] for row in present), dtype=np.int64, count=len(present)),
-        vectors=unpack_vectors([row[1] for row in present], dim),
+        ids=ids[sound],
+        vectors=vectors,
         last=last,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import BinaryIO, Literal
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from indexes.base import Vectors
 
 OnDisk = Literal["same", "changed", "missing"]
+
+_LENGTH = 5e-3
+"""Rounding to float16 moves the squared length of a unit vector by less than 1e-3."""
 
 
 _EPOCH = datetime(1970, 1, 1)
@@ -130,6 +134,26 @@ def taken_at(text: str | None, offset_minutes: int | None) -> datetime | None:
 def pack_vector(vector: NDArray[np.float32]) -> bytes:
     """(dim,) float32 -> float16 bytes. Rounding moves a cosine by less than 5e-4 and halves the catalog."""
     return vector.astype("<f2").tobytes()
+
+
+def sound_vectors(blobs: Sequence[object], dim: int) -> tuple[NDArray[np.bool_], Vectors]:
+    """Those of what a catalog holds as vectors that can be embeddings.
+
+    Of a damaged one may be left anything: another length, NaN, infinity, zeros, a number that makes it much longer.
+
+    Returns:
+        (n,) True for the sound ones, and their (m, dim) float32 vectors of length 1.
+    """
+    whole = np.fromiter((type(blob) is bytes and len(blob) == 2 * dim for blob in blobs), np.bool_, len(blobs))
+    data = b"".join(blob for blob, good in zip(blobs, whole.tolist(), strict=True) if good)  # type: ignore[misc]
+    rows = np.frombuffer(data, dtype="<f2").reshape(-1, dim).astype(np.float32)
+    squared = np.einsum("ij,ij->i", rows, rows)  # of float16 numbers: far from the end of float32
+    sound = np.abs(squared - 1.0) <= _LENGTH  # NaN compares as False
+    if not sound.all():
+        whole[whole] = sound
+        rows, squared = rows[sound], squared[sound]
+    rows /= np.sqrt(squared)[:, None]
+    return whole, rows
 
 
 def unpack_vectors(blobs: list[bytes], dim: int) -> Vectors:

@@ -2,7 +2,8 @@
 
 ``images`` says what lies where, ``embeddings`` what an encoder made of it. Every row of these two carries the number of
 the transaction (*change*) that last touched it: a vector index that knows the last change it contains is brought up to
-date by replaying the rows behind it.
+date by replaying the rows behind it. Catalogs of other galleries, and this one restored from a backup, count alike; so
+each change also has a random name (*revision*), and an index is used only where both are known.
 """
 
 from __future__ import annotations
@@ -65,6 +66,13 @@ state = Table(
     Column("change", Integer, nullable=False),  # number of the last transaction
     Column("active_encoder_id", Integer, ForeignKey("encoders.id")),
     Column("index_spec", String),  # what the user asked for; NULL: chosen by size
+)
+
+revisions = Table(  # written by a trigger on `state`
+    "revisions",
+    metadata,
+    Column("change", Integer, primary_key=True),
+    Column("revision", String, nullable=False),  # 32 random hexadecimal digits: this change of this catalog alone
 )
 
 encoders = Table(

@@ -73,7 +73,7 @@ def _near_pairs(
     gallery: Gallery, reader: CatalogReader, ids: Ids, least: float, on_progress: Callable[[str, int, int], None]
 ) -> Pairs:
     encoder = gallery.active_encoder(reader)
-    spec = gallery.spec_in_use(encoder)
+    spec = gallery.spec_in_use(reader, encoder)
     if (spec is None or spec.is_exact) and len(ids) <= ALL_PAIRS:
         return _all_pairs(*half_vectors(reader, encoder, ids.tolist()), least, on_progress)
     index = gallery.open_index(reader, encoder)

@@ -40,7 +40,7 @@ class CurrentEngine:
             return engine
         self.close()
         self.memory = TextMemory(self._texts_remembered)  # the next encoder's vectors are other ones
-        self._engine = QueryEngine(self._gallery, model=self._model, memory=self.memory)
+        self._engine = QueryEngine(self._gallery, model=self._model, memory=self.memory, stays=True)
         self._opened = identity
         return self._engine
 

@@ -14,15 +14,16 @@ from indexes.base import DEFAULT_EFFORT
 from retrieval.catalog.reader import CatalogReader, EncoderRow
 from retrieval.catalog.records import ImageRecord, OnDisk
 from retrieval.encoders.cache import CachedText, TextMemory, open_text_cache
-from retrieval.errors import EncoderMismatch, GalleryNotFound, QueryError, SettingsError, UnknownImage
+from retrieval.errors import EncoderMismatch, GalleryError, GalleryNotFound, QueryError, SettingsError, UnknownImage
 from retrieval.gallery import Gallery
 from retrieval.pictures.picture_file import encode_file
 from retrieval.search.query import Query, Term, combine
+from retrieval.search.verified import IndexDamaged, nearest
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from indexes.base import VectorIndex, Vectors
+    from indexes.base import Ids, Neighbours, VectorIndex, Vectors
     from retrieval.catalog.selection import Selection
     from retrieval.encoders.base import Encoder
     from retrieval.filters import Filter
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("photoseek")
 
 _FILTERS_REMEMBERED = 8
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class QueryEngine:
         remember_texts: keep the embeddings of single queries' texts in the gallery's folder, so that a repeated query
             runs no text tower; ``PHOTOSEEK_NO_CACHE=1`` turns it off everywhere.
         memory: where texts are looked for first; no other engine's.
+        stays: this process answers many searches, so that checking every byte of a large index is worth the time.
 
     Raises:
         GalleryNotFound: nothing is indexed yet.
@@ -82,6 +85,7 @@ class QueryEngine:
         check_files: bool = True,
         remember_texts: bool = True,
         memory: TextMemory | None = None,
+        stays: bool = False,
     ) -> None:
         self.gallery = gallery
         self._reader = CatalogReader(gallery.catalog_path)
@@ -92,13 +96,13 @@ class QueryEngine:
             raise
         self._encoder = encoder
         self._is_chosen = model is not None
-        self._check_files = check_files
+        self._check_files, self._stays = check_files, stays
         row = self._row
         self._cache = open_text_cache(gallery.path, row.fingerprint, row.dim) if remember_texts else None
         self._memory = memory
         self._index: VectorIndex | None = None
         self._effort = DEFAULT_EFFORT
-        self._index_change = -1
+        self._index_revision: str | None = None
         self._selected: dict[Filter, Selection] = {}
         self._selected_version = -1
 
@@ -141,12 +145,12 @@ class QueryEngine:
     @property
     def index(self) -> VectorIndex:
         """The vector index, in step with the catalog at the time of this call."""
-        change = self._reader.change()
-        if self._index is None or change != self._index_change:
+        revision = self._reader.revision()
+        if self._index is None or revision != self._index_revision:
             self._check_tower()
-            self._index = self.gallery.open_index(self._reader, self._row)
+            self._index = self.gallery.open_index(self._reader, self._row, verify=self._stays)
             self._effort = self.gallery.effort(self._row, self._index.spec)
-            self._index_change = change
+            self._index_revision = revision
             if self._is_chosen:
                 from retrieval.search.towers import warn_of_unseen
 
@@ -344,16 +348,16 @@ class QueryEngine:
     def _rank(self, vectors: Vectors, queries: Sequence[Query], *, leave_out: int | None = None) -> list[list[Hit]]:
         """The hits of queries that differ in nothing but their vectors (q, dim) and their lowest score."""
         k, where = queries[0].k, queries[0].where
-        index = self.index
+        size = len(self.index)
         allowed = None if where is None or where.is_empty() else self.selection(where).ids
-        total = len(index) if allowed is None else len(allowed)
+        total = size if allowed is None else len(allowed)
         asked = k + (leave_out is not None)
         answers: list[list[Hit]] = [[] for _ in queries]
         seen: dict[int, _Seen] = {}
         changed: set[int] = set()
         pending = list(range(len(queries)))
         while pending:
-            found = index.search(vectors[pending], asked, allowed=allowed, effort=self._effort)
+            found = self._nearest(vectors[pending], asked, allowed)
             self._look(sorted(set(found.ids.ravel().tolist())), seen)  # np.unique would import numpy.ma: 4 ms
             short = []
             for at, ids, scores in zip(pending, found.ids.tolist(), found.scores.tolist(), strict=True):
@@ -367,6 +371,30 @@ class QueryEngine:
         if changed:
             logger.warning("%d changed since they were indexed and are left out: photoseek index", len(changed))
         return [hits[:k] for hits in answers]
+
+    def _nearest(self, vectors: Vectors, k: int, allowed: Ids | None) -> Neighbours:
+        """The neighbours of ``vectors`` (q, dim) with the catalog's scores, whatever became of the saved index."""
+        for _ in range(_ATTEMPTS):
+            index = self.index
+            try:
+                return nearest(index, self._reader, self._row, vectors, k, allowed=allowed, effort=self._effort)
+            except IndexDamaged:
+                self.distrust_index()
+        raise GalleryError(f"the gallery {self.gallery.path} changes faster than it can be read", "search again")
+
+    def distrust_index(self) -> None:
+        """Go on with an index made from the catalog: what the saved one says is not what the catalog says.
+
+        Unless it is merely behind, because pictures were indexed since it was opened.
+        """
+        if self._index is None or self._reader.revision() != self._index_revision:
+            return
+        logger.warning(
+            "the saved index in %s is damaged; the catalog is used instead, until photoseek index makes it anew",
+            self.gallery.index_path(self._row.fingerprint),
+        )
+        self._index = self.gallery.exact_index(self._reader, self._row)  # others may still read the one before
+        self._effort = DEFAULT_EFFORT
 
     def _look(self, ids: Sequence[int], seen: dict[int, _Seen]) -> None:
         """Read the records of ``ids`` that were not seen yet, and compare each with its file."""

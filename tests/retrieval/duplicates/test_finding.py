@@ -178,7 +178,7 @@ def test_look_alikes_of_both_ways_agree_with_brute_force(indexed: Gallery, monke
         assert expected
         monkeypatch.setattr(lookalikes, "_BLOCK", 2)
         for spec in (IndexSpec.parse("Exact"), IndexSpec.parse("SQfp16")):
-            monkeypatch.setattr(indexed, "spec_in_use", lambda _, spec=spec: spec)
+            monkeypatch.setattr(indexed, "spec_in_use", lambda *_, spec=spec: spec)
             found = lookalikes._near_pairs(indexed, reader, ids, 0.9, lambda *_: None)
             assert found.keys() == expected.keys()
             assert found == pytest.approx(expected, abs=1e-3)

@@ -266,7 +266,7 @@ def test_an_index_kind_that_was_asked_for_stays(gallery: Gallery, photos: Path, 
 
     def kind() -> str:
         with gallery.reader() as reader:
-            return str(gallery.spec_in_use(reader.encoders()[0]))
+            return str(gallery.spec_in_use(reader, reader.encoders()[0]))
 
     report = Indexer(gallery, encoder).run(photos, index_spec="sqFP16")
     assert "asked for" in report.index
