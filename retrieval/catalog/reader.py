@@ -220,7 +220,7 @@ class CatalogReader:
         return vectors
 
     def sound_vectors(self, ids: Sequence[int], encoder: EncoderRow) -> tuple[list[int], Vectors]:
-        """Those of ``ids`` that have an embedding which is not damaged, in that order, and (n, dim) their embeddings."""
+        """Those of ``ids`` that have a sound embedding, in that order, and (n, dim) their embeddings."""
         found: dict[int, object] = {}
         for start in range(0, len(ids), _MAX_VARIABLES):
             part = [int(i) for i in ids[start : start + _MAX_VARIABLES]]

@@ -157,6 +157,84 @@ def test_a_snapshot_ahead_of_a_restored_catalog_is_not_believed(tmp_path: Path) 
         first.check()
 
 
+def test_an_index_of_another_gallery_is_not_believed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Same encoder, same change number, same number of pictures; only their embeddings are other ones."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    ours = Setup(tmp_path / "a")
+    theirs, at, encoder = filled(tmp_path / "b" / "catalog.sqlite", [])
+    theirs.commit(Batch(indexed=[image(at, name, f"their {name}") for name in NAMES]), encoder)
+    with closing(theirs), closing(CatalogReader(tmp_path / "b" / "catalog.sqlite")) as reader:
+        IndexKeeper(ours.folder, reader, row_of(reader, encoder)).finish()
+    with closing(ours.catalog), closing(ours.reader):
+        assert ours.saved() == ("Exact", ours.reader.change())
+        ours.check()
+        assert "belongs to another catalog; the catalog is used instead" in caplog.text
+        ours.keeper().finish()
+        caplog.clear()
+        ours.check()
+        assert caplog.text == ""
+
+
+@pytest.mark.parametrize("later", [0, 1, 2])
+def test_an_index_made_before_the_catalog_was_restored_is_not_believed(tmp_path: Path, later: int) -> None:
+    """The restored catalog went on: its change number is as high as the index's by now, or higher."""
+    first = Setup(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "catalog.sqlite")) as connection:
+        connection.execute("VACUUM INTO ?", [str(tmp_path / "backup")])
+    first.catalog.commit(Batch(indexed=[image(first.at, "1.jpg", "lost with the disk")]), first.encoder)
+    first.keeper().finish()
+    first.catalog.close()
+    first.reader.close()
+    for path in tmp_path.glob("catalog.sqlite*"):
+        path.unlink()
+    shutil.copy(tmp_path / "backup", tmp_path / "catalog.sqlite")
+    first.catalog, first.reader = Catalog(tmp_path / "catalog.sqlite"), CatalogReader(tmp_path / "catalog.sqlite")
+    with closing(first.catalog), closing(first.reader):
+        for number in range(later):
+            first.catalog.commit(Batch(indexed=[image(first.at, "2.jpg", f"new {number}")]), first.encoder)
+        first.check()
+        first.keeper().finish()
+        assert first.saved() == ("Exact", 1 + later)
+        first.check()
+
+
+def test_a_copied_gallery_keeps_its_index(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a").mkdir()
+    first = Setup(tmp_path / "a")
+    first.keeper().finish()
+    first.catalog.close()
+    first.reader.close()
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    with closing(CatalogReader(tmp_path / "b" / "catalog.sqlite")) as reader:
+        row = row_of(reader, first.encoder)
+        assert sync.saved_manifest(tmp_path / "b" / "index", reader) is not None
+        assert len(open_index(tmp_path / "b" / "index", reader, row).index) == 40
+    assert caplog.text == ""
+
+
+def test_every_change_has_a_name_of_its_own(setup: Setup) -> None:
+    names = {change: setup.reader.revision(change) for change in range(2)}
+    setup.change_things()
+    names |= {change: setup.reader.revision(change) for change in range(2, 4)}
+    assert len(set(names.values())) == 4 and None not in names.values()
+    assert [setup.reader.revision(change) for change in range(4)] == list(names.values())
+    assert setup.reader.revision() == names[3]
+    assert setup.reader.revision(4) is None
+
+
+@pytest.mark.parametrize("part", ["vectors", "ids"])
+def test_a_run_mends_what_no_search_noticed(setup: Setup, part: str) -> None:
+    """Damage in what a reader did not look at, in an index that lacks nothing."""
+    setup.keeper().finish()
+    victim = next(setup.folder.glob(f"{part}-*"))
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[:-2] + bytes([whole[-2] ^ 0x40, whole[-1]]))
+    setup.keeper().finish()
+    assert load_snapshot(setup.folder, fingerprint=setup.row.fingerprint, dim=DIM, verify=True) is not None
+    setup.check()
+
+
 def test_replaying_twice_is_harmless(setup: Setup) -> None:
     synced = rebuild(IndexSpec.parse("Exact"), setup.reader, setup.row)
     setup.change_things()
