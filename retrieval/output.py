@@ -41,15 +41,13 @@ def write_hits(hits: Sequence[Hit], form: HitFormat, out: IO[str]) -> None:
     """Write hits to ``out``.
 
     ``table`` is for a terminal (paths can be clicked), ``plain`` has tabs, ``json`` is an object a line, ``paths`` and
-    ``null`` are bare paths ended by a newline or a NUL, byte for byte as on disk; files that are missing now are left
-    out of these two, because programs are going to open them.
+    ``null`` are bare paths ended by a newline or a NUL, byte for byte as on disk.
     """
     if form == "table":
         _write_table(hits, out)
     elif form == "plain":
         for hit in hits:
             note = f"\t+{hit.burst}" if hit.burst else ""
-            note += "" if hit.on_disk == "same" else f"\t({hit.on_disk})"
             out.write(f"{hit.rank}\t{hit.score:.4f}\t{printable(hit.image.path)}{note}\n")
     elif form == "json":
         for hit in hits:
@@ -59,12 +57,11 @@ def write_hits(hits: Sequence[Hit], form: HitFormat, out: IO[str]) -> None:
         out.flush()
         raw = out.buffer if hasattr(out, "buffer") else None
         for hit in hits:
-            if hit.on_disk != "missing":
-                line = os.fsencode(hit.image.path) + end
-                if raw is None:
-                    out.write(os.fsdecode(line))
-                else:
-                    raw.write(line)
+            line = os.fsencode(hit.image.path) + end
+            if raw is None:
+                out.write(os.fsdecode(line))
+            else:
+                raw.write(line)
         if raw is not None:
             raw.flush()
 
@@ -129,8 +126,6 @@ def _write_table(hits: Sequence[Hit], out: IO[str]) -> None:
     table.add_column("path", overflow="fold")
     for hit in hits:
         path = Text(printable(hit.image.path), Style(link=file_uri(hit.image.path)))
-        if hit.on_disk == "missing":
-            path.append("  (missing)", "dim")
         if hit.burst:
             path.append(f"  +{hit.burst}", "dim")
         taken = (hit.image.taken_text() or "")[:10]
@@ -202,6 +197,15 @@ def counts_text(counts: Mapping[str, int], shown: int = 10) -> str:
     first = ", ".join(f"{printable(tag)} {count:,}" for tag, count in list(counts.items())[:shown])
     rest = len(counts) - shown
     return f"{first}, and {rest:,} more" if rest > 0 else first
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """``1 picture``, ``2,000 pictures``: a number and what is counted, or what is said of it.
+
+    Args:
+        many: default: ``one`` and an s.
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def human_bytes(count: int) -> str:

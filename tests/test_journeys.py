@@ -125,7 +125,7 @@ def test_interrupted_run_keeps_its_work_and_goes_on(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not (gallery / "writer.json").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(1.5)

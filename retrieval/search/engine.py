@@ -18,6 +18,7 @@ from retrieval.errors import EncoderMismatch, GalleryError, GalleryNotFound, Que
 from retrieval.gallery import Gallery
 from retrieval.pictures.picture_file import encode_file
 from retrieval.search.query import Query, Term, combine
+from retrieval.search.skipped import Skipped
 from retrieval.search.verified import IndexDamaged, nearest
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ class Hit:
         rank: from 1.
         score: cosine similarity to the query, in [-1, 1]; comparable between queries of one encoder.
         image: what the catalog says about it.
-        on_disk: how the file compares with the one that was indexed. Files that *changed* since are never
-            returned, because they may show something else; *missing* ones are (an unplugged drive), and say so.
+        on_disk: how the file compares with the one that was indexed. Searches return only what is the *same*:
+            a *changed* file may show something else, a *missing* one cannot be opened (``skipped.py``).
         relevance: how well it answers a search by words, in [0, 1], where that was asked for (``pages.py``).
         burst: how many more pictures of the same scene it stands for (``pages.py``).
     """
@@ -210,15 +211,37 @@ class QueryEngine:
         return known
 
     def ranked(self, direction: Vectors, query: Query, *, leave_out: int | None = None) -> list[Hit]:
-        """The best hits for a query whose terms add up to ``direction`` (1, dim), best first, ties by id."""
-        return self._rank(direction, [query], leave_out=leave_out)[0]
+        """The best hits for a query whose terms add up to ``direction`` (1, dim), best first, ties by id.
 
-    def search_many(self, queries: Sequence[Query]) -> list[list[Hit]]:
+        Pictures whose files are missing or changed are left out, counted and told in a warning.
+        """
+        skipped = Skipped()
+        hits = self._rank(direction, [query], skipped, leave_out=leave_out)[0]
+        skipped.warn()
+        return hits
+
+    def neighbours(self, direction: Vectors, query: Query, *, leave_out: int | None = None) -> list[Hit]:
+        """The same, with the pictures whose files are missing or changed: ``on_disk`` says so."""
+        where = query.where
+        allowed = None if where is None or where.is_empty() else self.selection(where).ids
+        asked = query.k + (leave_out is not None)
+        found = self._nearest(direction, asked, allowed)
+        seen: dict[int, _Seen] = {}
+        self._look(found.ids[0].tolist(), seen)
+        lowest = -2.0 if query.min_score is None else query.min_score
+        near = zip(found.ids[0].tolist(), found.scores[0].tolist(), strict=True)
+        kept = [(i, score) for i, score in near if i in seen and i != leave_out and score >= lowest]
+        return [Hit(rank, score, *seen[i]) for rank, (i, score) in enumerate(kept[: query.k], start=1)]
+
+    def search_many(self, queries: Sequence[Query], skipped: Skipped | None = None) -> list[list[Hit]]:
         """The hits of each query, as :meth:`search` finds them, with the encoder, the index and the catalog each asked
         for all queries at once. Scores may differ from a single search by the text tower's rounding (1e-6).
 
         Everything is held in memory, so give thousands of queries in blocks of a few hundred. Nothing is remembered
         in the text cache: a long list would push out what people ask.
+
+        Args:
+            skipped: counts what is left out, for whoever asks in blocks; without it, a warning tells.
 
         Raises:
             QueryError, TextNotSupported: see :meth:`search`; for any one of the queries.
@@ -228,11 +251,14 @@ class QueryEngine:
         for at, query in enumerate(queries):
             alike.setdefault((query.where, query.k), []).append(at)
         answers: list[list[Hit]] = [[] for _ in queries]
+        left_out = Skipped() if skipped is None else skipped
         for places in alike.values():
             group = [queries[at] for at in places]
             vectors = np.concatenate([self._vector(query.terms, texts) for query in group])
-            for at, hits in zip(places, self._rank(vectors, group), strict=True):
+            for at, hits in zip(places, self._rank(vectors, group, left_out), strict=True):
                 answers[at] = hits
+        if skipped is None:
+            left_out.warn()
         return answers
 
     def similar(
@@ -345,7 +371,9 @@ class QueryEngine:
 
     # From vectors to hits
 
-    def _rank(self, vectors: Vectors, queries: Sequence[Query], *, leave_out: int | None = None) -> list[list[Hit]]:
+    def _rank(
+        self, vectors: Vectors, queries: Sequence[Query], skipped: Skipped, *, leave_out: int | None = None
+    ) -> list[list[Hit]]:
         """The hits of queries that differ in nothing but their vectors (q, dim) and their lowest score."""
         k, where = queries[0].k, queries[0].where
         size = len(self.index)
@@ -353,8 +381,8 @@ class QueryEngine:
         total = size if allowed is None else len(allowed)
         asked = k + (leave_out is not None)
         answers: list[list[Hit]] = [[] for _ in queries]
+        absent: list[list[Hit]] = [[] for _ in queries]
         seen: dict[int, _Seen] = {}
-        changed: set[int] = set()
         pending = list(range(len(queries)))
         while pending:
             found = self._nearest(vectors[pending], asked, allowed)
@@ -362,15 +390,14 @@ class QueryEngine:
             short = []
             for at, ids, scores in zip(pending, found.ids.tolist(), found.scores.tolist(), strict=True):
                 near = [(i, score) for i, score in zip(ids, scores, strict=True) if i in seen and i != leave_out]
-                answers[at], left_out = _hits(near, seen, queries[at].min_score)
-                changed.update(left_out)
-                if left_out and len(answers[at]) < k:
+                answers[at], absent[at] = _hits(near, seen, queries[at].min_score, k)
+                if absent[at] and len(answers[at]) < k:
                     short.append(at)
-            # Changed files were left out: look further down until there are k others, or no more.
+            # Some were left out: look further down until there are k others, or no more.
             pending, asked = (short, min(total, 2 * asked)) if asked < total else ([], asked)
-        if changed:
-            logger.warning("%d changed since they were indexed and are left out: photoseek index", len(changed))
-        return [hits[:k] for hits in answers]
+        for some in absent:
+            skipped.present(some)
+        return answers
 
     def _nearest(self, vectors: Vectors, k: int, allowed: Ids | None) -> Neighbours:
         """The neighbours of ``vectors`` (q, dim) with the catalog's scores, whatever became of the saved index."""
@@ -412,17 +439,15 @@ class _Seen(NamedTuple):
 
 
 def _hits(
-    near: Iterable[tuple[int, float]], seen: Mapping[int, _Seen], min_score: float | None
-) -> tuple[list[Hit], list[int]]:
-    """The neighbours that may be shown, ranked, and the ids of those that may not because their file changed."""
+    near: Iterable[tuple[int, float]], seen: Mapping[int, _Seen], min_score: float | None, k: int
+) -> tuple[list[Hit], list[Hit]]:
+    """The first ``k`` neighbours that may be shown, ranked, and those before the last of them that may not."""
     hits: list[Hit] = []
-    changed: list[int] = []
+    absent: list[Hit] = []
     for image_id, score in near:
-        if min_score is not None and score < min_score:
+        if len(hits) == k or (min_score is not None and score < min_score):
             break
         record, on_disk = seen[image_id]
-        if on_disk == "changed":
-            changed.append(image_id)
-        else:
-            hits.append(Hit(len(hits) + 1, score, record, on_disk))
-    return hits, changed
+        into = hits if on_disk == "same" else absent
+        into.append(Hit(len(hits) + 1, score, record, on_disk))
+    return hits, absent

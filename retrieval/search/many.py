@@ -15,6 +15,7 @@ from retrieval.errors import QueryError
 from retrieval.output import as_json, reader_may_leave
 from retrieval.search.language import parse_query
 from retrieval.search.query import Query
+from retrieval.search.skipped import Skipped
 
 if TYPE_CHECKING:
     from retrieval.search.engine import QueryEngine
@@ -42,15 +43,16 @@ def answer_lines(engine: QueryEngine, source: str, like: Query, out: IO[str], *,
         QueryError: the file cannot be read, or a line is not a query; the message names the line. The blocks before
             that line were answered.
     """
-    found = 0
+    found, skipped = 0, Skipped()
     with nullcontext(sys.stdin.buffer) if source == "-" else _opened(source) as file, reader_may_leave(out):
         queries = _queries(_lines(file, source), like, allow_urls)
         while block := list(islice(queries, BLOCK)):
-            answers = engine.search_many([query for _, query in block])
+            answers = engine.search_many([query for _, query in block], skipped)
             for (text, _), hits in zip(block, answers, strict=True):
                 found += bool(hits)
                 out.write(json.dumps({"query": text, "hits": [as_json(hit) for hit in hits]}) + "\n")
             out.flush()
+    skipped.warn()
     return found
 
 

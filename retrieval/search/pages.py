@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 from retrieval.errors import QueryError
 from retrieval.folding import fold
 from retrieval.search.cursor import Cursor, digest, read_cursor
+from retrieval.search.skipped import Skipped
 
 if TYPE_CHECKING:
     from indexes.base import Vectors
+    from retrieval.filters import Filter
     from retrieval.search.engine import Hit, QueryEngine
     from retrieval.search.query import Query
     from retrieval.search.relevance import Judge
@@ -124,6 +126,7 @@ def find_page(engine: QueryEngine, query: Query, listing: Listing, *, leave_out:
     else:
         hits = ranking.first(query.k if is_sorted else offset + query.k + 2)
         hits = hits[: query.k] if is_sorted else hits
+    ranking.skipped.warn()
     hits = _in_order(hits, listing)
     start = _start(hits, cursor, offset)
     shown = tuple(replace(hit, rank=start + at + 1) for at, hit in enumerate(hits[start : start + query.k]))
@@ -177,6 +180,7 @@ class _Ranking:
 
             self._judge = Judge(engine, query, self._direction)
         self.nearest: float | None = None
+        self.skipped = Skipped()
 
     def question(self) -> str:
         """Everything that decides the list, apart from the pictures."""
@@ -189,54 +193,71 @@ class _Ranking:
 
     def first(self, count: int) -> list[Hit]:
         """The best ``count`` hits, fewer if there are not so many."""
-        if self._listing.group_minutes is None:
-            return self._neighbours(count)[0]
-        depth = min(2 * count, MAX_DEPTH)
+        grouped = self._listing.group_minutes is not None
+        depth = min(2 * count if grouped else count, MAX_DEPTH)
         while True:
-            hits, complete = self._neighbours(depth)
-            groups = self._grouped(hits)
-            if len(groups) >= count or complete or depth == MAX_DEPTH:
-                return groups[:count]
+            hits, complete = self._neighbours(depth, self._query.where, self._query.min_score)
+            present = Skipped().present(hits)
+            listed = self._grouped(present) if grouped else present
+            if len(listed) >= count or complete or depth == MAX_DEPTH:
+                break
             depth = min(2 * depth, MAX_DEPTH)
+        listed = listed[:count]
+        lowest = listed[-1].score if len(listed) == count else -2.0
+        self.skipped.present(hit for hit in hits if hit.score >= lowest)
+        return listed
 
     def everything(self) -> list[Hit]:
-        """All hits that qualify."""
-        hits: list[Hit] = []
+        """All hits that qualify.
 
-        def nearest(count: int) -> tuple[list[Hit], bool]:
-            nonlocal hits
-            hits, complete = self._neighbours(count)
-            return hits, complete
-
-        kept, capped = all_that_qualify(nearest, self._qualifying if self._judge else None)
+        Which pictures are relevant is decided in the whole gallery, and a filter then keeps some of them: counts under
+        a filter add up to the count without it.
+        """
+        kept, capped = self._walk(self._query.where if self._judge is None else None)
+        allowed = self._allowed()
+        if self._judge is not None and allowed is not None:
+            if capped:
+                kept, capped = self._walk(self._query.where)
+            kept = [hit for hit in kept if hit.image.id in allowed]
         if capped:
             logger.warning("more than %d pictures qualify; the best of them are listed", MAX_DEPTH)
-        if hits:
-            self.nearest = hits[0].score
+        kept = self.skipped.present(kept)
+        if not kept:
+            near = Skipped().present(self._neighbours(_NEAREST, self._query.where, self._query.min_score)[0])
+            self.nearest = near[0].score if near else None
         return kept if self._listing.group_minutes is None else self._grouped(kept)
+
+    def _walk(self, where: Filter | None) -> tuple[list[Hit], bool]:
+        """Everything that qualifies among what passes ``where``, and whether there may be more."""
+        return all_that_qualify(
+            lambda count: self._neighbours(count, where, self._query.min_score),
+            self._qualifying if self._judge else None,
+        )
 
     def _qualifying(self, hits: Sequence[Hit]) -> list[Hit]:
         assert self._judge is not None
         return [hit for hit in self._judge.judged(hits) if (hit.relevance or 0.0) >= self._judge.cut]
 
-    def _neighbours(self, count: int) -> tuple[list[Hit], bool]:
-        """The nearest pictures, and whether there are no others."""
-        count = min(count, MAX_DEPTH)
-        query = replace(self._query, k=count)
-        hits = self._engine.ranked(self._direction, query, leave_out=self._leave_out)
-        return hits, len(hits) < count
+    def _neighbours(self, count: int, where: Filter | None, min_score: float | None) -> tuple[list[Hit], bool]:
+        """The nearest pictures, also those whose files are gone, and whether there are no others."""
+        query = replace(self._query, k=min(count, MAX_DEPTH), where=where, min_score=min_score)
+        hits = self._engine.neighbours(self._direction, query, leave_out=self._leave_out)
+        return hits, len(hits) < query.k
+
+    def _allowed(self) -> frozenset[int] | None:
+        """The ids that pass the filter; None for every picture."""
+        where = self._query.where
+        if where is None or where.is_empty():
+            return None
+        return frozenset(self._engine.selection(where).ids.tolist())
 
     def _grouped(self, hits: Sequence[Hit]) -> list[Hit]:
         """What stands for itself or a burst; of a burst's others, those that pass the filter are counted."""
         from retrieval.search.bursts import Scenes
 
-        where = self._query.where
-        allowed = None
-        if where is not None and not where.is_empty():
-            allowed = frozenset(self._engine.selection(where).ids.tolist())
         minutes = self._listing.group_minutes or 0.0
-        scenes = Scenes(self._engine.reader, self._engine.encoder_row, minutes, allowed, leave_out=self._leave_out)
-        return scenes.grouped(hits)
+        reader, row = self._engine.reader, self._engine.encoder_row
+        return Scenes(reader, row, minutes, self._allowed(), leave_out=self._leave_out).grouped(hits)
 
 
 def _in_order(hits: list[Hit], listing: Listing) -> list[Hit]:

@@ -77,7 +77,7 @@ def test_ctrl_c_keeps_the_best_and_goes_on(tmp_path: Path) -> None:
     pictures = draw_folders(tmp_path / "pictures", 2)
     given = ("train", pictures, "--from", "scratch-tiny", "--batch", "8", "--seed", "1", "--out", tmp_path / "mine")
     process = command(tmp_path, *given, "--epochs", "100000")
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 900
     while not (tmp_path / "mine" / "checkpoint").is_dir() and "pictures held out" not in (
         line := process.stderr.readline() if process.stderr else ""
     ):

@@ -84,3 +84,32 @@ def test_tags_by_people_and_by_the_model(own_gallery: Gallery) -> None:
         facets = client.get(ADDRESS, params={"tag": "two"}).json()
         assert facets["total"] == 2
         assert [(each["tag"], each["count"], each["source"]) for each in facets["tags"]] == said
+
+
+def test_facets_count_the_pictures_that_the_search_lists(client: TestClient) -> None:
+    """With ``relevant`` or a lowest score, words leave pictures out: every count is of what is left."""
+    for narrow in ({"relevant": True}, {"min_score": 0.2}, {"relevant": True, "min_score": 0.2}):
+        for where in ({}, {"orientation": "landscape"}, {"format": ["jpeg", "png"], "min_width": 10}):
+            asked = {"q": "an animal", **narrow, **where}
+            listed = client.get("/api/v1/search", params={**asked, "k": 500}).json()
+            found = client.get("/api/v1/facets", params={**asked, "sort": "name", "group_minutes": 5}).json()
+            assert 0 < found["total"] == listed["total"] < 120
+            assert sum(each["count"] for each in found["folders"]) == listed["total"]
+            assert sum(each["count"] for each in found["months"]) + found["undated"] == listed["total"]
+            assert found["places"]["count"] == sum(1 for hit in listed["hits"] if hit["latitude"] is not None)
+            for each in found["formats"] + found["orientations"]:
+                field = "format" if each in found["formats"] else "orientation"
+                chosen = client.get("/api/v1/search", params={**asked, field: each["value"], "k": 500}).json()
+                assert chosen["total"] == each["count"], (asked, each)
+
+
+def test_words_alone_and_browsing_leave_no_picture_out_and_less_does(client: TestClient) -> None:
+    whole = client.get("/api/v1/facets").json()
+    for asked in ({"q": "an animal"}, {"relevant": True}, {"q": "an animal", "sort": "date"}, {"min_score": 0.9}):
+        assert client.get("/api/v1/facets", params=asked).json() == whole
+    first = client.get("/api/v1/search", params={"q": "an animal"}).json()["hits"][0]["id"]
+    less = client.get("/api/v1/facets", params={"q": "an animal", "less": first}).json()
+    assert less["total"] == whole["total"] - 1
+    assert sum(each["count"] for each in less["folders"]) == less["total"]
+    assert client.get("/api/v1/facets", params={"q": "- water", "relevant": True}).status_code == 400
+    assert client.get("/api/v1/facets", params={"q": "dog", "less": 999_999}).status_code == 404

@@ -54,7 +54,7 @@ def web(small: Gallery) -> Iterator[TestClient]:
 
 def ended(client: TestClient) -> dict[str, Any]:
     """The state when the run is over."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 600
     while (state := client.get(INDEX).json())["running"]:
         assert time.monotonic() < until, state
         time.sleep(0.05)

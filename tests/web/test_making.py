@@ -27,7 +27,8 @@ from retrieval.web.search import making, ranking
 from retrieval.web.search.making import Content, Recipe, make
 from retrieval.web.search.models import ListFields
 from retrieval.web.search.ordering import Orders
-from retrieval.web.search.ranking import Ranking, Steps
+from retrieval.web.search.ranking import Near, Ranking, Steps
+from retrieval.web.search.relevant import Relevant
 from tests.retrieval.lists.made import Row, WordEncoder, made_gallery
 
 COUNT = 90
@@ -59,11 +60,20 @@ def recipe(engine: QueryEngine, words: str | None, left_out: tuple[int, ...] = (
         return Recipe(asked, None, allowed, engine.encoder_row)
     direction = engine.direction(Query.text(words))
     ranked = Ranking(engine.index, direction, DEFAULT_EFFORT, allowed, left_out)
-    return Recipe(asked, ranked, allowed, engine.encoder_row, calibration_of(engine))
+    relevant = Relevant(replace(ranked, allowed=None), calibration_of(engine), engine.encoder_row)
+    return Recipe(asked, ranked, allowed, engine.encoder_row, relevant)
 
 
 def whole(engine: QueryEngine, how: Recipe) -> Content:
     return make(how, engine.reader, Orders(), 200_000)
+
+
+def answering(engine: QueryEngine, how: Recipe) -> set[int]:
+    """The pictures that answer by the definition: every one judged."""
+    assert how.relevant is not None and how.ranking is not None
+    everything = [Near(*pair) for pair in zip(*map(np.ndarray.tolist, how.ranking.nearest(COUNT)), strict=True)]
+    judged = how.relevant.judge(everything, engine.reader)
+    return {image_id for image_id, value in judged.items() if value >= how.relevant.cut}
 
 
 def page(engine: QueryEngine, words: str, fields: dict[str, Any], leave_out: int | None = None) -> list[Hit]:
@@ -89,8 +99,15 @@ EVERY = [
 
 @pytest.mark.parametrize("fields", EVERY, ids=str)
 def test_lists_are_those_of_the_command_line(engine: QueryEngine, fields: dict[str, Any]) -> None:
-    made = whole(engine, recipe(engine, "dog", **fields))
+    how = recipe(engine, "dog", **fields)
+    made = whole(engine, how)
     expected = page(engine, "dog", fields)
+    if fields["sort"] != "score" or fields["reverse"]:
+        # The page shows all of it, where the command line sorts what is relevant only: what answers comes first.
+        answers = answering(engine, how)
+        expected.sort(key=lambda hit: hit.image.id not in answers)
+        assert made.relevant == len(set(made.ids.tolist()) & answers)
+        assert set(made.ids[: made.relevant].tolist()) <= answers
     assert made.ids.tolist() == [hit.image.id for hit in expected]
     assert made.total == len(expected) and not made.is_capped
     if made.scores is not None:

@@ -19,7 +19,7 @@ from retrieval.gallery import Gallery
 from retrieval.search.engine import QueryEngine
 from retrieval.search.pages import Listing, find_page
 from retrieval.search.query import Query, Term
-from retrieval.web.search import lists
+from retrieval.web.search import lists, ranked_list
 from retrieval.web.search.models import SearchAnswer
 from tests.web.asking import SEARCH, ask, ids, problem
 from tests.web.conftest import client_of
@@ -99,13 +99,13 @@ def test_a_cursor_belongs_to_its_question(client: TestClient) -> None:
 
 def test_one_search_answers_every_part(web_gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
-    real = lists.make
+    real = ranked_list.make
 
     def counted(*args: Any) -> Any:
         made.append(1)
         return real(*args)
 
-    monkeypatch.setattr(lists, "make", counted)
+    monkeypatch.setattr(ranked_list, "make", counted)
     with client_of(web_gallery) as client:
         for offset in (0, 10, 50):
             ask(client, q="a dog", k=10, offset=offset)
@@ -132,11 +132,18 @@ def test_order(client: TestClient, engine: QueryEngine, sort: str, reverse: bool
     count = engine.reader.count()
     query = Query.text("a dog", k=count)
     expected = find_page(engine, query, Listing(sort=sort, reverse=reverse)).hits
-    answer = ask(client, q="a dog", sort=sort, reverse=reverse, k=500)
-    assert ids(answer) == [hit.image.id for hit in expected]
-    assert [hit["score"] for hit in answer["hits"]] == pytest.approx([hit.score for hit in expected], abs=1e-6)
     browsed = ask(client, sort=sort, reverse=reverse, k=500)
-    assert ids(browsed) == ids(answer)
+    assert ids(browsed) == [hit.image.id for hit in expected]
+    good = ask(client, q="a dog", sort=sort, reverse=reverse, k=500, relevant=True)
+    answer = ask(client, q="a dog", sort=sort, reverse=reverse, k=500)
+    count = answer["relevant_total"]
+    assert 0 < count == good["total"] == good["relevant_total"] < answer["total"]
+    assert ids(answer)[:count] == ids(good), "what answers comes first, in that order"
+    assert [hit["relevant"] for hit in answer["hits"]] == [True] * count + [False] * (answer["total"] - count)
+    assert ids(answer)[count:] == [image_id for image_id in ids(browsed) if image_id not in ids(good)]
+    scores = {hit.image.id: hit.score for hit in expected}
+    assert [hit["score"] for hit in answer["hits"]] == pytest.approx([scores[i] for i in ids(answer)], abs=1e-6)
+    assert ask(client, q="a dog")["relevant_total"] == count, "one number, whatever the order"
     assert all(hit["score"] is None and hit["relevance"] is None for hit in browsed["hits"])
 
 

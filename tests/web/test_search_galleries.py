@@ -21,6 +21,7 @@ from retrieval.labels.labelling import LabelEdit, edit_labels
 from retrieval.search.engine import QueryEngine
 from retrieval.search.pages import Listing, find_page
 from retrieval.search.query import Query
+from retrieval.web.search import ranked_list
 from tests.conftest import EXAMPLES
 from tests.fakes import ColourEncoder
 from tests.retrieval.lists.made import Row, made_gallery
@@ -41,7 +42,7 @@ def test_relevance_is_measured_after_the_first_answer(own: Gallery) -> None:
     with client_of(own) as client:
         first = ask(client, q="a dog", k=5)
         assert first["cut"] is None and first["hits"][0]["relevance"] is None and first["relevant_total"] is None
-        until = time.monotonic() + 60
+        until = time.monotonic() + 600
         while (answer := ask(client, q="a dog", k=500))["cut"] is None and time.monotonic() < until:
             time.sleep(0.05)
     with QueryEngine(own) as engine:
@@ -95,23 +96,46 @@ def test_words_for_a_model_without_words(tmp_path: Path) -> None:
         said = problem(client, 422, q="dog")
         assert said["type"].endswith("/text-not-supported")
         assert len(ask(client, like=1)["hits"]) == 2  # pictures need no text tower
-        assert ask(client)["hits"][0]["on_disk"] == "missing"
+        assert ask(client)["hits"][0]["on_disk"] == "same"
 
 
-def test_changed_files_are_not_shown_and_missing_ones_say_so(own: Gallery, tmp_path: Path) -> None:
+def test_missing_and_changed_files_are_skipped(own: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
     with client_of(own) as client:
-        before = ask(client, q="an animal", k=8)
+        before = ask(client, q="an animal", k=500)
         changed, missing = before["hits"][2], before["hits"][5]
         Path(changed["path"]).write_bytes(b"something else")
-        Path(missing["path"]).unlink()
-        for params in ({"q": "an animal", "k": 8}, {"like": before["hits"][0]["id"], "k": 500}, {"k": 500}):
-            answer = ask(client, **params)
-            assert changed["id"] not in ids(answer)
-            state = {hit["id"]: hit["on_disk"] for hit in answer["hits"]}
-            assert state[missing["id"]] == "missing" and set(state.values()) == {"same", "missing"}
+        aside = Path(missing["path"]).rename(Path(missing["path"]).with_suffix(".aside"))
+        left = [hit["id"] for hit in before["hits"] if hit["id"] not in (changed["id"], missing["id"])]
         after = ask(client, q="an animal", k=8)
-        assert [hit["rank"] for hit in after["hits"]] == [1, 2, 4, 5, 6, 7, 8]
-        assert after["total"] == before["total"]
+        assert ids(after) == left[:8] and [hit["rank"] for hit in after["hits"]] == list(range(1, 9))
+        assert after["skipped"] == {"missing": 1, "changed": 1} and after["total"] == before["total"] - 2
+        assert {hit["on_disk"] for hit in after["hits"]} == {"same"}
+        rest = ask(client, q="an animal", k=500, cursor=after["next"])
+        assert ids(rest) == left[8:] and rest["offset"] == 8
+        likes = ask(client, like=before["hits"][0]["id"], k=500)
+        browsed = [ask(client, k=500), ask(client, k=500, sort="name"), ask(client, k=500, group_minutes=5)]
+        for answer in (likes, *browsed):
+            assert not {changed["id"], missing["id"]} & set(ids(answer))
+            assert answer["total"] == len(answer["hits"])
+        rows = client.get("/api/v1/export", params={"q": "an animal"}).text.splitlines()[1:]
+        assert [int(row.split(",")[1]) for row in rows] == left
+        assert [int(row.split(",")[0]) for row in rows] == list(range(1, len(left) + 1))
+        gone = Path(before["hits"][9]["path"])
+        gone.unlink()  # behind the first page, and before the next one
+        assert ids(ask(client, q="an animal", k=8, cursor=after["next"]))[0] == left[8]
+        monkeypatch.setattr(ranked_list, "LOOK_AGAIN_S", 0.0)
+        aside.rename(missing["path"])  # the drive is back
+        assert missing["id"] in ids(ask(client, q="an animal", k=8))
+
+
+def test_when_every_file_is_gone_nothing_is_listed_and_all_are_counted(own: Gallery, tmp_path: Path) -> None:
+    (tmp_path / "photos").rename(tmp_path / "unplugged")
+    with client_of(own) as client:
+        for params in ({"q": "an animal", "k": 2}, {"k": 2}, {"q": "an animal", "sort": "date", "k": 2}):
+            answer = ask(client, **params)
+            count = len(list((tmp_path / "unplugged").iterdir()))
+            assert answer["hits"] == [] and answer["total"] == 0 and answer["next"] is None
+            assert answer["skipped"] == {"missing": count, "changed": 0}
 
 
 def test_the_gallery_may_change_meanwhile(own: Gallery, tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_the_browser_is_shown_the_page(web_gallery: Gallery, start_server: Start
     browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {shown}.part; mv {shown}.part {shown}\n', encoding="utf-8")
     browser.chmod(0o700)
     server = start_server(web_gallery.path, "--open", "--token", "a b&c", env=os.environ | {"BROWSER": f"{browser} %s"})
-    until = time.monotonic() + 30
+    until = time.monotonic() + 300
     while not shown.exists() and time.monotonic() < until:
         time.sleep(0.05)
     assert shown.read_text(encoding="utf-8") == f"{server.url}/?token=a%20b%26c"

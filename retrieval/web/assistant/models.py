@@ -71,7 +71,6 @@ class FoundPicture(BaseModel):
     latitude: float | None
     longitude: float | None
     tags: list[str] = Field(description="Given by people.")
-    on_disk: str = Field(description="same, or missing: the file is not there now (an unplugged drive).")
 
 
 class Found(BaseModel):

@@ -130,7 +130,6 @@ def _picture(hit: Hit, tags: list[str]) -> FoundPicture:
         latitude=image.latitude,
         longitude=image.longitude,
         tags=list(dict.fromkeys(tags)),
-        on_disk=hit.on_disk,
     )
 
 

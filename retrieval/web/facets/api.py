@@ -11,10 +11,11 @@ from pydantic import Field
 from retrieval.catalog.reader import CatalogReader
 from retrieval.errors import QueryError
 from retrieval.labels.reading import predicted_counts, tag_counts
-from retrieval.web.app_state import facets, readers
+from retrieval.web.app_state import desk, facets, lists, readers
 from retrieval.web.facets.map_cells import Box
 from retrieval.web.facets.models import FacetCounts, TagCount, Tags
 from retrieval.web.search.models import SearchParams
+from retrieval.web.search.question import question_of
 
 router = APIRouter(tags=["facets"])
 
@@ -24,7 +25,7 @@ _NEEDED: dict[int | str, dict[str, Any]] = {
 
 
 class FacetParams(SearchParams):
-    """The address of a search: only its conditions count, since words leave no picture out."""
+    """The address of a search. Words alone leave no picture out; with `relevant`, `min_score` or `less` they do."""
 
     box: str | None = Field(
         None,
@@ -38,16 +39,25 @@ class FacetParams(SearchParams):
 @router.get(
     "/facets",
     summary="Counts of cameras, dates, folders, tags, ... under a filter",
-    responses={400: {"description": "Conditions that no picture can pass, or a value that is none."}, **_NEEDED},
+    responses={
+        400: {"description": "Conditions that no picture can pass, a value or a query that is none."},
+        404: {"description": "A picture of the query that the gallery does not hold."},
+        410: {"description": "An uploaded picture was forgotten."},
+        422: {"description": "Not what is accepted here; or words for a model without words."},
+        **_NEEDED,
+    },
 )
 async def get_facets(request: Request, asked: Annotated[FacetParams, Query()]) -> FacetCounts:
     """What the pictures that pass the filter are like.
 
     Each field is counted under the conditions on all others, so that one can choose a second camera. Takes the same
-    parameters as a search; what is no condition changes nothing.
+    parameters as a search, and counts the pictures that it lists: order, place and bursts change nothing.
     """
     box, counting = _box(asked.box), facets(request)
-    return await readers(request).run(lambda reader: counting.count(reader, asked.where(), box=box, most=asked.most))
+    only = await lists(request).narrowed(desk(request), question_of(asked, asked))
+    return await readers(request).run(
+        lambda reader: counting.count(reader, asked.where(), only=only, box=box, most=asked.most)
+    )
 
 
 @router.get("/tags", summary="Every tag of the gallery", responses=_NEEDED)

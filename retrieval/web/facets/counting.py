@@ -11,12 +11,13 @@ import os
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
+from indexes.base import Ids
 from retrieval.catalog.reader import CatalogReader
 from retrieval.filters import Filter
 from retrieval.filters.sql import FUNCTIONS, to_sql
@@ -53,6 +54,17 @@ _NONE = ""
 _REST, _OUT = 1, (1 << 16) - 1
 """The bit of the conditions that are left out for no facet, and all bits: a picture that is in none."""
 
+class Only(Protocol):
+    """Pictures that are counted, where not all of them are."""
+
+    @property
+    def name(self) -> str:
+        """Equal for equal ones."""
+
+    def ids(self, reader: CatalogReader) -> Ids:
+        """(n,) ids, in no order."""
+
+
 Chosen = NDArray[np.bool_] | None
 """Which rows are counted; None: all of them, for which nothing has to be copied."""
 
@@ -64,12 +76,21 @@ class Facets:
         self._lock = threading.Lock()
         self._versions: WeakKeyDictionary[CatalogReader, int] = WeakKeyDictionary()
         self._columns: Columns | None = None
-        self._answers: OrderedDict[tuple[Filter, Box | None, int], FacetCounts] = OrderedDict()
+        self._answers: OrderedDict[tuple[Filter, str, Box | None, int], FacetCounts] = OrderedDict()
 
-    def count(self, reader: CatalogReader, where: Filter, *, box: Box | None = None, most: int = 200) -> FacetCounts:
+    def count(
+        self,
+        reader: CatalogReader,
+        where: Filter,
+        *,
+        only: Only | None = None,
+        box: Box | None = None,
+        most: int = 200,
+    ) -> FacetCounts:
         """The facets of the present pictures under a filter.
 
         Args:
+            only: the pictures that are counted at all; None: every one.
             box: of the map that cells of places are for; None: around all of them.
             most: values that are told of one facet, the most frequent ones. Years and months are told all.
 
@@ -77,12 +98,13 @@ class Facets:
             GalleryError: the catalog cannot be read.
         """
         columns = self._current(reader)
-        key = (where, box, most)
+        key = (where, "" if only is None else only.name, box, most)
         with self._lock:
             if key in self._answers:
                 self._answers.move_to_end(key)
                 return self._answers[key]
-        found = _Counting(reader, columns, where, most).answer(box)
+        ids = None if only is None else only.ids(reader)
+        found = _Counting(reader, columns, where, ids, most).answer(box)
         with self._lock:
             if columns is self._columns:
                 self._answers[key] = found
@@ -106,10 +128,18 @@ class Facets:
 class _Counting:
     """One answer: the state that its facets share."""
 
-    def __init__(self, reader: CatalogReader, columns: Columns, where: Filter, most: int) -> None:
+    def __init__(
+        self, reader: CatalogReader, columns: Columns, where: Filter, ids: Ids | None, most: int
+    ) -> None:  # fmt: skip
         self._columns, self._where, self._most = columns, where, most
         self._asked = _by_group(where)
         self._fails = None if where.is_empty() else _fails(reader, columns, self._asked)
+        if ids is not None:
+            rows, known = columns.rows_of(ids)
+            counted = np.zeros(len(columns.ids), np.bool_)
+            counted[rows[known]] = True
+            fails = np.zeros(len(columns.ids), np.uint16) if self._fails is None else self._fails
+            self._fails = np.where(counted, fails, np.uint16(_OUT))
         self._roots = reader.roots()
         self._chosen: dict[int, Chosen] = {}
 

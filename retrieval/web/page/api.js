@@ -17,7 +17,7 @@
  * @property {string} format
  * @property {number} bytes
  * @property {string|null} colour   "#rrggbb", the average
- * @property {"same"|"missing"} on_disk
+ * @property {"same"} on_disk
  * @property {string} hash
  */
 

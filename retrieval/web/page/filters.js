@@ -4,6 +4,7 @@ import { facetList, section } from "./facetlist.js";
 import { folders } from "./folders.js";
 import { histogram } from "./histogram.js";
 import { count, h, plural } from "./parts.js";
+import { amount } from "./wording.js";
 
 const LISTS = [
   { field: "camera", facet: "cameras", title: "Camera", name: "cameras" },
@@ -15,6 +16,7 @@ const LISTS = [
 ];
 const WIDTHS = [["", "Any"], ["1280", "1280"], ["1920", "1920"], ["2560", "2560"], ["3840", "3840"]];
 const DAYS = [[1, "A day"], [7, "A week"], [30, "A month"], [365, "A year"]];
+const ORDER = ["sort", "reverse", "group_minutes"];
 const DELAY = 150; // facets may come later than pictures, and should not take the server from them
 
 /**
@@ -47,13 +49,15 @@ export function mount(element, { state, api, results }) {
     chosen.setAttribute("aria-label", set ? `, ${plural(set, "condition")}` : "");
     clearAll.hidden = !set;
     if (!facets) return;
-    close.textContent = `Show ${plural(facets.total, "picture")}`;
     for (const part of parts) part.update(facets, now, roots);
   }
 
   function params() {
-    const query = new URLSearchParams(); // words only rank, they leave no picture out
-    for (const [name, value] of state.toQuery()) if (state.FILTERS.includes(name)) query.append(name, value);
+    const now = state.get();
+    // Words alone only rank; where they leave pictures out, the others are counted.
+    const narrows = now.relevant || now.min_score || now.less.length || now.like.length;
+    const query = new URLSearchParams();
+    for (const [name, value] of state.toQuery()) if (state.FILTERS.includes(name) || (narrows && !ORDER.includes(name))) query.append(name, value);
     return query;
   }
 
@@ -88,15 +92,20 @@ export function mount(element, { state, api, results }) {
     waiting = setTimeout(() => load(how), DELAY);
   };
   state.subscribe((_now, changed) => {
-    if (![...changed].some((name) => state.FILTERS.includes(name))) return;
-    show();
-    soon();
+    if ([...changed].some((name) => state.FILTERS.includes(name))) show();
+    if (params().toString() !== asked) soon();
+  });
+  results.subscribe(() => {
+    const list = results.list();
+    if (list) close.textContent = `Show ${lower(amount(list, state.isRanked()))}`;
   });
   addEventListener("gallery-changed", () => soon({ always: true }));
   api.watch?.((reachable) => reachable && soon({ always: !facets }));
   load();
   return { refresh: () => load({ always: true }) };
 }
+
+const lower = (text) => text[0].toLowerCase() + text.slice(1);
 
 function toggled(values, value, on) {
   const others = values.filter((one) => one.toLowerCase() !== value.toLowerCase());

@@ -7,7 +7,7 @@
  * @property {number} total
  * @property {boolean} capped       more pictures than the list holds
  * @property {number|null} relevant how many hits answer the query; null where nobody judged
- * @property {number|null} cut      how many stand before the first that does not; null where they are not in that order
+ * @property {number|null} cut      how many stand before the weaker ones; null where there are none, or nobody judged
  * @property {number} change        of the gallery
  * @property {object} answer        all of the first answer, but its hits
  * @property {Map<number, (Hit|undefined)[]>} blocks
@@ -17,7 +17,7 @@ export const BLOCK = 200;
 const KEPT = 60; // blocks in memory: 12,000 hits, some 10 MB
 const DELAY = 40; // ms that a place has to be looked at before it is asked for: a dragged scrollbar passes hundreds
 const AT_ONCE = 2;
-const JUDGED_AFTER = [1500, 4000, 10000]; // ms; a server measures once what relevance is, beside the first searches
+const JUDGED_AFTER = [1500, 4000, ...new Array(30).fill(10000)]; // ms; a server measures once what relevance is, beside searches
 const WAITS = [1, 2, 4, 8, 15]; // seconds until the next attempt while the server does not answer
 
 /**
@@ -82,8 +82,7 @@ export function createResults({ state, api }) {
     const { hits, ...rest } = answer;
     const total = answer.total;
     const relevant = answer.relevant_total ?? null;
-    const { sort, reverse } = state.get();
-    const cut = ["", "score"].includes(sort) && !reverse && relevant !== null && relevant < total ? relevant : null;
+    const cut = relevant !== null && relevant < total ? relevant : null; // in every order the good ones come first
     list = {
       total, relevant, cut, capped: Boolean(answer.total_is_capped), change: answer.change, answer: rest, blocks: new Map(),
     };

@@ -52,7 +52,7 @@ export function mount(element, { state, api, results, keys }) {
 
   /** Everything that is loaded. @returns {number} how much that is */
   function selectAll() {
-    const hits = [...(results.list()?.blocks.values() ?? [])].flat();
+    const hits = [...(results.list()?.blocks.values() ?? [])].flat().filter(Boolean);
     for (const hit of hits) put(hit.id, true);
     show();
     return hits.length;

@@ -61,10 +61,6 @@ function mark(cell, tile, hit) {
     tile.append(h("span", { class: "badge", title: `${more} of this scene` }, `+${hit.burst}`,
       h("span", { class: "sr" }, ` ${more} of this scene`)));
   }
-  if (hit.on_disk !== "same") {
-    cell.classList.add("missing");
-    tile.append(h("span", { class: "badge gone", title: "The file is not where it was when it was indexed" }, "Missing"));
-  }
 }
 
 /** The place of a picture that is not known yet. */

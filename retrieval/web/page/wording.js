@@ -3,6 +3,26 @@
 import { count, h, plural } from "./parts.js";
 import { icon } from "./tiles.js";
 
+/**
+ * How many pictures the list has, in words: the one place where the page says so. The list's own numbers, for facets may
+ * be on their way and count the pictures of bursts one by one.
+ * @param {import("./results.js").List} list @param {boolean} ranked whether anything is looked for
+ */
+export function amount({ total, relevant, capped }, ranked) {
+  const all = capped ? `The best ${count(total)} pictures` : plural(total, "picture");
+  if (!ranked || relevant === null) return all;
+  const good = plural(relevant, "good match", "good matches");
+  if (relevant === total) return total ? (capped ? `The best ${good}` : good) : all;
+  const of = capped ? `the best ${count(total)}` : count(total);
+  return relevant ? `${good} of ${of}` : `No good match among ${of} pictures`;
+}
+
+/** What is told of pictures that are left out because of their files. @param {{missing: number, changed: number}} skipped */
+function skippedWords({ missing, changed }) {
+  const parts = [missing && `${plural(missing, "file")} missing`, changed && `${plural(changed, "file")} changed since ${changed === 1 ? "it was" : "they were"} indexed`];
+  return parts.filter(Boolean).join(", ");
+}
+
 const AFTER = 600; // ms until a count is read out: not one for each letter that is typed
 
 /**
@@ -15,18 +35,15 @@ export function mount({ state, api, results, toastError }) {
   function sayCount() {
     const list = results.list();
     if (!list) return;
-    const { total, relevant, capped } = list;
-    const ranked = state.isRanked();
-    const all = capped ? `The best ${count(total)} pictures` : plural(total, "picture");
-    const judged = relevant !== null && ranked && relevant < total;
-    const of = capped ? `the best ${count(total)}` : count(total);
-    const good = !judged ? all : relevant ? `${plural(relevant, "good match", "good matches")} of ${of}` : `No good match among ${of} pictures`;
-    counted.replaceChildren(good);
+    const told = amount(list, state.isRanked());
+    counted.replaceChildren(told);
     counted.title = typeof list.answer.took_ms === "number" ? `Found in ${list.answer.took_ms.toFixed(0)} ms` : "";
     const unknown = list.answer.query?.unknown;
     if (unknown) counted.append(h("span", { class: "soft" }, ` · ${unknown}`));
+    const skipped = skippedWords(list.answer.skipped);
+    if (skipped) counted.append(h("span", { class: "soft", title: "They are skipped. Plug the drive in, or index the folder again." }, ` · ${skipped}`));
     clearTimeout(timer);
-    timer = setTimeout(() => (announce.textContent = !total ? "No pictures" : good.includes("picture") ? good : `${good} pictures`), AFTER);
+    timer = setTimeout(() => (announce.textContent = list.total ? told.replace(/( of [\d,]+)$/, "$1 pictures") : "No pictures"), AFTER);
     document.title = [state.get().q, "photoseek"].filter(Boolean).join(" · ");
   }
 
@@ -42,6 +59,10 @@ export function mount({ state, api, results, toastError }) {
 
   function sayNothingFound() {
     const { q, relevant } = state.get();
+    const skipped = skippedWords(results.list().answer.skipped);
+    if (skipped)
+      return big("warning", "The files of these pictures are gone", `${skipped}. Plug the drive in that they are on, or index the folder again.`,
+        button("Look again", () => results.search({ keep: true }), "primary"));
     const asked = q ? `“${q}”` : "that";
     if (relevant)
       return big("search", `No picture clearly shows ${asked}`, "The model may still have near misses.",

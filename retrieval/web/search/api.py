@@ -14,7 +14,6 @@ from retrieval.web import app_state
 from retrieval.web.front.problems import RESPONSES
 from retrieval.web.search import download_api
 from retrieval.web.search.hits import Asked, answer
-from retrieval.web.search.lists import start_of
 from retrieval.web.search.models import (
     MOST_ID,
     PageFields,
@@ -25,6 +24,7 @@ from retrieval.web.search.models import (
     SimilarParams,
 )
 from retrieval.web.search.question import Question, question_of
+from retrieval.web.search.ranked_list import start_of
 from retrieval.web.search.uploads import read_form
 
 router = APIRouter(tags=["search"])
@@ -130,7 +130,7 @@ async def _answered(request: Request, question: Question, asked: PageFields, upl
     since = time.perf_counter()
     lists, desk = app_state.lists(request), app_state.desk(request)
     ranked = await lists.find(desk, question)
-    offset = start_of(ranked, asked.offset, asked.cursor)
-    do = partial(answer, ranked, Asked(offset, asked.k, since, upload))
-    body = await lists.read(ranked, desk, app_state.readers(request), offset + asked.k, do)
+    start = start_of(ranked, asked.offset, asked.cursor)
+    do = partial(answer, ranked, Asked(start, asked.k, since, upload))
+    body = await lists.read(ranked, desk, app_state.readers(request), start.offset + asked.k, do)
     return Response(body, media_type=JSON)

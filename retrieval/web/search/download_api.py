@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+import numpy as np
 from fastapi import APIRouter, HTTPException, Query, Request
 from starlette.responses import StreamingResponse
 
@@ -23,9 +25,8 @@ from retrieval.web.work.line import Busy, Stopping
 
 if TYPE_CHECKING:
     from retrieval.catalog.reader import CatalogReader
-    from retrieval.catalog.records import ImageRecord
-    from retrieval.web.search.lists import RankedList
     from retrieval.web.search.making import Content
+    from retrieval.web.search.ranked_list import RankedList
     from retrieval.web.work.readers import Readers
 
 T = TypeVar("T")
@@ -107,7 +108,8 @@ async def _exported(request: Request, asked: ExportBody) -> StreamingResponse:
     lists, desk = app_state.lists(request), app_state.desk(request)
     ranked = await lists.find(desk, question_of(asked, ListFields.model_validate(_fields(asked)), asked.terms))
     content = await lists.read(ranked, desk, readers, MOST_LISTED, lambda _reader, content: content)
-    blocks = [partial(_listed, ranked, content, start) for start in range(0, content.total, _ROWS)]
+    ranks = count(1)
+    blocks = [partial(_listed, ranked, content, start, ranks) for start in range(0, content.total, _ROWS)]
     return _Attachment(_rows(readers, blocks), "text/csv", "photoseek.csv")
 
 
@@ -133,15 +135,21 @@ async def _patiently(readers: Readers, do: Callable[[CatalogReader], T]) -> T:
     return await readers.run(do)
 
 
-def _listed(ranked: RankedList, content: Content, start: int, reader: CatalogReader) -> bytes:
-    end = min(start + _ROWS, content.total)
-    return _as_csv(map(_row, hits_of(ranked, content, start, end, reader, judging=False)))
+def _listed(
+    ranked: RankedList, content: Content, start: int, ranks: Iterator[int], reader: CatalogReader
+) -> bytes:  # fmt: skip
+    """The rows of some ranks of the whole list; what is missing or changed has none, and takes up no rank."""
+    ids = content.ids[start : start + _ROWS]
+    records = [record for record in reader.records(ids.tolist()) if record.on_disk() == "same"]
+    part = content.taken(np.isin(content.ids, [record.id for record in records]))
+    hits = hits_of(ranked, part, 0, records, reader, judging=False)
+    return _as_csv(_row(hit.model_copy(update={"rank": next(ranks)})) for hit in hits)
 
 
 def _given(ids: Sequence[int], start: int, reader: CatalogReader) -> bytes:
     ranks = {image_id: rank for rank, image_id in enumerate(ids[start : start + _ROWS], start + 1)}
-    found: list[tuple[ImageRecord, Any]] = [(one, one.on_disk()) for one in reader.records(list(ranks))]
-    return _as_csv(_row(hit_of(one, state, ranks[one.id])) for one, state in found if state != "changed")
+    found = [record for record in reader.records(list(ranks)) if record.on_disk() == "same"]
+    return _as_csv(_row(hit_of(record, "same", ranks[record.id])) for record in found)
 
 
 def _row(hit: HitOut) -> list[Any]:

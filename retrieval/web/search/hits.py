@@ -7,33 +7,34 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from retrieval.paths import as_text
-from retrieval.search.pages import all_that_qualify
-from retrieval.search.relevance import cut_of
 from retrieval.web.front.metrics import stage
-from retrieval.web.search.lists import RankedList, next_of
-from retrieval.web.search.making import Content, judge
-from retrieval.web.search.models import HitOut, QueryOut, SearchAnswer, TermOut
-from retrieval.web.search.ranking import Near, Steps
+from retrieval.web.search.making import Content
+from retrieval.web.search.models import HitOut, QueryOut, SearchAnswer, SkippedOut, TermOut
+from retrieval.web.search.ranked_list import RankedList, Start, next_of
+from retrieval.web.search.ranking import Near
 
 if TYPE_CHECKING:
     from retrieval.catalog.reader import CatalogReader
     from retrieval.catalog.records import ImageRecord, OnDisk
 
-_COUNTED = 2048
-"""Where more than so many hits may be relevant, their number is not counted: nobody sees where they end."""
+_AHEAD = 4096
+"""Files that are looked at beyond what is asked for, at once, where many are gone."""
 
 
 class Asked(NamedTuple):
     """Which part of a list is asked for.
 
     Attributes:
-        offset, k: ranks before it, and in it.
+        start: where it begins.
+        k: how many ranks are in it.
         since: when the request came, of ``time.perf_counter``.
         upload: the id of the picture that came with the request.
     """
 
-    offset: int
+    start: Start
     k: int
     since: float
     upload: str | None = None
@@ -42,21 +43,23 @@ class Asked(NamedTuple):
 def answer(ranked: RankedList, asked: Asked, reader: CatalogReader, content: Content) -> bytes:
     """JSON of a :class:`SearchAnswer`. On a reader's thread."""
     with stage("records"):
-        start, end = asked.offset, min(asked.offset + asked.k, content.total)
-        hits = hits_of(ranked, content, start, end, reader)
-        judged = ranked.calibration is not None
-        if judged and not ranked.counted:
-            ranked.relevant_total, ranked.counted = _relevant_total(ranked, content, reader), True
+        start = asked.start.within(content)
+        if not start:
+            ranked.look_again()
+        content, records = part_of(ranked, reader, start, asked.k)
+        end = start + len(records)
+        relevant = ranked.recipe.relevant
         return SearchAnswer(
-            hits=hits,
+            hits=hits_of(ranked, content, start, records, reader),
             total=content.total,
             total_is_capped=content.is_capped,
             offset=start,
             next=next_of(ranked, content, end) if end > start else None,
             query=_understood(ranked),
-            cut=None if ranked.calibration is None else cut_of(ranked.calibration),
-            relevant_total=ranked.relevant_total,
+            cut=None if relevant is None else relevant.cut,
+            relevant_total=_relevant_total(ranked, content, reader),
             nearest=content.nearest,
+            skipped=_skipped(ranked),
             upload=asked.upload,
             took_ms=round(1000 * (time.perf_counter() - asked.since), 3),
             digest=ranked.name,
@@ -64,27 +67,55 @@ def answer(ranked: RankedList, asked: Asked, reader: CatalogReader, content: Con
         ).model_dump_json(by_alias=True).encode()  # fmt: skip
 
 
+def part_of(
+    ranked: RankedList, reader: CatalogReader, start: int, count: int
+) -> tuple[Content, list[ImageRecord]]:  # fmt: skip
+    """The list, and the records of ``count`` ranks after ``start``.
+
+    Pictures whose files are missing or changed are taken out of the list, and those behind them move up.
+    """
+    seen: dict[int, ImageRecord] = {}
+    end, ahead = start + count, count
+    while True:
+        content = ranked.content
+        if content is None or not ranked.reaches(start + ahead):
+            content = ranked.grow(reader, start + ahead)
+        new = [image_id for image_id in content.ids[start : start + ahead].tolist() if image_id not in seen]
+        known = {record.id: record for record in reader.records(new)}
+        absent: dict[int, OnDisk] = dict.fromkeys((i for i in new if i not in known), "missing")
+        absent |= {i: state for i, record in known.items() if (state := record.on_disk()) != "same"}
+        seen |= known
+        if not absent:
+            return content, [seen[image_id] for image_id in content.ids[start:end].tolist()]
+        ranked.leave_out(absent)
+        ahead = min(2 * ahead, ahead + _AHEAD)
+
+
 def hits_of(
-    ranked: RankedList, content: Content, start: int, end: int, reader: CatalogReader, *, judging: bool = True
+    ranked: RankedList,
+    content: Content,
+    start: int,
+    records: Sequence[ImageRecord],
+    reader: CatalogReader,
+    *,
+    judging: bool = True,
 ) -> list[HitOut]:
-    """The hits of the ranks after ``start`` up to ``end``, without those whose file changed: it may show another one.
+    """The hits of the ranks after ``start``.
 
     Args:
+        records: of these ranks.
         judging: also where the list was not made by relevance.
     """
-    ids = content.ids[start:end].tolist()
+    ids = [record.id for record in records]
     scores = _scores(ranked, content, ids, start)
     relevance = _relevance(ranked, content, ids, scores, start, reader, judging)
-    cut = None if ranked.calibration is None else cut_of(ranked.calibration)
-    ranks = {image_id: rank for rank, image_id in enumerate(ids, start + 1)}
+    cut = None if ranked.recipe.relevant is None else ranked.recipe.relevant.cut
     found = []
-    for record in reader.records(ids):
-        if (on_disk := record.on_disk()) == "changed":
-            continue
-        rank, value = ranks[record.id], relevance.get(record.id)
+    for rank, record in enumerate(records, start + 1):
+        value = relevance.get(record.id)
         burst = 0 if content.burst is None else int(content.burst[rank - 1])
         is_relevant = None if value is None or cut is None else value >= cut
-        found.append(hit_of(record, on_disk, rank, scores.get(record.id), value, is_relevant, burst))
+        found.append(hit_of(record, "same", rank, scores.get(record.id), value, is_relevant, burst))
     return found
 
 
@@ -130,30 +161,30 @@ def _relevance(
 ) -> dict[int, float]:
     if content.relevance is not None:
         return dict(zip(ids, content.relevance[start : start + len(ids)].tolist(), strict=True))
-    ranking = ranked.recipe.ranking
-    if ranking is None or ranked.calibration is None or not judging:
+    relevant = ranked.recipe.relevant
+    if relevant is None or not judging:
         return {}
-    hits = [Near(image_id, scores[image_id]) for image_id in ids]
-    return judge(ranked.calibration, ranking, hits, reader, ranked.recipe.row)
+    return relevant.judge([Near(image_id, scores[image_id]) for image_id in ids], reader)
 
 
 def _relevant_total(ranked: RankedList, content: Content, reader: CatalogReader) -> int | None:
-    """How many hits answer the query, by the rule of ``all_that_qualify``; None if they are too many to count."""
-    calibration, recipe = ranked.calibration, ranked.recipe
-    if content.relevance is not None:
-        return content.total
-    if calibration is None or recipe.ranking is None or recipe.fields.group_minutes is not None:
+    """How many pictures of the list answer the query; None if nobody knows, or they are too many to count."""
+    recipe = ranked.recipe
+    if content.relevant is not None:
+        return content.relevant
+    if recipe.relevant is None or recipe.ranking is None:
         return None
-    ranking = recipe.ranking
-    known = (content.ids, content.scores) if recipe.is_plain and content.scores is not None else None
-    steps = Steps(ranking, _COUNTED, known)
+    found = recipe.relevant.among(recipe.ranking, reader)
+    if found.is_capped:
+        return None
+    if recipe.is_plain:  # which holds every picture, but need not be made to its end
+        return sum(image_id not in ranked.absent for image_id in found.ids.tolist())
+    return int(np.count_nonzero(np.isin(content.ids, found.ids)))
 
-    def relevant(hits: Sequence[Near]) -> list[Near]:
-        judged = judge(calibration, ranking, hits, reader, recipe.row)
-        return [hit for hit in hits if judged[hit.id] >= cut_of(calibration)]
 
-    kept, capped = all_that_qualify(steps.near, relevant, max(steps.most, 1))
-    return None if capped else len(kept)
+def _skipped(ranked: RankedList) -> SkippedOut:
+    states = list(ranked.absent.values())
+    return SkippedOut(missing=states.count("missing"), changed=states.count("changed"))
 
 
 def _understood(ranked: RankedList) -> QueryOut:

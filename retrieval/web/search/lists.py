@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import weakref
 from collections import OrderedDict
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
 from indexes.base import Ids, Vectors
-from retrieval.errors import QueryError
-from retrieval.search.cursor import Cursor, digest, read_cursor
+from retrieval.errors import QueryError, RetrievalError
+from retrieval.search.cursor import digest
 from retrieval.search.relevance import ONLY_WORDS
-from retrieval.web.front.metrics import stage
 from retrieval.web.search.calibrating import Calibrations
-from retrieval.web.search.making import Content, Recipe, make
+from retrieval.web.search.making import Content, Recipe, is_best_first
 from retrieval.web.search.models import FilterFields, ListFields
 from retrieval.web.search.ordering import Orders
 from retrieval.web.search.question import Question, direction_of
+from retrieval.web.search.ranked_list import RankedList
 from retrieval.web.search.ranking import Ranking
+from retrieval.web.search.relevant import Relevant
 from retrieval.web.search.uploads import Uploads, forgotten
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from retrieval.catalog.reader import CatalogReader
     from retrieval.catalog.selection import Selection
     from retrieval.filters import Filter
-    from retrieval.search.calibration import Calibration
     from retrieval.search.engine import QueryEngine
     from retrieval.web.work.desk import Desk
     from retrieval.web.work.readers import Readers
@@ -38,49 +38,27 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MOST_BYTES = 64 << 20
-_OVERHEAD = 4096  # a list's own objects: each key that is typed makes a list
+_JUDGES = 64  # of 40 bytes for each picture that answers
 
 
-class RankedList:
-    """One list, as far as it was made.
+class Narrowed(NamedTuple):
+    """The pictures that a question leaves of the gallery.
 
     Attributes:
-        name: digest of what was asked.
-        change: of the catalog.
-        state: a number that stands for all of the gallery that decides the list: tags, too, which are no change.
-        question, where: what was asked.
-        unknown: what is told of pictures that are left out because of what the catalog does not know; may be empty.
-        recipe: how it is made.
-        content: None until somebody reads from it.
-        calibration: what hits are judged against; None where they cannot be, or not yet.
-        relevant_total: how many hits answer the query, once that was counted.
+        name: equal for equal ones.
+        ranked: a list of them, without filter.
     """
 
-    def __init__(
-        self, name: str, change: int, state: int, question: Question, where: Filter, unknown: str, recipe: Recipe
-    ) -> None:
-        self.name, self.change, self.state, self.question = name, change, state, question
-        self.where, self.unknown, self.recipe = where, unknown, recipe
-        self.content: Content | None = None
-        self.calibration: Calibration | None = recipe.calibration
-        self.relevant_total: int | None = None
-        self.counted = False
-        self.growing = asyncio.Lock()
+    name: str
+    ranked: RankedList
 
-    def reaches(self, end: int) -> bool:
-        """Whether it is made down to rank ``end``."""
-        content = self.content
-        return content is not None and min(end, content.total) <= len(content.ids)
-
-    def grow(self, reader: CatalogReader, orders: Orders, end: int) -> Content:
-        """Make it down to rank ``end``. On a thread."""
-        with stage("search"):
-            self.content = make(self.recipe, reader, orders, end, self.content)
-        return self.content
-
-    def nbytes(self) -> int:
-        """Bytes in memory."""
-        return _OVERHEAD + (0 if self.content is None else self.content.nbytes())
+    def ids(self, reader: CatalogReader) -> Ids:
+        """(n,) ids, in no order."""
+        recipe = self.ranked.recipe
+        if recipe.is_plain and recipe.ranking is not None:
+            every = np.fromiter((row[0] for row in reader.rows("SELECT id FROM images WHERE NOT is_retired")), np.int64)
+            return every[~np.isin(every, recipe.ranking.left_out)]
+        return self.ranked.grow(reader, 0).ids
 
 
 class Lists:
@@ -90,6 +68,7 @@ class Lists:
         self.uploads = Uploads()
         self.orders = Orders()
         self._calibrations = Calibrations()
+        self._relevant: OrderedDict[str, Relevant] = OrderedDict()
         self._lists: OrderedDict[tuple[str, int], RankedList] = OrderedDict()
         self._lock = threading.Lock()
         self._engine: weakref.ref[QueryEngine] | None = None
@@ -108,11 +87,15 @@ class Lists:
             HTTPException: 410, an upload that was forgotten.
         """
         uploads = self.uploads.find([upload.id for upload in question.uploads])
-        opening = partial(self._open, question, uploads)
-        found = await desk.run(opening, question.texts)
+        found = await desk.run(partial(self._open, question, uploads, True), question.texts)
         if found is None:
-            await self._calibrations.measured(desk)
-            found = await desk.run(opening, question.texts)
+            try:
+                await self._calibrations.measured(desk)
+            except RetrievalError:
+                if question.fields.relevant:
+                    raise
+            must = question.fields.relevant  # in another order the list is worth something without being judged
+            found = await desk.run(partial(self._open, question, uploads, must), question.texts)
         if found is None:
             raise QueryError("relevance could not be measured", "leave out relevant")
         return found
@@ -126,7 +109,7 @@ class Lists:
         """
 
         def grown(reader: CatalogReader) -> T:
-            return do(reader, ranked.grow(reader, self.orders, end))
+            return do(reader, ranked.grow(reader, end))
 
         if not ranked.reaches(end):
             async with ranked.growing:  # whoever else waits for it does not make it again
@@ -141,16 +124,33 @@ class Lists:
         self._judge_later(ranked, desk)
         return result
 
+    async def narrowed(self, desk: Desk, question: Question) -> Narrowed | None:
+        """What a question leaves of the gallery before any filter; None where that is every picture.
+
+        Raises: as :meth:`find`.
+        """
+        fields = question.fields
+        if question.is_browsing or not (fields.relevant or fields.min_score is not None or question.left_out):
+            return None
+        chosen = {"relevant": fields.relevant, "min_score": fields.min_score}
+        everywhere = replace(question, fields=ListFields.model_validate(chosen))
+        ranked = await self.find(desk, everywhere)
+        return Narrowed(f"{ranked.name} {ranked.state}", ranked)
+
     def _judge_later(self, ranked: RankedList, desk: Desk) -> None:
-        if ranked.question.is_words_only and ranked.calibration is None:
+        if ranked.question.is_words_only and ranked.recipe.relevant is None:
             self._calibrations.start(desk)
 
     # On the desk
 
     def _open(
-        self, question: Question, uploads: Mapping[str, tuple[str, Vectors]], engine: QueryEngine
+        self, question: Question, uploads: Mapping[str, tuple[str, Vectors]], must_judge: bool, engine: QueryEngine
     ) -> RankedList | None:
-        """The list, remembered or new; None if it cannot be made before relevance is measured."""
+        """The list, remembered or new; None if it cannot be made before relevance is measured.
+
+        Args:
+            must_judge: whether a list that relevance decides may not be made without it.
+        """
         change = engine.reader.change()  # before the index is asked for: the list may know more than it says, not less
         self._follow(engine, change)
         where = question.fields.where()
@@ -161,16 +161,17 @@ class Lists:
             if (known := self._lists.get((name, state))) is not None:
                 self._lists.move_to_end((name, state))
         if known is not None:
-            if known.calibration is None and question.is_words_only:
-                known.calibration = self._calibrations.of(engine)
-            return known
+            if known.recipe.relevant is None and question.is_words_only and is_best_first(question.fields):
+                known.judged_by(self._judge(engine, question, known.recipe.ranking))
+            if known.recipe.relevant is not None or not self._waits(question):
+                return known
         if question.fields.relevant and not question.is_browsing and not question.is_words_only:
             raise QueryError(*ONLY_WORDS)
         recipe = self._recipe(engine, question, selection, uploads)
-        if question.fields.relevant and recipe.ranking is not None and recipe.calibration is None:
+        if must_judge and recipe.relevant is None and self._waits(question):
             return None
         told = "" if selection is None else selection.told()
-        made = RankedList(name, change, state, question, where, told, recipe)
+        made = RankedList(name, change, state, question, where, told, recipe, self.orders)
         with self._lock:
             self._lists[name, state] = made
         self._shrink()
@@ -181,9 +182,11 @@ class Lists:
         with self._lock:
             if self._engine is None or self._engine() is not engine:
                 self.orders.clear()
+                self._relevant.clear()
                 self._engine, self._change, self._present = weakref.ref(engine), -1, None
             if change != self._change:
                 self._lists.clear()
+                self._relevant.clear()
                 self._change = change
 
     def _recipe(
@@ -204,8 +207,28 @@ class Lists:
         allowed = None if ids is None else self._embedded(engine, ids)
         effort = engine.gallery.effort(row, index.spec)
         ranking = Ranking(index, direction, effort, allowed, question.left_out)
-        calibration = self._calibrations.of(engine) if question.is_words_only else None
-        return Recipe(question.fields, ranking, allowed, row, calibration)
+        return Recipe(question.fields, ranking, allowed, row, self._judge(engine, question, ranking))
+
+    @staticmethod
+    def _waits(question: Question) -> bool:
+        """Whether relevance decides the list."""
+        return question.is_words_only and (question.fields.relevant or not is_best_first(question.fields))
+
+    def _judge(self, engine: QueryEngine, question: Question, ranking: Ranking | None) -> Relevant | None:
+        """What hits of these words are judged by, one for all filters and orders; None where that is not known yet."""
+        calibration = self._calibrations.of(engine) if question.is_words_only and ranking is not None else None
+        if calibration is None or ranking is None:
+            return None
+        row = engine.encoder_row
+        key = digest(ranking.direction.tobytes(), ranking.left_out, row.fingerprint, self._change)
+        with self._lock:
+            known = self._relevant.get(key)
+            if known is None or known.calibration is not calibration:
+                known = self._relevant[key] = Relevant(replace(ranking, allowed=None), calibration, row)
+            self._relevant.move_to_end(key)
+            if len(self._relevant) > _JUDGES:
+                self._relevant.popitem(last=False)
+        return known
 
     def _embedded(self, engine: QueryEngine, ids: Ids) -> Ids:
         """Those of ``ids`` that the index holds: its encoder may be behind another one."""
@@ -222,27 +245,6 @@ class Lists:
             while size > MOST_BYTES and len(self._lists) > 1:
                 _, oldest = self._lists.popitem(last=False)
                 size -= oldest.nbytes()
-
-
-def start_of(ranked: RankedList, offset: int, cursor: str | None) -> int:
-    """How many ranks come before the part that is asked for.
-
-    Raises:
-        QueryError: the cursor is none, or belongs to another question; or a place was given as well.
-        PageExpired: the gallery changed.
-    """
-    if cursor is None:
-        return offset
-    if offset:
-        raise QueryError("a cursor and an offset were both given", "give one of them")
-    return read_cursor(cursor, ranked.name, ranked.state).offset
-
-
-def next_of(ranked: RankedList, content: Content, end: int) -> str | None:
-    """The cursor of what follows rank ``end``; None at the end of the list."""
-    if end >= content.total or not len(content.ids):
-        return None
-    return Cursor(end, int(content.ids[min(end, len(content.ids)) - 1]), ranked.name, ranked.state).text()
 
 
 def _name(question: Question, where: Filter, fingerprint: str) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from indexes.base import Ids
 from retrieval.search.bursts import Scenes
 from retrieval.search.engine import Hit
-from retrieval.search.pages import MAX_DEPTH, all_that_qualify
-from retrieval.search.relevance import cut_of, relevances
+from retrieval.search.pages import MAX_DEPTH
 from retrieval.web.search.ordering import Orders, restricted
-from retrieval.web.search.ranking import FIRST, Near, Ranking, Scores, Steps
+from retrieval.web.search.ranking import FIRST, Ranking, Scores, Steps
+from retrieval.web.search.relevant import Relevant
 
 if TYPE_CHECKING:
     from retrieval.catalog.reader import CatalogReader, EncoderRow
-    from retrieval.search.calibration import Calibration
     from retrieval.web.search.models import ListFields
 
 
@@ -33,6 +32,8 @@ class Content(NamedTuple):
         total: length of the whole list.
         is_capped: more pictures qualify than are listed.
         nearest: score of the nearest picture where none qualified.
+        relevant: so many at the beginning answer the words, and none behind them does; None where nobody knows, or
+            where the best score comes first, which some weak matches have.
     """
 
     ids: Ids
@@ -42,10 +43,28 @@ class Content(NamedTuple):
     total: int
     is_capped: bool = False
     nearest: float | None = None
+    relevant: int | None = None
 
     def nbytes(self) -> int:
         """Bytes in memory."""
         return sum(each.nbytes for each in (self.ids, self.scores, self.relevance, self.burst) if each is not None)
+
+    def taken(self, at: NDArray[Any]) -> Content:
+        """The list of these places, or of those that are marked; how long it is and what is relevant stay as said."""
+        return self._replace(
+            ids=self.ids[at],
+            scores=None if self.scores is None else self.scores[at],
+            relevance=None if self.relevance is None else self.relevance[at],
+            burst=None if self.burst is None else self.burst[at],
+        )
+
+    def without(self, ids: Collection[int]) -> Content:
+        """The list without some of its pictures."""
+        if not ids:
+            return self
+        kept = ~np.isin(self.ids, np.fromiter(ids, np.int64, len(ids)))
+        relevant = None if self.relevant is None else int(np.count_nonzero(kept[: self.relevant]))
+        return self.taken(kept)._replace(total=self.total - int(np.count_nonzero(~kept)), relevant=relevant)
 
 
 @dataclass(frozen=True)
@@ -57,25 +76,26 @@ class Recipe:
         ranking: None where nothing is looked for.
         allowed: (n,) ids that pass the filter; None for every picture.
         row: whose embeddings are searched.
-        calibration: where hits of words have to be judged.
+        relevant: where hits of words can be judged.
     """
 
     fields: ListFields
     ranking: Ranking | None
     allowed: Ids | None
     row: EncoderRow
-    calibration: Calibration | None = None
+    relevant: Relevant | None = None
 
     @property
     def is_plain(self) -> bool:
         """Best first, and nothing but the filter says what qualifies: can be made in parts."""
         fields = self.fields
-        by_score = fields.sort in (None, "score") and not fields.reverse
-        return self.ranking is not None and by_score and not self._is_narrowed and fields.group_minutes is None
+        is_narrowed = fields.relevant or fields.min_score is not None or fields.group_minutes is not None
+        return self.ranking is not None and is_best_first(fields) and not is_narrowed
 
-    @property
-    def _is_narrowed(self) -> bool:
-        return self.fields.relevant or self.fields.min_score is not None
+
+def is_best_first(fields: ListFields) -> bool:
+    """Whether a list of hits is in the order of its scores; in any other, what is relevant comes first."""
+    return fields.sort in (None, "score") and not fields.reverse
 
 
 def make(recipe: Recipe, reader: CatalogReader, orders: Orders, depth: int, known: Content | None = None) -> Content:
@@ -89,14 +109,18 @@ def make(recipe: Recipe, reader: CatalogReader, orders: Orders, depth: int, know
         return _browsed(recipe, reader, orders)
     if recipe.is_plain:
         return _plain(ranking, depth, known)
-    if recipe._is_narrowed:
-        found = _qualifying(recipe, ranking, reader)
+    if fields.relevant and recipe.relevant is not None:
+        found = _relevant_only(recipe, ranking, recipe.relevant, reader)
+    elif fields.min_score is not None:
+        ids, scores, capped = Steps(ranking, ranking.limit).not_below(fields.min_score)
+        found = Content(ids, scores, None, None, len(ids), capped, None if len(ids) else _best(ranking))
     elif fields.group_minutes is None and fields.sort in ("date", "name"):
-        return _whole_in_order(recipe, ranking, reader, orders)
+        return _relevant_first(_whole_in_order(recipe, ranking, reader, orders), recipe, ranking, reader)
     else:
         most = ranking.limit if fields.group_minutes is None else min(ranking.limit, MAX_DEPTH)
         ids, scores = ranking.nearest(most)
         found = Content(ids, scores, None, None, len(ids), len(ids) < ranking.size)
+    found = _relevant_first(found, recipe, ranking, reader)
     if fields.group_minutes is not None:
         found = _grouped(found, recipe, reader)
     return _in_order(found, recipe, reader, orders)
@@ -122,51 +146,30 @@ def _browsed(recipe: Recipe, reader: CatalogReader, orders: Orders) -> Content:
     return found if fields.group_minutes is None else _grouped(found, recipe, reader)
 
 
-def _qualifying(recipe: Recipe, ranking: Ranking, reader: CatalogReader) -> Content:
-    """What reaches the lowest score, and answers a search by words if that is asked for."""
-    lowest = -np.inf if recipe.fields.min_score is None else recipe.fields.min_score
-    if not recipe.fields.relevant:
-        ids, scores, capped = Steps(ranking, ranking.limit).not_below(lowest)
-        return Content(ids, scores, None, None, len(ids), capped, None if len(ids) else _best(ranking))
-    calibration = recipe.calibration
-    assert calibration is not None
-    steps = Steps(ranking, MAX_DEPTH)
-    values: dict[int, float] = {}
+def _relevant_only(recipe: Recipe, ranking: Ranking, relevant: Relevant, reader: CatalogReader) -> Content:
+    """What answers a search by words, and reaches the lowest score."""
+    found = relevant.among(ranking, reader)
+    if recipe.fields.min_score is not None:
+        found = found.kept(found.scores >= recipe.fields.min_score)
+    count = len(found.ids)
+    nearest = None if count else _best(ranking)
+    return Content(found.ids, found.scores, found.relevance, None, count, found.is_capped, nearest, count)
 
-    def nearest(count: int) -> tuple[list[Near], bool]:
-        hits, complete = steps.near(count)
-        reaching = [hit for hit in hits if hit.score >= lowest]
-        return reaching, complete or len(reaching) < len(hits)
 
-    def relevant(hits: Sequence[Near]) -> list[Near]:
-        judged = judge(calibration, ranking, hits, reader, recipe.row)
-        values.update(judged)
-        return [hit for hit in hits if judged[hit.id] >= cut_of(calibration)]
-
-    kept, capped = all_that_qualify(nearest, relevant, max(steps.most, 1))
-    return Content(
-        np.array([hit.id for hit in kept], np.int64),
-        np.array([hit.score for hit in kept], np.float32),
-        np.array([values[hit.id] for hit in kept], np.float32),
-        None,
-        len(kept),
-        capped,
-        None if kept else _best(ranking),
-    )
+def _relevant_first(found: Content, recipe: Recipe, ranking: Ranking, reader: CatalogReader) -> Content:
+    """The same list, with what answers the words before what does not: by date or by name, nobody would find it among
+    the others."""
+    if recipe.relevant is None or found.relevant is not None or is_best_first(recipe.fields):
+        return found
+    answers = np.isin(found.ids, recipe.relevant.among(ranking, reader).ids)
+    at = np.argsort(~answers, kind="stable")
+    return found.taken(at)._replace(relevant=int(np.count_nonzero(answers)))
 
 
 def _best(ranking: Ranking) -> float | None:
     """The score of the nearest picture."""
     scores = ranking.nearest(1)[1].tolist()
     return scores[0] if scores else None
-
-
-def judge(
-    calibration: Calibration, ranking: Ranking, hits: Sequence[Near], reader: CatalogReader, row: EncoderRow
-) -> dict[int, float]:
-    """Id -> relevance of hits of words."""
-    ids, scores = [hit.id for hit in hits], [hit.score for hit in hits]
-    return dict(zip(ids, relevances(calibration, ranking.direction, ids, scores, reader, row), strict=True))
 
 
 def _whole_in_order(recipe: Recipe, ranking: Ranking, reader: CatalogReader, orders: Orders) -> Content:
@@ -189,38 +192,33 @@ def _grouped(found: Content, recipe: Recipe, reader: CatalogReader) -> Content:
     left_out = () if ranking is None else ranking.left_out
     allowed = None if recipe.allowed is None else frozenset(recipe.allowed.tolist())
     scenes = Scenes(reader, recipe.row, recipe.fields.group_minutes or 0.0, allowed, leave_out=left_out)
-    shown = (record for record in reader.records(ids.tolist()) if record.on_disk() != "changed")
+    shown = (record for record in reader.records(ids.tolist()) if record.on_disk() == "same")
     groups = scenes.grouped([Hit(rank, scores.get(record.id, 0.0), record) for rank, record in enumerate(shown, 1)])
     kept = np.array([hit.image.id for hit in groups], np.int64)
     at = np.flatnonzero(np.isin(ids, kept))  # in the order of the list, as the groups are
-    return Content(
-        ids[at],
-        None if found.scores is None else found.scores[at],
-        None if found.relevance is None else found.relevance[at],
-        np.array([hit.burst for hit in groups], np.int32),
-        len(at),
-        found.is_capped or len(found.ids) > MAX_DEPTH,
-        found.nearest,
+    return found.taken(at)._replace(
+        burst=np.array([hit.burst for hit in groups], np.int32),
+        total=len(at),
+        is_capped=found.is_capped or len(found.ids) > MAX_DEPTH,
+        relevant=None if found.relevant is None else int(np.count_nonzero(at < found.relevant)),
     )
 
 
 def _in_order(found: Content, recipe: Recipe, reader: CatalogReader, orders: Orders) -> Content:
-    """What came best first, in the order that was asked for."""
+    """What came best first, in the order that was asked for; what answers stays before what does not."""
     fields = recipe.fields
+    places = np.arange(len(found.ids))
+    behind = places >= (len(places) if found.relevant is None else found.relevant)
     if fields.sort in ("date", "name"):
         order = orders.of(reader, "name" if fields.sort == "name" else "date", fields.reverse)
         ranks = {image_id: rank for rank, image_id in enumerate(restricted(order, found.ids).tolist())}
         # What the catalog retired since the index was opened has no place in the order.
         at = np.array([n for n, i in enumerate(found.ids.tolist()) if i in ranks], np.int64)
-        at = at[np.argsort([ranks[i] for i in found.ids[at].tolist()], kind="stable")] if len(at) else at
+        wanted = np.array([ranks[i] for i in found.ids[at].tolist()], np.int64)
+        at = at[np.lexsort((wanted, behind[at]))]
     elif fields.reverse and found.scores is not None:
-        at = np.lexsort((found.ids, found.scores))
+        at = np.lexsort((found.ids, found.scores, behind))
     else:
         return found
-    return found._replace(
-        ids=found.ids[at],
-        scores=None if found.scores is None else found.scores[at],
-        relevance=None if found.relevance is None else found.relevance[at],
-        burst=None if found.burst is None else found.burst[at],
-        total=len(at),
-    )
+    relevant = None if found.relevant is None else int(np.count_nonzero(~behind[at]))
+    return found.taken(at)._replace(total=len(at), relevant=relevant)

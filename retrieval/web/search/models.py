@@ -247,7 +247,7 @@ class HitOut(BaseModel):
     format: str
     bytes: int
     colour: str | None = Field(description="#rrggbb, the average.")
-    on_disk: Literal["same", "missing"]
+    on_disk: Literal["same"] = Field(description="Pictures whose files are missing or changed are skipped.")
     hash: str = Field(description="Changes with the picture: the beginning of its content's hash.")
 
 
@@ -268,20 +268,28 @@ class QueryOut(BaseModel):
     unknown: str | None = Field(description="Pictures left out only because their date, place, ... is not known.")
 
 
+class SkippedOut(BaseModel):
+    """Pictures that were left out of a list, as far as it was read, because of their files."""
+
+    missing: int = Field(description="The file is not there (an unplugged drive).")
+    changed: int = Field(description="The file changed since it was indexed.")
+
+
 class SearchAnswer(BaseModel):
     """A part of a list of pictures."""
 
-    hits: list[HitOut] = Field(
-        description="Of the ranks asked for, without pictures that changed since they were indexed."
-    )
-    total: int = Field(description="Length of the whole list.")
+    hits: list[HitOut] = Field(description="Of the ranks asked for.")
+    total: int = Field(description="Length of the whole list, without what was skipped so far.")
     total_is_capped: bool = Field(description="More pictures qualify than the list holds.")
     offset: int
     next: str | None = Field(description="The cursor of the part that follows.")
     query: QueryOut
     cut: float | None = Field(description="The relevance from which a hit answers the query.")
-    relevant_total: int | None = Field(description="How many do, where that is known.")
+    relevant_total: int | None = Field(
+        description="How many do, where that is known; in any other order than by score, they come first."
+    )
     nearest: float | None = Field(description="Score of the nearest picture, where none was relevant.")
+    skipped: SkippedOut
     upload: str | None = Field(description="For `like`, in place of the picture that was uploaded.")
     took_ms: float
     digest: str = Field(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -27,7 +28,8 @@ class Row(NamedTuple):
 
 
 def made_gallery(place: Path, spec: EncoderSpec, rows: Sequence[Row]) -> Gallery:
-    """A gallery whose catalog holds ``rows``, ids from 1 in their order; there are no files."""
+    """A gallery whose catalog holds ``rows``, ids from 1 in their order; their files, which are no pictures, lie beside
+    the gallery: ``/photos/1`` is ``photos/1`` there."""
     gallery = Gallery(place)
     with gallery.writer() as catalog:
         encoder_id = catalog.register_encoder(spec)
@@ -35,8 +37,12 @@ def made_gallery(place: Path, spec: EncoderSpec, rows: Sequence[Row]) -> Gallery
         for row in rows:
             facts = Metadata(**{"format": "JPEG", "width": 40, "height": 30, **row.facts})
             digest = hashlib.sha256(f"{row.folder} {row.name}".encode()).digest()
+            folder = place.parent / row.folder.lstrip("/")
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / row.name).write_bytes(bytes(9))
+            os.utime(folder / row.name, ns=(1000, 1000))
             image = IndexedImage(
-                catalog.folder_id(row.folder), row.name, 9, 1000, digest, facts, pack_vector(row.vector)
+                catalog.folder_id(str(folder)), row.name, 9, 1000, digest, facts, pack_vector(row.vector)
             )
             images.append(image)
         catalog.commit(Batch(indexed=images), encoder_id)

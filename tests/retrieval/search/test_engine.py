@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from retrieval.pictures.images import read_picture
 from retrieval.search.engine import Hit, QueryEngine
+from retrieval.search.pages import Listing, find_page
 from retrieval.search.query import Query, Term, combine
 from tests.conftest import PHOTOS
 from tests.fakes import ColourEncoder
@@ -158,7 +160,7 @@ def test_a_changed_file_is_left_out_and_others_move_up(
     with caplog.at_level(logging.WARNING, "photoseek"):
         hits = engine.search(Query.text("red", k=3))
     assert names(hits) == full[1:4] and [hit.rank for hit in hits] == [1, 2, 3]
-    assert "1 changed since they were indexed" in caplog.text
+    assert "1 picture is skipped: changed since it was indexed; run: photoseek index" in caplog.text
     before = encoder.encoded
     assert names(engine.similar(photos / full[0], k=1))[0].startswith("blue"), "it is read as it is now"
     assert encoder.encoded == before + 1
@@ -175,10 +177,45 @@ def test_when_all_the_best_have_changed_the_search_goes_on_below(engine: QueryEn
         assert names(unchecked.search(Query.text("red"))) == full
 
 
-def test_a_missing_file_is_shown_and_says_so(engine: QueryEngine, photos: Path) -> None:
-    (photos / "green.jpg").unlink()
-    first = engine.search(Query.text("green", k=1))[0]
-    assert (Path(first.image.path).name, first.on_disk) == ("green.jpg", "missing")
+def test_missing_files_are_skipped_like_changed_ones(
+    engine: QueryEngine, photos: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    full = names(engine.search(Query.text("green")))
+    gone = [next(path for path in photos.rglob(name) if path.is_file()) for name in full[:2]]
+    gone[0].unlink()
+    os.utime(gone[1], ns=(1, 1))
+    for search in (
+        lambda query: engine.search(query),
+        lambda query: engine.search_many([query])[0],
+        lambda query: list(find_page(engine, query, Listing(page=1)).hits),
+        lambda query: list(find_page(engine, query, Listing(group_minutes=5)).hits),
+        lambda query: list(find_page(engine, replace(query, min_score=-1.0), Listing(sort="name", reverse=True)).hits),
+    ):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "photoseek"):
+            hits = search(Query.text("green", k=2))
+        assert len(hits) == 2 and not set(names(hits)) & set(full[:2])
+        assert [record.getMessage() for record in caplog.records] == [
+            "2 pictures are skipped: 1 is missing, 1 changed since it was indexed; run: photoseek index"
+        ]
+        assert {hit.on_disk for hit in hits} == {"same"}
+
+
+def test_only_what_stands_before_the_last_hit_is_counted(
+    engine: QueryEngine, photos: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    full = names(engine.search(Query.text("red")))
+    next(photos.rglob(full[-1])).unlink()
+    engine.search(Query.text("red", k=len(full) - 1))
+    assert not caplog.records
+    assert len(engine.search(Query.text("red", k=len(full)))) == len(full) - 1
+    assert "1 picture is skipped: the file is missing" in caplog.text
+
+
+def test_all_files_gone_finds_nothing(engine: QueryEngine, photos: Path, caplog: pytest.LogCaptureFixture) -> None:
+    photos.rename(photos.with_name("unplugged"))
+    assert engine.search(Query.text("red", k=2)) == []
+    assert "6 pictures are skipped: the files are missing" in caplog.text
 
 
 def test_a_filtered_search_ranks_what_the_filter_lets_through(engine: QueryEngine, photos: Path) -> None:

@@ -29,7 +29,8 @@ FLAGS = (
     "--disable-sync",
     "--disable-dev-shm-usage",
 )
-PATIENCE_S = 15.0
+PATIENCE_S = 180.0
+"""How long a state may take to come, also on a busy machine; nothing is measured by it."""
 
 
 def _chromium() -> str:

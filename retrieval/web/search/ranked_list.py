@@ -1,0 +1,141 @@
+"""One ranked list, made as far as somebody looked at it; pictures whose files are gone are no part of it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from retrieval.errors import QueryError
+from retrieval.search.cursor import Cursor, read_cursor
+from retrieval.web.front.metrics import stage
+from retrieval.web.search.making import Content, Recipe, make
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from retrieval.catalog.reader import CatalogReader
+    from retrieval.catalog.records import OnDisk
+    from retrieval.filters import Filter
+    from retrieval.web.search.ordering import Orders
+    from retrieval.web.search.question import Question
+    from retrieval.web.search.relevant import Relevant
+
+LOOK_AGAIN_S = 5.0
+"""After so long, whoever asks for the beginning of a list has the files looked at again that were absent."""
+
+_OVERHEAD = 4096  # a list's own objects: each key that is typed makes a list
+
+
+class RankedList:
+    """One list, as far as it was made.
+
+    Attributes:
+        name: digest of what was asked.
+        change: of the catalog.
+        state: a number that stands for all of the gallery that decides the list: tags, too, which are no change.
+        question, where: what was asked.
+        unknown: what is told of pictures that are left out because of what the catalog does not know; may be empty.
+        recipe: how it is made.
+        content: None until somebody reads from it; without the pictures that are absent.
+        absent: id -> what became of the file, of pictures that were met and are not the ones that were indexed.
+        relevant_total: how many hits answer the query, once that was counted.
+    """
+
+    def __init__(
+        self, name: str, change: int, state: int, question: Question, where: Filter, unknown: str, recipe: Recipe,
+        orders: Orders,
+    ) -> None:  # fmt: skip
+        self.name, self.change, self.state, self.question = name, change, state, question
+        self.where, self.unknown, self.recipe = where, unknown, recipe
+        self.content: Content | None = None
+        self.absent: dict[int, OnDisk] = {}
+        self.growing = asyncio.Lock()
+        self._orders = orders
+        self._made: Content | None = None
+        self._lock = threading.Lock()
+        self._looked_at = 0.0
+
+    def reaches(self, end: int) -> bool:
+        """Whether it is made down to rank ``end``."""
+        content = self.content
+        return content is not None and min(end, content.total) <= len(content.ids)
+
+    def grow(self, reader: CatalogReader, end: int) -> Content:
+        """Make it down to rank ``end``. On a thread."""
+        with self._lock, stage("search"):
+            self._made = make(self.recipe, reader, self._orders, end + len(self.absent), self._made)
+            return self._settled(self._made)
+
+    def leave_out(self, absent: Mapping[int, OnDisk]) -> None:
+        """These pictures' files are not the ones that were indexed: what follows moves up."""
+        with self._lock:
+            self.absent |= absent
+            if self._made is not None:
+                self._settled(self._made)
+
+    def look_again(self) -> None:
+        """Forget what is absent, unless that was seen just now: a drive may be back."""
+        now = time.monotonic()
+        with self._lock:
+            if now - self._looked_at > LOOK_AGAIN_S:
+                self._looked_at = now
+                if self.absent and self._made is not None:
+                    self.absent = {}
+                    self._settled(self._made)
+
+    def judged_by(self, relevant: Relevant | None) -> None:
+        """What hits are judged by became known after the list was made."""
+        with self._lock:
+            self.recipe = replace(self.recipe, relevant=relevant)
+
+    def _settled(self, made: Content) -> Content:
+        self.content = made.without(self.absent)
+        return self.content
+
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        return _OVERHEAD + (0 if self._made is None else 2 * self._made.nbytes())
+
+
+class Start(NamedTuple):
+    """Where a part of a list begins.
+
+    Attributes:
+        offset: how many ranks come before it.
+        last: id of the last of them, where a cursor says so: others before it may have gone since.
+    """
+
+    offset: int
+    last: int | None = None
+
+    def within(self, content: Content) -> int:
+        """How many ranks come before it now."""
+        at = [] if self.last is None else np.flatnonzero(content.ids == self.last).tolist()
+        return at[0] + 1 if at else self.offset
+
+
+def start_of(ranked: RankedList, offset: int, cursor: str | None) -> Start:
+    """Where the part that is asked for begins.
+
+    Raises:
+        QueryError: the cursor is none, or belongs to another question; or a place was given as well.
+        PageExpired: the gallery changed.
+    """
+    if cursor is None:
+        return Start(offset)
+    if offset:
+        raise QueryError("a cursor and an offset were both given", "give one of them")
+    read = read_cursor(cursor, ranked.name, ranked.state)
+    return Start(read.offset, read.last)
+
+
+def next_of(ranked: RankedList, content: Content, end: int) -> str | None:
+    """The cursor of what follows rank ``end``; None at the end of the list."""
+    if end >= content.total or not len(content.ids):
+        return None
+    return Cursor(end, int(content.ids[min(end, len(content.ids)) - 1]), ranked.name, ranked.state).text()

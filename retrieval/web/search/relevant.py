@@ -1,0 +1,98 @@
+"""The pictures that answer a search by words: found once, for every list and every count that goes by them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.base import Ids
+from retrieval.search.pages import MAX_DEPTH, all_that_qualify
+from retrieval.search.relevance import cut_of, relevances
+from retrieval.web.search.ranking import Near, Ranking, Scores, Steps
+
+if TYPE_CHECKING:
+    from retrieval.catalog.reader import CatalogReader, EncoderRow
+    from retrieval.search.calibration import Calibration
+
+
+class Found(NamedTuple):
+    """Pictures that answer, best first.
+
+    Attributes:
+        ids: (n,).
+        scores, relevance: (n,) of each.
+        is_capped: there may be more.
+    """
+
+    ids: Ids
+    scores: Scores
+    relevance: NDArray[np.float32]
+    is_capped: bool
+
+    def kept(self, which: NDArray[np.bool_]) -> Found:
+        """Those that are marked in ``which`` (n,)."""
+        return self._replace(ids=self.ids[which], scores=self.scores[which], relevance=self.relevance[which])
+
+
+class Relevant:
+    """What answers the words of one question, in the whole gallery: a filter keeps some of it. So counts under a filter
+    add up to the count without it, whatever is searched first. For any thread.
+
+    Args:
+        ranking: without a filter.
+        calibration: what hits are judged against.
+        row: whose embeddings are searched.
+    """
+
+    def __init__(self, ranking: Ranking, calibration: Calibration, row: EncoderRow) -> None:
+        self._ranking, self.calibration, self._row = ranking, calibration, row
+        self._found: Found | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def cut(self) -> float:
+        """The relevance from which a picture answers."""
+        return cut_of(self.calibration)
+
+    def judge(self, hits: Sequence[Near], reader: CatalogReader) -> dict[int, float]:
+        """Id -> relevance."""
+        ids, scores = [hit.id for hit in hits], [hit.score for hit in hits]
+        values = relevances(self.calibration, self._ranking.direction, ids, scores, reader, self._row)
+        return dict(zip(ids, values, strict=True))
+
+    def everywhere(self, reader: CatalogReader) -> Found:
+        """What answers in the whole gallery."""
+        with self._lock:
+            if self._found is None:
+                self._found = self._walk(self._ranking, reader)
+            return self._found
+
+    def among(self, ranking: Ranking, reader: CatalogReader) -> Found:
+        """What of it passes the filter of ``ranking``."""
+        found = self.everywhere(reader)
+        if ranking.allowed is None:
+            return found
+        if found.is_capped:  # the filter may let through what was not reached
+            return self._walk(ranking, reader)
+        return found.kept(np.isin(found.ids, ranking.allowed))
+
+    def _walk(self, ranking: Ranking, reader: CatalogReader) -> Found:
+        steps = Steps(ranking, MAX_DEPTH)
+        values: dict[int, float] = {}
+
+        def relevant(hits: Sequence[Near]) -> list[Near]:
+            judged = self.judge(hits, reader)
+            values.update(judged)
+            return [hit for hit in hits if judged[hit.id] >= self.cut]
+
+        kept, capped = all_that_qualify(steps.near, relevant, max(steps.most, 1))
+        return Found(
+            np.array([hit.id for hit in kept], np.int64),
+            np.array([hit.score for hit in kept], np.float32),
+            np.array([values[hit.id] for hit in kept], np.float32),
+            capped,
+        )
