@@ -159,6 +159,8 @@ def report_rows(report: IndexReport) -> list[tuple[str, str]]:
     rows += [(label, f"{count:,}") for label, count in labels if count]
     if report.adapted:
         rows.append(("adapted", f"{report.adapted:,} (from embeddings that were there, no picture read)"))
+    if report.damaged:
+        rows.append(("damaged in the catalog", f"{report.damaged:,} (read again where the files are there)"))
     if report.decoded_on:
         left = report.decoded_on.left_to_cpu
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(left.items()))

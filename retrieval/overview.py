@@ -8,6 +8,7 @@ from typing import IO, Any
 
 from indexes import IndexSpec
 from retrieval.catalog.reader import CatalogReader, EncoderRow
+from retrieval.catalog.stored import damaged_images
 from retrieval.gallery import Gallery
 from retrieval.indexing.sync import saved_manifest, wanted_spec
 from retrieval.labels.reading import caption_count, predicted_counts, tag_counts
@@ -43,6 +44,7 @@ def overview(gallery: Gallery, reader: CatalogReader) -> dict[str, Any]:
         "effort": _effort(spec, tuning),
         "bytes_on_disk": gallery.bytes_on_disk(),
         "failures": reader.failure_count(),
+        "damaged": 0 if active is None else len(damaged_images(reader, active)),
         "tags": tag_counts(reader),
         "captions": caption_count(reader),
         "last_run": reader.last_run(),
@@ -77,6 +79,8 @@ def write_overview(gallery: Gallery, reader: CatalogReader, out: IO[str], *, as_
     rows += _label_rows(facts)
     if facts["retired"]:
         rows.append(("gone files", f"{facts['retired']:,} (their embeddings are kept in case they come back)"))
+    if facts["damaged"]:
+        rows.append(("damaged", f"{facts['damaged']:,} in the catalog (photoseek index reads their pictures again)"))
     failures = facts["failures"]
     rows.append(("failures", f"{failures:,}" + (" (list them: photoseek info --failures)" if failures else "")))
     rows.append(("last run", _last_run(facts["last_run"])))

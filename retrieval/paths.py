@@ -34,6 +34,11 @@ def decode_path(stored: str | bytes) -> str:
     return os.fsdecode(stored)
 
 
+def lenient_text(data: bytes) -> str:
+    """A text column's bytes, also where damage made them invalid UTF-8: one row must not make all unreadable."""
+    return data.decode("utf-8", "surrogateescape")
+
+
 def as_text(path: str) -> str:
     """A path as JSON can carry it: what is not valid UTF-8 in it becomes U+FFFD."""
     return os.fsencode(path).decode("utf-8", "replace")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from indexes.base import Ids, Vectors
-from retrieval.catalog.records import ImageRecord, sound_vectors, taken_at
+from retrieval.catalog.records import HASH_BYTES, ImageRecord, sound_vectors, taken_at
 from retrieval.errors import GalleryError, GalleryNotFound, GalleryOutdated, GalleryTooNew, UnknownImage
-from retrieval.paths import decode_path, encode_path
+from retrieval.paths import decode_path, encode_path, lenient_text
 
 if TYPE_CHECKING:
     from retrieval.filters import Filter
@@ -119,13 +119,16 @@ class CatalogReader:
                 "this gallery was written by a newer photoseek", "upgrade photoseek, or use another --gallery"
             )
 
-    def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    def _all(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         try:
             return self._connection.execute(sql, values).fetchall()
         except sqlite3.DatabaseError as error:
+            if _is_of_text(error) and self._connection.text_factory is str:
+                self._connection.text_factory = lenient_text
+                return self._all(sql, values)
             raise _unreadable(self._path, error) from error
 
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    def rows(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         """The rows of a statement, for the modules beside this one that read tables of their own.
 
         Raises:
@@ -181,12 +184,12 @@ class CatalogReader:
         return int(self._all(sql, [encoder_id])[0][0])
 
     def records(self, ids: Sequence[int]) -> list[ImageRecord]:
-        """The records of ``ids`` in that order; retired and unknown ones are left out."""
+        """The records of ``ids`` in that order; retired, unknown and damaged ones are left out."""
         found: dict[int, ImageRecord] = {}
         for start in range(0, len(ids), _MAX_VARIABLES):
             part = [int(i) for i in ids[start : start + _MAX_VARIABLES]]
             sql = f"{_RECORD} WHERE NOT i.is_retired AND i.id IN ({', '.join('?' * len(part))})"
-            found.update((row[0], _record(row)) for row in self._all(sql, part))
+            found.update((row[0], record) for row in self._all(sql, part) if (record := _record(row)) is not None)
         return [found[int(i)] for i in ids if int(i) in found]
 
     def record_at(self, path: str | Path) -> ImageRecord | None:
@@ -365,10 +368,26 @@ def _unreadable(path: Path, error: sqlite3.DatabaseError) -> GalleryError:
     )
 
 
-def _record(row: Sequence[Any]) -> ImageRecord:
+def _is_of_text(error: sqlite3.DatabaseError) -> bool:
+    """True if all that is wrong is a text that is not valid UTF-8."""
+    return "decode to UTF-8" in str(error)
+
+
+_KINDS = (int, (str, bytes), (str, bytes), int, int, str, int, int)
+"""What the first columns of a record are, if nothing happened to them."""
+
+
+def _record(row: Sequence[Any]) -> ImageRecord | None:
+    """One image; None where the row is damaged: the next run reads its picture anew."""
     id_, folder, name, size, mtime_ns, form, width, height, taken, offset, *rest = row
+    if not all(map(isinstance, row, _KINDS)):
+        return None
     path = os.path.join(decode_path(folder), decode_path(name))
-    return ImageRecord(id_, path, size, mtime_ns, form, width, height, taken_at(taken, offset), *rest)
+    try:
+        record = ImageRecord(id_, path, size, mtime_ns, form, width, height, taken_at(taken, offset), *rest)
+    except (ValueError, TypeError):
+        return None
+    return record if type(record.content_hash) is bytes and len(record.content_hash) == HASH_BYTES else None
 
 
 def _as_changes(rows: list[Any], dim: int, last: int | None) -> Changes:

@@ -16,6 +16,9 @@ from indexes.base import Vectors
 
 OnDisk = Literal["same", "changed", "missing"]
 
+HASH_BYTES = 32
+"""Of a file's BLAKE3."""
+
 _LENGTH = 5e-3
 """Rounding to float16 moves the squared length of a unit vector by less than 1e-3."""
 
@@ -77,7 +80,7 @@ class ImageRecord:
         """Compare with the file as it is now: a changed one may show another picture than the one indexed."""
         try:
             found = os.stat(self.path)
-        except OSError:
+        except (OSError, ValueError):  # no file can have a name with a NUL in it
             return "missing"
         return "same" if self._is(found) else "changed"
 

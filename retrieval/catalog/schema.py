@@ -39,7 +39,7 @@ from sqlalchemy import (
 
 from retrieval.catalog.reader import CATALOG_VERSION
 from retrieval.errors import GalleryError, GalleryTooNew
-from retrieval.paths import decode_path, encode_path
+from retrieval.paths import decode_path, encode_path, lenient_text
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -233,6 +233,7 @@ def open_engine(path: Path) -> Engine:
     def configure(connection: Any, _record: Any) -> None:
         # Without this the driver leaves DDL outside transactions, and a kill could leave half a schema.
         connection.isolation_level = None
+        connection.text_factory = lenient_text
         connection.execute("PRAGMA page_size = 8192")  # only has an effect on a new file: vectors of 1-2 KB a row
         connection.execute("PRAGMA journal_mode = WAL")  # readers never wait for the writer
         connection.execute("PRAGMA synchronous = FULL")  # a commit that returned survives a power cut

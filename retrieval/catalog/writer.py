@@ -136,6 +136,19 @@ class Catalog:
         with self._engine.begin() as connection:
             connection.execute(update(runs).where(runs.c.id == run_id).values(values))
 
+    def drop_embeddings(self, encoder_id: int, ids: Sequence[int]) -> None:
+        """Delete an encoder's embeddings of images; to a run these are pictures that it has not seen."""
+        with self._engine.begin() as connection:
+            change = _next_change(connection)
+            _by_id(
+                connection,
+                delete(embeddings).where(embeddings.c.encoder_id == encoder_id),
+                embeddings.c.image_id,
+                ids,
+            )
+            _by_id(connection, update(images).values(change=change), images.c.id, ids)
+            connection.execute(update(state).values(change=change))
+
     # Folders
 
     def folder_id(self, path: str, *, is_root: bool = False, is_mount: bool = False) -> int:
@@ -356,7 +369,7 @@ def _is_gone(path: str) -> bool:
     """True if there is no such file; a folder that we may not look into says nothing."""
     try:
         os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # no file can have a name with a NUL in it
         return True
     except OSError:
         return False

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from indexes.base import Ids
 from retrieval.catalog.reader import CatalogReader, EncoderRow
+from retrieval.catalog.records import sound_vectors
 from retrieval.pictures.phash import PLAIN, as_numbers
 
 _STEP = 50_000
 _MAX_VARIABLES = 900
+_HASH = "CASE WHEN typeof(phash) = 'blob' AND length(phash) = 8 THEN phash END"  # of a damaged row: none
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def read_columns(reader: CatalogReader) -> Columns:
     known: list[NDArray[np.bool_]] = []
     last = -1
     while True:
-        sql = "SELECT id, width, height, phash FROM images WHERE id > ? AND NOT is_retired ORDER BY id LIMIT ?"
+        sql = f"SELECT id, width, height, {_HASH} FROM images WHERE id > ? AND NOT is_retired ORDER BY id LIMIT ?"
         rows = reader._all(sql, [last, _STEP])
         numbers.append(np.array([row[:3] for row in rows], dtype=np.int64).reshape(-1, 3))
         hashes.append(as_numbers([row[3] or PLAIN for row in rows]))
@@ -70,7 +72,7 @@ def same_bytes(reader: CatalogReader) -> list[list[int]]:
 
 
 def half_vectors(reader: CatalogReader, encoder: EncoderRow, ids: Sequence[int]) -> tuple[Ids, NDArray[np.float16]]:
-    """The ids that the encoder has embedded, ascending, and their embeddings (m, dim) as stored, float16."""
+    """The ids of which there is a sound embedding, ascending, and these (m, dim) as stored, float16."""
     found: list[int] = []
     blobs: list[bytes] = []
     wanted = sorted(int(i) for i in ids)
@@ -81,5 +83,6 @@ def half_vectors(reader: CatalogReader, encoder: EncoderRow, ids: Sequence[int])
         for image_id, vector in reader._all(sql, [encoder.id, *part]):
             found.append(image_id)
             blobs.append(vector)
-    matrix = np.frombuffer(b"".join(blobs), dtype="<f2").reshape(len(blobs), encoder.dim)
-    return np.array(found, dtype=np.int64), matrix
+    sound, _ = sound_vectors(blobs, encoder.dim)
+    whole = b"".join(blob for blob, good in zip(blobs, sound.tolist(), strict=True) if good)
+    return np.array(found, dtype=np.int64)[sound], np.frombuffer(whole, dtype="<f2").reshape(-1, encoder.dim)

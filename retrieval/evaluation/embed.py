@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.base import Ids, Vectors
-from retrieval.catalog.records import unpack_vectors
+from retrieval.catalog.records import sound_vectors
 from retrieval.encoders.base import DeviceEncoder, Encoder
 from retrieval.encoders.onnx import available_cpus
 from retrieval.errors import QueryError, UnreadableImage
@@ -126,9 +126,9 @@ def _stored(gallery: Gallery, encoder: Encoder, paths: Sequence[Path]) -> Iterat
             if record is None or record.on_disk() != "same":
                 continue
             found = reader.embedding_of(record.content_hash, own[0].id)
-            if found is not None:
-                vector = unpack_vectors([found[0]], own[0].dim)[0]
-                yield _Made(_File(number, path), record.content_hash, vector)
+            sound, vectors = sound_vectors([] if found is None else [found[0]], own[0].dim)
+            if sound.any():
+                yield _Made(_File(number, path), record.content_hash, vectors[0])
 
 
 def _encode(encoder: Encoder, files: Sequence[_File]) -> Iterator[_Made]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from retrieval.catalog.batch import Batch, IndexedImage
 from retrieval.catalog.reader import CatalogReader
+from retrieval.catalog.stored import damaged_images
 from retrieval.catalog.writer import Catalog
 from retrieval.encoders.base import Encoder
 from retrieval.encoders.models import is_known_image_only
@@ -133,6 +134,7 @@ class _Run:
         self._encoder_id = self._catalog.register_encoder(self._encoder.spec)
         run_id = self._catalog.begin_run(self._encoder_id, roots)
         on_begin()
+        self.report.damaged = self._drop_damaged()
         self.report.adapted = adapt_stored(self._catalog, self._encoder, self._encoder_id, stop=self._stop)
         with self._gallery.reader() as reader:
             keeper = self._keeper(reader)
@@ -160,6 +162,15 @@ class _Run:
         outcome = "interrupted" if self.report.interrupted else "complete"
         self._catalog.finish_run(run_id, outcome, self.report.as_dict())
         return self.report
+
+    def _drop_damaged(self) -> int:
+        """Forget what the catalog cannot have meant to hold, so that these pictures are read and encoded again."""
+        with self._gallery.reader() as reader:
+            row = next(e for e in reader.encoders() if e.id == self._encoder_id)
+            damaged = damaged_images(reader, row)
+        if damaged:
+            self._catalog.drop_embeddings(self._encoder_id, damaged)
+        return len(damaged)
 
     def _keeper(self, reader: CatalogReader) -> IndexKeeper:
         row = next(e for e in reader.encoders() if e.id == self._encoder_id)

@@ -60,6 +60,8 @@ class IndexReport:
         encoded: images that went through the encoder.
         reused: images whose embedding was taken over from the same bytes.
         adapted: images whose embedding was made from that of the encoder an adapter stands on, no picture read.
+        damaged: images of which the catalog held an embedding or a record that cannot be; they were read anew where
+            their files are there.
         decoded_on: where pictures were decoded, if that was left to a GPU; None otherwise.
         images: present images with an embedding by this encoder.
         failures_known: files that cannot be indexed, this run's and earlier ones'.
@@ -78,6 +80,7 @@ class IndexReport:
     encoded: int = 0
     reused: int = 0
     adapted: int = 0
+    damaged: int = 0
     decoded_on: DecodedOn | None = None
     images: int = 0
     failures_known: int = 0
@@ -101,6 +104,7 @@ class IndexReport:
             "encoded": self.encoded,
             "reused": self.reused,
             "adapted": self.adapted,
+            "damaged": self.damaged,
             **({"decoded_on": vars(self.decoded_on)} if self.decoded_on else {}),
             "images": self.images,
             "failures_known": self.failures_known,

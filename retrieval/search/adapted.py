@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from retrieval.catalog.records import pack_vector, unpack_vectors
+from retrieval.catalog.records import pack_vector, sound_vectors
 from retrieval.encoders.adapter import AdaptedEncoder
 
 if TYPE_CHECKING:
@@ -47,10 +47,15 @@ def adapt_stored(
             ).fetchall()
             if not rows:
                 return made
-            vectors = encoder.adapt(unpack_vectors([row[1] for row in rows], int(base[1])))
+            after = int(rows[-1][0])
+            sound, vectors = sound_vectors([row[1] for row in rows], int(base[1]))
+            rows = [row for row, good in zip(rows, sound.tolist(), strict=True) if good]  # the others are read anew
+            if not rows:
+                continue
+            vectors = encoder.adapt(vectors)
             change = int(connection.exec_driver_sql("SELECT change FROM state").scalar_one()) + 1
             new = [(encoder_id, row[0], pack_vector(v), change) for row, v in zip(rows, vectors, strict=True)]
             connection.exec_driver_sql(_ADD, new)
             connection.exec_driver_sql("UPDATE state SET change = ?", (change,))
-        made, after = made + len(rows), int(rows[-1][0])
+        made += len(rows)
     return made

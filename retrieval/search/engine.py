@@ -356,7 +356,11 @@ class QueryEngine:
             return encode_url(self.encoder, str(term.value))
         path = Path(str(term.value))
         known = self._known_id(path)
-        return encode_file(self.encoder, path) if known is None else self._stored(known)
+        if known is not None:
+            sound, vectors = self._reader.sound_vectors([known], self._row)
+            if sound:
+                return vectors[0]  # type: ignore[no-any-return]
+        return encode_file(self.encoder, path)
 
     def _stored(self, image_id: int) -> Vectors:
         if not self._reader.records([image_id]):
