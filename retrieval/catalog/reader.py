@@ -373,14 +373,14 @@ def _is_of_text(error: sqlite3.DatabaseError) -> bool:
     return "decode to UTF-8" in str(error)
 
 
-_KINDS = (int, (str, bytes), (str, bytes), int, int, str, int, int)
+_KINDS: tuple[type | tuple[type, ...], ...] = (int, (str, bytes), (str, bytes), int, int, str, int, int)
 """What the first columns of a record are, if nothing happened to them."""
 
 
 def _record(row: Sequence[Any]) -> ImageRecord | None:
     """One image; None where the row is damaged: the next run reads its picture anew."""
     id_, folder, name, size, mtime_ns, form, width, height, taken, offset, *rest = row
-    if not all(map(isinstance, row, _KINDS)):
+    if not all(isinstance(value, kind) for value, kind in zip(row, _KINDS, strict=False)):
         return None
     path = os.path.join(decode_path(folder), decode_path(name))
     try:
