@@ -6,6 +6,11 @@ runs: ``photoseek search --help`` and a cold query pay for what they use.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before typer is imported, which is when an early Ctrl-C comes
+    from retrieval.start import main as start
+
+    start()
+
 import os
 import sys
 from difflib import get_close_matches
@@ -16,8 +21,7 @@ import typer
 from typer.core import TyperGroup
 
 from retrieval.commands import COMMANDS
-from retrieval.commands.say import say
-from retrieval.errors import RetrievalError
+from retrieval.program import begin_work, errors_in_two_lines
 from retrieval.start import asks_many
 
 _STYLE: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
@@ -42,6 +46,18 @@ class LazyCommands(TyperGroup):
             near = " or ".join(map(repr, get_close_matches(args[0], COMMANDS)))
             ctx.fail(f"No such command {args[0]!r}." + (f" Did you mean {near}?" if near else ""))
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """What the machine refuses is told here: typer would take a closed connection for a closed pipe."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            from retrieval.system_errors import explained
+
+            known = explained(error)
+            if known is None or known is error:
+                raise
+            raise known from error
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
@@ -89,15 +105,6 @@ def main() -> None:
     import logging
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    try:
+    with errors_in_two_lines("photoseek"):
+        begin_work()
         app(prog_name="photoseek" if "_PHOTOSEEK_COMPLETE" in os.environ else None)
-    except RetrievalError as error:
-        lines = [*error.message.splitlines(), *error.hint.splitlines()]
-        say("photoseek: " + "\n           ".join(lines))
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-if __name__ == "__main__":
-    main()

@@ -18,9 +18,10 @@ The names are loaded when they are first used, so that importing this package co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # what type checkers take for true; importing typing would keep an early Ctrl-C waiting
 if TYPE_CHECKING:
+    from typing import Any
+
     from retrieval.encoders.load import load_encoder
     from retrieval.errors import RetrievalError
     from retrieval.filters import Filter

@@ -8,15 +8,12 @@
     ├── EncoderError                        UnknownEncoder (exit 2), WeightsUnavailable, TextNotSupported (exit 2),
     │                                       EncoderMismatch, RuntimeUnavailable
     ├── UnreadableImage                     exit 2 for a query; recorded, never raised, while indexing
+    ├── SystemProblem                       a full or failing disk, a missing right, no memory (system_errors.py)
     └── VectorIndexError                    SpecError (exit 2), DimensionMismatch, DuplicateId, NotTrained,
                                             SnapshotCorrupt (SnapshotStale), BackendUnavailable
 """
 
 from __future__ import annotations
-
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from indexes.errors import (
     BackendUnavailable,
@@ -50,13 +47,13 @@ __all__ = [
     "SnapshotCorrupt",
     "SnapshotStale",
     "SpecError",
+    "SystemProblem",
     "TextNotSupported",
     "UnknownEncoder",
     "UnknownImage",
     "UnreadableImage",
     "VectorIndexError",
     "WeightsUnavailable",
-    "errors_in_two_lines",
 ]
 
 
@@ -100,6 +97,10 @@ class UnknownImage(GalleryError):
     """An image id that the catalog does not hold."""
 
 
+class SystemProblem(RetrievalError):
+    """The machine refused: the disk is full or fails, a right is missing, there is no memory."""
+
+
 class EncoderError(RetrievalError):
     """Root of everything that can go wrong with a model."""
 
@@ -136,13 +137,3 @@ class UnreadableImage(RetrievalError):
     def __init__(self, reason: str, hint: str = "give another picture") -> None:
         super().__init__(reason, hint)
         self.reason = reason
-
-
-@contextmanager
-def errors_in_two_lines() -> Iterator[None]:
-    """Around a whole program: an error goes to stderr without a traceback, and its exit code is the program's."""
-    try:
-        yield
-    except RetrievalError as error:
-        sys.stderr.write(f"{error.message}\n{error.hint}\n")
-        sys.exit(error.exit_code)

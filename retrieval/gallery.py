@@ -112,11 +112,15 @@ class Gallery:
                 "wait until it has finished, or stop it (Ctrl-C loses nothing)",
             ) from None
         except OSError as error:
+            from retrieval.system_errors import of_os
+
+            known = of_os(OSError(error.errno, error.strerror))
             raise GalleryError(
-                f"cannot write to {self.path}: {error.strerror}", "choose another folder with --gallery"
+                f"cannot write to {self.path}: {known.message}", f"{known.hint}; or choose another --gallery"
             ) from error
         try:
-            holder.write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")
+            with suppress(OSError):  # only to be told to who finds the lock taken
+                holder.write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")
             yield
         finally:
             with suppress(OSError):

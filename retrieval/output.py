@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
 from retrieval.errors import SettingsError
+from retrieval.streams import printable
 
 if TYPE_CHECKING:
     from retrieval.indexing.report import IndexReport
@@ -66,15 +66,6 @@ def write_hits(hits: Sequence[Hit], form: HitFormat, out: IO[str]) -> None:
             raw.flush()
 
 
-@contextmanager
-def reader_may_leave(out: IO[str]) -> Iterator[None]:
-    """The reader of our output (``| head``) has seen enough: no error, and nothing more is written."""
-    try:
-        yield
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
-
-
 def as_json(hit: Hit) -> dict[str, object]:
     """A hit as plain values; paths that are not valid text keep their bytes as ``\\udcXX`` escapes."""
     image = hit.image
@@ -101,11 +92,6 @@ def as_json(hit: Hit) -> dict[str, object]:
 def write_next(page: Page, out: IO[str]) -> None:
     """The last line of a page in JSON: the cursor of the next one, and how many hits there are where that is known."""
     out.write(json.dumps({"next": page.next, "total": page.total}) + "\n")
-
-
-def printable(path: str) -> str:
-    """A path without the characters that would steer a terminal or break a line."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)
 
 
 def _write_table(hits: Sequence[Hit], out: IO[str]) -> None:

@@ -12,8 +12,9 @@ from retrieval.catalog.stored import damaged_images
 from retrieval.gallery import Gallery
 from retrieval.indexing.sync import saved_manifest, wanted_spec
 from retrieval.labels.reading import caption_count, predicted_counts, tag_counts
-from retrieval.output import counts_text, human_bytes, printable, write_pairs
+from retrieval.output import counts_text, human_bytes, write_pairs
 from retrieval.search.tuning import Tuning, read_tuning, tuning_text
+from retrieval.streams import printable
 
 
 def overview(gallery: Gallery, reader: CatalogReader) -> dict[str, Any]:

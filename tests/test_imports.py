@@ -112,6 +112,7 @@ def test_layers(path: Path) -> None:
 LIGHT = {
     "retrieval.errors",
     "retrieval.paths",
+    "retrieval.streams",
     *(f"retrieval.commands.{name}" for name in ("answers", "options", "say")),
 }
 

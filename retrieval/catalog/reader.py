@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from indexes.base import Ids, Vectors
+from retrieval.catalog.connect import connect, unreadable
 from retrieval.catalog.records import HASH_BYTES, ImageRecord, sound_vectors, taken_at
-from retrieval.errors import GalleryError, GalleryNotFound, GalleryOutdated, GalleryTooNew, UnknownImage
+from retrieval.errors import GalleryNotFound, GalleryOutdated, GalleryTooNew, UnknownImage
 from retrieval.paths import decode_path, encode_path, lenient_text
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class CatalogReader:
         if not path.is_file():
             raise GalleryNotFound(f"there is no gallery at {path.parent}", "make one: photoseek index FOLDER")
         self._path = path
-        self._connection = _connect(path)
+        self._connection = connect(path)
         try:
             self._check_version()
         except BaseException:
@@ -106,7 +107,7 @@ class CatalogReader:
             row = self._connection.execute("SELECT version_num FROM alembic_version").fetchone()
         except sqlite3.DatabaseError as error:
             if "no such table" not in str(error):
-                raise _unreadable(self._path, error) from error
+                raise unreadable(self._path, error) from error
             row = None
         if row is None:
             raise GalleryNotFound(f"nothing is indexed in {self._path.parent}", "run: photoseek index FOLDER")
@@ -126,7 +127,7 @@ class CatalogReader:
             if _is_of_text(error) and self._connection.text_factory is str:
                 self._connection.text_factory = lenient_text
                 return self._all(sql, values)
-            raise _unreadable(self._path, error) from error
+            raise unreadable(self._path, error) from error
 
     def rows(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         """The rows of a statement, for the modules beside this one that read tables of their own.
@@ -254,7 +255,7 @@ class CatalogReader:
         The pieces come from one snapshot of the database, so a writer at work cannot tear them. An image that
         changed twice comes once, as it is now.
         """
-        connection = _connect(self._path)  # its own: an open read transaction must not hold back other reads
+        connection = connect(self._path)  # its own: an open read transaction must not hold back other reads
         try:
             connection.execute("BEGIN")
             last = int(connection.execute("SELECT change FROM state").fetchone()[0])
@@ -278,7 +279,7 @@ class CatalogReader:
                 if len(rows) < _BATCH:
                     return
         except sqlite3.DatabaseError as error:
-            raise _unreadable(self._path, error) from error
+            raise unreadable(self._path, error) from error
         finally:
             connection.close()
 
@@ -336,36 +337,6 @@ class CatalogReader:
             "with_place": placed,
             "retired": retired,
         }
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """Open read-only. On a medium that cannot be written SQLite needs to be told that nobody else writes."""
-    uri = path.resolve().as_uri()
-    try:
-        return _opened(f"{uri}?mode=ro")
-    except sqlite3.DatabaseError as error:
-        if "unable to open" not in str(error) and "readonly" not in str(error):
-            raise _unreadable(path, error) from error
-    try:
-        return _opened(f"{uri}?mode=ro&immutable=1")
-    except sqlite3.DatabaseError as error:
-        raise _unreadable(path, error) from error
-
-
-def _opened(uri: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(uri, uri=True, timeout=30.0, check_same_thread=False)
-    try:
-        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _unreadable(path: Path, error: sqlite3.DatabaseError) -> GalleryError:
-    return GalleryError(
-        f"cannot read the catalog {path}: {error}", "restore it from a backup, or index into a new --gallery"
-    )
 
 
 def _is_of_text(error: sqlite3.DatabaseError) -> bool:

@@ -38,7 +38,7 @@ from sqlalchemy import (
 )
 
 from retrieval.catalog.reader import CATALOG_VERSION
-from retrieval.errors import GalleryError, GalleryTooNew
+from retrieval.errors import GalleryTooNew
 from retrieval.paths import decode_path, encode_path, lenient_text
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -225,7 +225,7 @@ runs = Table(
 def open_engine(path: Path) -> Engine:
     """An engine on the SQLite file, with the settings that every writer needs.
 
-    What SQLite cannot read or write (damage, a full disk) comes out of it as GalleryError.
+    What SQLite cannot read or write (damage, a full disk) comes out of it as an error that says what to do.
     """
     engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": 30.0})
 
@@ -251,10 +251,10 @@ def open_engine(path: Path) -> Engine:
             # it would keep the database locked; kept, its transaction is rolled back.
             context.is_disconnect = False
         elif type(error) in (sqlite3.DatabaseError, sqlite3.OperationalError):  # the others are mistakes of ours
-            raise GalleryError(
-                f"cannot write the catalog {path}: {error}",
-                "free some space, restore it from a backup, or index into a new --gallery",
-            ) from error
+            from retrieval.system_errors import of_sqlite
+
+            assert isinstance(error, sqlite3.Error)
+            raise of_sqlite(error, path, "write") from error
 
     return engine
 

@@ -66,17 +66,17 @@ class Form:
 
 def show_hits(hits: list[Hit], form: Form, query: Query, engine: QueryEngine) -> None:
     """Print hits in the form that was asked for; leave with exit code 1 if there are none."""
-    from retrieval.output import choose_format, reader_may_leave, write_hits
+    from retrieval.output import choose_format, write_hits
+    from retrieval.streams import work_goes_on
 
     needed(hits)
     lines = choose_format(sys.stdout, as_json=form.as_json, paths=form.paths, null=form.null)
-    with reader_may_leave(sys.stdout):
+    with work_goes_on(sys.stdout):
         if form.showing is not None:
             from retrieval.show.showing import draw
 
             draw(hits, form.showing, sys.stdin, sys.stdout)
         write_hits(hits, lines, sys.stdout)
-        sys.stdout.flush()
     if form.showing is not None:
         from retrieval.show.showing import Asked, act
 
@@ -99,10 +99,8 @@ def show_page(page: Page, listing: Listing, form: Form, query: Query, engine: Qu
     if listing.page is None and listing.cursor is None:
         return
     if form.as_json:
-        from retrieval.output import reader_may_leave, write_next
+        from retrieval.output import write_next
 
-        with reader_may_leave(sys.stdout):
-            write_next(page, sys.stdout)
-            sys.stdout.flush()
+        write_next(page, sys.stdout)
     elif page.next is not None and listing.page is not None:
         say(f"more: --page {listing.page + 1}")

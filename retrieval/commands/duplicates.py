@@ -42,11 +42,10 @@ def duplicates(
     """
     from retrieval.duplicates.run import Asked, run
     from retrieval.gallery import Gallery
-    from retrieval.output import reader_may_leave
+    from retrieval.streams import work_goes_on
 
     asked = Asked(look_alikes, min_score, as_json, html, trash, link, undo, yes)
-    with reader_may_leave(sys.stdout):
+    with work_goes_on(sys.stdout):
         complete = run(Gallery(gallery), where, asked, sys.stdout, say)
-        sys.stdout.flush()
     if not complete:
         raise typer.Exit(3)

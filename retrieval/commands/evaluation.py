@@ -202,8 +202,5 @@ def _open(gallery: Path | None, model: str, device: str) -> tuple[Gallery, Encod
 
 def _show(report: Report, form: Form) -> None:
     from retrieval.evaluation.tables import write_report
-    from retrieval.output import reader_may_leave
 
-    with reader_may_leave(sys.stdout):
-        write_report(report, form, sys.stdout)
-        sys.stdout.flush()
+    write_report(report, form, sys.stdout)

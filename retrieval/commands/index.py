@@ -64,6 +64,7 @@ def index(
     from retrieval.indexing.interrupt import stop_on_interrupt
     from retrieval.indexing.progress import JsonProgress, shown_progress
     from retrieval.pictures.device_images import device_decoder
+    from retrieval.streams import work_goes_on
 
     opened = Gallery(gallery)
     opened.bring_up_to_date()
@@ -83,7 +84,11 @@ def index(
                 say(line)
 
     stopping = "stopping after the pictures in flight; nothing is lost ..."
-    with stop_on_interrupt(lambda: say(stopping)) as stop, shown_progress(sys.stderr, quiet=quiet) as show:
+    with (
+        work_goes_on(sys.stdout),
+        stop_on_interrupt(lambda: say(stopping)) as stop,
+        shown_progress(sys.stderr, quiet=quiet) as show,
+    ):
         report = indexer.run(
             folders or (),
             exclude=exclude or (),

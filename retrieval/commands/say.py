@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import typer
 
+from retrieval.streams import printable_lines
+
 
 def say(line: str) -> None:
-    """Tell the person something: on stderr, because stdout is for results."""
-    typer.echo(line, err=True)
+    """Tell the person something: on stderr, because stdout is for results. Nothing in it steers the terminal."""
+    typer.echo(printable_lines(line), err=True)
 
 
 def needed(found: object) -> None:

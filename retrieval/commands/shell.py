@@ -27,12 +27,11 @@ def shell(
     allow_url: AllowUrlOption = False,
 ) -> None:
     """Search again and again with the model kept awake. Say what is like it and what is not; type help there."""
-    from retrieval.output import reader_may_leave
     from retrieval.shell.loop import run_shell
     from retrieval.show.showing import Showing
 
     showing = Showing(preview=preview, preview_as=preview_as)
-    with open_engine(gallery, model=model) as engine, reader_may_leave(sys.stdout):
+    with open_engine(gallery, model=model) as engine:
         code = run_shell(engine, sys.stdin, sys.stdout, say, open_file, showing, k=limit, allow_urls=allow_url)
         sys.stdout.flush()
     raise typer.Exit(code)

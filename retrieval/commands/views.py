@@ -30,7 +30,6 @@ def clusters(
     """Group the pictures that look alike, and name each group. Only embeddings are read."""
     from retrieval.gallery import Gallery
     from retrieval.labels.vocabulary import read_labels
-    from retrieval.output import reader_may_leave
     from retrieval.show.page import check_page_path
     from retrieval.views.groups import group_gallery
     from retrieval.views.tell import write_groups, write_groups_page
@@ -43,9 +42,7 @@ def clusters(
     if html is not None:
         write_groups_page(found, html, where)
         say(f"{len(found.groups):,} clusters in {html}")
-    with reader_may_leave(sys.stdout):
-        write_groups(found, sys.stdout, as_json=as_json)
-        sys.stdout.flush()
+    write_groups(found, sys.stdout, as_json=as_json)
 
 
 @filter_flags
@@ -60,7 +57,6 @@ def map_(
 ) -> None:
     """Lay the pictures on a plane, near each other if they look alike. A page with thumbnails, or coordinates."""
     from retrieval.gallery import Gallery
-    from retrieval.output import reader_may_leave
     from retrieval.show.page import check_page_path
     from retrieval.views.atlas import draw_atlas, write_places
     from retrieval.views.page import write_atlas_page
@@ -73,6 +69,4 @@ def map_(
         write_atlas_page(atlas, html, where)
         say(f"{len(atlas.places):,} of {atlas.pictures:,} pictures by {atlas.method} in {html}")
     if as_json or html is None:
-        with reader_may_leave(sys.stdout):
-            write_places(atlas, sys.stdout, as_json=as_json)
-            sys.stdout.flush()
+        write_places(atlas, sys.stdout, as_json=as_json)

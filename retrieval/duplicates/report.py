@@ -10,7 +10,8 @@ from retrieval.catalog.records import ImageRecord
 from retrieval.duplicates.files import Outcome
 from retrieval.duplicates.finding import Found
 from retrieval.duplicates.groups import Group, Member
-from retrieval.output import human_bytes, printable
+from retrieval.output import human_bytes
+from retrieval.streams import printable
 
 
 def write_groups(groups: Sequence[Group], out: IO[str], *, as_json: bool = False) -> None:

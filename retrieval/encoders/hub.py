@@ -156,9 +156,9 @@ def download(repository: Repository, file: RemoteFile, to: Path, on_bytes: Calla
             if failures >= RETRIES:
                 raise _unreachable(error) from error
         except OSError as error:
-            raise WeightsUnavailable(
-                f"{part} cannot be written ({error.strerror})", "free some space; what is there is continued"
-            ) from error
+            from retrieval.system_errors import not_written
+
+            raise not_written(part, error, "set PHOTOSEEK_MODELS to a folder of yours") from error
         failures = 0 if part.exists() and part.stat().st_size > have else failures + 1
         if failures > RETRIES:
             raise WeightsUnavailable(f"{file.name} stopped at {have} of {file.bytes} bytes", "try again")

@@ -40,7 +40,9 @@ def write_chart(shapes: Sequence[Shape], path: Path, *, title: str, table: Table
             text = svg if path.suffix.lower() == ".svg" else _page(svg, title, table)
             path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise SettingsError(f"cannot write {path}: {error.strerror or error}", "name another file") from error
+        from retrieval.system_errors import not_written
+
+        raise not_written(path, error, "name another file") from error
 
 
 def to_svg(shapes: Sequence[Shape]) -> str:

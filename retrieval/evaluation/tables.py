@@ -11,7 +11,8 @@ from typing import IO, Literal, TypeAlias
 
 from retrieval.errors import SettingsError
 from retrieval.evaluation.bootstrap import Estimate
-from retrieval.output import printable, write_pairs
+from retrieval.output import write_pairs
+from retrieval.streams import printable
 
 Cell: TypeAlias = str | int | float | Estimate | None
 Form = Literal["table", "json", "csv"]

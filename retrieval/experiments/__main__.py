@@ -12,7 +12,8 @@ from typing import Annotated
 
 import typer
 
-from retrieval.errors import SettingsError, errors_in_two_lines
+from retrieval import program
+from retrieval.errors import SettingsError
 from retrieval.experiments import EXPERIMENTS
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -70,7 +71,9 @@ def experiment(
 def main() -> None:
     """Run the command line: a line on stderr for each training; errors are two lines, as everywhere."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    with errors_in_two_lines():
+    program.begin()
+    with program.errors_in_two_lines():
+        program.begin_work()
         app()
 
 

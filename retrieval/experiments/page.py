@@ -53,7 +53,9 @@ def write_section(page: Path, name: str, title: str, outcome: Outcome, *, are_ou
         first, last = marks(name)
         write_atomically(page, f"{before}{first}\n\n{body}\n\n{last}{after}")
     except OSError as error:
-        raise SettingsError(f"cannot write {page}: {error.strerror or error}", "name another page") from error
+        from retrieval.system_errors import not_written
+
+        raise not_written(page, error, "name another page") from error
 
 
 def save_picture(outcome: Outcome, path: Path) -> None:
@@ -62,7 +64,9 @@ def save_picture(outcome: Outcome, path: Path) -> None:
     try:
         outcome.pictures.save(path, "PNG")
     except OSError as error:
-        raise SettingsError(f"cannot write {path}: {error.strerror or error}", "name another file") from error
+        from retrieval.system_errors import not_written
+
+        raise not_written(path, error, "name another file") from error
 
 
 def _parts(page: Path, name: str) -> tuple[str, str]:

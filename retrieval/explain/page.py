@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from retrieval.errors import SettingsError
 from retrieval.explain.heat import HeatMap
 from retrieval.explain.lines import heat_lines, sections
 from retrieval.explain.pictures import Panel, check_name, data_uri
@@ -53,8 +53,11 @@ def write_page(
                 out.write(piece)
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
-        raise SettingsError(f"cannot write {path}: {error.strerror}", "name a file in a folder that exists") from error
+        with suppress(OSError):
+            part.unlink()
+        from retrieval.system_errors import not_written
+
+        raise not_written(path, error) from error
 
 
 def page(

@@ -121,7 +121,9 @@ def write_sheet(drawn: Sequence[Panel], path: Path) -> None:
     try:
         sheet(drawn).save(path)
     except OSError as error:
-        raise SettingsError(f"cannot write {path}: {error.strerror or error}", "name another file") from error
+        from retrieval.system_errors import not_written
+
+        raise not_written(path, error, "name another file") from error
 
 
 def check_name(path: Path, *endings: str) -> None:

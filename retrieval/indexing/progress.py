@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,6 +10,7 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from retrieval.indexing.report import IndexReport, Progress
+from retrieval.streams import discard
 
 LOG_SECONDS = 10.0
 
@@ -110,6 +109,7 @@ class JsonProgress:
     def __init__(self, out: IO[str]) -> None:
         self._out = out
         self._is_heard = True
+        self._failure: OSError | None = None
         self._last = -JSON_SECONDS
         self._seen: deque[tuple[float, int]] = deque()
 
@@ -137,8 +137,10 @@ class JsonProgress:
         self._write(facts)
 
     def end(self, report: IndexReport) -> None:
-        """The run is over."""
+        """The run is over; raises OSError if something could not be written (a full disk), and there was a reader."""
         self._write({"event": "report", "report": report.as_dict()})
+        if self._failure is not None:
+            raise self._failure
 
     def _left(self, now: float, progress: Progress) -> float | None:
         self._seen.append((now, progress.done))
@@ -155,17 +157,8 @@ class JsonProgress:
         try:
             self._out.write(json.dumps(facts) + "\n")
             self._out.flush()
-        except (OSError, ValueError):  # a closed pipe, or a closed file
+        except (OSError, ValueError) as error:  # a closed pipe, or a closed file
             self._is_heard = False
-            _discard(self._out)
-
-
-def _discard(out: IO[str]) -> None:
-    """Let what a broken pipe left in the buffer go nowhere, or the interpreter complains of it at its end."""
-    try:
-        number = out.fileno()
-    except (io.UnsupportedOperation, ValueError):
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, number)
-    os.close(nowhere)
+            discard(self._out)
+            if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+                self._failure = error

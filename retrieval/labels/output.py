@@ -12,7 +12,7 @@ from retrieval.labels.labelling import EditReport
 from retrieval.labels.reading import USER, ImageLabels, Said
 from retrieval.labels.sidecars import ImportReport
 from retrieval.labels.tagging import TagReport
-from retrieval.output import printable
+from retrieval.streams import printable
 
 _SHOWN = 20
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO
 
 from retrieval.errors import QueryError
-from retrieval.output import as_json, reader_may_leave
+from retrieval.output import as_json
 from retrieval.search.language import parse_query
 from retrieval.search.query import Query
 from retrieval.search.skipped import Skipped
@@ -44,7 +44,7 @@ def answer_lines(engine: QueryEngine, source: str, like: Query, out: IO[str], *,
             that line were answered.
     """
     found, skipped = 0, Skipped()
-    with nullcontext(sys.stdin.buffer) if source == "-" else _opened(source) as file, reader_may_leave(out):
+    with nullcontext(sys.stdin.buffer) if source == "-" else _opened(source) as file:
         queries = _queries(_lines(file, source), like, allow_urls)
         while block := list(islice(queries, BLOCK)):
             answers = engine.search_many([query for _, query in block], skipped)

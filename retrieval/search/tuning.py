@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from indexes.base import DEFAULT_EFFORT, Effort
-from retrieval.errors import GalleryError, GalleryNotFound, SettingsError
+from retrieval.errors import GalleryNotFound, SettingsError
 
 if TYPE_CHECKING:
     from indexes import IndexSpec
@@ -126,9 +126,9 @@ def write_tuning(folder: Path, tuning: Tuning) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink()
-        raise GalleryError(
-            f"cannot write to {folder}: {error.strerror}", "check the permissions and the space on the drive"
-        ) from error
+        from retrieval.system_errors import not_written
+
+        raise not_written(folder, error, "give yourself the right to write there") from error
 
 
 def read_tuning(folder: Path, spec: IndexSpec | None) -> Tuning | None:

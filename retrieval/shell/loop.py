@@ -12,11 +12,12 @@ from typing import IO, TYPE_CHECKING
 from retrieval.errors import RetrievalError
 from retrieval.labels.output import write_labels
 from retrieval.labels.reading import labels_of
-from retrieval.output import as_json, printable, write_hits, write_pairs
+from retrieval.output import as_json, write_hits, write_pairs
 from retrieval.shell.lines import HELP, Line, parse_line
 from retrieval.shell.session import Session
 from retrieval.show.showing import Open, Say, Showing, draw, open_hit
 from retrieval.show.wording import filter_words
+from retrieval.streams import printable
 
 if TYPE_CHECKING:
     from retrieval.search.engine import Hit, QueryEngine

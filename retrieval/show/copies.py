@@ -12,8 +12,6 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from retrieval.errors import SettingsError
-
 if TYPE_CHECKING:
     from retrieval.search.engine import Hit
 
@@ -55,7 +53,9 @@ def place_hits(hits: Sequence[Hit], folder: Path, *, link: bool = False, numbere
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"cannot make the folder {folder}: {error.strerror}", "name another folder") from error
+        from retrieval.system_errors import not_written
+
+        raise not_written(folder, error, "name another folder") from error
     digits = max(3, len(str(max((hit.rank for hit in hits), default=1))))  # one search after another keeps the order
     for hit in hits:
         if hit.image.on_disk() == "missing":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 
 from retrieval.catalog.records import ImageRecord
 from retrieval.errors import SettingsError
-from retrieval.output import file_uri, printable
+from retrieval.output import file_uri
+from retrieval.streams import printable
 
 END = "</body></html>\n"
 
@@ -76,8 +78,11 @@ def write_html(pieces: Iterable[str], path: Path) -> None:
                 out.write(piece)
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
-        raise SettingsError(f"cannot write {path}: {error.strerror}", "name a file in a folder that exists") from error
+        with suppress(OSError):
+            part.unlink()
+        from retrieval.system_errors import not_written
+
+        raise not_written(path, error) from error
     except BaseException:
         part.unlink(missing_ok=True)
         raise

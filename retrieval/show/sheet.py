@@ -8,9 +8,10 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retrieval.output import human_bytes, printable
+from retrieval.output import human_bytes
 from retrieval.show.page import END, facts, figure, head, write_html
 from retrieval.show.thumbnails import data_uri, thumbnails
+from retrieval.streams import printable
 
 if TYPE_CHECKING:
     from retrieval.search.engine import Hit

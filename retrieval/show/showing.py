@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from retrieval.errors import SettingsError
-from retrieval.output import printable
 from retrieval.show.page import check_page_path
 from retrieval.show.terminal import PROTOCOLS, find_terminal
+from retrieval.streams import printable
 
 if TYPE_CHECKING:
     from retrieval.filters import Filter

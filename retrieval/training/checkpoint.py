@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,11 @@ def write_state(path: Path, tensors: State, about: dict[str, Any]) -> None:
         save_file(copies, str(part), metadata={"about": json.dumps(about)})
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
-        raise EncoderError(
-            f"cannot write {path}: {error.strerror}", "free some space, or take another --out"
-        ) from error
+        with suppress(OSError):
+            part.unlink()
+        from retrieval.system_errors import not_written
+
+        raise not_written(path, error, "take another --out") from error
 
 
 def read_state(path: Path) -> tuple[State, dict[str, Any]]:

@@ -126,7 +126,7 @@ def pairs_of_gallery(
     if not records:
         raise GalleryError(
             f"nobody said anything about the pictures in {gallery.path}",
-            'photoseek label PICTURE --add dog --caption "our dog on the beach"',
+            'photoseek label PICTURE --tag dog --caption "our dog on the beach"',
         )
     pairs = _from_said(((Source(Path(each.path)), *said[each.id]) for each in records), templates)
     if disliked is not None:

@@ -10,7 +10,7 @@ from retrieval.catalog.records import ImageRecord
 from retrieval.catalog.stored import chosen_ids, sampled_vectors
 from retrieval.errors import BackendUnavailable, QueryError
 from retrieval.labels.tagging import find_encoder
-from retrieval.output import printable
+from retrieval.streams import printable
 from retrieval.views.layout import Method, choose_method, lay_out
 
 if TYPE_CHECKING:

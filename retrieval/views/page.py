@@ -10,10 +10,11 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retrieval.output import file_uri, printable
+from retrieval.output import file_uri
 from retrieval.show.page import END, head, write_html
 from retrieval.show.thumbnails import data_uri, thumbnails
 from retrieval.show.wording import filter_words
+from retrieval.streams import printable
 
 if TYPE_CHECKING:
     from retrieval.filters import Filter

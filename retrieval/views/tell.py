@@ -9,10 +9,10 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from retrieval.output import printable
 from retrieval.show.page import END, facts, figure, head, write_html
 from retrieval.show.thumbnails import data_uri, thumbnails
 from retrieval.show.wording import filter_words
+from retrieval.streams import printable
 
 if TYPE_CHECKING:
     from retrieval.filters import Filter

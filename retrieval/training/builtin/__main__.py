@@ -14,9 +14,9 @@ import typer
 from blake3 import blake3
 from torch import Tensor
 
+from retrieval import program
 from retrieval.encoders.base import Preprocessing
 from retrieval.encoders.tokenizer import ClipTokenizer
-from retrieval.errors import errors_in_two_lines
 from retrieval.training.builtin.data import Data, gather
 from retrieval.training.builtin.image_stage import TOWER, ImageStage, ImageTraining, Names, embed, names_of
 from retrieval.training.builtin.judge import class_report, judge_folder, labels_of
@@ -188,7 +188,9 @@ def report(tower: ImageTower, names: Names, data: Data) -> dict[str, float]:
 
 def main() -> None:
     """Run the command line; errors are two lines, as everywhere."""
-    with errors_in_two_lines():
+    program.begin()
+    with program.errors_in_two_lines():
+        program.begin_work()
         app()
 
 

@@ -1,0 +1,133 @@
+"""What surrounds every program of ours: its streams, Ctrl-C from its first line on, and how an error ends it.
+
+Exit codes: 0 done (also if the reader of the output left early), 1 nothing found, 2 wrong use, 3 a problem with the
+gallery, a model or the machine, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from retrieval.start import leave_on_interrupt
+from retrieval.streams import ReaderLeft, discard, own_streams, printable_lines
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from retrieval.errors import RetrievalError
+
+INTERRUPTED = 130
+
+TRACEBACK_VARIABLE = "PHOTOSEEK_TRACEBACK"
+"""Set to anything but 0, where a fault of the program itself happened is told in full."""
+
+_is_ours = False  # the process: then its signals are, too
+_was_interrupted = False
+
+
+def begin() -> None:
+    """To be called first by a program: until it says otherwise, Ctrl-C leaves at once, because nothing has begun."""
+    global _is_ours
+    _is_ours = True
+    leave_on_interrupt()
+    sys.unraisablehook = _unraisable
+    own_streams()
+
+
+def begin_work() -> None:
+    """From here on Ctrl-C is a KeyboardInterrupt, so that what was begun is put away."""
+    if _is_ours and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+class errors_in_two_lines:  # noqa: N801 - used like a function
+    """Around a whole program: an error goes to stderr as two lines, and its exit code is the program's.
+
+    Args:
+        name: what the lines begin with.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        self._begin = f"{name}: " if name else ""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, SystemExit):
+            try:
+                if sys.stdout is not None:
+                    sys.stdout.flush()
+            except BaseException as failed:
+                error = failed
+            else:
+                _end()
+                return
+        code = self._told(error)
+        _end()
+        raise SystemExit(code) from None
+
+    def _told(self, error: BaseException) -> int:
+        if isinstance(error, ReaderLeft):
+            discard(sys.stdout)
+            return 0
+        from retrieval.system_errors import explained
+
+        known = explained(error)
+        if isinstance(error, KeyboardInterrupt) or (known is None and _was_interrupted):
+            return INTERRUPTED
+        if known is None:
+            known = _fault(error)
+        lines = [*known.message.splitlines(), *known.hint.splitlines()]
+        try:
+            sys.stdout.flush()
+        except Exception:
+            discard(sys.stdout)
+        sys.stderr.write(printable_lines(self._begin + ("\n" + " " * len(self._begin)).join(lines)) + "\n")
+        return known.exit_code
+
+
+def _fault(error: BaseException) -> RetrievalError:
+    """A mistake of ours, without the text of the error: it may hold a piece of somebody's file."""
+    from retrieval.errors import RetrievalError
+
+    if os.environ.get(TRACEBACK_VARIABLE, "0") not in ("", "0"):
+        import traceback
+
+        traceback.print_exception(error)
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = ""
+    if trace is not None:
+        file = trace.tb_frame.f_code.co_filename.replace(os.sep, "/").split("/")
+        place = f" in {'/'.join(file[-2:])}, line {trace.tb_lineno}"
+    return RetrievalError(
+        f"a fault in the program: {type(error).__name__}{place}",
+        f"please report it, with what {TRACEBACK_VARIABLE}=1 prints in front of these lines",
+    )
+
+
+def _end() -> None:
+    """What is left is waiting for threads, which a traceback must not follow either."""
+    if _is_ours:
+        leave_on_interrupt()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    global _was_interrupted
+    _was_interrupted = True
+    raise KeyboardInterrupt
+
+
+def _unraisable(told: sys.UnraisableHookArgs) -> None:
+    """An interrupt where Python cannot raise it (a finaliser) would be a traceback, and forgotten."""
+    if isinstance(told.exc_value, KeyboardInterrupt):
+        os._exit(INTERRUPTED)
+    sys.__unraisablehook__(told)

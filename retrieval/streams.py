@@ -1,0 +1,111 @@
+"""Standard output and standard error as a program of ours needs them, and text that may go to a terminal.
+
+The reader of standard output may leave (``| head``): that is no error, and ends a command quietly. What cannot be
+written to standard error is dropped: a remark that nobody can read must not end the work that it is about.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import IO
+
+
+class ReaderLeft(Exception):
+    """Nobody reads our output any more. Not an OSError: nothing on the way may take it for a fault of its own."""
+
+
+class _Output(io.FileIO):
+    """Standard output that tells a closed pipe from a failing disk."""
+
+    goes_on = False
+
+    def write(self, data: object) -> int:
+        try:
+            return super().write(data)  # type: ignore[arg-type]  # any buffer
+        except BrokenPipeError:
+            if not self.goes_on:
+                raise ReaderLeft from None
+            return memoryview(data).nbytes  # type: ignore[arg-type]
+
+
+class _Remarks(io.FileIO):
+    """Standard error that takes everything, whether or not it can be written."""
+
+    def write(self, data: object) -> int:
+        try:
+            return super().write(data)  # type: ignore[arg-type]
+        except OSError:
+            return memoryview(data).nbytes  # type: ignore[arg-type]
+
+
+def own_streams() -> None:
+    """Make this process's standard streams those of this module. What was closed before we began goes nowhere.
+
+    On Windows consoles have streams of their own kind and pipes have no such signal: there, streams stay as they are.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            with suppress(OSError):  # the lowest free number is the one that was closed
+                nowhere = os.open(os.devnull, os.O_RDWR)
+                setattr(sys, name, open(nowhere, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
+    if os.name == "posix":
+        sys.stdout = _again(sys.stdout, _Output)
+        sys.stderr = _again(sys.stderr, _Remarks)
+
+
+def _again(stream: IO[str], kind: type[io.FileIO]) -> IO[str]:
+    """The same file behind another kind of raw stream."""
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    try:
+        raw = kind(stream.fileno(), "wb", closefd=False)
+    except (OSError, ValueError):
+        return stream
+    stream.flush()
+    size = io.DEFAULT_BUFFER_SIZE
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw, size), stream.encoding, stream.errors, line_buffering=stream.line_buffering
+    )
+
+
+@contextmanager
+def work_goes_on(out: IO[str]) -> Iterator[None]:
+    """Around work that also tells what it does: when the reader of ``out`` leaves, it is finished in silence."""
+    raw = getattr(getattr(out, "buffer", None), "raw", None)
+    if not isinstance(raw, _Output):
+        yield
+        return
+    raw.goes_on = True
+    try:
+        yield
+        out.flush()
+    finally:
+        raw.goes_on = False
+
+
+def discard(stream: IO[str]) -> None:
+    """Send what is still to be written to nowhere, so that the end of the process does not try again."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+_HARMLESS = frozenset("\u00a0\u1680\u202f\u205f\u3000\u200c\u200d" + "".join(map(chr, range(0x2000, 0x200B))))
+"""Spaces of other widths and what joins letters: not "printable" to Python, but part of people's file names."""
+
+
+def printable(text: str) -> str:
+    """Text on one line, without the characters that would steer a terminal or turn the direction of writing."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in _HARMLESS else ascii(c)[1:-1] for c in text)
+
+
+def printable_lines(text: str) -> str:
+    """The same for text of several lines."""
+    return "\n".join(map(printable, text.split("\n")))

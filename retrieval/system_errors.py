@@ -1,0 +1,154 @@
+"""What the machine refuses (disk, memory, rights, SQLite) as an error that says what happened and what to do.
+
+Imported when something went wrong only. SQLAlchemy's errors are known by their module's name: importing it would cost
+more than a whole search.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from pathlib import Path
+
+from retrieval.errors import GalleryError, RetrievalError, SettingsError, SystemProblem
+
+AGAIN = "then run the same command again"
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_BY_NUMBER: dict[int, tuple[str, str]] = {
+    errno.EFBIG: ("the file system or a limit allows no larger file", "raise the limit (ulimit -f), " + AGAIN),
+    errno.EIO: ("the disk reports an error", "check the drive and its cable, and save what it holds"),
+    errno.EROFS: ("the disk can only be read", "mount it for writing, or name another folder"),
+    errno.EACCES: ("permission denied", "give yourself the right to it, or name another place"),
+    errno.EPERM: ("the system does not permit it", "give yourself the right to it, or name another place"),
+    errno.EMFILE: ("too many files are open", f"raise the limit (ulimit -n), {AGAIN}"),
+    errno.ENFILE: ("too many files are open on this machine", f"close other programs, {AGAIN}"),
+    errno.ENOMEM: ("there is not enough memory", f"close other programs, {AGAIN}"),
+    errno.EPIPE: ("the other side has hung up", "run the same command again"),
+    errno.ECONNRESET: ("the other side has hung up", "run the same command again"),
+    errno.ENOENT: ("it is not there", "look at the name; it may have been moved meanwhile"),
+    errno.ENOTDIR: ("a part of the path is no folder", "look at the name"),
+    errno.EISDIR: ("it is a folder, not a file", "name a file"),
+    errno.EEXIST: ("it is there already", "name another one"),
+    errno.ELOOP: ("its links lead in a circle", "name another one"),
+    errno.ENAMETOOLONG: ("the name is too long", "name a shorter one"),
+    errno.ESTALE: ("the network drive has lost the file", f"mount it again, {AGAIN}"),
+    errno.ETIMEDOUT: ("nothing answered in time", "run the same command again"),
+}
+_SLIPS = (
+    errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL,
+    errno.EACCES, errno.EPERM,
+)  # fmt: skip
+"""What a wrong name leads to."""
+
+_NEAR_FULL = 1 << 16
+"""Bytes: with less free, a file that SQLite shares between processes (32 KiB) cannot be made."""
+
+
+def explained(error: BaseException) -> RetrievalError | None:
+    """The error as one of ours, if it is one that the machine gave; None for mistakes in the program."""
+    if isinstance(error, RetrievalError):
+        return error
+    if isinstance(error, MemoryError):
+        return SystemProblem("there is not enough memory", f"close other programs, {AGAIN}")
+    if isinstance(error, OSError):
+        return of_os(error)
+    if isinstance(error, sqlite3.Error):
+        return of_sqlite(error) if _is_the_machines(error) else None
+    if type(error).__module__.partition(".")[0] == "sqlalchemy":
+        origin = getattr(error, "orig", None)
+        return explained(origin) if isinstance(origin, BaseException) else None
+    return None
+
+
+def of_os(error: OSError) -> RetrievalError:
+    """What an OSError means to a person."""
+    name = error.filename2 or error.filename
+    place = f"{os.fsdecode(name)}: " if isinstance(name, str | bytes) else ""
+    if error.errno in _FULL:
+        return SystemProblem(f"{place}the disk is full", f"make room on it, {AGAIN}")
+    if isinstance(error, ConnectionError):
+        what, hint = _BY_NUMBER[errno.ECONNRESET]
+    else:
+        what, hint = _BY_NUMBER.get(error.errno or 0, (error.strerror or type(error).__name__, ""))
+    return SystemProblem(f"{place}{what}", hint or "look at the disk or the network, " + AGAIN)
+
+
+def not_written(path: str | Path, error: OSError, hint: str = "name a file in a folder that exists") -> RetrievalError:
+    """A file that the person named and that cannot be written: their slip (``hint``), or the machine's refusal."""
+    where, what = f"cannot write {path}", error.strerror or str(error)
+    if error.errno in _SLIPS or error.errno is None:
+        return SettingsError(f"{where}: {what}", hint)
+    known = of_os(OSError(error.errno, what))
+    return SystemProblem(f"{where}: {known.message}", known.hint)
+
+
+def of_sqlite(error: sqlite3.Error, path: Path | None = None, doing: str = "use") -> RetrievalError:
+    """What an error of SQLite means to a person.
+
+    Args:
+        path: the database.
+        doing: what could not be done with it: read, write.
+    """
+    name = f"the catalog {path}" if path is not None else "a database of the gallery"
+    cannot = f"cannot {doing} {name}"
+    code = _code(error)
+    if code == sqlite3.SQLITE_FULL or (code in (_IO, _CANNOT_OPEN, sqlite3.SQLITE_READONLY) and _is_full(path)):
+        return GalleryError(f"{cannot}: the disk is full", f"make room on it, {AGAIN}; nothing is lost")
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_IOERR_WRITE:
+        return GalleryError(
+            f"{cannot}: the disk does not take it",
+            f"see whether a quota or ulimit -f is reached, or check the drive, {AGAIN}",
+        )
+    if code == _IO:
+        return GalleryError(
+            f"{cannot}: the disk reports an error", "check the drive and its cable, and save what it holds"
+        )
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        return GalleryError(
+            f"{cannot}: it can only be read", f"mount it for writing, or give yourself the right, {AGAIN}"
+        )
+    if code == _CANNOT_OPEN:
+        return GalleryError(
+            f"{cannot}: it cannot be opened", "give yourself the right to read and write the gallery folder"
+        )
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return GalleryError(f"{cannot}: another process holds it", f"wait until it has finished, {AGAIN}")
+    if code == sqlite3.SQLITE_NOMEM:
+        return SystemProblem("there is not enough memory", f"close other programs, {AGAIN}")
+    return damaged(path, str(error), doing)
+
+
+def damaged(path: Path | None, what: str, doing: str = "read") -> GalleryError:
+    """The error for a catalog whose bytes are not what they were."""
+    name = f"the catalog {path}" if path is not None else "a database of the gallery"
+    return GalleryError(
+        f"cannot {doing} {name}, it is damaged: {what}",
+        "restore it from a backup, or index into a new --gallery; no picture is touched by this",
+    )
+
+
+_IO, _CANNOT_OPEN = sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; 0 where there is none."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+
+
+def _is_the_machines(error: sqlite3.Error) -> bool:
+    """False for wrong statements and broken constraints: these are mistakes in the program."""
+    if isinstance(error, sqlite3.ProgrammingError | sqlite3.IntegrityError | sqlite3.InterfaceError):
+        return False
+    return _code(error) not in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISUSE)
+
+
+def _is_full(path: Path | None) -> bool:
+    if path is None or not hasattr(os, "statvfs"):
+        return False
+    try:
+        found = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return not found.f_flag & os.ST_RDONLY and found.f_bavail * found.f_frsize < _NEAR_FULL
