@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -23,15 +24,14 @@ _SAME_COLOUR = 2  # grey levels: what rounding alone makes of sRGB to sRGB
 def flatten(image: Image.Image) -> Image.Image:
     """Any mode to ``RGB``, ``L``, or ``CMYK`` when a profile says what its inks look like.
 
-    Transparency is composited over white. 16-bit grey is scaled (its upper byte). 32-bit integers and floats
-    carry no range: the smallest of 1 (floats), 255, 65535 that holds all values is white; failing that, the
-    values are stretched from the lowest to the highest.
+    Transparency is composited over white. 16-bit grey is scaled (its upper byte); 32-bit integers and floats see
+    :func:`from_wide`.
     """
     mode = image.mode
     if mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if mode in ("I", "F"):
-        return _from_wide(image)
+        return Image.fromarray(from_wide(np.asarray(image)))
     if image.has_transparency_data:
         return _over_background(image)
     if mode in ("L", "RGB"):
@@ -124,15 +124,25 @@ def _over_background(image: Image.Image) -> Image.Image:
     return canvas
 
 
-def _from_wide(image: Image.Image) -> Image.Image:
-    values = np.asarray(image, dtype=np.float32)
+def from_wide(samples: NDArray[Any]) -> NDArray[np.uint8]:
+    """Values without a highest one in 8 bits: floats, signed integers, integers of more than 16 bits.
+
+    The smallest of 1 (floats), 255, 65535 that holds all values is white; for unsigned integers above 24 bits, where
+    only programs that use all of a type's range get to, that is the type's highest value. Failing that, and with
+    negative values, they are stretched from the lowest to the highest. What is not a number is black.
+    """
+    is_float = samples.dtype.kind == "f"
+    exact = np.float64 if samples.dtype.itemsize > 4 else np.float32
+    values: NDArray[Any] = samples.astype(exact)
     known = np.isfinite(values)
     if not known.all():
         values = np.where(known, values, values[known].min() if known.any() else 0)
     low, high = float(values.min()), float(values.max())
-    ceilings = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
+    ceilings = [1.0] * is_float + [255.0, 65535.0]
     white = next((ceiling for ceiling in ceilings if low >= 0 and high <= ceiling), None)
+    if white is None and samples.dtype.kind == "u" and high >= 1 << 24:
+        white = float(np.iinfo(samples.dtype).max)
     if white is None:
-        values = values - np.float32(low)
+        values = values - exact(low)
         white = (high - low) or 1.0
-    return Image.fromarray(np.rint(values * np.float32(255 / white)).clip(0, 255).astype(np.uint8))
+    return np.asarray(np.rint(values * exact(255 / white)).clip(0, 255).astype(np.uint8))

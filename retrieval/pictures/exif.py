@@ -49,6 +49,11 @@ def read_exif(image: Image.Image) -> Exif:
         tags = image.getexif()
     except Exception:
         return Exif()
+    return exif_of(tags)
+
+
+def exif_of(tags: Image.Exif) -> Exif:
+    """The same from tags that were read already."""
     detail = _directory(tags, IFD.Exif)
     taken_at, offset_minutes = _taken(detail)
     latitude, longitude = _position(_directory(tags, IFD.GPSInfo))

@@ -16,7 +16,7 @@ from PIL.ImageFile import ImageFile
 from retrieval.encoders.base import Preprocessing
 from retrieval.errors import UnreadableImage
 from retrieval.pictures.colour import average_colour, flatten, to_srgb, with_alpha
-from retrieval.pictures.exif import Exif, read_exif
+from retrieval.pictures.exif import Exif, exif_of, read_exif
 from retrieval.pictures.formats import (
     IMAGE_EXTENSIONS,
     is_cut_short,
@@ -28,6 +28,8 @@ from retrieval.pictures.formats import (
 from retrieval.pictures.geometry import Box, Fit, fit, fitted, input_box, on_draft, surroundings, upright_size
 from retrieval.pictures.phash import MIN_SIDE, hash_of_tiny, tiny_copy
 from retrieval.pictures.quiet import quietly
+from retrieval.pictures.tiff_samples import Layout, TiffDirectory, read_samples
+from retrieval.pictures.truncated import check_share
 
 __all__ = ["IMAGE_EXTENSIONS", "Picture", "content_hash", "read_cut_out", "read_picture", "read_whole"]
 
@@ -162,7 +164,7 @@ class _Decoded(NamedTuple):
         orientation: by which it was turned.
     """
 
-    source: ImageFile
+    source: Image.Image
     upright: Image.Image
     width: int
     height: int
@@ -175,6 +177,11 @@ def _decode(data: bytes, name: str, wanted: Callable[[int, int], tuple[int, int]
     """Decode a picture; ``wanted`` says what a reduced decoding of stored (width, height) must not fall below."""
     if name == "JXL":
         _check_shape(*jxl_size(data), max_pixels)
+    if name == "TIFF":
+        directory = TiffDirectory(data)
+        layout = directory.layout()
+        if layout.is_for_us:
+            return _from_samples(directory, layout, data, max_pixels)
     image = open_image(data, name)
     width, height = image.size
     draft = name == "JPEG" and width * height > min(_DRAFT_ABOVE_PIXELS, max_pixels)
@@ -196,6 +203,15 @@ def _decode(data: bytes, name: str, wanted: Callable[[int, int], tuple[int, int]
     # Turning after the resize would be cheaper, but swaps the order of its two passes and so the rounding.
     upright = image.transpose(TURNS[orientation]) if orientation in TURNS else image
     return _Decoded(image, upright, width, height, scale, exif, orientation)
+
+
+def _from_samples(directory: TiffDirectory, layout: Layout, data: bytes, max_pixels: int) -> _Decoded:
+    _check_shape(layout.width, layout.height, max_pixels)
+    image, share = read_samples(directory, layout, data, max_pixels)
+    check_share(share)
+    exif = exif_of(directory.exif())
+    upright = image.transpose(TURNS[exif.orientation]) if exif.orientation in TURNS else image
+    return _Decoded(image, upright, *upright.size, 1, exif, exif.orientation)
 
 
 def _read(data: bytes, name: str, preprocessing: Preprocessing, max_pixels: int) -> Picture:
