@@ -23,11 +23,14 @@ NO_CACHE_VARIABLE = "PHOTOSEEK_NO_CACHE"
 MAX_ENTRIES = 10_000
 """Entries that are kept, 24 MB at 512 numbers; the ones added first go first."""
 
-_VERSION = 1  # of the table and of what goes into a key
+_VERSION = 2  # of the table and of what goes into a key
 _MAX_VARIABLES = 900  # below SQLite's oldest default limit of 999 parameters in one statement
 _LOCK_WAIT_S = 0.05  # about what a small text tower takes: waiting longer saves nothing
 _TABLE = """CREATE TABLE IF NOT EXISTS texts (
-    number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL, is_cut INTEGER NOT NULL)"""
+    number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL, is_cut INTEGER NOT NULL,
+    digest BLOB NOT NULL)"""
+_ADD = """INSERT INTO texts (key, vector, is_cut, digest) VALUES (?, ?, ?, ?)
+    ON CONFLICT (key) DO UPDATE SET vector = excluded.vector, is_cut = excluded.is_cut, digest = excluded.digest"""
 
 
 @dataclass(frozen=True)
@@ -96,12 +99,12 @@ class TextCache:
             for start in range(0, len(keys), _MAX_VARIABLES):
                 part = keys[start : start + _MAX_VARIABLES]
                 marks = ", ".join("?" * len(part))
-                rows = connection.execute(f"SELECT key, vector, is_cut FROM texts WHERE key IN ({marks})", part)
-                for key, blob, is_cut in rows.fetchall():
-                    vector = self._sound(blob)
+                rows = connection.execute(f"SELECT key, vector, is_cut, digest FROM texts WHERE key IN ({marks})", part)
+                for key, blob, is_cut, digest in rows.fetchall():
+                    vector = self._sound(key, blob, is_cut, digest)
                     if vector is not None:
-                        found[key_of[bytes(key)]] = CachedText(vector, bool(is_cut))
-        except (sqlite3.Error, TypeError) as error:
+                        found[key_of[key]] = CachedText(vector, bool(is_cut))
+        except sqlite3.Error as error:
             self._give_up(error)
         return found
 
@@ -110,13 +113,13 @@ class TextCache:
         connection = self._opened(create=True)
         if connection is None:
             return
-        rows = [
-            (self._key(text), entry.vector.astype("<f4").tobytes(), entry.is_cut)
-            for text, entry in zip(texts, entries, strict=True)
-        ]
+        rows = []
+        for text, entry in zip(texts, entries, strict=True):
+            key, blob = self._key(text), entry.vector.astype("<f4").tobytes()
+            rows.append((key, blob, int(entry.is_cut), _digest(key, blob, int(entry.is_cut))))
         try:
             with connection:
-                connection.executemany("INSERT OR IGNORE INTO texts (key, vector, is_cut) VALUES (?, ?, ?)", rows)
+                connection.executemany(_ADD, rows)
                 connection.execute(
                     "DELETE FROM texts WHERE number <= (SELECT max(number) FROM texts) - ?", [MAX_ENTRIES]
                 )
@@ -132,9 +135,11 @@ class TextCache:
     def _key(self, text: str) -> bytes:
         return blake3(f"{self._fingerprint}\n{text}".encode("utf-8", "surrogatepass")).digest()
 
-    def _sound(self, blob: object) -> Vectors | None:
-        """The vector of a row; None if it cannot be one (a file that lost pages in a power cut)."""
-        if not isinstance(blob, bytes) or len(blob) != 4 * self._dim:
+    def _sound(self, key: object, blob: object, is_cut: object, digest: object) -> Vectors | None:
+        """The vector of a row; None where the row is not what was written (a power cut, a disk that forgets)."""
+        if not isinstance(key, bytes) or not isinstance(blob, bytes) or len(blob) != 4 * self._dim:
+            return None
+        if is_cut not in (0, 1) or digest != _digest(key, blob, int(is_cut)):
             return None
         vector = np.frombuffer(blob, dtype="<f4").astype(np.float32)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -171,6 +176,11 @@ def open_text_cache(folder: Path, fingerprint: str, dim: int) -> TextCache | Non
     return TextCache(folder / CACHE_NAME, fingerprint, dim)
 
 
+def _digest(key: bytes, blob: bytes, is_cut: int) -> bytes:
+    """What tells a row that is as it was written: a flipped bit would be another query, and its hits as good as any."""
+    return blake3(key + blob + bytes([is_cut])).digest(8)
+
+
 def _connect(file: Path) -> sqlite3.Connection:
     """Open for reading and writing (SQLite falls back to reading where it may not write).
 
@@ -184,11 +194,13 @@ def _connect(file: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA page_size = 16384")  # of a new file; a vector of 512 numbers would fill one of 4096
         # Nothing here is worth waiting for the disk: what a power cut damages is found out and made again.
         connection.execute("PRAGMA synchronous = OFF")
-        if version == 0:
+        if version < _VERSION:
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
-                connection.execute(_TABLE)
-                connection.execute(f"PRAGMA user_version = {_VERSION}")
+                if connection.execute("PRAGMA user_version").fetchone()[0] < _VERSION:  # nobody was faster
+                    connection.execute("DROP TABLE IF EXISTS texts")  # an older form: made again as it is asked for
+                    connection.execute(_TABLE)
+                    connection.execute(f"PRAGMA user_version = {_VERSION}")
         elif version != _VERSION:
             raise sqlite3.OperationalError(f"a text cache of version {version}")
     except BaseException:

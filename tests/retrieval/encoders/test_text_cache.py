@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +160,54 @@ def test_rows_that_cannot_be_vectors_are_not_used(cache: TextCache, tmp_path: Pa
             connection.execute("UPDATE texts SET vector = ? WHERE key = ?", [blob, cache._key(text)])
     connection.close()
     assert set(cache.find([*bad, "good"])) == {"good"}
+
+
+@pytest.mark.parametrize("column", ["vector", "is_cut", "digest", "key"])
+def test_a_row_with_a_flipped_bit_is_not_used_and_is_written_anew(
+    cache: TextCache, tmp_path: Path, column: str
+) -> None:
+    """Above all a bit of the fraction, which leaves a vector of length 1 that is another query's."""
+    texts, entries = ["one", "two"], [entry(1), entry(2, is_cut=True)]
+    cache.add(texts, entries)
+    with closing(sqlite3.connect(tmp_path / CACHE_NAME)) as connection, connection:
+        value = connection.execute(f"SELECT {column} FROM texts WHERE number = 1").fetchone()[0]
+        flipped = 1 - value if column == "is_cut" else value[:5] + bytes([value[5] ^ 1]) + value[6:]
+        connection.execute(f"UPDATE texts SET {column} = ? WHERE number = 1", [flipped])
+    assert cache.find(texts).keys() == {"two"}
+    cache.add(texts[:1], entries[:1])
+    again = cache.find(texts)
+    assert (again["one"].vector == entries[0].vector).all() and not again["one"].is_cut
+
+
+def test_rows_under_each_others_key_are_not_used(cache: TextCache, tmp_path: Path) -> None:
+    cache.add(["one", "two"], [entry(1), entry(2)])
+    with closing(sqlite3.connect(tmp_path / CACHE_NAME)) as connection, connection:
+        (first,), (second,) = connection.execute("SELECT vector FROM texts ORDER BY number").fetchall()
+        connection.execute("UPDATE texts SET vector = CASE number WHEN 1 THEN ? ELSE ? END", [second, first])
+    assert cache.find(["one", "two"]) == {}
+
+
+def test_a_file_of_an_older_version_is_replaced(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / CACHE_NAME)) as connection, connection:
+        connection.execute(
+            "CREATE TABLE texts (number INTEGER PRIMARY KEY, key BLOB UNIQUE, vector BLOB, is_cut INTEGER)"
+        )
+        connection.execute("PRAGMA user_version = 1")
+    with closing(TextCache(tmp_path / CACHE_NAME, FINGERPRINT, 8)) as cache:
+        assert cache.find(["one"]) == {}
+        cache.add(["one"], [entry(1)])
+        assert cache.find(["one"]).keys() == {"one"}
+
+
+def test_no_flipped_bit_of_the_file_changes_an_answer(indexed: Gallery) -> None:
+    wanted, _ = search_in_new_engine(indexed, "red")
+    path = indexed.path / CACHE_NAME
+    whole = path.read_bytes()
+    rng = np.random.default_rng(8)
+    places = [*range(0, 100, 7), *rng.integers(len(whole), size=40).tolist(), *range(len(whole) - 300, len(whole), 9)]
+    for place in places:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << int(rng.integers(8))]) + whole[place + 1 :])
+        assert search_in_new_engine(indexed, "red")[0] == wanted, place
 
 
 def test_a_locked_file_is_no_cache(indexed: Gallery) -> None:
