@@ -15,6 +15,8 @@ import numpy as np
 from indexes.ranking import exact_scores, nothing_found, ranked
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from indexes.base import Effort, Ids, Neighbours, VectorIndex, Vectors
@@ -86,6 +88,29 @@ def nearest(
             break
         fetch *= 4
     return best
+
+
+def check_scores(
+    spec: IndexSpec, reader: CatalogReader, row: EncoderRow, direction: Vectors, scores: Mapping[int, float]
+) -> None:
+    """Compare what an index said of some pictures with the catalog: for lists whose scores stay the index's own.
+
+    Args:
+        direction: (1, dim).
+        scores: of each id.
+
+    Raises:
+        IndexDamaged: a score is further off than the kind of index can be.
+    """
+    error = precision(spec)
+    if error is None:
+        return
+    known: dict[int, Vectors] = {}
+    _read(reader, row, np.fromiter(scores, np.int64, len(scores)), known)
+    ids = np.fromiter(known, np.int64, len(known))
+    said = np.fromiter((scores[i] for i in known), np.float32, len(known))
+    if not bool((np.abs(_scores(direction[0], ids, known) - said) <= error).all()):
+        raise IndexDamaged
 
 
 def _read(reader: CatalogReader, row: EncoderRow, ids: NDArray[np.int64], known: dict[int, Vectors]) -> None:

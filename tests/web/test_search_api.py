@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("fastapi", reason="needs photoseek[web]")
@@ -258,3 +259,24 @@ def test_the_document_describes_what_is_asked_and_answered(client: TestClient) -
         assert set(answers["422"]["content"]) == {"application/problem+json"}
     properties = document["components"]["schemas"]["SearchAnswer"]["properties"]
     assert set(properties) == set(ask(client, q="dog"))
+
+
+def test_a_damaged_index_is_noticed_and_asked_again_the_catalog_answers(
+    own_gallery: Gallery, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Bits that turn in memory, or on a disk after it was checked: no checksum on opening can find them."""
+    with client_of(own_gallery) as client:
+        wanted = ask(client, q="a dog", k=20)
+    real = Gallery.open_index
+
+    def damaged(*args: Any, **options: Any) -> Any:
+        index = real(*args, **options)
+        index._matrix = -np.array(index._matrix)
+        return index
+
+    monkeypatch.setattr(Gallery, "open_index", damaged)
+    with client_of(own_gallery) as client:
+        assert problem(client, 503, q="a dog", k=20)
+        assert "is damaged; the catalog is used instead" in caplog.text
+        answer = ask(client, q="a dog", k=20)
+    assert [(hit["id"], hit["score"]) for hit in answer["hits"]] == [(h["id"], h["score"]) for h in wanted["hits"]]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from retrieval.paths import as_text
+from retrieval.search.verified import check_scores
 from retrieval.web.front.metrics import stage
 from retrieval.web.search.making import Content
 from retrieval.web.search.models import HitOut, QueryOut, SearchAnswer, SkippedOut, TermOut
@@ -105,9 +106,15 @@ def hits_of(
     Args:
         records: of these ranks.
         judging: also where the list was not made by relevance.
+
+    Raises:
+        IndexDamaged: the catalog says something else of them than the saved index.
     """
     ids = [record.id for record in records]
     scores = _scores(ranked, content, ids, start)
+    if ranked.recipe.ranking is not None and reader.change() == ranked.change:  # otherwise embeddings may be newer
+        ranking = ranked.recipe.ranking
+        check_scores(ranking.index.spec, reader, ranked.recipe.row, ranking.direction, scores)
     relevance = _relevance(ranked, content, ids, scores, start, reader, judging)
     cut = None if ranked.recipe.relevant is None else ranked.recipe.relevant.cut
     found = []

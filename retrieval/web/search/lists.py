@@ -15,6 +15,7 @@ from indexes.base import Ids, Vectors
 from retrieval.errors import QueryError, RetrievalError
 from retrieval.search.cursor import digest
 from retrieval.search.relevance import ONLY_WORDS
+from retrieval.search.verified import IndexDamaged
 from retrieval.web.search.calibrating import Calibrations
 from retrieval.web.search.making import Content, Recipe, is_best_first
 from retrieval.web.search.models import FilterFields, ListFields
@@ -24,6 +25,7 @@ from retrieval.web.search.ranked_list import RankedList
 from retrieval.web.search.ranking import Ranking
 from retrieval.web.search.relevant import Relevant
 from retrieval.web.search.uploads import Uploads, forgotten
+from retrieval.web.work.line import Busy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -106,8 +108,25 @@ class Lists:
         """The result of ``do`` on a reader's thread, with the list made down to rank ``end``.
 
         What the list still needs to be judged is measured afterwards.
-        """
 
+        Raises:
+            Busy: too much waits already; or the saved index turned out to be damaged: asked again, the answer comes
+                from the catalog.
+        """
+        try:
+            return await self._read(ranked, desk, readers, end, do)
+        except IndexDamaged:
+            await desk.run(self._distrust)
+            raise Busy from None
+
+    def _distrust(self, engine: QueryEngine) -> None:
+        engine.distrust_index()
+        with self._lock:
+            self._lists.clear()
+
+    async def _read(
+        self, ranked: RankedList, desk: Desk, readers: Readers, end: int, do: Callable[[CatalogReader, Content], T]
+    ) -> T:
         def grown(reader: CatalogReader) -> T:
             return do(reader, ranked.grow(reader, end))
 
