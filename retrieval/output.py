@@ -9,17 +9,29 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
 from retrieval.errors import SettingsError
+from retrieval.paths import as_text
 from retrieval.streams import printable
 
 if TYPE_CHECKING:
     from retrieval.indexing.report import IndexReport
+    from retrieval.labels.reading import ImageLabels
     from retrieval.search.engine import Hit
     from retrieval.search.pages import Page
 
-HitFormat = Literal["table", "plain", "json", "paths", "null"]
+HitFormat = Literal["table", "plain", "json", "csv", "paths", "null"]
+
+_COLUMNS = (
+    "rank", "score", "relevance", "burst", "path", "id", "taken_at", "added_at", "camera", "lens", "latitude",
+    "longitude", "width", "height", "format", "bytes", "tags", "predicted_tags", "captions", "rating",
+)  # fmt: skip
+"""Of CSV."""
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # as wide letters, too
 
 
-def choose_format(out: IO[str], *, as_json: bool, paths: bool, null: bool) -> HitFormat:
+def choose_format(
+    out: IO[str], *, as_json: bool = False, as_csv: bool = False, paths: bool = False, null: bool = False
+) -> HitFormat:
     """The format that was asked for, else a table on a terminal and plain lines elsewhere.
 
     Raises:
@@ -28,30 +40,41 @@ def choose_format(out: IO[str], *, as_json: bool, paths: bool, null: bool) -> Hi
     asked: list[HitFormat] = []
     if as_json:
         asked.append("json")
+    if as_csv:
+        asked.append("csv")
     if paths:
         asked.append("paths")
     if null:
         asked.append("null")
     if len(asked) > 1:
-        raise SettingsError("--json, --paths and --null exclude each other", "give one of them")
+        raise SettingsError("--json, --csv, --paths and --null exclude each other", "give one of them")
     return asked[0] if asked else "table" if out.isatty() else "plain"
 
 
-def write_hits(hits: Sequence[Hit], form: HitFormat, out: IO[str]) -> None:
+def write_hits(
+    hits: Sequence[Hit], form: HitFormat, out: IO[str], said: Mapping[int, ImageLabels] | None = None
+) -> None:
     """Write hits to ``out``.
 
-    ``table`` is for a terminal (paths can be clicked), ``plain`` has tabs, ``json`` is an object a line, ``paths`` and
-    ``null`` are bare paths ended by a newline or a NUL, byte for byte as on disk.
+    ``table`` is for a terminal (paths can be clicked), ``plain`` has tabs, ``json`` is an object a line, ``csv`` is for
+    spreadsheets (see :func:`write_csv`), ``paths`` and ``null`` are bare paths ended by a newline or a NUL, byte for
+    byte as on disk.
+
+    Args:
+        said: id -> what is said about the picture, for ``json`` and ``csv``.
     """
     if form == "table":
         _write_table(hits, out)
     elif form == "plain":
         for hit in hits:
             note = f"\t+{hit.burst}" if hit.burst else ""
-            out.write(f"{hit.rank}\t{hit.score:.4f}\t{printable(hit.image.path)}{note}\n")
+            out.write(f"{hit.rank}\t{score_text(hit.score, 4)}\t{printable(hit.image.path)}{note}\n")
     elif form == "json":
         for hit in hits:
-            out.write(json.dumps(as_json(hit)) + "\n")
+            out.write(json.dumps(as_json(hit, None if said is None else said.get(hit.image.id))) + "\n")
+    elif form == "csv":
+        values = (as_json(hit, (said or {}).get(hit.image.id)) for hit in hits)
+        write_csv(_COLUMNS, ([each.get(name) for name in _COLUMNS] for each in values), out)
     else:
         end = b"\0" if form == "null" else b"\n"
         out.flush()
@@ -66,12 +89,16 @@ def write_hits(hits: Sequence[Hit], form: HitFormat, out: IO[str]) -> None:
             raw.flush()
 
 
-def as_json(hit: Hit) -> dict[str, object]:
-    """A hit as plain values; paths that are not valid text keep their bytes as ``\\udcXX`` escapes."""
+def as_json(hit: Hit, said: ImageLabels | None = None) -> dict[str, object]:
+    """A hit as plain values; paths that are not valid text keep their bytes as ``\\udcXX`` escapes.
+
+    Args:
+        said: what is said about the picture, if that is to be in it, too.
+    """
     image = hit.image
-    return {
+    values: dict[str, object] = {
         "rank": hit.rank,
-        "score": round(hit.score, 6),
+        "score": round(hit.score, 6) if hit.score == hit.score else None,
         "path": image.path,
         "id": image.id,
         "width": image.width,
@@ -87,6 +114,41 @@ def as_json(hit: Hit) -> dict[str, object]:
         "relevance": None if hit.relevance is None else round(hit.relevance, 4),
         "burst": hit.burst,
     }
+    if said is not None:
+        values["tags"] = list(dict.fromkeys(tag.text for tag in said.tags))
+        values["predicted_tags"] = [predicted.tag for predicted in said.predicted]
+        values["captions"] = list(dict.fromkeys(caption.text for caption in said.captions))
+        values["rating"] = said.rating
+        values["added_at"] = said.added_at
+    return values
+
+
+def score_text(score: float, digits: int) -> str:
+    """A score in figures; empty where nothing was looked for."""
+    return f"{score:.{digits}f}" if score == score else ""
+
+
+def write_csv(columns: Sequence[str], rows: Iterable[Sequence[object]], out: IO[str]) -> None:
+    """Rows with a head, as RFC 4180 has them; several values in one cell have a semicolon between them.
+
+    Files, cameras and tags are named by strangers: a text that a spreadsheet would take for a formula gets an
+    apostrophe before it (OWASP, "CSV injection"), which spreadsheets do not show.
+    """
+    import csv
+
+    table = csv.writer(out)
+    table.writerow(columns)
+    table.writerows([cell(value) for value in row] for row in rows)
+
+
+def cell(value: object) -> object:
+    """A value as a spreadsheet may read it, see :func:`write_csv`."""
+    if isinstance(value, list):
+        value = "; ".join(map(str, value))
+    if not isinstance(value, str):
+        return value
+    text = as_text(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def write_next(page: Page, out: IO[str]) -> None:
@@ -103,7 +165,9 @@ def _write_table(hits: Sequence[Hit], out: IO[str]) -> None:
     with_dates = any(hit.image.taken_at is not None for hit in hits)
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("rank", justify="right")
-    table.add_column("score", justify="right")
+    with_scores = any(hit.score == hit.score for hit in hits)
+    if with_scores:
+        table.add_column("score", justify="right")
     with_relevance = any(hit.relevance is not None for hit in hits)
     if with_relevance:
         table.add_column("relevance", justify="right")
@@ -115,7 +179,7 @@ def _write_table(hits: Sequence[Hit], out: IO[str]) -> None:
         if hit.burst:
             path.append(f"  +{hit.burst}", "dim")
         taken = (hit.image.taken_text() or "")[:10]
-        cells: list[str | Text] = [str(hit.rank), f"{hit.score:.3f}"]
+        cells: list[str | Text] = [str(hit.rank), *([score_text(hit.score, 3)] if with_scores else [])]
         if with_relevance:
             cells.append("" if hit.relevance is None else f"{hit.relevance:.2f}")
         table.add_row(*cells, *([taken] if with_dates else []), path)

@@ -6,10 +6,11 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
+from retrieval.commands.options import ALL
 from retrieval.commands.say import needed, say
 from retrieval.errors import SettingsError
 from retrieval.paths import CLI
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from retrieval.filters import Filter
     from retrieval.search.engine import Hit, QueryEngine
     from retrieval.search.pages import Listing, Page
-    from retrieval.search.query import Query
+    from retrieval.search.query import Term
     from retrieval.show.showing import Showing
 
 PROGRAM = [sys.executable, CLI]
@@ -55,32 +56,54 @@ class Form:
     """
 
     as_json: bool = False
+    as_csv: bool = False
     paths: bool = False
     null: bool = False
     showing: Showing | None = None
 
     def __post_init__(self) -> None:
-        if self.showing is not None and self.showing.draws() and (self.as_json or self.paths or self.null):
+        for_programs = self.as_json or self.as_csv or self.paths or self.null
+        if self.showing is not None and self.showing.draws() and for_programs:
             raise SettingsError("thumbnails cannot go between lines for programs", "leave --preview out")
 
 
-def show_hits(hits: list[Hit], form: Form, query: Query, engine: QueryEngine) -> None:
+class Asked(NamedTuple):
+    """What hits answer, for what is said of them; no terms: the pictures that pass a filter were listed."""
+
+    terms: tuple[Term, ...] = ()
+    where: Filter | None = None
+
+
+def limit_in(engine: QueryEngine, limit: int) -> int:
+    """How many hits are wanted at most; of ``all``, as many as there are pictures."""
+    return max(1, engine.reader.count()) if limit == ALL else limit
+
+
+def show_hits(hits: list[Hit], form: Form, asked: Asked, engine: QueryEngine) -> None:
     """Print hits in the form that was asked for; leave with exit code 1 if there are none."""
     from retrieval.output import choose_format, write_hits
     from retrieval.streams import work_goes_on
 
     needed(hits)
-    lines = choose_format(sys.stdout, as_json=form.as_json, paths=form.paths, null=form.null)
+    wanted = {"as_json": form.as_json, "as_csv": form.as_csv, "paths": form.paths, "null": form.null}
+    lines = choose_format(sys.stdout, **wanted)
+    said = None
+    if lines in ("json", "csv"):
+        from retrieval.labels.reading import labels_of
+
+        ids = [hit.image.id for hit in hits]
+        said = {labels.image.id: labels for labels in labels_of(engine.reader, ids, engine.encoder_row)}
     with work_goes_on(sys.stdout):
         if form.showing is not None:
             from retrieval.show.showing import draw
 
             draw(hits, form.showing, sys.stdin, sys.stdout)
-        write_hits(hits, lines, sys.stdout)
+        write_hits(hits, lines, sys.stdout, said)
     if form.showing is not None:
-        from retrieval.show.showing import Asked, act
+        from retrieval.show import showing
 
-        if not act(hits, form.showing, Asked(query.terms, query.where, engine.encoder_row.name), say, open_file):
+        told = showing.Asked(asked.terms, asked.where, engine.encoder_row.name)
+        if not showing.act(hits, form.showing, told, say, open_file):
             raise typer.Exit(3)
 
 
@@ -89,13 +112,13 @@ def open_file(path: str) -> bool:
     return typer.launch(path) == 0
 
 
-def show_page(page: Page, listing: Listing, form: Form, query: Query, engine: QueryEngine) -> None:
+def show_page(page: Page, listing: Listing, form: Form, asked: Asked, engine: QueryEngine) -> None:
     """Print a page's hits; with ``--json``, where a page was asked for, also a last line that says what is next."""
     if page.nearest is not None:
         say("nothing in this gallery matches well")
         say(f"(the nearest picture scores {page.nearest:.3f}; leave out --relevant to see it)")
         raise typer.Exit(1)
-    show_hits(list(page.hits), form, query, engine)
+    show_hits(list(page.hits), form, asked, engine)
     if listing.page is None and listing.cursor is None:
         return
     if form.as_json:

@@ -13,7 +13,8 @@ from retrieval.commands.say import say
 from retrieval.errors import QueryError
 
 LabelsOption = Annotated[
-    str, typer.Option("--labels", help="builtin, a list such as cat,dog,car, or a file with a label a line.")
+    list[str] | None,
+    typer.Option("--labels", help="builtin, cat,dog,car (or repeat it), or a file with a label a line."),
 ]
 TemplatesOption = Annotated[
     str,
@@ -25,9 +26,9 @@ def label(
     pictures: Annotated[
         list[str] | None, typer.Argument(metavar="PICTURE...", help="Pictures or folders of the gallery, or id:N.")
     ] = None,
-    tag: Annotated[list[str] | None, typer.Option("--tag", "-t", help="Add a tag (repeat for several).")] = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", "-t", help="Add tags: beach,sea (or repeat it).")] = None,
     remove_tag: Annotated[
-        list[str] | None, typer.Option("--remove-tag", help="Take one of your tags away (repeat for several).")
+        list[str] | None, typer.Option("--remove-tag", help="Take some of your tags away.")
     ] = None,
     caption: Annotated[str | None, typer.Option("--caption", "-c", help="Set your caption.")] = None,
     remove_caption: Annotated[bool, typer.Option("--remove-caption", help="Take your caption away.")] = False,
@@ -44,6 +45,7 @@ def label(
     from retrieval.labels.output import edit_line, import_lines, write_labels
     from retrieval.labels.reading import labels_of
     from retrieval.labels.sidecars import import_xmp as take_over
+    from retrieval.labels.tag_text import split_names
 
     opened = Gallery(gallery)
     changes = tag or remove_tag or caption is not None or remove_caption
@@ -56,7 +58,8 @@ def label(
     if not pictures:
         raise QueryError("no picture is named", "give a picture or a folder of the gallery, or id:N")
     if changes:
-        edit = LabelEdit(tuple(tag or ()), tuple(remove_tag or ()), caption, remove_caption)
+        tags, removed = split_names(tag or ()), split_names(remove_tag or ())
+        edit = LabelEdit(tuple(tags), tuple(removed), caption, remove_caption)
         say(edit_line(edit_labels(opened, pictures, edit)))
     else:
         with opened.reader() as reader:
@@ -67,7 +70,7 @@ def tag(
     folders: Annotated[
         list[Path] | None, typer.Argument(help="Folders of the gallery; without any: every picture.")
     ] = None,
-    labels: LabelsOption = "builtin",
+    labels: LabelsOption = None,
     templates: TemplatesOption = "model",
     top: Annotated[int, typer.Option("--top", "-n", min=1, help="How many tags a picture at most.")] = 3,
     min_probability: Annotated[
@@ -86,7 +89,7 @@ def tag(
 
     report = tag_gallery(
         Gallery(gallery),
-        read_labels(labels),
+        read_labels(*labels or ()),
         templates,
         model=model or None,
         folders=folders or (),
@@ -100,7 +103,7 @@ def tag(
 
 def classify(
     pictures: Annotated[list[str], typer.Argument(metavar="PICTURE...", help="Picture files, or id:N.")],
-    labels: LabelsOption = "builtin",
+    labels: LabelsOption = None,
     templates: TemplatesOption = "model",
     top: Annotated[int, typer.Option("--top", "-n", min=0, help="How many labels a picture; 0: all.")] = 5,
     model: Annotated[str, typer.Option("--model", help="Encoder (see: photoseek models).")] = "",
@@ -117,5 +120,5 @@ def classify(
 
     opened = Gallery(gallery)
     encoder = choose_encoder(opened, model or None)
-    found = classified(encoder, files_of(opened, pictures), read_labels(labels), templates, top=top)
+    found = classified(encoder, files_of(opened, pictures), read_labels(*labels or ()), templates, top=top)
     write_classified(found, sys.stdout, as_json=as_json)

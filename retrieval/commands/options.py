@@ -17,7 +17,26 @@ GalleryOption = Annotated[
 TowerOption = Annotated[
     str, typer.Option("--model", help="Search with this one of the gallery's models (see: photoseek info).")
 ]
-LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many hits at most.")]
+ALL = 1_000_000_000
+"""What ``-n all`` stands for: more than there are."""
+
+
+def how_many(text: str | int) -> int:
+    """A number of hits, or ``all``."""
+    if str(text).strip().lower() == "all":
+        return ALL
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if not 1 <= number <= ALL:
+        raise typer.BadParameter(f"{str(text)[:40]!r} is no number of hits; give 1, 2, 3, ... or all")
+    return number
+
+
+LimitOption = Annotated[
+    int, typer.Option("--limit", "-n", metavar="N", parser=how_many, help="How many hits at most, or all.")
+]
 MinScoreOption = Annotated[
     float | None, typer.Option("--min-score", help="Leave out hits below this cosine similarity (-1 to 1).")
 ]
@@ -28,6 +47,7 @@ RelevantOption = Annotated[
     bool, typer.Option("--relevant", help="Only hits that answer the query; says so if there are none.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", "--jsonl", help="One JSON object a line.")]
+CsvOption = Annotated[bool, typer.Option("--csv", help="A table for spreadsheets.")]
 PathsOption = Annotated[bool, typer.Option("--paths", help="One path a line.")]
 NullOption = Annotated[bool, typer.Option("-0", "--null", help="Paths ended by NUL, for xargs -0.")]
 
@@ -67,9 +87,13 @@ _FILTER_FLAGS: dict[str, Any] = {
 }
 """Field of ``Filter`` -> its flag."""
 
+_NAMES = ("tag", "format", "orientation")
+"""Conditions on names, of which several may stand in one argument; commas are a part of all other values."""
+
 _EPILOG = (
     "All conditions have to hold; of one that is repeated, any value is enough. "
-    f"--no-{', --no-'.join(_REFUSABLE)} leave out what matches."
+    f"--no-{', --no-'.join(_REFUSABLE)} leave out what matches. Tags, formats and orientations may also be given "
+    "together: --tag beach,sea."
 )
 
 
@@ -117,6 +141,11 @@ def filter_flags(command: Callable[..., None]) -> Callable[..., None]:
     def made(given: dict[str, Any]) -> object:
         from retrieval.filters import parse_filter
 
+        several = [name for name in given if name.removeprefix("no_") in _NAMES and given[name]]
+        if several:
+            from retrieval.labels.tag_text import split_names
+
+            given = given | {name: split_names(given[name]) for name in several}
         return parse_filter(**given)
 
     filtered: Any = _with_flags(command, "where", _FILTER_FLAGS, made)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retrieval.commands.answers import PROGRAM, Form, open_engine, show_hits, show_page, tell_unknown
+from retrieval.commands.answers import PROGRAM, Asked, Form, limit_in, open_engine, show_hits, show_page, tell_unknown
 from retrieval.commands.options import (
+    ALL,
     AllowUrlOption,
+    CsvOption,
     GalleryOption,
     JsonOption,
     LimitOption,
@@ -24,10 +26,12 @@ from retrieval.commands.options import (
     listing_flags,
     showing_flags,
 )
-from retrieval.commands.say import needed
+from retrieval.commands.say import needed, say
 from retrieval.errors import QueryError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from retrieval.filters import Filter
     from retrieval.search.pages import Listing
     from retrieval.show.showing import Showing
@@ -44,7 +48,9 @@ def search(
     texts: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="TEXT...", help="What to look for, such as: '2:beach + sunset - people + img:photo.jpg'."
+            metavar="TEXT...",
+            help="What to look for, such as: '2:beach + sunset - people + img:photo.jpg'. Without it: what passes the "
+            "filter, newest first.",
         ),
     ] = None,
     image: Annotated[
@@ -66,6 +72,7 @@ def search(
     min_score: MinScoreOption = None,
     relevant: RelevantOption = False,
     as_json: JsonOption = False,
+    as_csv: CsvOption = False,
     paths: PathsOption = False,
     null: NullOption = False,
 ) -> None:
@@ -73,7 +80,7 @@ def search(
     from retrieval.search.language import parse_arguments
     from retrieval.search.query import Query, parse_term
 
-    form = Form(as_json, paths, null, showing)
+    form = Form(as_json, as_csv, paths, null, showing)
     terms = [
         *parse_arguments(texts or (), allow_urls=allow_url),
         *(parse_term("image", path, allow_urls=allow_url) for path in image or ()),
@@ -85,29 +92,56 @@ def search(
 
         if relevant or listing:
             raise QueryError("--queries-from lists the best hits of each query", "leave out order, pages, --relevant")
-        if terms or paths or null or showing:
+        if terms or as_csv or paths or null or showing:
             raise QueryError("--queries-from stands for TEXT and writes JSON lines", "give no other words or form")
-        like = Query((parse_term("text", "x"),), where, limit, min_score)
         with open_engine(gallery, model=model) as engine:
+            like = Query((parse_term("text", "x"),), where, limit_in(engine, limit), min_score)
             tell_unknown(engine, where)
             needed(answer_lines(engine, queries_from, like, sys.stdout, allow_urls=allow_url))
         return
-    query = Query(tuple(terms), where=where, k=limit, min_score=min_score)
+    is_browsing = not terms and (where is not None or listing is not None or limit == ALL) and min_score is None
+    if not is_browsing:
+        Query(tuple(terms))  # nothing is opened for what cannot be asked
+        _hint_at_files(texts or ())
+    asked = Asked(tuple(terms), where)
     with open_engine(gallery, context.obj, model=model) as engine:
         tell_unknown(engine, where)
-        if relevant or listing:
-            from retrieval.search.pages import Listing, find_page
+        k = limit_in(engine, limit)
+        page = None
+        if is_browsing or relevant or listing:
+            from retrieval.search.pages import MAX_DEPTH, Listing, find_page
 
             listing = replace(listing or Listing(), relevant=relevant)
-            page = find_page(engine, query, listing)
-            hits = list(page.hits)
-        else:
-            page, hits = None, engine.search(query)
-    if os.environ.get("PHOTOSEEK_DAEMON") == "1" and context.obj is None and not model:
-        from retrieval.daemon.control import start_on_demand
+            if is_browsing:
+                from retrieval.search.browse import browse
 
-        start_on_demand(engine.gallery, PROGRAM)
-    if page is not None and listing is not None:
-        show_page(page, listing, form, query, engine)
-    else:
-        show_hits(hits, form, query, engine)
+                page = browse(engine, where, listing, k)
+            else:
+                if limit == ALL and k > MAX_DEPTH:
+                    say(f"a list in this form ends after {MAX_DEPTH:,} hits")
+                query = Query(asked.terms, where=where, k=min(k, MAX_DEPTH) if limit == ALL else k, min_score=min_score)
+                page = find_page(engine, query, listing)
+        else:
+            hits = engine.search(Query(asked.terms, where=where, k=k, min_score=min_score))
+        if os.environ.get("PHOTOSEEK_DAEMON") == "1" and context.obj is None and not model:
+            from retrieval.daemon.control import start_on_demand
+
+            start_on_demand(engine.gallery, PROGRAM)
+        if page is not None and listing is not None:
+            show_page(page, listing, form, asked, engine)
+        else:
+            show_hits(hits, form, asked, engine)
+
+
+def _hint_at_files(texts: Sequence[str]) -> None:
+    """Words that name a file were probably meant as that picture, and a folder as a place to look in."""
+    from shlex import quote
+
+    from retrieval.streams import printable
+
+    for text in dict.fromkeys((*texts, " ".join(texts))):
+        path = os.path.expanduser(text)  # noqa: PTH111 - a name may be too long for Path's questions
+        if os.path.isfile(path):  # noqa: PTH113
+            say(f"{printable(text)} is a file; did you mean: photoseek similar {quote(printable(text))}")
+        elif os.sep in text and os.path.isdir(path):  # noqa: PTH112
+            say(f"{printable(text)} is a folder; did you mean: --under {quote(printable(text))}")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retrieval.commands.answers import Form, open_engine, show_hits, show_page, tell_unknown
+from retrieval.commands.answers import Asked, Form, limit_in, open_engine, show_hits, show_page, tell_unknown
 from retrieval.commands.options import (
     AllowUrlOption,
+    CsvOption,
     GalleryOption,
     JsonOption,
     LimitOption,
@@ -41,22 +43,25 @@ def similar(
     limit: LimitOption = 10,
     min_score: MinScoreOption = None,
     as_json: JsonOption = False,
+    as_csv: CsvOption = False,
     paths: PathsOption = False,
     null: NullOption = False,
 ) -> None:
     """Find pictures that look like one. The picture itself is left out."""
     from retrieval.search.query import Query, picture_term
 
-    form = Form(as_json, paths, null, showing)
+    form = Form(as_json, as_csv, paths, null, showing)
     with open_engine(gallery, model=model) as engine:
         tell_unknown(engine, where)
         term = picture_term(photo, allow_urls=allow_url)
-        query = Query((term,), where=where, k=limit, min_score=min_score)
+        k = limit_in(engine, limit)
+        query, asked = Query((term,), where=where, k=k, min_score=min_score), Asked((term,), where)
         if listing is not None:
-            from retrieval.search.pages import find_page
+            from retrieval.search.pages import MAX_DEPTH, find_page
 
+            query = replace(query, k=min(k, MAX_DEPTH))
             page = find_page(engine, query, listing, leave_out=engine.known_id(term))
-            show_page(page, listing, form, query, engine)
+            show_page(page, listing, form, asked, engine)
         else:
-            hits = engine.similar(term, limit, where=where, min_score=min_score)
-            show_hits(hits, form, query, engine)
+            hits = engine.similar(term, k, where=where, min_score=min_score)
+            show_hits(hits, form, asked, engine)

@@ -20,8 +20,9 @@ def clusters(
     k: Annotated[int | None, typer.Option("--k", help="How many; default: by the number of pictures.")] = None,
     min_size: Annotated[int, typer.Option("--min-size", help="Give up smaller ones.")] = 1,
     labels: Annotated[
-        str, typer.Option("--labels", help="Words for names: builtin, cat,dog,car, or a file with one a line.")
-    ] = "builtin",
+        list[str] | None,
+        typer.Option("--labels", help="Words for names: builtin, cat,dog,car (or repeat it), or a file."),
+    ] = None,
     gallery: GalleryOption = None,
     model: TowerOption = "",
     as_json: JsonOption = False,
@@ -36,7 +37,7 @@ def clusters(
 
     if html is not None:
         check_page_path(html)
-    words = read_labels(labels)
+    words = read_labels(*labels or ())
     found = group_gallery(Gallery(gallery), k, min_size=min_size, where=where, model=model or None, labels=words)
     needed(found.groups)
     if html is not None:

@@ -41,6 +41,7 @@ class ImageLabels:
         tags, captions: by people, in alphabetical order.
         rating: stars that a person gave it, see ``xmp.Xmp``; None: none that we know of.
         predicted: by one encoder, most probable first.
+        added_at: when the picture was indexed first; UTC, ISO 8601.
     """
 
     image: ImageRecord
@@ -48,6 +49,7 @@ class ImageLabels:
     captions: list[Said] = field(default_factory=list)
     predicted: list[Predicted] = field(default_factory=list)
     rating: int | None = None
+    added_at: str = ""
 
 
 def labels_of(reader: CatalogReader, ids: Sequence[int], encoder: EncoderRow | None = None) -> list[ImageLabels]:
@@ -66,6 +68,9 @@ def labels_of(reader: CatalogReader, ids: Sequence[int], encoder: EncoderRow | N
             found[id_].tags.append(Said(*said))
         for id_, *said in reader.rows(f"SELECT image_id, text, source FROM captions WHERE {these} ORDER BY 2, 3", part):
             found[id_].captions.append(Said(*said))
+        added = f"SELECT id, added_at FROM images WHERE {these.replace('image_id', 'id')}"
+        for id_, added_at in reader.rows(added, part):
+            found[id_].added_at = added_at
         for id_, rating in reader.rows(f"SELECT image_id, rating FROM ratings WHERE {these}", part):
             found[id_].rating = rating
         if encoder is not None:

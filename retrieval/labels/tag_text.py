@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 
 from retrieval.errors import QueryError
 
@@ -25,6 +26,23 @@ def clean_tag(text: str) -> str:
         raise QueryError("a tag is empty", "give a word, such as: beach")
     _check(tag, "tag", MAX_TAG_LENGTH, "")
     return tag
+
+
+def split_names(texts: Iterable[str]) -> list[str]:
+    """Names from texts that hold one each, or several with commas between them: ``beach,sea``.
+
+    A name with a comma in it stands between double quotes, as in CSV: ``"Paris, France",sea``. Paths, patterns, places
+    and words of a query are never taken apart: commas are part of them.
+    """
+    found: list[str] = []
+    for text in texts:
+        if "," not in text:
+            found.append(text)
+            continue
+        import csv
+
+        found += [name.strip() for row in csv.reader([text], skipinitialspace=True) for name in row if name.strip()]
+    return found
 
 
 def clean_caption(text: str) -> str:

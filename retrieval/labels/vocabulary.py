@@ -8,7 +8,7 @@ from pathlib import Path
 
 from retrieval.errors import SettingsError
 from retrieval.folding import fold
-from retrieval.labels.tag_text import clean_tag
+from retrieval.labels.tag_text import clean_tag, split_names
 
 BUILTIN = "builtin"
 MAX_LABELS = 50_000
@@ -16,22 +16,26 @@ _EVERYDAY = Path(__file__).with_name("prompts") / "everyday-labels.txt"
 _MAX_FILE_BYTES = 4 << 20
 
 
-def read_labels(choice: str) -> tuple[str, ...]:
-    """The labels of a choice, in its order, each once (``Dog`` and ``dog`` are one).
+def read_labels(*choices: str) -> tuple[str, ...]:
+    """The labels of some choices, in their order, each once (``Dog`` and ``dog`` are one).
 
     Args:
-        choice: ``builtin``; a UTF-8 file with a label a line, where lines that begin with # are left out; or the labels
-            themselves with commas between them.
+        choices: ``builtin`` (also without any); a UTF-8 file with a label a line, where lines that begin with # are
+            left out; or labels themselves, with commas between them; or several of these.
 
     Raises:
         SettingsError: the file cannot be read or holds no label.
         QueryError: a label cannot be a tag (see ``tag_text.clean_tag``).
     """
-    path = _EVERYDAY if choice == BUILTIN else Path(choice).expanduser()
-    looks_like_a_file = os.sep in choice or "." in choice
-    if choice != BUILTIN and not _is_file(path) and ("," in choice or not looks_like_a_file):
-        return _checked(choice.split(","), choice)
-    return _checked(_lines(path, choice), str(path))
+    found: list[str] = []
+    for choice in choices or (BUILTIN,):
+        path = _EVERYDAY if choice == BUILTIN else Path(choice).expanduser()
+        looks_like_a_file = os.sep in choice or "." in choice
+        if choice != BUILTIN and not _is_file(path) and ("," in choice or not looks_like_a_file):
+            found += split_names([choice])
+        else:
+            found += _lines(path, choice)
+    return _checked(found, ", ".join(choices or (BUILTIN,)))
 
 
 def _lines(path: Path, choice: str) -> list[str]:

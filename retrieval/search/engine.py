@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,8 @@ class Hit:
 
     Attributes:
         rank: from 1.
-        score: cosine similarity to the query, in [-1, 1]; comparable between queries of one encoder.
+        score: cosine similarity to the query, in [-1, 1]; comparable between queries of one encoder. NaN where
+            nothing was looked for (``browse.py``).
         image: what the catalog says about it.
         on_disk: how the file compares with the one that was indexed. Searches return only what is the *same*:
             a *changed* file may show something else, a *missing* one cannot be opened (``skipped.py``).
@@ -232,6 +234,12 @@ class QueryEngine:
         near = zip(found.ids[0].tolist(), found.scores[0].tolist(), strict=True)
         kept = [(i, score) for i, score in near if i in seen and i != leave_out and score >= lowest]
         return [Hit(rank, score, *seen[i]) for rank, (i, score) in enumerate(kept[: query.k], start=1)]
+
+    def hits_of(self, ids: Sequence[int]) -> list[Hit]:
+        """Pictures that were not searched for, in the order of ``ids``; ``on_disk`` says what became of their files."""
+        seen: dict[int, _Seen] = {}
+        self._look(ids, seen)
+        return [Hit(rank, math.nan, *seen[i]) for rank, i in enumerate((i for i in ids if i in seen), start=1)]
 
     def search_many(self, queries: Sequence[Query], skipped: Skipped | None = None) -> list[list[Hit]]:
         """The hits of each query, as :meth:`search` finds them, with the encoder, the index and the catalog each asked

@@ -23,6 +23,8 @@ from retrieval.search.query import EMPTY_QUERY, Term, picture_term
 
 _WEIGHT = re.compile(r"(\d+(?:\.\d+)?):")
 _PICTURE = "img:"
+_OWN = ('"', _PICTURE, "http://", "https://")
+"""What begins so is no word of a text."""
 _SHOWN = 60  # characters of a long query around the one that is wrong
 
 
@@ -66,10 +68,12 @@ def parse_query(text: str, *, allow_urls: bool = False) -> tuple[Term, ...]:
 def parse_arguments(arguments: Sequence[str], *, allow_urls: bool = False) -> tuple[Term, ...]:
     """The terms of the arguments of a command line, each a query of its own; all count.
 
-    A sign may be an argument by itself (``beach + sunset - people`` without quotes); it is for all of the next one.
+    Single words that follow each other are one text (``red bird`` without quotes). A sign may be an argument by itself
+    (``beach + sunset - people`` without quotes); it is for all of the next one.
     """
     terms: list[Term] = []
     sign: float | None = None
+    arguments = _joined(arguments)
     for at, argument in enumerate(arguments):
         if argument in ("+", "-"):
             if sign is not None or at == len(arguments) - 1:
@@ -82,6 +86,22 @@ def parse_arguments(arguments: Sequence[str], *, allow_urls: bool = False) -> tu
         terms += [Term(term.kind, term.value, term.weight * (sign or 1.0)) for term in found]
         sign = None
     return tuple(terms)
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with runs of single words put together: what a shell took apart because nobody wrote quotes."""
+    joined: list[str] = []
+    is_open = False
+    for argument in arguments:
+        is_word = len(argument.split()) == 1 and not (
+            argument in ("+", "-") or _is_sign(argument, 0) or _WEIGHT.match(argument) or argument.startswith(_OWN)
+        )
+        if is_word and is_open:
+            joined[-1] += f" {argument.strip()}"
+        else:
+            joined.append(argument)
+        is_open = is_word
+    return joined
 
 
 def _is_sign(text: str, at: int) -> bool:

@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 from PIL import Image
 
+from retrieval.output import score_text
 from retrieval.pictures.geometry import fitted
 from retrieval.show.protocols import blocks, iterm, kitty, sixel
 from retrieval.show.terminal import Terminal
@@ -80,4 +81,4 @@ def _draw(strip: Image.Image, columns: int, rows: int, terminal: Terminal, out: 
 
 
 def _caption(hit: Hit, *, is_seen: bool) -> str:
-    return f"{hit.rank}  {hit.score:.3f}" + ("" if is_seen else "  (no picture)")
+    return f"{hit.rank}  {score_text(hit.score, 3)}" + ("" if is_seen else "  (no picture)")

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retrieval.output import human_bytes
+from retrieval.output import human_bytes, score_text
 from retrieval.show.page import END, facts, figure, head, write_html
 from retrieval.show.thumbnails import data_uri, thumbnails
 from retrieval.streams import printable
@@ -47,7 +47,7 @@ def sheet(hits: Sequence[Hit], *, title: str, about: Sequence[tuple[str, str]] =
 
 def _lines(hit: Hit, *, is_seen: bool) -> list[str]:
     image = hit.image
-    score = f"{hit.rank} · {hit.score:.3f}"
+    score = f"{hit.rank} · {score_text(hit.score, 3)}" if hit.score == hit.score else str(hit.rank)
     if hit.relevance is not None:
         score += f" · relevance {hit.relevance:.2f}"
     if hit.burst:

@@ -15,6 +15,7 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from starlette.responses import StreamingResponse
 
 from retrieval.errors import UnknownImage
+from retrieval.output import cell
 from retrieval.web import app_state
 from retrieval.web.front.problems import RESPONSES
 from retrieval.web.search.archive import packed
@@ -42,8 +43,6 @@ _COLUMNS = (
     "rank", "id", "path", "name", "score", "relevance", "burst", "taken_at", "camera", "latitude", "longitude",
     "width", "height", "format", "bytes", "on_disk",
 )  # fmt: skip
-_TEXTS = ("path", "name", "camera")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _PROBLEM = RESPONSES["default"]["content"]
 
 
@@ -153,12 +152,7 @@ def _given(ids: Sequence[int], start: int, reader: CatalogReader) -> bytes:
 
 
 def _row(hit: HitOut) -> list[Any]:
-    return [_cell(name, getattr(hit, name)) for name in _COLUMNS]
-
-
-def _cell(name: str, value: Any) -> Any:
-    """Cameras and files are named by strangers: a spreadsheet must not take a name for a formula."""
-    return f"'{value}" if name in _TEXTS and value and value.startswith(_FORMULA) else value
+    return [cell(getattr(hit, name)) for name in _COLUMNS]
 
 
 def _as_csv(rows: Any) -> bytes:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from indexes.base import Ids
 from retrieval.search.bursts import Scenes
 from retrieval.search.engine import Hit
+from retrieval.search.orders import restricted
 from retrieval.search.pages import MAX_DEPTH
-from retrieval.web.search.ordering import Orders, restricted
+from retrieval.web.search.ordering import Orders
 from retrieval.web.search.ranking import FIRST, Ranking, Scores, Steps
 from retrieval.web.search.relevant import Relevant
 

@@ -1,22 +1,15 @@
-"""Orders that the catalog knows: by date and by name, of all pictures at once, and of what qualifies among them."""
+"""The orders of all pictures, kept for the lists that are made in them."""
 
 from __future__ import annotations
 
-import os
 import threading
-from typing import TYPE_CHECKING, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from indexes.base import Ids
-from retrieval.paths import decode_path
+from retrieval.search.orders import By, in_order
 
 if TYPE_CHECKING:
     from retrieval.catalog.reader import CatalogReader
-
-By = Literal["date", "name"]
-
-_UNDATED_LAST = "SELECT id FROM images WHERE NOT is_retired ORDER BY taken_instant IS NULL, taken_instant {}, id"
 
 
 class Orders:
@@ -33,9 +26,7 @@ class Orders:
             self._made.clear()
 
     def of(self, reader: CatalogReader, by: By, reverse: bool) -> Ids:
-        """(n,) ids. ``date``: newest first, unless reversed; what has no date comes last in either case; ties by id.
-        ``name``: of the file in any case, then its path. The orders are those of :mod:`retrieval.search.pages`.
-        """
+        """(n,) ids, see :func:`retrieval.search.orders.in_order`."""
         change = reader.change()
         with self._lock:
             if change != self._change:
@@ -43,29 +34,8 @@ class Orders:
                 self._change = change
             made = self._made.get((by, reverse))
         if made is None:
-            made = _by_date(reader, reverse) if by == "date" else _by_name(reader, reverse)
+            made = in_order(reader, by, reverse)
             with self._lock:
                 if self._change == change:
                     self._made[by, reverse] = made
         return made
-
-
-def restricted(order: Ids, ids: Ids) -> Ids:
-    """Those of ``order`` that are among ``ids``, in its order."""
-    return order[np.isin(order, ids)]
-
-
-def _by_date(reader: CatalogReader, reverse: bool) -> Ids:
-    rows = reader.rows(_UNDATED_LAST.format("ASC" if reverse else "DESC"))
-    return np.fromiter((row[0] for row in rows), np.int64, len(rows))
-
-
-def _by_name(reader: CatalogReader, reverse: bool) -> Ids:
-    sql = """SELECT i.id, i.name, i.name_key, f.path FROM images AS i JOIN folders AS f ON f.id = i.folder_id
-             WHERE NOT i.is_retired"""
-    named = [
-        (decode_path(key), os.path.join(decode_path(folder), decode_path(name)), image_id)
-        for image_id, name, key, folder in reader.rows(sql)
-    ]
-    named.sort(reverse=reverse)
-    return np.fromiter((image_id for _, _, image_id in named), np.int64, len(named))

@@ -110,6 +110,10 @@ def test_arguments_of_a_shell_with_signs_of_their_own() -> None:
     assert parse_arguments(["beach", "+", "sunset", "-", "2:people"]) == parse_query("beach + sunset - 2:people")
     assert parse_arguments(["a bird", "2:flying"]) == (words("a bird"), words("flying", 2))
     assert parse_arguments(["a", "-", "b + c - d"]) == (words("a"), words("b", -1), words("c", -1), words("d", 1))
+    assert parse_arguments(["red", "bird", "2:fast", "up"]) == (words("red bird"), words("fast", 2), words("up"))
+    assert parse_arguments(["a dog", "cat", "-", "a", "b"]) == (words("a dog"), words("cat"), words("a b", -1))
+    assert parse_arguments(["rot", "vogel", "-5", "grad"]) == (words("rot vogel -5 grad"),)
+    assert parse_arguments(["dog", "img:id:3", "cat"])[1:] == (Term("id", 3), words("cat"))
     assert parse_arguments([]) == ()
     for arguments, at in ((["a", "-"], 2), (["a", "+", "-", "b"], 4), (["+"], 0)):
         with pytest.raises(QuerySyntaxError, match="nothing follows the sign") as caught:
