@@ -138,6 +138,7 @@ ALLOWED = {
         "retrieval/catalog/migrations/versions/0003_colour.py",
         "retrieval/catalog/migrations/versions/0004_folded_names.py",
         "retrieval/catalog/migrations/versions/0005_revisions.py",
+        "retrieval/catalog/migrations/versions/0006_embedding_checksums.py",
     },
     # And every command; and what is run by `python -m`, the built-in model's recipe and the experiments: these are
     # command lines of their own, for who makes models, not for who uses them.

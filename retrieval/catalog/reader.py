@@ -18,14 +18,14 @@ import numpy as np
 
 from indexes.base import Ids, Vectors
 from retrieval.catalog.connect import connect, unreadable
-from retrieval.catalog.records import HASH_BYTES, ImageRecord, sound_vectors, taken_at
+from retrieval.catalog.records import ImageRecord, is_whole, sound_vectors, taken_at
 from retrieval.errors import GalleryNotFound, GalleryOutdated, GalleryTooNew, UnknownImage
 from retrieval.paths import decode_path, encode_path, lenient_text
 
 if TYPE_CHECKING:
     from retrieval.filters import Filter
 
-CATALOG_VERSION = "0005"
+CATALOG_VERSION = "0006"
 """The form of the catalog that these statements fit: the newest file in ``migrations/versions``."""
 
 _BATCH = 4096
@@ -225,12 +225,12 @@ class CatalogReader:
 
     def sound_vectors(self, ids: Sequence[int], encoder: EncoderRow) -> tuple[list[int], Vectors]:
         """Those of ``ids`` that have a sound embedding, in that order, and (n, dim) their embeddings."""
-        found: dict[int, object] = {}
+        found: dict[int, tuple[object, object]] = {}
         for start in range(0, len(ids), _MAX_VARIABLES):
             part = [int(i) for i in ids[start : start + _MAX_VARIABLES]]
-            sql = f"""SELECT image_id, vector FROM embeddings
+            sql = f"""SELECT image_id, vector, crc FROM embeddings
                       WHERE encoder_id = ? AND image_id IN ({", ".join("?" * len(part))})"""
-            found.update(self._all(sql, [encoder.id, *part]))
+            found.update((row[0], row[1:]) for row in self._all(sql, [encoder.id, *part]))
         there = [int(i) for i in ids if int(i) in found]
         sound, vectors = sound_vectors([found[i] for i in there], encoder.dim)
         return [i for i, good in zip(there, sound.tolist(), strict=True) if good], vectors
@@ -239,13 +239,15 @@ class CatalogReader:
         """The stored vector and metadata of any image with exactly these bytes, retired ones included."""
         # CROSS keeps SQLite from starting with all of the encoder's embeddings, which it prefers without statistics:
         # 1.4 ms a file among 9,000 images instead of 0.005, and in proportion to their number.
-        sql = """SELECT e.vector, i.format, i.width, i.height, i.taken_at, i.taken_offset_minutes, i.camera, i.lens,
-                        i.latitude, i.longitude, i.phash, i.colour, i.taken_instant, i.taken_precision,
+        sql = """SELECT e.crc, e.vector, i.format, i.width, i.height, i.taken_at, i.taken_offset_minutes, i.camera,
+                        i.lens, i.latitude, i.longitude, i.phash, i.colour, i.taken_instant, i.taken_precision,
                         i.taken_source, i.place_source
                  FROM images AS i CROSS JOIN embeddings AS e ON e.image_id = i.id AND e.encoder_id = ?
                  WHERE i.content_hash = ? LIMIT 1"""
         rows = self._all(sql, [encoder_id, content_hash])
-        return (rows[0][0], tuple(rows[0][1:])) if rows else None
+        if not rows or not is_whole(rows[0][1], rows[0][0]):
+            return None
+        return rows[0][1], tuple(rows[0][2:])
 
     # Replay
 
@@ -260,7 +262,7 @@ class CatalogReader:
             connection.execute("BEGIN")
             last = int(connection.execute("SELECT change FROM state").fetchone()[0])
             cursor = connection.execute(
-                """SELECT i.id, i.is_retired, e.vector FROM images AS i
+                """SELECT i.id, i.is_retired, e.vector, e.crc FROM images AS i
                    LEFT JOIN embeddings AS e ON e.image_id = i.id AND e.encoder_id = :encoder
                    WHERE i.id IN (SELECT id FROM images WHERE change > :after
                                   UNION SELECT image_id FROM embeddings
@@ -268,7 +270,7 @@ class CatalogReader:
                    ORDER BY i.id"""
                 if after > 0
                 # A rebuild reads everything: the plain join spares it the sorted set of all ids.
-                else """SELECT i.id, i.is_retired, e.vector FROM images AS i
+                else """SELECT i.id, i.is_retired, e.vector, e.crc FROM images AS i
                         LEFT JOIN embeddings AS e ON e.image_id = i.id AND e.encoder_id = :encoder
                         WHERE :after <= 0 ORDER BY i.id""",
                 {"encoder": encoder.id, "after": after},
@@ -358,11 +360,11 @@ def _record(row: Sequence[Any]) -> ImageRecord | None:
         record = ImageRecord(id_, path, size, mtime_ns, form, width, height, taken_at(taken, offset), *rest)
     except (ValueError, TypeError):
         return None
-    return record if type(record.content_hash) is bytes and len(record.content_hash) == HASH_BYTES else None
+    return record if type(record.content_hash) is bytes else None
 
 
 def _as_changes(rows: list[Any], dim: int, last: int | None) -> Changes:
-    present = [(row[0], row[2]) for row in rows if not row[1] and row[2] is not None]
+    present = [(row[0], row[2:]) for row in rows if not row[1] and row[2] is not None]
     ids = np.fromiter((row[0] for row in present), dtype=np.int64, count=len(present))
     sound, vectors = sound_vectors([row[1] for row in present], dim)
     return Changes(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -139,16 +140,25 @@ def pack_vector(vector: NDArray[np.float32]) -> bytes:
     return vector.astype("<f2").tobytes()
 
 
-def sound_vectors(blobs: Sequence[object], dim: int) -> tuple[NDArray[np.bool_], Vectors]:
+def is_whole(blob: object, crc: object) -> bool:
+    """Whether a stored vector has the bytes that were written; without a checksum, nobody knows better."""
+    return type(blob) is bytes and (crc is None or crc == zlib.crc32(blob))
+
+
+def sound_vectors(stored: Sequence[Sequence[object]], dim: int) -> tuple[NDArray[np.bool_], Vectors]:
     """Those of what a catalog holds as vectors that can be embeddings.
 
-    Of a damaged one may be left anything: another length, NaN, infinity, zeros, a number that makes it much longer.
+    Of a damaged one may be left anything: other bits, another length, NaN, infinity, zeros.
+
+    Args:
+        stored: the columns ``vector`` and ``crc`` of each.
 
     Returns:
         (n,) True for the sound ones, and their (m, dim) float32 vectors of length 1.
     """
-    whole = np.fromiter((type(blob) is bytes and len(blob) == 2 * dim for blob in blobs), np.bool_, len(blobs))
-    data = b"".join(blob for blob, good in zip(blobs, whole.tolist(), strict=True) if good)  # type: ignore[misc]
+    good = [blob if is_whole(blob, crc) and len(blob) == 2 * dim else b"" for blob, crc in stored]  # type: ignore[arg-type]
+    whole = np.fromiter(map(len, good), np.int64, len(good)) > 0  # type: ignore[arg-type]
+    data = b"".join(good)  # type: ignore[arg-type]
     rows = np.frombuffer(data, dtype="<f2").reshape(-1, dim).astype(np.float32)
     squared = np.einsum("ij,ij->i", rows, rows)  # of float16 numbers: far from the end of float32
     sound = np.abs(squared - 1.0) <= _LENGTH  # NaN compares as False

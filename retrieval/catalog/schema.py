@@ -140,6 +140,7 @@ embeddings = Table(
     Column("image_id", Integer, ForeignKey("images.id"), nullable=False),
     Column("vector", BLOB, nullable=False),  # float16, little-endian, unit length before rounding
     Column("change", Integer, nullable=False),
+    Column("crc", Integer),  # CRC-32 of the vector; NULL: not checked
     # A table with row ids, not WITHOUT ROWID: vectors of 1-2 KB would push its inner nodes out of the cache.
     UniqueConstraint("encoder_id", "image_id"),
     Index("embeddings_by_change", "encoder_id", "change"),

@@ -22,8 +22,8 @@ _MOST_CHECKED = 100_000
 _AT_ONCE = 4096
 
 # By row ids, in the order of the file: the index on encoders, which SQLite would take, jumps.
-_EMBEDDED = """SELECT id, image_id, vector FROM embeddings WHERE +encoder_id = :encoder AND id > :after AND id <= :last
-               ORDER BY id LIMIT :count"""
+_EMBEDDED = """SELECT id, image_id, vector, crc FROM embeddings
+               WHERE +encoder_id = :encoder AND id > :after AND id <= :last ORDER BY id LIMIT :count"""
 
 _BROKEN = f"""SELECT i.id FROM images AS i WHERE (typeof(content_hash) <> 'blob' OR length(content_hash) <> {HASH_BYTES}
     OR typeof(size) <> 'integer' OR typeof(mtime_ns) <> 'integer' OR typeof(format) <> 'text'
@@ -75,9 +75,9 @@ def damaged_images(reader: CatalogReader, row: EncoderRow) -> list[int]:
         last = first + _MOST_CHECKED
     while rows := reader.rows(_EMBEDDED, {"encoder": row.id, "after": first, "last": last, "count": _AT_ONCE}):
         first = rows[-1][0]
-        sound, _ = sound_vectors([blob for _, _, blob in rows], row.dim)
+        sound, _ = sound_vectors([each[2:] for each in rows], row.dim)
         if not sound.all():
-            ids.update(image for (_, image, _), good in zip(rows, sound.tolist(), strict=True) if not good)
+            ids.update(each[1] for each, good in zip(rows, sound.tolist(), strict=True) if not good)
     ids.update(image for (image,) in reader.rows(_BROKEN, {"encoder": row.id}))
     return sorted(ids)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -235,7 +236,8 @@ class Catalog:
             self._labels.begin(connection)
             for image in batch.indexed:
                 outcome, id_ = _commit_image(connection, image, change, unplugged, self._labels)
-                embedded.append({"encoder_id": encoder_id, "image_id": id_, "vector": image.vector, "change": change})
+                vector = {"vector": image.vector, "crc": zlib.crc32(image.vector)}
+                embedded.append({"encoder_id": encoder_id, "image_id": id_, "change": change, **vector})
                 setattr(counts, outcome, getattr(counts, outcome) + 1)
                 if id_ in gone:
                     counts.retired -= 1
@@ -339,7 +341,7 @@ _UPDATE = update(images).where(images.c.id == bindparam("key"))
 _NEW_EMBEDDING = upsert(embeddings)
 _EMBED = _NEW_EMBEDDING.on_conflict_do_update(
     index_elements=["encoder_id", "image_id"],
-    set_={"vector": _NEW_EMBEDDING.excluded.vector, "change": _NEW_EMBEDDING.excluded.change},
+    set_={name: _NEW_EMBEDDING.excluded[name] for name in ("vector", "crc", "change")},
 )
 _AT = select(images.c.id, images.c.content_hash, images.c.is_retired, images.c.size, images.c.mtime_ns).where(
     images.c.folder_id == bindparam("folder"), images.c.name == bindparam("file")

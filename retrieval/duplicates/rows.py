@@ -74,15 +74,15 @@ def same_bytes(reader: CatalogReader) -> list[list[int]]:
 def half_vectors(reader: CatalogReader, encoder: EncoderRow, ids: Sequence[int]) -> tuple[Ids, NDArray[np.float16]]:
     """The ids of which there is a sound embedding, ascending, and these (m, dim) as stored, float16."""
     found: list[int] = []
-    blobs: list[bytes] = []
+    stored: list[tuple[bytes, int | None]] = []
     wanted = sorted(int(i) for i in ids)
     for start in range(0, len(wanted), _MAX_VARIABLES):
         part = wanted[start : start + _MAX_VARIABLES]
-        sql = f"""SELECT image_id, vector FROM embeddings WHERE encoder_id = ?
+        sql = f"""SELECT image_id, vector, crc FROM embeddings WHERE encoder_id = ?
                   AND image_id IN ({", ".join("?" * len(part))}) ORDER BY image_id"""
-        for image_id, vector in reader._all(sql, [encoder.id, *part]):
+        for image_id, vector, crc in reader._all(sql, [encoder.id, *part]):
             found.append(image_id)
-            blobs.append(vector)
-    sound, _ = sound_vectors(blobs, encoder.dim)
-    whole = b"".join(blob for blob, good in zip(blobs, sound.tolist(), strict=True) if good)
+            stored.append((vector, crc))
+    sound, _ = sound_vectors(stored, encoder.dim)
+    whole = b"".join(blob for (blob, _), good in zip(stored, sound.tolist(), strict=True) if good)
     return np.array(found, dtype=np.int64)[sound], np.frombuffer(whole, dtype="<f2").reshape(-1, encoder.dim)

@@ -126,7 +126,7 @@ def _stored(gallery: Gallery, encoder: Encoder, paths: Sequence[Path]) -> Iterat
             if record is None or record.on_disk() != "same":
                 continue
             found = reader.embedding_of(record.content_hash, own[0].id)
-            sound, vectors = sound_vectors([] if found is None else [found[0]], own[0].dim)
+            sound, vectors = sound_vectors([] if found is None else [(found[0], None)], own[0].dim)
             if sound.any():
                 yield _Made(_File(number, path), record.content_hash, vectors[0])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
 _AT_ONCE = 4096
 
 _BASE = "SELECT id, dim FROM encoders WHERE fingerprint = ?"
-_MISSING = """SELECT b.image_id, b.vector FROM embeddings AS b
+_MISSING = """SELECT b.image_id, b.vector, b.crc FROM embeddings AS b
     WHERE b.encoder_id = :base AND b.image_id > :after
     AND NOT EXISTS (SELECT 1 FROM embeddings AS a WHERE a.encoder_id = :own AND a.image_id = b.image_id)
     ORDER BY b.image_id LIMIT :count"""
-_ADD = "INSERT INTO embeddings (encoder_id, image_id, vector, change) VALUES (?, ?, ?, ?)"
+_ADD = "INSERT INTO embeddings (encoder_id, image_id, vector, crc, change) VALUES (?, ?, ?, ?, ?)"
 
 
 def adapt_stored(
@@ -48,13 +49,14 @@ def adapt_stored(
             if not rows:
                 return made
             after = int(rows[-1][0])
-            sound, vectors = sound_vectors([row[1] for row in rows], int(base[1]))
+            sound, vectors = sound_vectors([row[1:] for row in rows], int(base[1]))
             rows = [row for row, good in zip(rows, sound.tolist(), strict=True) if good]  # the others are read anew
             if not rows:
                 continue
             vectors = encoder.adapt(vectors)
             change = int(connection.exec_driver_sql("SELECT change FROM state").scalar_one()) + 1
-            new = [(encoder_id, row[0], pack_vector(v), change) for row, v in zip(rows, vectors, strict=True)]
+            packed = [(row[0], pack_vector(vector)) for row, vector in zip(rows, vectors, strict=True)]
+            new = [(encoder_id, image_id, blob, zlib.crc32(blob), change) for image_id, blob in packed]
             connection.exec_driver_sql(_ADD, new)
             connection.exec_driver_sql("UPDATE state SET change = ?", (change,))
         made += len(rows)

@@ -24,7 +24,6 @@ ALIKE = 0.9
 camera. Chosen with the built-in model only: frames of a burst lay above it, two subjects of one walk mostly below."""
 
 _FEW_WINDOWS = 40  # SQLite compares each date with each window: 1.8 s for 300 among 100,000 pictures, else 0.15 s
-_AT_ONCE = 800  # below SQLite's oldest default limit of 999 parameters
 _VECTORS_AT_ONCE = 4096  # 8 MB of 512 numbers
 
 
@@ -154,13 +153,7 @@ class Scenes:
 
     def _embedded(self, ids: Sequence[int]) -> dict[int, Vectors]:
         """Id -> (dim,) of those that this encoder has seen: another one may be ahead of it."""
-        known: list[int] = []
-        for start in range(0, len(ids), _AT_ONCE):
-            part = ids[start : start + _AT_ONCE]
-            marks = ", ".join("?" * len(part))
-            sql = f"SELECT image_id FROM embeddings WHERE encoder_id = ? AND image_id IN ({marks}) ORDER BY image_id"
-            known += [row[0] for row in self._reader.rows(sql, [self._encoder.id, *part])]
-        return dict(zip(known, self._reader.vectors(known, self._encoder), strict=True)) if known else {}
+        return dict(zip(*self._reader.sound_vectors(ids, self._encoder), strict=True))
 
 
 def _moment(one: _Taken) -> datetime:

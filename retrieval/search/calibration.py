@@ -163,12 +163,14 @@ def _measure(
 def _nothing_there(engine: QueryEngine, calibration: Calibration, directions: Vectors) -> tuple[float, float]:
     """Mean and deviation of the evidence for the best picture of each unlikely search (n, dim)."""
     found = engine.index.search(directions, _BEST)
-    ids = np.unique(found.ids[found.ids >= 0])
-    vectors = engine.reader.vectors(ids.tolist(), engine.encoder_row)
+    listed = np.unique(found.ids[found.ids >= 0])
+    sound, vectors = engine.reader.sound_vectors(listed.tolist(), engine.encoder_row)
+    ids = np.array(sound, np.int64)
     best = [
-        calibration.evidence(direction, vectors[np.searchsorted(ids, row[row >= 0])]).max()
+        calibration.evidence(direction, vectors[np.searchsorted(ids, known)]).max()
         for direction, row in zip(directions, found.ids, strict=True)
-    ]
+        if len(known := row[np.isin(row, ids)])
+    ] or [0.0]
     return float(np.mean(best)), max(float(np.std(best)), 1e-6)
 
 

@@ -85,9 +85,6 @@ def relevances(
         direction: (1, dim) of the query.
         ids, scores: of the pictures, and their cosines to the query.
         reader, row: where the embeddings are, and whose.
-
-    Raises:
-        UnknownImage: one has no embedding by this encoder.
     """
     measured = calibration.measured
     if measured.bias is not None:
@@ -95,8 +92,10 @@ def relevances(
         return found
     values: list[float] = []
     for start in range(0, len(ids), _PICTURES_AT_ONCE):
-        vectors = reader.vectors(ids[start : start + _PICTURES_AT_ONCE], row)
-        values += share_below(calibration, calibration.evidence(direction, vectors))
+        part = ids[start : start + _PICTURES_AT_ONCE]
+        sound, vectors = reader.sound_vectors(part, row)
+        share = dict(zip(sound, share_below(calibration, calibration.evidence(direction, vectors)), strict=True))
+        values += [share.get(int(image_id), 0.0) for image_id in part]  # of what has no embedding nothing is known
     return values
 
 

@@ -184,8 +184,8 @@ def test_bursts(own: Gallery) -> None:
     """Copies of one picture within a minute stand behind the best of them."""
     with closing(sqlite3.connect(own.catalog_path)) as connection, connection:
         connection.execute("UPDATE images SET taken_at = '2024-05-01T12:00:0' || (id % 10), camera = 'One'")
-        row = connection.execute("SELECT vector FROM embeddings ORDER BY image_id LIMIT 1").fetchone()
-        connection.execute("UPDATE embeddings SET vector = ? WHERE image_id <= 4", row)
+        row = connection.execute("SELECT vector, crc FROM embeddings ORDER BY image_id LIMIT 1").fetchone()
+        connection.execute("UPDATE embeddings SET vector = ?, crc = ? WHERE image_id <= 4", row)
         connection.execute("UPDATE state SET change = change + 1")
         connection.execute("UPDATE images SET change = (SELECT change FROM state)")
         connection.execute("UPDATE embeddings SET change = (SELECT change FROM state)")
