@@ -195,7 +195,8 @@ def test_an_adapter_needs_no_torch() -> None:
 def test_leaves_import_no_siblings() -> None:
     leaves = {
         "indexing/scan": {"errors", "indexing.ignore", "paths", "pictures.formats"},
-        "pictures/exif": {"pictures.quiet"},
+        "pictures/dates": set(),
+        "pictures/exif": {"pictures.dates", "pictures.quiet"},
         "filters": {"errors", "folding", "labels.tag_text", "paths"},
         "folding": set(),
         "labels/tag_text": {"errors"},

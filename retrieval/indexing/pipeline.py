@@ -30,12 +30,13 @@ import numpy as np
 from indexes.base import Vectors
 from retrieval.catalog.batch import FailedImage, IndexedImage, Metadata
 from retrieval.catalog.reader import CatalogReader
-from retrieval.catalog.records import pack_vector
+from retrieval.catalog.records import instant, pack_vector
 from retrieval.encoders.base import DeviceEncoder, Encoder, Pixels
 from retrieval.encoders.onnx import available_cpus
 from retrieval.errors import EncoderError, UnreadableImage
 from retrieval.indexing.scan import describe_os_error
 from retrieval.indexing.schedules import Collect, ahead_of_device, each_on_its_own
+from retrieval.pictures.exif import Exif
 from retrieval.pictures.images import Picture, content_hash, read_picture
 
 PATIENCE_SECONDS = 1.0
@@ -363,6 +364,9 @@ def _metadata(picture: Picture) -> Metadata:
         height=picture.height,
         taken_at=None if exif.taken_at is None else exif.taken_at.isoformat(timespec="seconds"),
         taken_offset_minutes=exif.offset_minutes,
+        taken_instant=_instant(exif),
+        taken_precision=exif.precision,
+        taken_source=exif.taken_source,
         camera=exif.camera,
         lens=exif.lens,
         latitude=exif.latitude,
@@ -370,3 +374,9 @@ def _metadata(picture: Picture) -> Metadata:
         phash=picture.phash,
         colour=picture.colour,
     )
+
+
+def _instant(exif: Exif) -> int | None:
+    if exif.taken_at is None:
+        return None
+    return instant(exif.taken_at.isoformat(timespec="seconds"), exif.offset_minutes, exif.microsecond)

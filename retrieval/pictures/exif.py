@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 from PIL.ExifTags import GPS, IFD, Base
 
-_MAX_TEXT = 100
-_FIRST_YEAR = 1826  # the oldest photograph that is left; earlier years are unset clocks
+from retrieval.pictures.dates import Moment, Precision, microseconds, parse_moment, parse_offset
 
-_DATE = re.compile(r"\s*(\d{4})[:/.-](\d{1,2})[:/.-](\d{1,2})[ T]+(\d{1,2}):(\d{1,2})(?::(\d{1,2}))?(?!\d)")
-_OFFSET = re.compile(r"\s*([+-])(\d{1,2}):?(\d{2})\s*$")
+_MAX_TEXT = 100
+
+def _utf8(_self: object, data: bytes, _legacy_api: bool = True) -> bytes:
+    return data
+
+
+# EXIF 3.0 has a type for UTF-8, which Pillow leaves out with a warning.
+TiffImagePlugin.ImageFileDirectory_v2._load_dispatch.setdefault(129, (1, _utf8))
 
 
 @dataclass(frozen=True)
@@ -24,13 +28,16 @@ class Exif:
     """The tags that searching uses.
 
     Args:
-        taken_at: naive local time of the camera, from DateTimeOriginal, else DateTimeDigitized. DateTime is
-            not used: it is the time of the last edit.
-        offset_minutes: UTC offset of ``taken_at``, from the offset tag that belongs to the same date.
+        taken_at: naive local time of the camera, from DateTimeOriginal, else DateTimeDigitized, wherever they stand;
+            else what a PNG says in its texts, else the GPS clock (in UTC). DateTime is not used: it is the time of the
+            last edit.
+        offset_minutes: UTC offset of ``taken_at``, from the offset tag that belongs to the same date, or from its text.
         camera: make and model, the make not repeated.
         lens: LensModel.
         latitude, longitude: decimal degrees, north and east positive; both or neither. Without a hemisphere
             both are None, and so is exactly (0, 0), which cameras write before they have a fix.
+        precision, microsecond: of ``taken_at``, see ``dates.Moment``.
+        taken_source: ``gps`` or ``text`` where ``taken_at`` is not from EXIF's own dates.
         orientation: 1..8, 1 when missing; as stored, also where the decoder has already applied it.
     """
 
@@ -41,6 +48,9 @@ class Exif:
     latitude: float | None = None
     longitude: float | None = None
     orientation: int = 1
+    precision: Precision | None = None
+    microsecond: int = 0
+    taken_source: str | None = None
 
 
 def read_exif(image: Image.Image) -> Exif:
@@ -49,17 +59,21 @@ def read_exif(image: Image.Image) -> Exif:
         tags = image.getexif()
     except Exception:
         return Exif()
-    return exif_of(tags)
+    return exif_of(tags, image.info)
 
 
-def exif_of(tags: Image.Exif) -> Exif:
-    """The same from tags that were read already."""
+def exif_of(tags: Image.Exif, texts: Mapping[Any, Any] | None = None) -> Exif:
+    """The same from tags that were read already, and the texts of a PNG."""
     detail = _directory(tags, IFD.Exif)
-    taken_at, offset_minutes = _taken(detail)
-    latitude, longitude = _position(_directory(tags, IFD.GPSInfo))
+    gps = _directory(tags, IFD.GPSInfo)
+    moment, source = _taken(detail, tags) or _written(texts or {}) or _by_satellite(gps) or (None, None)
+    latitude, longitude = _position(gps)
     return Exif(
-        taken_at=taken_at,
-        offset_minutes=offset_minutes,
+        taken_at=None if moment is None else moment.at,
+        offset_minutes=None if moment is None else moment.offset_minutes,
+        precision=None if moment is None else moment.precision,
+        microsecond=0 if moment is None else moment.microsecond,
+        taken_source=source,
         camera=_camera(_text(_tag(tags, Base.Make)), _text(_tag(tags, Base.Model))),
         lens=_text(_tag(detail, Base.LensModel)),
         latitude=latitude,
@@ -114,39 +128,48 @@ def _camera(make: str | None, model: str | None) -> str | None:
     return f"{make} {model}"[:_MAX_TEXT].rstrip()
 
 
-def _taken(detail: Mapping[int, Any]) -> tuple[datetime | None, int | None]:
-    for date_tag, offset_tag in (
-        (Base.DateTimeOriginal, Base.OffsetTimeOriginal),
-        (Base.DateTimeDigitized, Base.OffsetTimeDigitized),
+def _taken(*directories: Mapping[int, Any]) -> tuple[Moment, None] | None:
+    """The tags belong into EXIF's directory, and some programs put them into the first one."""
+    for date_tag, offset_tag, fraction_tag in (
+        (Base.DateTimeOriginal, Base.OffsetTimeOriginal, Base.SubsecTimeOriginal),
+        (Base.DateTimeDigitized, Base.OffsetTimeDigitized, Base.SubsecTimeDigitized),
     ):
-        taken_at = _date(_text(_tag(detail, date_tag)))
-        if taken_at is not None:
-            return taken_at, _offset(_text(_tag(detail, offset_tag)))
-    return None, None
+        for tags in directories:
+            moment = parse_moment(_text(_tag(tags, date_tag)))
+            if moment is None:
+                continue
+            if (offset := parse_offset(_text(_tag(tags, offset_tag)))) is not None:
+                moment = moment._replace(offset_minutes=offset)
+            if moment.precision is None and (fraction := microseconds(_text(_tag(tags, fraction_tag)))):
+                moment = moment._replace(microsecond=fraction)
+            return moment, None
+    return None
 
 
-def _date(text: str | None) -> datetime | None:
-    found = _DATE.match(text or "")
-    if not found or int(found[1]) < _FIRST_YEAR:
+def _written(texts: Mapping[Any, Any]) -> tuple[Moment, str] | None:
+    """Reference: PNG (third edition), 11.3.3.2; and what programs take for it."""
+    for name in ("Creation Time", "exif:DateTimeOriginal", "date:taken"):
+        value = texts.get(name)
+        if isinstance(value, str) and (moment := parse_moment(value[:_MAX_TEXT])) is not None:
+            return moment, "text"
+    return None
+
+
+def _by_satellite(gps: Mapping[int, Any]) -> tuple[Moment, str] | None:
+    """In UTC. The time of a fix, which may be hours old: better than nothing, and nothing more."""
+    day = parse_moment(_text(_tag(gps, GPS.GPSDateStamp)))
+    if day is None or day.precision not in ("day", None):
         return None
+    start = day.at.replace(hour=0, minute=0, second=0)
+    value = _tag(gps, GPS.GPSTimeStamp)
     try:
-        year, month, day, hour, minute, second = (int(part or 0) for part in found.groups())
-        return datetime(year, month, day, hour, minute, second)
-    except ValueError:
-        return None
-
-
-def _offset(text: str | None) -> int | None:
-    if text == "Z":
-        return 0
-    found = _OFFSET.match(text or "")
-    if not found:
-        return None
-    minutes = int(found[2]) * 60 + int(found[3])
-    # Time zones reach from -12:00 to +14:00.
-    if int(found[3]) > 59 or minutes > (14 if found[1] == "+" else 12) * 60:
-        return None
-    return minutes if found[1] == "+" else -minutes
+        hours, minutes, seconds = (float(part) for part in value)
+        if not (0 <= hours < 24 and 0 <= minutes < 60 and 0 <= seconds <= 60):
+            raise ValueError
+        at = start + timedelta(seconds=int(hours * 3600 + minutes * 60 + seconds))
+        return Moment(at, None, 0, 0), "gps"
+    except (TypeError, ValueError, ArithmeticError):
+        return Moment(start, "day", 0, 0), "gps"
 
 
 def _position(gps: Mapping[int, Any]) -> tuple[float | None, float | None]:

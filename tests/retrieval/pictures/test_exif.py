@@ -65,7 +65,7 @@ def test_all_fields_in_every_format(image_format: str) -> None:
 
 def test_nothing_is_all_none() -> None:
     assert read(b"") == Exif()
-    assert Exif() == Exif(None, None, None, None, None, None, 1)
+    assert Exif() == Exif(None, None, None, None, None, None, 1, None, 0, None)
 
 
 @pytest.mark.parametrize(
@@ -80,11 +80,11 @@ def test_nothing_is_all_none() -> None:
         ("    :  :     :  :  ", None),
         ("", None),
         ("2019:02:30 08:09:10", None),
-        ("2019:07:14 24:00:00", None),
-        ("2019:07:14 08:09:60", None),
-        ("2019:07:14", None),
+        ("2019:07:14 24:29:47", datetime(2019, 7, 14, 0, 29, 47)),
+        ("2019:07:14 08:09:60", datetime(2019, 7, 14, 8, 9, 59)),
+        ("2019:07:14", datetime(2019, 7, 14)),
         ("1700:01:01 00:00:00", None),
-        ("20190714080910", None),
+        ("20190714080910", datetime(2019, 7, 14, 8, 9, 10)),
         ("yesterday", None),
     ],
 )
