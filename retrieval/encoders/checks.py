@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, get_args
 
 from retrieval.errors import WeightsUnavailable
+from retrieval.regular_files import open_regular
 
 MAX_JSON_BYTES = 1 << 20
 LFS_MAGIC = b"version https://git-lfs"
@@ -80,7 +81,7 @@ def check_present(path: Path, size: int | None) -> None:
 
 def load_json(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             raw = file.read(MAX_JSON_BYTES + 1)
     except OSError as error:
         raise WeightsUnavailable(

@@ -29,6 +29,7 @@ from retrieval.encoders.onnx_graph import GraphEnd, read_graph_ends
 from retrieval.encoders.open_clip_names import family_of, preprocessing_from
 from retrieval.encoders.weights import licence_of
 from retrieval.errors import EncoderError, WeightsUnavailable
+from retrieval.regular_files import read_regular
 
 VISUAL, TEXTUAL = "visual/model.onnx", "textual/model.onnx"
 PREPROCESS, TOKENIZER = "visual/preprocess_cfg.json", "textual/tokenizer.json"
@@ -147,14 +148,14 @@ def _tokenizer(folder: Path, text_cfg: Mapping[str, Any], length: int) -> Tokeni
     config = load_json(folder / TOKENIZER_CONFIG)
     path = folder / TOKENIZER
     try:
-        if path.stat().st_size > MAX_TOKENIZER_BYTES:
-            raise ValueError("larger than 64 MiB")
-        data = json.loads(path.read_bytes())
+        data = json.loads(read_regular(path, MAX_TOKENIZER_BYTES))
         added = {token["content"]: token["id"] for token in data.get("added_tokens", ())}
         vocabulary = data["model"]["vocab"]
         known = vocabulary if isinstance(vocabulary, dict) else {v[0]: i for i, v in enumerate(vocabulary)}
+    except OSError as error:
+        raise damaged(path, str(error.strerror)) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise damaged(path, f"it is no tokenizer ({error})") from error
+        raise damaged(path, f"it is no tokenizer ({type(error).__name__})") from error
 
     def token_id(key: str) -> int | None:
         token = config.get(key)

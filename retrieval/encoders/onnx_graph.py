@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from retrieval.encoders.checks import check_inside
 from retrieval.errors import WeightsUnavailable
+from retrieval.regular_files import open_regular
 
 ELEMENT_TYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "float16", 16: "bfloat16"}
 
@@ -56,7 +57,7 @@ def parse_graph(path: Path, parse: Callable[[memoryview], T]) -> T:
         WeightsUnavailable: it cannot be read, or ``parse`` found it damaged (ValueError, IndexError, StopIteration).
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             # Not closed by hand: an error's traceback may still hold views on it.
             whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return parse(memoryview(whole))

@@ -14,6 +14,7 @@ from retrieval.encoders.description import hash_file
 from retrieval.encoders.open_clip_names import cache_folder
 from retrieval.encoders.weights_file import WeightsFile
 from retrieval.errors import WeightsUnavailable
+from retrieval.regular_files import open_regular
 
 log = logging.getLogger("photoseek")
 
@@ -36,7 +37,7 @@ def check_safetensors(path: Path) -> Mapping[str, Any]:
         )
     try:
         size = path.stat().st_size
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(max(8, len(LFS_MAGIC)))
             if head.startswith(LFS_MAGIC):
                 raise WeightsUnavailable(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from retrieval.encoders.checks import write_bytes_atomically
 from retrieval.errors import WeightsUnavailable
+from retrieval.regular_files import open_regular
 
 _MAX_HEADER = 16 << 20
 # bfloat16 has no numpy type: it is read as the upper half of a float32.
@@ -34,7 +35,7 @@ class WeightsFile:
     def __init__(self, file: Path) -> None:
         self._file = file
         try:
-            with file.open("rb") as handle:
+            with open_regular(file) as handle:
                 self._map = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             raise self._damaged(str(error)) from error
@@ -46,7 +47,7 @@ class WeightsFile:
             if not isinstance(header, dict):
                 raise ValueError("not an object")
         except (ValueError, RecursionError) as error:
-            raise self._damaged(f"the header is not JSON ({error})") from error
+            raise self._damaged("the header is not JSON") from error
         self._data = 8 + length
         self._header: Mapping[str, Any] = {n: v for n, v in header.items() if n != "__metadata__"}
 

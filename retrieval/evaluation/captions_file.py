@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from retrieval.errors import QueryError
+from retrieval.regular_files import open_regular
 
 _MAX_FILE_BYTES = 1 << 30
 _PATH_NAMES = ("path", "image", "file", "filepath", "file_name", "filename", "image_path")
@@ -48,9 +50,8 @@ def read_captions(file: str | Path) -> Captions:
     places: dict[str, int] = {}
     pairs: dict[tuple[int, str], None] = {}
     try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise QueryError(f"{path} is larger than {_MAX_FILE_BYTES >> 30} GiB", "split it")
-        with path.open(encoding="utf-8-sig", newline="") as text:
+        with open_regular(path, _MAX_FILE_BYTES) as opened:
+            text = io.TextIOWrapper(opened, encoding="utf-8-sig", newline="")
             for name, captions in _lines(text, path.suffix.lower()):
                 row = places.setdefault(name, len(places))
                 pairs.update(((row, caption.strip()), None) for caption in captions if caption.strip())

@@ -14,6 +14,7 @@ import numpy as np
 from indexes.base import Ids
 from retrieval.errors import QueryError
 from retrieval.indexing.scan import walk
+from retrieval.regular_files import read_regular
 
 _MAX_FILE_BYTES = 1 << 26
 _WNID = re.compile(r"n\d{8}")
@@ -101,8 +102,7 @@ def read_labels(file: str | Path) -> dict[str, str]:
     """
     path = Path(file).expanduser()
     try:
-        with path.open("rb") as opened:
-            text = opened.read(_MAX_FILE_BYTES).decode("utf-8-sig")
+        text = read_regular(path, _MAX_FILE_BYTES).decode("utf-8-sig")
         pairs = _from_json(json.loads(text)) if path.suffix.lower() == ".json" else _from_lines(text)
     except OSError as error:
         raise QueryError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from retrieval.errors import QueryError, UnreadableImage
 from retrieval.indexing.scan import describe_os_error
 from retrieval.indexing.schedules import Collect, ahead_of_device, each_on_its_own
 from retrieval.pictures.images import content_hash, read_picture
+from retrieval.regular_files import read_regular
 
 if TYPE_CHECKING:
     from retrieval.gallery import Gallery
@@ -157,12 +157,7 @@ def _never() -> bool:
 
 def _read(encoder: Encoder, file: _File) -> _Read | _Made:
     try:
-        found = file.path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise UnreadableImage("not a file")
-        if found.st_size > MAX_FILE_BYTES:
-            raise UnreadableImage(f"file of more than {MAX_FILE_BYTES >> 20} MiB")
-        data = file.path.read_bytes()
+        data = read_regular(file.path, MAX_FILE_BYTES)
         return _Read(file, content_hash(data), read_picture(data, encoder.spec.preprocessing).pixels)
     except OSError as error:
         return _Made(file, b"", None, describe_os_error(error))

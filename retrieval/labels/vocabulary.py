@@ -9,6 +9,7 @@ from pathlib import Path
 from retrieval.errors import SettingsError
 from retrieval.folding import fold
 from retrieval.labels.tag_text import clean_tag, split_names
+from retrieval.regular_files import read_regular
 
 BUILTIN = "builtin"
 MAX_LABELS = 50_000
@@ -40,16 +41,12 @@ def read_labels(*choices: str) -> tuple[str, ...]:
 
 def _lines(path: Path, choice: str) -> list[str]:
     try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_FILE_BYTES + 1)
-        text = data.decode("utf-8-sig")
+        text = read_regular(path, _MAX_FILE_BYTES).decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise SettingsError(
             f"no labels in {choice!r}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}",
             "give builtin, a list such as cat,dog,car, or a text file with a label a line",
         ) from error
-    if len(data) > _MAX_FILE_BYTES:
-        raise SettingsError(f"{path} is longer than {_MAX_FILE_BYTES >> 20} MiB", "give a label a line")
     return [line for line in text.splitlines() if not line.lstrip().startswith("#")]
 
 
@@ -67,6 +64,6 @@ def _checked(labels: Iterable[str], source: str) -> tuple[str, ...]:
 
 def _is_file(path: Path) -> bool:
     try:
-        return path.is_file()
+        return path.exists() and not path.is_dir()
     except (OSError, ValueError):  # a list can be longer than a file name may be
         return False

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from indexes.base import Vectors
 from retrieval.encoders.base import unit
 from retrieval.errors import QueryError, SettingsError
+from retrieval.regular_files import read_regular
 
 if TYPE_CHECKING:
     from retrieval.encoders.base import Encoder, EncoderSpec
@@ -113,15 +114,12 @@ def find_templates(choice: str, spec: EncoderSpec | None = None) -> tuple[str, .
         return spec.prompt_templates
     path = _PROMPTS / f"imagenet-{choice}.txt" if choice in ("7", "80") else Path(choice).expanduser()
     try:
-        with path.open("rb") as file:
-            text = file.read(_MAX_FILE_BYTES + 1).decode("utf-8-sig")
+        text = read_regular(path, _MAX_FILE_BYTES).decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise SettingsError(
             f"no templates in {choice!r}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}",
             "use 1, 7, 80, model, or a text file with a template a line",
         ) from error
-    if len(text) > _MAX_FILE_BYTES:
-        raise SettingsError(f"{path} is longer than {_MAX_FILE_BYTES >> 20} MiB", "give a template a line")
     lines = (line.strip() for line in text.splitlines())
     return check_templates([line for line in lines if line and not line.startswith("#")])
 
@@ -130,9 +128,9 @@ def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
     """The templates as they are; SettingsError if there is none or one has no place for the label."""
     if not templates:
         raise SettingsError("there is no template", 'give one such as "a photo of a {}."')
-    for template in templates:
+    for number, template in enumerate(templates, 1):  # by its number: the file may have been another one than was meant
         if PLACE not in template:
-            raise SettingsError(f"the template {template!r} has no {{}} for the label", 'e.g. "a photo of a {}."')
+            raise SettingsError(f"template {number} has no {{}} for the label", 'e.g. "a photo of a {}."')
     return tuple(templates)
 
 

@@ -109,7 +109,7 @@ def sniff(data: bytes) -> str:
         # mif1 and msf1 name the container only; without an AV1 brand beside them it holds HEVC in practice.
         if brands & _HEIF_BRANDS or data[8:12] in (b"mif1", b"msf1"):
             return "HEIF"
-    raise UnreadableImage(f"not an image (starts with {_opening(data)})")
+    raise UnreadableImage(f"not an image ({_other_kind(data)})")
 
 
 def media_type(data: bytes) -> str:
@@ -253,9 +253,23 @@ def _u32(data: bytes, at: int) -> int:
     return int.from_bytes(data[at : at + 4], "big")
 
 
-def _opening(data: bytes) -> str:
-    """The first bytes for a person: text if they are text, hexadecimal otherwise."""
-    start = data[4:12] if data[4:8] == b"ftyp" else data[:8]
-    if all(32 <= byte < 127 for byte in start):
-        return repr(start.decode("ascii"))
-    return start[:4].hex(" ")
+_OTHERS = (
+    (b"%PDF", "a PDF document"), (b"%!PS", "PostScript"), (b"PK\x03\x04", "a ZIP archive"), (b"\x1f\x8b", "gzip"),
+    (b"\x1aE\xdf\xa3", "a Matroska video"), (b"RIFF", "sound or a video"), (b"ID3", "sound"),
+    (b"OggS", "sound or a video"),
+    (b"\x7fELF", "a program"), (b"MZ", "a program"), (b"SQLite format 3", "a database"),
+)  # fmt: skip
+
+
+def _other_kind(data: bytes) -> str:
+    """What a file is that is no picture, without a byte of it: this text goes into answers to strangers."""
+    if data[4:8] == b"ftyp":
+        return "a video or another ISO media file"
+    for magic, name in _OTHERS:
+        if data.startswith(magic):
+            return name
+    start = data[:256]
+    if not start.strip(b"\0"):
+        return "zeros"
+    is_text = all(byte >= 32 or byte in b"\t\n\r\f\x1b" for byte in start)
+    return "text" if is_text else "an unknown format"

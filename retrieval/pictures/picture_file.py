@@ -7,6 +7,7 @@ from pathlib import Path
 from indexes.base import Vectors
 from retrieval.encoders.base import Encoder, Pixels
 from retrieval.errors import QueryError, UnreadableImage
+from retrieval.regular_files import read_regular
 
 MAX_FILE_BYTES = 256 << 20
 
@@ -37,9 +38,7 @@ def read_pixels(encoder: Encoder, path: Path) -> Pixels:
         UnreadableImage: it is no picture; the message names the file.
     """
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise QueryError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB", "give a smaller picture")
-        data = path.read_bytes()
+        data = read_regular(path, MAX_FILE_BYTES)
     except OSError as error:
         raise QueryError(
             f"cannot read {path}: {error.strerror}", "give a picture file that exists and can be read"

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO
 
 from retrieval.errors import QueryError
 from retrieval.output import as_json
+from retrieval.regular_files import open_regular
 from retrieval.search.language import parse_query
 from retrieval.search.query import Query
 from retrieval.search.skipped import Skipped
@@ -70,7 +71,7 @@ def _queries(lines: Iterable[bytes], like: Query, allow_urls: bool) -> Iterator[
 
 def _opened(source: str) -> BinaryIO:
     try:
-        return Path(source).expanduser().open("rb")
+        return open_regular(Path(source).expanduser())
     except OSError as error:
         raise _unreadable(source, error) from error
 

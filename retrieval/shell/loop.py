@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from retrieval.shell.session import Session
 from retrieval.show.showing import Open, Say, Showing, draw, open_hit
 from retrieval.show.wording import filter_words
 from retrieval.streams import printable
+from retrieval.system_errors import explained
 
 if TYPE_CHECKING:
     from retrieval.search.engine import Hit, QueryEngine
@@ -73,9 +75,12 @@ class Shell:
                     if line.action == "quit":
                         break
                     self._answer(line)
-                except RetrievalError as error:
-                    self._failed = self._failed or error.exit_code
-                    self._say("\n".join([error.message, error.hint]).rstrip())
+                except (RetrievalError, OSError, MemoryError, sqlite3.Error) as error:
+                    known = explained(error)
+                    if known is None:
+                        raise
+                    self._failed = self._failed or known.exit_code
+                    self._say("\n".join([known.message, known.hint]).rstrip())
                 except KeyboardInterrupt:
                     if not self._is_terminal:
                         raise

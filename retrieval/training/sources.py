@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from pathlib import Path
 
 from retrieval.errors import QueryError
 from retrieval.pictures.formats import IMAGE_EXTENSIONS
+from retrieval.regular_files import open_regular, read_regular
 
 MAX_PICTURE_BYTES = 1 << 28
 MAX_TEXT_BYTES = 1 << 18
@@ -36,19 +35,13 @@ class Source:
     def read(self) -> bytes:
         """The bytes; OSError if they cannot be had, or are more than a picture may have."""
         if self.offset is not None:
-            with self.path.open("rb") as file:
+            with open_regular(self.path) as file:
                 file.seek(self.offset)
                 data = file.read(self.size)
             if len(data) != self.size:
                 raise OSError(0, "the tar is cut short")
             return data
-        with self.path.open("rb") as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise OSError(0, "not a file")
-            if found.st_size > MAX_PICTURE_BYTES:
-                raise OSError(0, f"file of more than {MAX_PICTURE_BYTES >> 20} MiB")
-            return file.read()
+        return read_regular(self.path, MAX_PICTURE_BYTES)
 
 
 def read_tar(path: Path) -> Iterator[tuple[Source, list[str]]]:
@@ -63,7 +56,7 @@ def read_tar(path: Path) -> Iterator[tuple[Source, list[str]]]:
     """
     waiting: dict[str, tuple[Source | None, list[str]]] = {}
     try:
-        with tarfile.open(path, "r|") as tar:
+        with open_regular(path) as whole, tarfile.open(fileobj=whole, mode="r|") as tar:
             for member in tar:
                 if not member.isreg() or member.issparse():
                     continue

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-import signal
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from retrieval.errors import RetrievalError, RuntimeUnavailable
+from retrieval.start import leave_on_interrupt
 
 try:
     from mcp.server.lowlevel import Server
@@ -38,6 +38,7 @@ except ModuleNotFoundError as error:
     raise RuntimeUnavailable(f"{missing} is not installed", "pip install 'photoseek[mcp]'") from error
 
 from retrieval.search.current import CurrentEngine
+from retrieval.system_errors import explained
 from retrieval.web.assistant.models import DescribeArguments, Description, Found, SearchArguments, SimilarArguments
 from retrieval.web.assistant.tools import Answer, describe, search, similar
 
@@ -126,7 +127,7 @@ def serve_stdio(gallery: Gallery) -> None:
     """Answer an assistant on stdin and stdout until it hangs up, or Ctrl-C ends the process."""
     # Nothing is held that would have to be put away; the thread that reads stdin would keep an interrupt waiting for
     # the next line.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    leave_on_interrupt()
     asyncio.run(_serve(gallery))
 
 
@@ -182,7 +183,10 @@ async def _call(thread: EngineThread, name: str, values: Mapping[str, Any]) -> C
         return _failed("; ".join(_wrong(one) for one in error.errors()[:3]), f"see the arguments of {name}")
     except RetrievalError as error:
         return _failed(error.message, error.hint)
-    except Exception:
+    except Exception as error:
+        known = explained(error)
+        if known is not None:
+            return _failed(known.message, known.hint)
         logger.exception("the tool %s failed", name)
         return _failed("internal error", "see what photoseek mcp wrote to stderr")
     if isinstance(answer.found, Found):

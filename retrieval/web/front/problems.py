@@ -27,6 +27,7 @@ from retrieval.errors import (
     UnknownImage,
     UnreadableImage,
 )
+from retrieval.system_errors import explained
 from retrieval.web.work.line import Busy
 
 logger = logging.getLogger("photoseek")
@@ -114,6 +115,10 @@ def problem_of(error: Exception, instance: str | None = None) -> Problem:
     if isinstance(error, HTTPException):
         title, _, detail = _PLAIN.get(error.detail, str(error.detail)).partition("\n")
         return Problem(error.status_code, title, detail, instance=instance, headers=error.headers)
+    known = explained(error)
+    if known is not None:
+        logger.error("%s could not be answered: %s", instance, known.message)
+        return problem_of(known, instance)
     logger.error("%s could not be answered: %s", instance, error, exc_info=error)
     return Problem(500, "internal error", "the log of photoseek serve says more", instance=instance)
 

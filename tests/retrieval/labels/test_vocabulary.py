@@ -52,5 +52,5 @@ def test_what_holds_no_labels_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
         read_labels("a,b,c")
     monkeypatch.setattr(vocabulary, "_MAX_FILE_BYTES", 3)
     (tmp_path / "long.txt").write_text("a\nb\nc\n", encoding="utf-8")
-    with pytest.raises(SettingsError, match="longer"):
+    with pytest.raises(SettingsError, match="larger than"):
         read_labels(str(tmp_path / "long.txt"))
