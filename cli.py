@@ -15,7 +15,7 @@ import os
 import sys
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -85,8 +85,23 @@ app = typer.Typer(
 )
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"photoseek {version('photoseek')}")
+        except PackageNotFoundError:
+            typer.echo("photoseek, from a checkout that is not installed")
+        raise typer.Exit
+
+
 @app.callback()
-def photoseek() -> None:
+def photoseek(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", is_eager=True, callback=_show_version, help="Show the version.")
+    ] = False,
+) -> None:
     """Search your pictures with words and with pictures. Everything stays on this machine."""
 
 

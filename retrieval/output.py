@@ -251,15 +251,6 @@ def counts_text(counts: Mapping[str, int], shown: int = 10) -> str:
     return f"{first}, and {rest:,} more" if rest > 0 else first
 
 
-def plural(count: int, one: str, many: str = "") -> str:
-    """``1 picture``, ``2,000 pictures``: a number and what is counted, or what is said of it.
-
-    Args:
-        many: default: ``one`` and an s.
-    """
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
 def human_bytes(count: int) -> str:
     """``1.5 MB``: decimal units, as file managers show them."""
     size = float(count)

@@ -14,7 +14,7 @@ from retrieval.indexing.sync import saved_manifest, wanted_spec
 from retrieval.labels.reading import caption_count, predicted_counts, tag_counts
 from retrieval.output import counts_text, human_bytes, write_pairs
 from retrieval.search.tuning import Tuning, read_tuning, tuning_text
-from retrieval.streams import printable
+from retrieval.streams import plural, printable
 
 
 def overview(gallery: Gallery, reader: CatalogReader) -> dict[str, Any]:
@@ -63,10 +63,11 @@ def write_overview(gallery: Gallery, reader: CatalogReader, out: IO[str], *, as_
     rows += [("folder", printable(folder)) for folder in facts["folders"]]
     for encoder in facts["encoders"]:
         use = "in use" if encoder["active"] else "not in use"
+        seen = plural(encoder["images"], "picture")
         rows.append(
             (
                 "model",
-                f"{encoder['name']} ({use}; {encoder['images']:,} pictures, fingerprint {encoder['fingerprint'][:12]})",
+                f"{encoder['name']} ({use}; {seen}, fingerprint {encoder['fingerprint'][:12]})",
             )
         )
     rows.append(("index", f"{facts['index'] or 'none'} ({facts['index_reason']})"))

@@ -109,3 +109,12 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """The same for text of several lines."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """``1 picture``, ``2,000 pictures``: a number and what is counted, or what is said of it.
+
+    Args:
+        many: default: ``one`` and an s.
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -273,3 +273,28 @@ def test_links_lead_somewhere(page: Path, link: str) -> None:
     if heading:
         titles = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
         assert heading in [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
+
+
+_NAMED = re.compile(
+    r"(?<![\w*{<])\w[\w./-]*\.(?:py|js|css|md|svg|txt|toml|html)\b"
+    r"|(?<![\w.])(?:retrieval|tests|docs|indexes|benchmarks|examples)/[\w./-]*"
+)
+_MADE_BY_READERS = {"out.html", "FILE.svg"}
+
+
+CARD = ROOT / "retrieval" / "encoders" / "builtin" / "MODEL_CARD.md"
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md", CARD], ids=lambda page: page.name)
+def test_every_file_that_is_named_is_there(page: Path) -> None:
+    """Names of files and folders between backticks; in the map of the code they stand under the folder they are in."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    named = {name.rstrip("/") for code in re.findall(r"`([^`\n]+)`", text) for name in _NAMED.findall(code)}
+    skipped = {".git", ".venv", "__pycache__"}
+    there = [
+        f"/{path.relative_to(ROOT).as_posix()}"
+        for top in ROOT.iterdir() if top.name not in skipped
+        for path in ([top, *top.rglob("*")] if top.is_dir() else [top])
+    ]  # fmt: skip
+    missing = {name for name in named - _MADE_BY_READERS if not any(path.endswith(f"/{name}") for path in there)}
+    assert not missing

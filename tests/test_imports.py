@@ -113,7 +113,8 @@ LIGHT = {
     "retrieval.errors",
     "retrieval.paths",
     "retrieval.streams",
-    *(f"retrieval.commands.{name}" for name in ("answers", "options", "say")),
+    "retrieval.commands",
+    *(f"retrieval.commands.{name}" for name in ("answers", "options", "say", "values")),
 }
 
 

@@ -7,9 +7,11 @@ import io
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -115,3 +117,87 @@ def test_browsing_skips_what_is_gone(tmp_path: Path, listing: Listing, caplog: p
         following = browse(engine, None, Listing(**{**vars(listing), "cursor": page.next}), 9)
         assert [hit.image.id for hit in following.hits] == whole[2:] and following.next is None
         assert following.hits[0].rank == 2, "one before it is gone"
+
+
+def test_version_and_the_list_of_models(photoseek: Photoseek) -> None:
+    from importlib.metadata import version
+
+    assert photoseek("--version").stdout == photoseek("-V").stdout == f"photoseek {version('photoseek')}\n"
+    assert photoseek("models", "list").stdout == photoseek("models").stdout
+    assert photoseek("models", "list", "--json").stdout == photoseek("models", "--json").stdout
+
+
+def test_labels_are_given_together_or_one_by_one(photoseek: Photoseek) -> None:
+    together = photoseek("classify", "id:20", "--labels", "cat,dog,car", "--json").stdout
+    assert together == photoseek("classify", "id:20", "--labels", "cat", "--labels", "dog,car", "--json").stdout
+    photoseek("label", "id:2", "-t", "a1,b1", "-t", "c1")
+    assert photoseek("label", "id:2", "--remove-tag", "a1,b1,c1").stderr.strip() == "1 picture: 3 tags removed"
+
+
+def test_answers_of_the_shell_stand_apart(place: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "cli.py"), "shell", "-n", "2", "--gallery", str(place / "gallery")],
+        input="a dog\nlike 1\nshow 1\n",
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    first, second, third = done.stdout.split("\n\n")
+    assert first.count("\n") == 1 and second.startswith("1\t") and "(id:" in third
+
+
+def test_a_query_in_another_script_gets_a_hint(photoseek: Photoseek) -> None:
+    hint = "builtin-64 knows English only; say it in English, or use a multilingual model (photoseek models)"
+    assert hint in photoseek("search", "собака").stderr.splitlines()
+    assert "English" not in photoseek("search", "a dog").stderr
+    nothing = photoseek("search", "Steuererklärung des Finanzamts", "--relevant", code=1).stderr.splitlines()
+    assert next(line for line in nothing if not line.startswith("measuring")) == hint
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("search --tag zo", ["zoo1", "zoo2"]),
+        ("search --no-tag zoo1,zo", ["zoo1,zoo1", "zoo1,zoo2"]),
+        ("search x --format we", ["webp"]),
+        ("similar x --orientation p", ["portrait"]),
+        ("search x --sort ", ["score", "date", "name"]),
+        ("search x --model b", ["builtin-64"]),
+        ("index --model ViT-B-32-Sig", ["ViT-B-32-SigLIP2-256/webli"]),
+        ("label id:3 --remove-tag zoo2", ["zoo2"]),
+        ("search --camera Al", ["Alpha\\ 1"]),
+        ("daemon s", ["start", "stop", "status"]),
+    ],
+)
+def test_values_are_completed(photoseek: Photoseek, place: Path, line: str, offered: list[str]) -> None:
+    if not (place / "labelled").exists():
+        photoseek("label", "id:3", "-t", "zoo1,zoo2")
+        with closing(sqlite3.connect(place / "gallery" / "catalog.sqlite")) as catalog, catalog:
+            catalog.execute("UPDATE images SET camera = 'Alpha 1' WHERE id = 3")
+        (place / "labelled").touch()
+    words = f"photoseek {line}"
+    for shell, env in {
+        "bash": {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)},
+        "zsh": {"_TYPER_COMPLETE_ARGS": words},
+        "fish": {"_TYPER_COMPLETE_ARGS": words, "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
+    }.items():
+        done = subprocess.run(
+            [sys.executable, "-W", "error", str(ROOT / "cli.py")], capture_output=True, text=True, check=False,
+            env=os.environ | {"PHOTOSEEK_GALLERY": str(place / "gallery"), "_PHOTOSEEK_COMPLETE": f"complete_{shell}"} | env,
+        )  # fmt: skip
+        assert done.stderr == ""
+        plain = [value.replace("\\", "") for value in offered]
+        if shell == "bash":
+            assert done.stdout.splitlines() == offered
+        elif shell == "fish":
+            assert done.stdout.splitlines() == plain
+        else:
+            assert all(f'"{value}"' in done.stdout for value in plain)
+
+
+def test_without_a_gallery_nothing_is_offered_and_nothing_said(tmp_path: Path) -> None:
+    env = {"COMP_WORDS": "photoseek search --tag z", "COMP_CWORD": "3", "_PHOTOSEEK_COMPLETE": "complete_bash"}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "cli.py")], capture_output=True, text=True, check=False,
+        env=os.environ | env | {"PHOTOSEEK_GALLERY": str(tmp_path / "none")},
+    )  # fmt: skip
+    assert (done.stdout.strip(), done.stderr) == ("", "") and not (tmp_path / "none").exists()

@@ -14,6 +14,7 @@ from retrieval.filters import Filter
 from retrieval.filters.sql import FUNCTIONS, Sql, to_sql
 from retrieval.folding import fold
 from retrieval.paths import encode_path
+from retrieval.streams import plural
 
 if TYPE_CHECKING:
     from indexes.base import Ids
@@ -46,7 +47,7 @@ class Selection:
         """A line for people about what was left out unknown; empty if nothing was."""
         if not self.unknown:
             return ""
-        pictures = "1 picture is" if self.unknown == 1 else f"{self.unknown:,} pictures are"
+        pictures = plural(self.unknown, "picture is", "pictures are")
         return f"{pictures} left out because the gallery knows no {' or no '.join(self.lacking)} of them"
 
 

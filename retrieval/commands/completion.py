@@ -1,4 +1,4 @@
-"""``photoseek completion``: what a shell has to read to complete commands and flags."""
+"""``photoseek completion``: what a shell has to read to complete commands, flags and their values."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from typing import Annotated
 
 import typer
 
+from retrieval.commands.values import one_of
 from retrieval.errors import QueryError
 
 SHELLS = ("bash", "zsh", "fish")
 
 
 def completion(
-    shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")],
+    shell: Annotated[str, typer.Argument(help="bash, zsh or fish.", autocompletion=one_of("bash", "zsh", "fish"))],
 ) -> None:
-    """Print what makes a shell complete commands and flags.
+    """Print what makes a shell complete commands and flags, and values: tags, cameras, models, ...
 
     bash: photoseek completion bash >> ~/.bashrc. zsh: the same into ~/.zshrc, behind compinit. fish: photoseek
     completion fish > ~/.config/fish/completions/photoseek.fish. Then open a new shell.

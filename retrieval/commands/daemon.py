@@ -10,6 +10,7 @@ import typer
 
 from retrieval.commands.answers import PROGRAM
 from retrieval.commands.options import GalleryOption
+from retrieval.commands.values import one_of
 
 if TYPE_CHECKING:
     from retrieval.search.engine import QueryEngine
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
 
 def daemon(
     context: typer.Context,
-    action: Annotated[str, typer.Argument(help="start, stop, status, or run (stays in the foreground).")],
+    action: Annotated[
+        str,
+        typer.Argument(
+            help="start, stop, status, or run (stays in the foreground).",
+            autocompletion=one_of("start", "stop", "status", "run"),
+        ),
+    ],
     gallery: GalleryOption = None,
     idle: Annotated[float, typer.Option("--idle", min=1, help="Seconds without a search after which it leaves.")] = 300,
 ) -> None:

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from retrieval.commands import values
 from retrieval.commands.options import GalleryOption
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from retrieval.encoders.base import Encoder
     from retrieval.evaluation.tables import Form, Report
     from retrieval.gallery import Gallery
@@ -22,7 +25,12 @@ eval_app = typer.Typer(
     rich_markup_mode=None,
 )
 
-ModelOption = Annotated[str, typer.Option("--model", help="Encoder; default: the gallery's (see: photoseek models).")]
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model", help="Encoder; default: the gallery's (see: photoseek models).", autocompletion=values.models
+    ),
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Encode every picture, also those in the gallery.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of whatever is drawn.")]
@@ -56,7 +64,9 @@ def retrieval_(
 
     form = choose_form(as_json=as_json, as_csv=as_csv)
     opened, encoder = _open(gallery, model, device)
-    report = report_captions(encoder, captions, gallery=opened, with_index=ann, fresh=fresh, seed=seed)
+    report = report_captions(
+        encoder, captions, gallery=opened, with_index=ann, fresh=fresh, seed=seed, on_progress=_told()
+    )
     _show(report, form)
 
 
@@ -89,6 +99,7 @@ def zeroshot(
         templates=templates or ("model",),
         gallery=None if fresh else opened,
         seed=seed,
+        on_progress=_told(),
     )
     _show(report, form)
 
@@ -123,6 +134,7 @@ def probe(
         temperature=temperature,
         gallery=None if fresh else opened,
         seed=seed,
+        on_progress=_told(),
     )
     _show(report, form)
 
@@ -159,6 +171,7 @@ def few_shot(
         draws=draws,
         gallery=None if fresh else opened,
         seed=seed,
+        on_progress=_told(),
     )
     _show(report, form)
 
@@ -190,6 +203,12 @@ def compare(
     if plot is not None:
         title = f"Models on {data.name}"
         chart_files.write_chart(chart(found, title), plot, title=title, table=report.tables[0])
+
+
+def _told() -> Callable[[int, int], None]:
+    from retrieval.indexing.progress import counted
+
+    return counted(sys.stderr, "pictures encoded")
 
 
 def _open(gallery: Path | None, model: str, device: str) -> tuple[Gallery, Encoder]:

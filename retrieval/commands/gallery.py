@@ -10,6 +10,7 @@ import typer
 
 from retrieval.commands.options import GalleryOption, JsonOption
 from retrieval.commands.say import say
+from retrieval.streams import plural
 
 
 def info(
@@ -53,4 +54,4 @@ def forget(
     from retrieval.gallery import Gallery, forget_folders
 
     for folder, count in forget_folders(Gallery(gallery), folders).items():
-        say(f"{folder}: {count:,} pictures forgotten")
+        say(f"{folder}: {plural(count, 'picture')} forgotten")

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from retrieval.commands import values
 from retrieval.commands.options import GalleryOption
 from retrieval.commands.say import say
+from retrieval.streams import plural
 
 if TYPE_CHECKING:
     from retrieval.gallery import Gallery
@@ -20,7 +22,9 @@ def index(
         list[Path] | None, typer.Argument(help="Folders with pictures; without any: every folder indexed before.")
     ] = None,
     gallery: GalleryOption = None,
-    model: Annotated[str, typer.Option("--model", help="Encoder (see: photoseek models).")] = "",
+    model: Annotated[
+        str, typer.Option("--model", help="Encoder (see: photoseek models).", autocompletion=values.models)
+    ] = "",
     exclude: Annotated[
         list[str] | None,
         typer.Option("--exclude", help="Leave out what matches, in .gitignore syntax (repeat for several)."),
@@ -64,7 +68,7 @@ def index(
     from retrieval.indexing.interrupt import stop_on_interrupt
     from retrieval.indexing.progress import JsonProgress, shown_progress
     from retrieval.pictures.device_images import device_decoder
-    from retrieval.streams import work_goes_on
+    from retrieval.streams import plural, work_goes_on
 
     opened = Gallery(gallery)
     opened.bring_up_to_date()
@@ -103,13 +107,13 @@ def index(
     if told is not None:
         told.end(report)
     for problem in report.problems:
-        say(f"{problem.path}: {problem.reason}; its {problem.images_kept:,} pictures are kept")
+        say(f"{problem.path}: {problem.reason}; its {plural(problem.images_kept, 'picture is', 'pictures are')} kept")
     if not quiet:
         output.write_pairs(output.report_rows(report), sys.stderr)
     if profile:
         output.write_pairs(output.profile_rows(report, workers or encoder.streams), sys.stderr)
     if report.failures_known and not quiet:
-        say(f"{report.failures_known:,} files cannot be used; see: photoseek info --failures")
+        say(f"{plural(report.failures_known, 'file')} cannot be used; see: photoseek info --failures")
     if report.still_searching_with is not None:
         say(f"searches go on with {report.still_searching_with}, which has seen more pictures than {report.encoder};")
         say(f"to finish the change, run: photoseek index --model {report.encoder}")
@@ -134,4 +138,4 @@ def _make_thumbnails(gallery: Gallery, *, quiet: bool) -> None:
         made = make_ahead(gallery, on_progress=show, stop=stop)
     if not quiet:
         full = "; there is no room for more" if made.is_full else ""
-        say(f"thumbnails: {made.made:,} made, {made.known:,} were there already{full}")
+        say(f"thumbnails: {made.made:,} made, {plural(made.known, 'was', 'were')} there already{full}")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from retrieval.commands import values
 from retrieval.commands.options import GalleryOption, JsonOption
 from retrieval.commands.say import say
 from retrieval.errors import QueryError
@@ -26,9 +27,22 @@ def label(
     pictures: Annotated[
         list[str] | None, typer.Argument(metavar="PICTURE...", help="Pictures or folders of the gallery, or id:N.")
     ] = None,
-    tag: Annotated[list[str] | None, typer.Option("--tag", "-t", help="Add tags: beach,sea (or repeat it).")] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tag",
+            "-t",
+            help="Add tags: beach,sea (or repeat it).",
+            autocompletion=values.of_gallery(values.people_tags, commas=True),
+        ),
+    ] = None,
     remove_tag: Annotated[
-        list[str] | None, typer.Option("--remove-tag", help="Take some of your tags away.")
+        list[str] | None,
+        typer.Option(
+            "--remove-tag",
+            help="Take some of your tags away.",
+            autocompletion=values.of_gallery(values.people_tags, commas=True),
+        ),
     ] = None,
     caption: Annotated[str | None, typer.Option("--caption", "-c", help="Set your caption.")] = None,
     remove_caption: Annotated[bool, typer.Option("--remove-caption", help="Take your caption away.")] = False,
@@ -76,7 +90,14 @@ def tag(
     min_probability: Annotated[
         float, typer.Option("--min-probability", min=0, max=1, help="Leave out tags below this probability.")
     ] = 0.1,
-    model: Annotated[str, typer.Option("--model", help="Whose embeddings; default: those that searches use.")] = "",
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            help="Whose embeddings; default: those that searches use.",
+            autocompletion=values.of_gallery(values.towers),
+        ),
+    ] = "",
     gallery: GalleryOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -106,7 +127,9 @@ def classify(
     labels: LabelsOption = None,
     templates: TemplatesOption = "model",
     top: Annotated[int, typer.Option("--top", "-n", min=0, help="How many labels a picture; 0: all.")] = 5,
-    model: Annotated[str, typer.Option("--model", help="Encoder (see: photoseek models).")] = "",
+    model: Annotated[
+        str, typer.Option("--model", help="Encoder (see: photoseek models).", autocompletion=values.models)
+    ] = "",
     gallery: GalleryOption = None,
     as_json: JsonOption = False,
 ) -> None:

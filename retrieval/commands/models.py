@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
+from retrieval.commands import values
 from retrieval.commands.options import GalleryOption, JsonOption
 from retrieval.commands.say import say
+from retrieval.streams import plural
 
 models_app = typer.Typer(
     help="The models that can be used: list, fetch, import, export, drop.", add_completion=False, rich_markup_mode=None
@@ -25,9 +27,17 @@ def models(context: typer.Context, as_json: JsonOption = False) -> None:
         write_models(sys.stdout, as_json=as_json)
 
 
+@models_app.command("list")
+def list_(as_json: JsonOption = False) -> None:
+    """The same as photoseek models."""
+    from retrieval.encoders.listing import write_models
+
+    write_models(sys.stdout, as_json=as_json)
+
+
 @models_app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="A name from: photoseek models.")],
+    name: Annotated[str, typer.Argument(help="A name from: photoseek models.", autocompletion=values.models)],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept the licence without being asked.")] = False,
     weights: Annotated[
         bool, typer.Option("--weights", help="The original weights, to run on torch (for a GPU).")
@@ -65,7 +75,12 @@ def export(
 
 @models_app.command()
 def drop(
-    name: Annotated[str, typer.Argument(help="One of the gallery's models (see: photoseek info).")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="One of the gallery's models (see: photoseek info).", autocompletion=values.of_gallery(values.towers)
+        ),
+    ],
     gallery: GalleryOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Also the last one: then nothing can be found.")] = False,
 ) -> None:
@@ -74,7 +89,7 @@ def drop(
     from retrieval.search.towers import drop_tower
 
     dropped = drop_tower(Gallery(gallery), name, even_last=yes)
-    say(f"{dropped.encoder.name}: {dropped.embeddings:,} embeddings removed")
+    say(f"{dropped.encoder.name}: {plural(dropped.embeddings, 'embedding')} removed")
     if dropped.active is None:
         say("no model is left; to search again, run: photoseek index")
     else:

@@ -10,12 +10,19 @@ from typing import Annotated, Any, cast, get_type_hints
 
 import typer
 
+from retrieval.commands import values
+
 GalleryOption = Annotated[
     Path | None,
     typer.Option("--gallery", help="Gallery folder [env: PHOTOSEEK_GALLERY; default: in your data folder]."),
 ]
 TowerOption = Annotated[
-    str, typer.Option("--model", help="Search with this one of the gallery's models (see: photoseek info).")
+    str,
+    typer.Option(
+        "--model",
+        help="Search with this one of the gallery's models (see: photoseek info).",
+        autocompletion=values.of_gallery(values.towers),
+    ),
 ]
 ALL = 1_000_000_000
 """What ``-n all`` stands for: more than there are."""
@@ -56,13 +63,24 @@ _Pixels = int | None
 _ASKS_NOTHING: dict[Any, Any] = {str: "", bool: False}  # by type; None for the others
 
 
-def _several(flag: str, help_: str) -> Any:
-    return Annotated[_Texts, typer.Option(flag, help=help_)]
+def _several(name: str, help_: str) -> Any:
+    return Annotated[_Texts, typer.Option(f"--{name}", help=help_, autocompletion=_OFFERED.get(name))]
 
 
-def _left_out(flag: str) -> Any:
+def _left_out(name: str) -> Any:
     """In no list: the help of the flag without ``no-`` speaks for both."""
-    return Annotated[_Texts, typer.Option(flag, hidden=True)]
+    return Annotated[_Texts, typer.Option(f"--no-{name}", hidden=True, autocompletion=_OFFERED.get(name))]
+
+
+_OFFERED = {
+    "under": values.of_gallery(values.folders),
+    "camera": values.of_gallery(values.column("camera")),
+    "lens": values.of_gallery(values.column("lens")),
+    "orientation": values.one_of("landscape", "portrait", "square"),
+    "format": values.of_gallery(values.column("lower(format)"), commas=True),
+    "tag": values.of_gallery(values.tags, commas=True),
+}
+"""What a shell offers for a condition."""
 
 
 _REFUSABLE = {
@@ -79,11 +97,11 @@ _FILTER_FLAGS: dict[str, Any] = {
     "after": Annotated[str, typer.Option("--after", help="Only pictures taken at or after: 2023, 2023-06, ...")],
     "before": Annotated[str, typer.Option("--before", help="Only pictures taken before.")],
     "added_after": Annotated[str, typer.Option("--added-after", help="Only pictures first indexed at or after.")],
-    **{name: _several(f"--{name}", text) for name, text in _REFUSABLE.items()},
+    **{name: _several(name, text) for name, text in _REFUSABLE.items()},
     "untagged": Annotated[bool, typer.Option("--untagged", help="Only pictures that no person has tagged.")],
     "min_width": Annotated[_Pixels, typer.Option("--min-width", help="Only pictures at least this wide, in pixels.")],
     "min_height": Annotated[_Pixels, typer.Option("--min-height", help="Only pictures at least this high, in pixels.")],
-    **{f"no_{name}": _left_out(f"--no-{name}") for name in _REFUSABLE},
+    **{f"no_{name}": _left_out(name) for name in _REFUSABLE},
 }
 """Field of ``Filter`` -> its flag."""
 
@@ -98,7 +116,14 @@ _EPILOG = (
 
 
 _LISTING_FLAGS: dict[str, Any] = {
-    "sort": Annotated[str, typer.Option("--sort", help="score, date (newest first) or name, among what qualifies.")],
+    "sort": Annotated[
+        str,
+        typer.Option(
+            "--sort",
+            help="score, date (newest first) or name, among what qualifies.",
+            autocompletion=values.one_of("score", "date", "name"),
+        ),
+    ],
     "reverse": Annotated[bool, typer.Option("--reverse", help="The other way round.")],
     "page": Annotated[int | None, typer.Option("--page", help="Which page of --limit hits, from 1.")],
     "cursor": Annotated[str, typer.Option("--cursor", help="The next page: what --json gave as next.")],
@@ -111,7 +136,12 @@ _LISTING_FLAGS: dict[str, Any] = {
 
 PreviewOption = Annotated[bool, typer.Option("--preview", help="Show thumbnails, if this is a terminal.")]
 PreviewAsOption = Annotated[
-    str, typer.Option("--preview-as", help="Show them by kitty, iterm, sixel or blocks, terminal or not.")
+    str,
+    typer.Option(
+        "--preview-as",
+        help="Show them by kitty, iterm, sixel or blocks, terminal or not.",
+        autocompletion=values.one_of("kitty", "iterm", "sixel", "blocks"),
+    ),
 ]
 HtmlOption = Annotated[Path | None, typer.Option("--html", help="Also write a page with thumbnails.")]
 
@@ -189,10 +219,10 @@ def _with_flags(
         parameters.append(inspect.Parameter(field, keyword, annotation=flag, default=default))
 
     @wraps(command)
-    def flagged(**values: Any) -> None:
-        given = {field: values.pop(field, None) for field in flags}
+    def flagged(**passed: Any) -> None:
+        given = {field: passed.pop(field, None) for field in flags}
         asks = any(value is not _ASKS_NOTHING.get(flags[field].__origin__) for field, value in given.items())
-        return command(**values, **{name: made(given) if asks else None})
+        return command(**passed, **{name: made(given) if asks else None})
 
     # What typer reads: the signature, and the annotations again by name.
     read: Any = flagged

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from retrieval.filters import Filter
+    from retrieval.search.engine import QueryEngine
     from retrieval.search.pages import Listing
+    from retrieval.search.query import Term
     from retrieval.show.showing import Showing
 
 
@@ -127,10 +129,20 @@ def search(
             from retrieval.daemon.control import start_on_demand
 
             start_on_demand(engine.gallery, PROGRAM)
+        _hint_at_english(terms, engine, nothing_matches=page is not None and page.nearest is not None)
         if page is not None and listing is not None:
             show_page(page, listing, form, asked, engine)
         else:
             show_hits(hits, form, asked, engine)
+
+
+def _hint_at_english(terms: Sequence[Term], engine: QueryEngine, *, nothing_matches: bool) -> None:
+    texts = [str(term.value) for term in terms if term.kind == "text" and term.weight > 0]
+    if nothing_matches or not all(map(str.isascii, texts)):
+        from retrieval.search.english import english_hint
+
+        if line := english_hint(texts, engine.encoder_row.name, nothing_matches=nothing_matches):
+            say(line)
 
 
 def _hint_at_files(texts: Sequence[str]) -> None:

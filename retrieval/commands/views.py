@@ -9,6 +9,7 @@ import typer
 
 from retrieval.commands.options import GalleryOption, HtmlOption, JsonOption, TowerOption, filter_flags
 from retrieval.commands.say import needed, say
+from retrieval.streams import plural
 
 if TYPE_CHECKING:
     from retrieval.filters import Filter
@@ -42,7 +43,7 @@ def clusters(
     needed(found.groups)
     if html is not None:
         write_groups_page(found, html, where)
-        say(f"{len(found.groups):,} clusters in {html}")
+        say(f"{plural(len(found.groups), 'cluster')} in {html}")
     write_groups(found, sys.stdout, as_json=as_json)
 
 
@@ -68,6 +69,6 @@ def map_(
     needed(atlas.places)
     if html is not None:
         write_atlas_page(atlas, html, where)
-        say(f"{len(atlas.places):,} of {atlas.pictures:,} pictures by {atlas.method} in {html}")
+        say(f"{len(atlas.places):,} of {plural(atlas.pictures, 'picture')} by {atlas.method} in {html}")
     if as_json or html is None:
         write_places(atlas, sys.stdout, as_json=as_json)

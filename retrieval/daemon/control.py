@@ -14,6 +14,7 @@ from retrieval.daemon.client import socket_path
 from retrieval.daemon.talk import ask
 from retrieval.errors import GalleryError, RetrievalError, SettingsError
 from retrieval.gallery import Gallery
+from retrieval.streams import plural
 
 if TYPE_CHECKING:
     from retrieval.daemon.server import Run
@@ -34,7 +35,7 @@ def control(action: str, gallery: Gallery, program: Sequence[str], idle_s: float
         from retrieval.daemon.server import Daemon, leave_on_sigterm
 
         leave_on_sigterm()
-        return f"left after {Daemon(gallery, runner(), idle_s).serve():,} searches"
+        return f"left after {plural(Daemon(gallery, runner(), idle_s).serve(), 'search', 'searches')}"
     if action == "start":
         start(gallery, program, idle_s)
     elif action not in ("stop", "status"):
@@ -43,7 +44,8 @@ def control(action: str, gallery: Gallery, program: Sequence[str], idle_s: float
     if found is None:
         raise GalleryError("no daemon is running for this gallery", "start one: photoseek daemon start")
     state = "stopped" if action == "stop" else "running"
-    return f"{state}: process {found['pid']}, {found['served']:,} searches, {found['idle_s']:g} s until it is idle"
+    served = plural(found["served"], "search", "searches")
+    return f"{state}: process {found['pid']}, {served}, {found['idle_s']:g} s until it is idle"
 
 
 def status(gallery: Gallery) -> dict[str, Any] | None:

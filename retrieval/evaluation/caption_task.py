@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -48,7 +48,12 @@ class CaptionData:
     embedded: Embedded
 
 
-def embed_captions(encoder: Encoder, captions: Captions, gallery: Gallery | None = None) -> CaptionData:
+def embed_captions(
+    encoder: Encoder,
+    captions: Captions,
+    gallery: Gallery | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> CaptionData:
     """Embed both sides. Files with the same bytes are one picture with the captions of all of them; files that cannot
     be read are left out with their captions.
 
@@ -61,7 +66,7 @@ def embed_captions(encoder: Encoder, captions: Captions, gallery: Gallery | None
             f"{encoder.spec.name} has no text tower",
             "name one that has: photoseek models; or try: photoseek eval probe",
         )
-    embedded = embed_files(encoder, captions.paths, gallery=gallery)
+    embedded = embed_files(encoder, captions.paths, gallery=gallery, on_progress=on_progress)
     number = dict(zip(embedded.rows.tolist(), embedded.pictures.tolist(), strict=True))
     distinct: dict[tuple[int, str], Path] = {}
     for row, text in captions.pairs:
@@ -98,6 +103,7 @@ def report_captions(
     fresh: bool = False,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """What ``photoseek eval retrieval`` prints.
 
@@ -110,7 +116,7 @@ def report_captions(
     Raises:
         QueryError, TextNotSupported, GalleryNotFound, EncoderMismatch.
     """
-    data = embed_captions(encoder, read_captions(file), None if fresh else gallery)
+    data = embed_captions(encoder, read_captions(file), None if fresh else gallery, on_progress)
     both = judge_captions(
         data.pictures, data.texts, data.caption_text, data.caption_picture, resamples=resamples, seed=seed
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -81,11 +81,18 @@ class _Read(NamedTuple):
     pixels: NDArray[np.uint8]
 
 
-def embed_files(encoder: Encoder, paths: Sequence[Path], *, gallery: Gallery | None = None) -> Embedded:
+def embed_files(
+    encoder: Encoder,
+    paths: Sequence[Path],
+    *,
+    gallery: Gallery | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Embedded:
     """Embed picture files with the schedules that index them: in bounded memory apart from the vectors.
 
     Args:
         gallery: where files that are indexed with this encoder, and have not changed since, need not be read.
+        on_progress: is told how many of the files that have to be encoded are done, and how many there are.
 
     Raises:
         QueryError: not one of the files can be used.
@@ -98,7 +105,10 @@ def embed_files(encoder: Encoder, paths: Sequence[Path], *, gallery: Gallery | N
     if rest:
         _wake(encoder)
         started = time.perf_counter()
-        made |= {each.file.row: each for each in _encode(encoder, rest)}
+        for done, each in enumerate(_encode(encoder, rest), 1):
+            made[each.file.row] = each
+            if on_progress is not None:
+                on_progress(done, len(rest))
         seconds = time.perf_counter() - started
     good = [made[row] for row in range(len(paths)) if made[row].vector is not None]
     failed = tuple((each.file.path, each.reason) for each in made.values() if each.vector is None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,9 @@ from retrieval.labels.zeroshot import class_vectors, find_templates
 if TYPE_CHECKING:
     from retrieval.gallery import Gallery
 
+OnProgress = Callable[[int, int], None]
+"""Is told how many pictures are encoded, and how many have to be."""
+
 
 @dataclass(frozen=True)
 class LabelledData:
@@ -43,9 +46,11 @@ class LabelledData:
     embedded: Embedded
 
 
-def embed_labelled(encoder: Encoder, labelled: Labelled, gallery: Gallery | None = None) -> LabelledData:
+def embed_labelled(
+    encoder: Encoder, labelled: Labelled, gallery: Gallery | None = None, on_progress: OnProgress | None = None
+) -> LabelledData:
     """Embed the pictures; copies within a class count once, files that cannot be read are left out."""
-    embedded = embed_files(encoder, labelled.paths, gallery=gallery)
+    embedded = embed_files(encoder, labelled.paths, gallery=gallery, on_progress=on_progress)
     labels, pictures = labelled.labels[embedded.rows], embedded.pictures
     _, first = np.unique(np.stack([labels, pictures]), axis=1, return_index=True)
     first = np.sort(first)
@@ -73,6 +78,7 @@ def report_zero_shot(
     gallery: Gallery | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    on_progress: OnProgress | None = None,
 ) -> Report:
     """What ``photoseek eval zeroshot`` prints: a column for each choice of templates, and the most confused classes
     with the last of them.
@@ -88,7 +94,7 @@ def report_zero_shot(
     labelled = read_class_folders(folder, labels_file)
     chosen = {choice: find_templates(choice, encoder.spec) for choice in templates or ("model",)}
     classes = {choice: class_vectors(encoder, labelled.names, texts) for choice, texts in chosen.items()}
-    data = embed_labelled(encoder, labelled, gallery)
+    data = embed_labelled(encoder, labelled, gallery, on_progress)
     columns = {}
     for choice, vectors in classes.items():
         scores = data.vectors @ vectors.T
@@ -121,17 +127,23 @@ class _Sides:
 
 
 def _sides(
-    encoder: Encoder, folder: str | Path, test: str | Path | None, share: float, gallery: Gallery | None, seed: int
+    encoder: Encoder,
+    folder: str | Path,
+    test: str | Path | None,
+    share: float,
+    gallery: Gallery | None,
+    seed: int,
+    on_progress: OnProgress | None = None,
 ) -> _Sides:
     """Split one folder by picture, or take a second one to judge by; what is in both is not learned from."""
-    data = embed_labelled(encoder, read_class_folders(folder), gallery)
+    data = embed_labelled(encoder, read_class_folders(folder), gallery, on_progress)
     about = _about(encoder, data)
     if test is None:
         split = split_rows(data.labels, data.pictures, share=share, seed=seed)
         rest, rows = split.train, split.test
         sides = data.vectors[rest], data.labels[rest], data.vectors[rows], data.labels[rows]
     else:
-        other = embed_labelled(encoder, read_class_folders(test, folders=data.folders), gallery)
+        other = embed_labelled(encoder, read_class_folders(test, folders=data.folders), gallery, on_progress)
         seen = set(other.embedded.digests)
         known = np.array([digest in seen for digest in data.embedded.digests])
         rest = np.flatnonzero(~np.isin(data.pictures, data.embedded.pictures[known]))
@@ -159,6 +171,7 @@ def report_probe(
     gallery: Gallery | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    on_progress: OnProgress | None = None,
 ) -> Report:
     """What ``photoseek eval probe`` prints: k-NN, logistic regression and, with a text tower, zero-shot on one split.
 
@@ -166,7 +179,7 @@ def report_probe(
         folder: class folders to learn from; ``share`` of each class is put aside to judge by, unless
         test: another folder of the same classes is given for that.
     """
-    sides = _sides(encoder, folder, test, share, gallery, seed)
+    sides = _sides(encoder, folder, test, share, gallery, seed, on_progress)
     names = sides.data.names
     found = probe(
         sides.train, sides.train_labels, sides.test, sides.test_labels, len(names), k=k, temperature=temperature,
@@ -195,9 +208,10 @@ def report_few_shot(
     draws: int = 5,
     gallery: Gallery | None = None,
     seed: int = 0,
+    on_progress: OnProgress | None = None,
 ) -> Report:
     """What ``photoseek eval few-shot`` prints: acc@1 against the number of labelled pictures a class."""
-    sides = _sides(encoder, folder, test, share, gallery, seed)
+    sides = _sides(encoder, folder, test, share, gallery, seed, on_progress)
     found = few_shot(
         sides.train, sides.train_labels, sides.test, sides.test_labels, len(sides.data.names),
         shots=shots, draws=draws, seed=seed,

@@ -12,7 +12,7 @@ from retrieval.labels.labelling import EditReport
 from retrieval.labels.reading import USER, ImageLabels, Said
 from retrieval.labels.sidecars import ImportReport
 from retrieval.labels.tagging import TagReport
-from retrieval.streams import printable
+from retrieval.streams import plural, printable
 
 _SHOWN = 20
 
@@ -63,8 +63,8 @@ def report_line(report: TagReport) -> str:
     rest = len(report.tags) - _SHOWN
     more = f", {rest:,} more of them" if rest > 0 else ""
     return (
-        f"{report.tagged:,} of {report.pictures:,} pictures got a tag from {report.encoder}: "
-        f"{len(report.tags):,} of {report.labels:,} labels were given{more}"
+        f"{report.tagged:,} of {plural(report.pictures, 'picture')} got a tag from {report.encoder}: "
+        f"{len(report.tags):,} of {plural(report.labels, 'label')} given{more}"
     )
 
 
@@ -77,18 +77,14 @@ def edit_line(report: EditReport) -> str:
         (report.captions_removed, "caption", "removed"),
     )
     changed = ", ".join(f"{n:,} {what}{'s' * (n > 1)} {done}" for n, what, done in parts if n)
-    return f"{_pictures(report.pictures)}: {changed or 'nothing to change'}"
+    return f"{plural(report.pictures, 'picture')}: {changed or 'nothing to change'}"
 
 
 def import_lines(report: ImportReport) -> list[str]:
     """What an import found and changed, and a line for everything that could not be used."""
     problems = [f"{printable(path)}: {reason}; what it had said is kept" for path, reason in report.problems.items()]
     found = f"{report.sidecars:,} with a sidecar, {report.embedded:,} with XMP inside"
-    return [*problems, f"{_pictures(report.pictures)}: {found}; {report.changed:,} say something new"]
-
-
-def _pictures(count: int) -> str:
-    return "1 picture" if count == 1 else f"{count:,} pictures"
+    return [*problems, f"{plural(report.pictures, 'picture')}: {found}; {report.changed:,} say something new"]
 
 
 def _stars(rating: int) -> str:

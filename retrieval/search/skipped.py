@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from retrieval.output import plural
+from retrieval.streams import plural
 
 if TYPE_CHECKING:
     from retrieval.catalog.records import OnDisk

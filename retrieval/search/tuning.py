@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from indexes.base import DEFAULT_EFFORT, Effort
 from retrieval.errors import GalleryNotFound, SettingsError
+from retrieval.streams import plural
 
 if TYPE_CHECKING:
     from indexes import IndexSpec
@@ -174,7 +175,7 @@ def effort_text(effort: Effort) -> str:
 def tuning_text(tuning: Tuning) -> str:
     """One line: the setting, what it reached, and on how many pictures."""
     reached = ", ".join(f"{value:.3f} for {kind}" for kind, value in tuning.recall.items())
-    return f"{effort_text(tuning.effort)} (recall@{tuning.k} {reached}; measured at {tuning.images:,} pictures)"
+    return f"{effort_text(tuning.effort)} (recall@{tuning.k} {reached}; measured at {plural(tuning.images, 'picture')})"
 
 
 def write_report(report: TuningReport, out: IO[str]) -> None:

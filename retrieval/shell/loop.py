@@ -14,6 +14,7 @@ from retrieval.errors import RetrievalError
 from retrieval.labels.output import write_labels
 from retrieval.labels.reading import labels_of
 from retrieval.output import as_json, write_hits, write_pairs
+from retrieval.search.english import english_hint
 from retrieval.shell.lines import HELP, Line, parse_line
 from retrieval.shell.session import Session
 from retrieval.show.showing import Open, Say, Showing, draw, open_hit
@@ -59,6 +60,7 @@ class Shell:
         self._open_file, self._showing, self._allow_urls = open_file, showing or Showing(), allow_urls
         self._is_terminal = source.isatty() and out.isatty()
         self._failed = 0
+        self._has_answered = False
 
     def run(self) -> int:
         """Answer lines until there are no more or one says so.
@@ -118,6 +120,7 @@ class Shell:
         elif line.action == "reset":
             session.reset()
         elif line.action == "help":
+            self._begin()
             self._out.write(HELP)
         else:
             for hit in [session.hit(number) for number in line.numbers]:
@@ -129,6 +132,7 @@ class Shell:
     def _filter(self, line: Line) -> None:
         session = self._session
         if not line.clears and line.where is None and line.k is None:
+            self._begin()
             self._out.write((filter_words(session.where) or "no filter") + "\n")
             return
         hits = session.filter(None if line.clears else line.where or session.where, line.k)
@@ -140,14 +144,25 @@ class Shell:
         where = None if query is None else query.where
         if where is not None and (unknown := self._session.engine.selection(where).told()):
             self._say(unknown)
+        texts = [] if query is None else [str(term.value) for term in query.terms if term.kind == "text"]
+        if line := english_hint(texts, self._session.engine.encoder_row.name):
+            self._say(line)
         if not hits:
             self._say(nothing)
             return
+        self._begin()
         draw(hits, self._showing, self._source, self._out)
         write_hits(hits, "table" if self._out.isatty() else "plain", self._out)
 
+    def _begin(self) -> None:
+        """A blank line between two answers: a program at the other end of a pipe sees where each ends."""
+        if self._has_answered:
+            self._out.write("\n")
+        self._has_answered = True
+
     def _tell(self, hit: Hit) -> None:
         """Everything that is known of a hit."""
+        self._begin()
         draw([hit], self._showing, self._source, self._out)
         engine = self._session.engine
         write_labels(labels_of(engine.reader, [hit.image.id], engine.encoder_row), self._out)

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 from retrieval.errors import SettingsError
 from retrieval.show.page import check_page_path
 from retrieval.show.terminal import PROTOCOLS, find_terminal
-from retrieval.streams import printable
+from retrieval.streams import plural, printable
 
 if TYPE_CHECKING:
     from retrieval.filters import Filter
@@ -91,7 +91,7 @@ def act(hits: Sequence[Hit], showing: Showing, asked: Asked, say: Say, open_file
         about = [("filters", filter_words(asked.where)), ("model", asked.model)]
         title = query_words(asked.terms)
         write_sheet(hits, showing.html, title=title, about=[(name, value) for name, value in about if value])
-        say(f"{len(hits):,} pictures in {printable(str(showing.html))}")
+        say(f"{plural(len(hits), 'picture')} in {printable(str(showing.html))}")
     folder = showing.copy_to or showing.link_to
     if folder is not None:
         complete = _place(hits, folder, showing, say)
@@ -123,6 +123,6 @@ def _place(hits: Sequence[Hit], folder: Path, showing: Showing, say: Say) -> boo
             say(f"missing, so left out: {printable(placed.path)}")
         elif placed.result == "failed":
             say(f"{printable(placed.path)} not {'linked' if link else 'copied'}: {printable(placed.reason)}")
-    there = f", {counts['there']:,} were there" if counts["there"] else ""
-    say(f"{counts['new']:,} pictures {'linked' if link else 'copied'} to {printable(str(folder))}{there}")
+    there = f", {plural(counts['there'], 'was', 'were')} there" if counts["there"] else ""
+    say(f"{plural(counts['new'], 'picture')} {'linked' if link else 'copied'} to {printable(str(folder))}{there}")
     return not counts["failed"]

@@ -20,6 +20,7 @@ from retrieval.errors import QueryError
 from retrieval.labels.tagging import chosen_templates, find_encoder
 from retrieval.labels.vocabulary import BUILTIN, read_labels
 from retrieval.labels.zeroshot import class_vectors
+from retrieval.streams import plural
 from retrieval.views.names import name_groups
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def group_gallery(
         if not len(sample):
             return Grouping(row.name, 0, ())
         if k is not None and k > len(sample):
-            raise QueryError(f"cannot make {k} groups of {len(sample):,} pictures", "ask for fewer")
+            raise QueryError(f"cannot make {k} groups of {plural(len(sample), 'picture')}", "ask for fewer")
         centres = train_centres(sample, k or usual_count(len(sample)), seed=seed)
         found = _Members(reader, row, chosen, _large_enough(sample, centres, min_size))
         words = read_labels(BUILTIN) if labels is None else labels

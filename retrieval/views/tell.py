@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 from retrieval.show.page import END, facts, figure, head, write_html
 from retrieval.show.thumbnails import data_uri, thumbnails
 from retrieval.show.wording import filter_words
-from retrieval.streams import printable
+from retrieval.streams import plural, printable
 
 if TYPE_CHECKING:
     from retrieval.filters import Filter
@@ -53,7 +53,7 @@ def _page(grouping: Grouping, where: Filter | None) -> Iterator[str]:
     seen = thumbnails(images, _SIDE)
     for number, group in enumerate(grouping.groups, start=1):
         title = ", ".join(group.labels) or f"cluster {number}"
-        yield f"<section><h2>{escape(printable(title))} · {len(group.ids):,} pictures</h2><div class=row>\n"
+        yield f"<section><h2>{escape(printable(title))} · {plural(len(group.ids), 'picture')}</h2><div class=row>\n"
         for image in group.pictures:
             yield figure(image, data_uri(next(seen)), [image.path])
         yield "</div></section>\n"

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from retrieval.encoders.models import BUILTIN, is_known_image_only
 from retrieval.labels.reading import labels_of, predicted_counts, tag_counts
 from retrieval.paths import as_text
+from retrieval.search.english import english_hint
 from retrieval.search.language import parse_query
 from retrieval.search.pages import Listing, Page, find_page
 from retrieval.search.query import Query, picture_term
 from retrieval.show.thumbnails import thumbnails
+from retrieval.streams import plural
 from retrieval.web.assistant.models import (
     Counted,
     Description,
@@ -58,7 +60,9 @@ def search(engine: QueryEngine, asked: SearchArguments) -> Answer:
     query = Query(parse_query(asked.query), asked.where(), asked.k, asked.min_score)
     listing = Listing(relevant=asked.relevant, sort=asked.sort, page=asked.page)
     page = find_page(engine, query, listing)
-    return _answer(engine, page, query.where, show=asked.thumbnails)
+    texts = [str(term.value) for term in query.terms if term.kind == "text" and term.weight > 0]
+    hint = english_hint(texts, engine.encoder_row.name, nothing_matches=page.nearest is not None)
+    return _answer(engine, page, query.where, show=asked.thumbnails, hint=hint)
 
 
 def similar(engine: QueryEngine, asked: SimilarArguments) -> Answer:
@@ -100,7 +104,7 @@ def describe(engine: QueryEngine) -> Answer:
     )
 
 
-def _answer(engine: QueryEngine, page: Page, where: Filter | None, *, show: bool) -> Answer:
+def _answer(engine: QueryEngine, page: Page, where: Filter | None, *, show: bool, hint: str = "") -> Answer:
     notes = []
     if where is not None and not where.is_empty() and (line := engine.selection(where).told()):
         notes.append(line)
@@ -108,6 +112,8 @@ def _answer(engine: QueryEngine, page: Page, where: Filter | None, *, show: bool
         notes.append(f"nothing in this gallery matches well (the nearest picture scores {page.nearest:.3f})")
     elif not page.hits:
         notes.append("nothing found")
+    if hint:
+        notes.append(hint)
     said = {labels.image.id: labels.tags for labels in labels_of(engine.reader, [hit.image.id for hit in page.hits])}
     hits = [_picture(hit, [tag.text for tag in said.get(hit.image.id, ())]) for hit in page.hits]
     found = Found(hits=hits, total=page.total, more=page.next is not None, notes=notes)
@@ -165,7 +171,7 @@ def _can(engine: QueryEngine, *, has_tags: bool, places: int) -> list[str]:
     if has_tags:
         can.append("tags (filter)")
     if places:
-        can.append(f"places by coordinates and radius (filter), of {places:,} pictures")
+        can.append(f"places by coordinates and radius (filter), of {plural(places, 'picture')}")
     return can
 
 
@@ -179,7 +185,7 @@ def _cannot(engine: QueryEngine, undated: int, failures: int) -> list[str]:
     if engine.encoder_row.name == BUILTIN:
         cannot.insert(0, "people, actions and places by words: the built-in model knows everyday things only")
     if undated:
-        cannot.append(f"the date of {undated:,} pictures: filters by date leave them out")
+        cannot.append(f"the date of {plural(undated, 'picture')}: filters by date leave them out")
     if failures:
-        cannot.append(f"{failures:,} files that could not be read")
+        cannot.append(f"{plural(failures, 'file')} that could not be read")
     return cannot

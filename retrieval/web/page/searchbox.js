@@ -13,6 +13,7 @@ export function mount({ state, results, grid }) {
 
   function apply() {
     clearTimeout(timer);
+    document.body.classList.remove("typing");
     if (box.value.trim() === state.get().q.trim()) return;
     const push = !begun;
     begun = true;
@@ -21,6 +22,7 @@ export function mount({ state, results, grid }) {
 
   box.addEventListener("input", () => {
     clearTimeout(timer);
+    document.body.classList.add("typing"); // until what is typed is searched for
     timer = setTimeout(apply, PAUSE);
   });
   form.addEventListener("submit", event => {

@@ -38,6 +38,8 @@ export function mount({ state, api, results, toastError }) {
     const told = amount(list, state.isRanked());
     counted.replaceChildren(told);
     counted.title = typeof list.answer.took_ms === "number" ? `Found in ${list.answer.took_ms.toFixed(0)} ms` : "";
+    const hint = list.answer.query?.hint;
+    if (hint) counted.append(h("span", { class: "soft hint" }, ` · ${hint}`));
     const unknown = list.answer.query?.unknown;
     if (unknown) counted.append(h("span", { class: "soft" }, ` · ${unknown}`));
     const skipped = skippedWords(list.answer.skipped);
@@ -65,7 +67,7 @@ export function mount({ state, api, results, toastError }) {
         button("Look again", () => results.search({ keep: true }), "primary"));
     const asked = q ? `“${q}”` : "that";
     if (relevant)
-      return big("search", `No picture clearly shows ${asked}`, "The model may still have near misses.",
+      return big("search", `No picture clearly shows ${asked}`, results.list().answer.query.hint ?? "The model may still have near misses.",
         button("Show the nearest pictures", () => state.update({ relevant: false }), "primary"));
     if (state.isFiltered())
       return big("filter", "No picture passes these filters", "Some of them together leave nothing over.",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from retrieval.paths import as_text
+from retrieval.search.english import english_hint
 from retrieval.search.verified import check_scores
 from retrieval.web.front.metrics import stage
 from retrieval.web.search.making import Content
@@ -50,15 +51,16 @@ def answer(ranked: RankedList, asked: Asked, reader: CatalogReader, content: Con
         content, records = part_of(ranked, reader, start, asked.k)
         end = start + len(records)
         relevant = ranked.recipe.relevant
+        relevant_total = _relevant_total(ranked, content, reader)
         return SearchAnswer(
             hits=hits_of(ranked, content, start, records, reader),
             total=content.total,
             total_is_capped=content.is_capped,
             offset=start,
             next=next_of(ranked, content, end) if end > start else None,
-            query=_understood(ranked),
+            query=_understood(ranked, relevant_total),
             cut=None if relevant is None else relevant.cut,
-            relevant_total=_relevant_total(ranked, content, reader),
+            relevant_total=relevant_total,
             nearest=content.nearest,
             skipped=_skipped(ranked),
             upload=asked.upload,
@@ -194,13 +196,15 @@ def _skipped(ranked: RankedList) -> SkippedOut:
     return SkippedOut(missing=states.count("missing"), changed=states.count("changed"))
 
 
-def _understood(ranked: RankedList) -> QueryOut:
+def _understood(ranked: RankedList, relevant_total: int | None) -> QueryOut:
     question = ranked.question
     terms = [TermOut(kind="text" if term.kind == "text" else "id", value=str(term.value), weight=term.weight)
              for term in question.terms]  # fmt: skip
     terms += [TermOut(kind="upload", value=upload.id, weight=upload.weight) for upload in question.uploads]
+    words = [term.value for term in terms if term.kind == "text" and term.weight > 0]
     return QueryOut(
-        words=[term.value for term in terms if term.kind == "text" and term.weight > 0],
+        words=words,
+        hint=english_hint(words, ranked.recipe.row.name, nothing_matches=relevant_total == 0) or None,
         terms=terms,
         filter=ranked.where.to_mapping(),
         unknown=ranked.unknown or None,

@@ -265,6 +265,7 @@ class QueryOut(BaseModel):
     words: list[str] = Field(description="What is looked for in words.")
     terms: list[TermOut]
     filter: dict[str, Any]
+    hint: str | None = Field(description="What may be wrong with the words, for instance their language.")
     unknown: str | None = Field(description="Pictures left out only because their date, place, ... is not known.")
 
 

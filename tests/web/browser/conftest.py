@@ -164,8 +164,7 @@ def wait_for_pictures(page: Page) -> None:
 
 def settled(page: Page) -> None:
     """Until nothing that was typed or clicked waits for its answer."""
-    page.wait_for_timeout(150)  # longer than the pause after which typed words are searched for
-    until(page, "() => !document.body.classList.contains('searching') && !document.body.classList.contains('busy')")
+    until(page, "() => !['typing', 'searching', 'busy'].some(name => document.body.classList.contains(name))")
 
 
 def names(page: Page, count: int = 10) -> list[str]:
