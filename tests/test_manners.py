@@ -175,6 +175,7 @@ def test_values_are_completed(photoseek: Photoseek, place: Path, line: str, offe
             catalog.execute("UPDATE images SET camera = 'Alpha 1' WHERE id = 3")
         (place / "labelled").touch()
     words = f"photoseek {line}"
+    gallery = {"PHOTOSEEK_GALLERY": str(place / "gallery")}
     for shell, env in {
         "bash": {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)},
         "zsh": {"_TYPER_COMPLETE_ARGS": words},
@@ -182,7 +183,7 @@ def test_values_are_completed(photoseek: Photoseek, place: Path, line: str, offe
     }.items():
         done = subprocess.run(
             [sys.executable, "-W", "error", str(ROOT / "cli.py")], capture_output=True, text=True, check=False,
-            env=os.environ | {"PHOTOSEEK_GALLERY": str(place / "gallery"), "_PHOTOSEEK_COMPLETE": f"complete_{shell}"} | env,
+            env=os.environ | gallery | {"_PHOTOSEEK_COMPLETE": f"complete_{shell}"} | env,
         )  # fmt: skip
         assert done.stderr == ""
         plain = [value.replace("\\", "") for value in offered]
