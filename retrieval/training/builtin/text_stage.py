@@ -7,6 +7,8 @@ that the image stage learned is folded into the tower's last matrix.
 
 from __future__ import annotations
 
+import copy
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -19,10 +21,13 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from retrieval.encoders.merges import MergeTable
 from retrieval.encoders.tokenizer import ClipTokenizer
 from retrieval.training.builtin.teacher import DIM
+from retrieval.training.half import autocast
+from retrieval.training.schedule import follow
 from retrieval.training.towers import TextTower, TextTowerConfig
 
 logger = logging.getLogger("photoseek")
@@ -36,7 +41,8 @@ class TextStage:
     rate: float = 8e-4
     weight_decay: float = 0.02
     warmup: int = 300
-    own_share: float = 0.3
+    own_share: float = 0.1
+    average: float = 0.999
 
 
 def tower_for(merges: Path, context: int = 32) -> TextTower:
@@ -83,53 +89,131 @@ def tokenize(texts: list[str], tokenizer: ClipTokenizer, context: int = 32) -> T
     return torch.from_numpy(out)
 
 
-def train_texts(
-    tower: TextTower,
-    tokens: Tensor,
-    targets: Tensor,
-    own: int,
-    projection: Tensor,
-    stage: TextStage,
-    minutes: float,
-    clock: Callable[[], float] = time.monotonic,
-) -> float:
-    """Distil for some minutes, cosine schedule; returns the last mean cosine in the common space.
+class TextTraining:
+    """A run that can be stopped after any step and continued from its checkpoint.
 
     Args:
+        tower: whose weights a new run begins with; its embeddings are in the sentence encoder's space.
         tokens: (n, context) int32.
         targets: (n, 384) float16, unit length: the sentence encoder's embeddings.
         own: number of first rows that are the vocabulary's own texts.
-        projection: (dim, 384), from the sentence encoder's space to the common one.
-        clock: seconds, read once a step.
+        common: (dim, 384), from the sentence encoder's space to the common one.
+        folder: for checkpoints and the curve.
     """
-    decayed = [p for p in tower.parameters() if p.ndim >= 2]
-    plain = [p for p in tower.parameters() if p.ndim < 2]
-    groups = [{"params": decayed, "weight_decay": stage.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98))
-    tower.train()
-    begin, shown, cosine = clock(), 0.0, 0.0
-    for step, (places, rows) in enumerate(Batches(tokens, own, stage, seed=0)):
-        spent = (clock() - begin) / (minutes * 60)
-        if spent >= 1:
-            break
-        rate = stage.rate * min(1.0, (step + 1) / stage.warmup) * (1 + np.cos(np.pi * spent)) / 2
-        for group in optimizer.param_groups:
-            group["lr"] = float(rate)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            made = tower(rows)
+
+    def __init__(
+        self,
+        tower: TextTower,
+        tokens: Tensor,
+        targets: Tensor,
+        own: int,
+        common: Tensor,
+        stage: TextStage,
+        folder: Path,
+        *,
+        seed: int = 0,
+    ) -> None:
+        self.stage, self.folder, self.common, self.targets = stage, folder, common, targets
+        self.tower = tower
+        decayed = [p for p in tower.parameters() if p.ndim >= 2]
+        plain = [p for p in tower.parameters() if p.ndim < 2]
+        groups = [{"params": decayed, "weight_decay": stage.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=stage.rate, betas=(0.9, 0.98), fused=True)
+        self.average = copy.deepcopy(tower)
+        self.step = 0
+        self._load()
+        self._batches = iter(Batches(tokens, own, stage, seed + self.step))
+
+    def run(
+        self,
+        seconds: float,
+        decay_share: float,
+        judge: Callable[[TextTower], dict[str, float]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Distil for ``seconds`` of ``clock``; the last ``decay_share`` of them with a falling rate.
+
+        The checkpoint to continue from is taken when the decay begins; the result is in ``text.pt``.
+        """
+        begin = saved = judged = clock()
+        stable_until = seconds * (1 - decay_share)
+        parked = False
+        while (now := clock() - begin) < seconds:
+            falling = max(0.0, (now - stable_until) / max(seconds - stable_until, 1e-9))
+            if falling and not parked:
+                self.save()
+                parked = True
+            loss = self._one(rate=1 - falling)
+            if self.step % 100 == 0:
+                logger.info("texts: step %d loss %.4f, %.0f s", self.step, loss, now)
+            if not parked and clock() - saved > 120:
+                self.save()
+                saved = clock()
+            if clock() - judged > 300:
+                self._report(judge)
+                judged = clock()
+        self._report(judge)
+        torch.save(self.average.state_dict(), self.folder / "text.pt")
+
+    def _one(self, rate: float) -> float:
+        places, rows = next(self._batches)
+        warm = min(1.0, (self.step + 1) / self.stage.warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.stage.rate * warm * rate
+        self.tower.train()
+        # The fused kernels are made for long rows: with nine tokens their backward pass takes most of a step.
+        with sdpa_kernel(SDPBackend.MATH), autocast():
+            made = self.tower(rows)
         made = F.normalize(made.float(), dim=-1)
-        wanted = targets[places].float()
+        wanted = self.targets[places].float()
         raw = 1 - (made * wanted).sum(-1).mean()
-        common = 1 - F.cosine_similarity(made @ projection.T, wanted @ projection.T, dim=-1).mean()
-        optimizer.zero_grad(set_to_none=True)
-        (raw + 2 * common).backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
-        optimizer.step()
-        cosine = 0.98 * cosine + 0.02 * (1 - float(common.detach())) if step else 1 - float(common.detach())
-        if time.monotonic() - shown > 30:
-            shown = time.monotonic()
-            logger.info("texts: step %d raw %.4f common %.4f", step, float(raw.detach()), float(common.detach()))
-    return cosine
+        common = 1 - F.cosine_similarity(made @ self.common.T, wanted @ self.common.T, dim=-1).mean()
+        loss = raw + 2 * common
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.tower.parameters(), 1.0)
+        self.optimizer.step()
+        self.step += 1
+        follow(self.average.state_dict(), self.tower.state_dict(), self.stage.average, self.step)
+        return float(loss.detach())
+
+    def _report(self, judge: Callable[[TextTower], dict[str, float]]) -> None:
+        line = {"step": self.step, **judge(self.average)}
+        logger.info("%s", line)
+        with (self.folder / "text-curve.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def save(self) -> None:
+        """Write the checkpoint, replacing the one before only when complete."""
+        part = self.folder / "text-stable.part"
+        state = {
+            "step": self.step,
+            "tower": self.tower.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        torch.save(state, part)
+        part.replace(self.folder / "text-stable.pt")
+
+    def _load(self) -> None:
+        file = self.folder / "text-stable.pt"
+        if file.exists():
+            state = torch.load(file, weights_only=True)
+            self.step = state["step"]
+            self.tower.load_state_dict(state["tower"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+
+
+@torch.inference_mode()
+def fidelity(tower: TextTower, tokens: Tensor, targets: Tensor, common: Tensor) -> dict[str, float]:
+    """Mean cosines of (n, context) texts to (n, 384) targets: in the sentence encoder's space and the common one."""
+    tower.eval()
+    made = torch.cat([tower(part[:, : int((part.argmax(1) + 1).max())].long()) for part in tokens.split(256)]).float()
+    wanted = targets.float()
+    raw = F.cosine_similarity(made, wanted, dim=-1).mean()
+    projected = F.cosine_similarity(made @ common.T, wanted @ common.T, dim=-1).mean()
+    return {"sentence": round(float(raw), 4), "common": round(float(projected), 4)}
 
 
 def folded(tower: TextTower, projection: Tensor) -> TextTower:

@@ -69,6 +69,7 @@ class WordNet:
             ) from error
         self.synsets = {s.wnid: s for s in map(_parse, data.splitlines()) if s is not None}
         self._senses = dict(_senses(line) for line in index.splitlines() if not line.startswith(" "))
+        self._folder = folder
 
     def find(self, name: str) -> Synset | None:
         """The sense of a noun that a picture would show; of its last words where the whole is unknown ("red sports
@@ -99,6 +100,43 @@ class WordNet:
             found.update(dict.fromkeys(layer))
             layer = [parent for w in layer for parent in self.synsets[w].parents]
         return tuple(w for w in found if self._depth(w) > _TOO_GENERAL)
+
+    def count(self, word: str) -> int:
+        """How often a noun was found in WordNet's tagged texts, all its senses together; 0 for a rare one."""
+        return self._counts.get(word.lower(), 0)
+
+    def examples(self) -> list[str]:
+        """The sentences and phrases that WordNet gives as examples, of all parts of speech, in order."""
+        found: dict[str, None] = {}
+        for part in ("noun", "verb", "adj", "adv"):
+            for line in self._lines(f"data.{part}"):
+                found.update((text.strip(" ;"), None) for text in re.findall(r'"([^"]{4,120})"', line))
+        return list(found)
+
+    @cached_property
+    def irregular_plurals(self) -> dict[str, str]:
+        """Plurals that are formed by no rule, by singular (``mouse``: ``mice``)."""
+        pairs = (line.split() for line in self._lines("noun.exc"))
+        return {pair[1]: pair[0].replace("_", " ") for pair in pairs if len(pair) == 2}
+
+    @cached_property
+    def _counts(self) -> dict[str, int]:
+        """``lemma%1:..., sense, count`` of cntlist.rev: nouns only."""
+        counts: dict[str, int] = {}
+        for line in self._lines("cntlist.rev"):
+            key, _, number = line.rsplit(" ", 2)
+            lemma, _, kind = key.partition("%")
+            if kind.startswith("1"):
+                word = lemma.replace("_", " ")
+                counts[word] = counts.get(word, 0) + int(number)
+        return counts
+
+    def _lines(self, name: str) -> list[str]:
+        """Of a file that only the text tower's lesson needs; none where it is not there."""
+        try:
+            return (self._folder / name).read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
 
     def _depth(self, wnid: str) -> int:
         return self._depths.get(wnid, 0)
