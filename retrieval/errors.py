@@ -6,7 +6,7 @@
     ├── SettingsError, QueryError           exit 2: what was given, what is accepted; PageExpired
     ├── GalleryError                        GalleryNotFound, GalleryLocked, GalleryOutdated, GalleryTooNew, UnknownImage
     ├── EncoderError                        UnknownEncoder (exit 2), WeightsUnavailable, TextNotSupported (exit 2),
-    │                                       EncoderMismatch, RuntimeUnavailable
+    │                                       EncoderMismatch (EarlierBuiltin), RuntimeUnavailable
     ├── UnreadableImage                     exit 2 for a query; recorded, never raised, while indexing
     ├── SystemProblem                       a full or failing disk, a missing right, no memory (system_errors.py)
     └── VectorIndexError                    SpecError (exit 2), DimensionMismatch, DuplicateId, NotTrained,
@@ -31,6 +31,7 @@ __all__ = [
     "BackendUnavailable",
     "DimensionMismatch",
     "DuplicateId",
+    "EarlierBuiltin",
     "EncoderError",
     "EncoderMismatch",
     "GalleryError",
@@ -123,6 +124,10 @@ class TextNotSupported(EncoderError):
 
 class EncoderMismatch(EncoderError):
     """The gallery was built with another model than the one given."""
+
+
+class EarlierBuiltin(EncoderMismatch):
+    """A gallery's embeddings are of the built-in model of an earlier version, whose weights are gone."""
 
 
 class RuntimeUnavailable(EncoderError):

@@ -62,7 +62,7 @@ def index(
 ) -> None:
     """Index picture folders. Run it again at any time: only new and changed files cost something."""
     from retrieval import output
-    from retrieval.encoders.choice import advice, choose_encoder
+    from retrieval.encoders.choice import advice, choose_for_indexing
     from retrieval.gallery import Gallery
     from retrieval.indexing.indexer import Indexer
     from retrieval.indexing.interrupt import stop_on_interrupt
@@ -72,7 +72,7 @@ def index(
 
     opened = Gallery(gallery)
     opened.bring_up_to_date()
-    encoder = choose_encoder(opened, model or None, device=device, precision=precision or None, compiled=compiled)
+    encoder = choose_for_indexing(opened, model or None, device=device, precision=precision or None, compiled=compiled)
     decoder = device_decoder(encoder) if gpu_decode else None
     indexer = Indexer(opened, encoder, workers=workers or None, decoder=decoder)
 

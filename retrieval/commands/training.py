@@ -49,7 +49,9 @@ def train(
     weight_decay: Annotated[float, typer.Option("--weight-decay", min=0, help="Of matrices.")] = 0.05,
     average: Annotated[float, typer.Option("--average", help="Average the weights, e.g. 0.999; 0: no.")] = 0.0,
     mirror: Annotated[bool, typer.Option("--mirror/--no-mirror", help="Pictures may be seen mirrored.")] = True,
-    precision: Annotated[str, typer.Option("--precision", help="auto (bf16 on a GPU), bf16 or fp32.")] = "auto",
+    precision: Annotated[
+        str, typer.Option("--precision", help="auto (bf16 where the device computes in it), bf16 or fp32.")
+    ] = "auto",
     share: Annotated[float, typer.Option("--share", help="Of the pictures that are held out to judge by.")] = 0.15,
     disliked: Annotated[
         Path | None, typer.Option("--disliked", help="For --adapter: a file of captions that do not fit.")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from retrieval.encoders.base import Encoder, EncoderSpec, OnTorch
 from retrieval.encoders.load import default_encoder_name, load_encoder, load_encoder_by_fingerprint
-from retrieval.encoders.models import BUILTIN, PREFERENCE
-from retrieval.errors import EncoderError, SettingsError
+from retrieval.encoders.models import BUILTIN, PREFERENCE, is_builtin
+from retrieval.errors import EarlierBuiltin, EncoderError, SettingsError
 from retrieval.gallery import Gallery
 
 logger = logging.getLogger("photoseek")
@@ -23,7 +23,7 @@ def choose_encoder(
     precision: str | None = None,
     compiled: bool = False,
 ) -> Encoder:
-    """The encoder for ``photoseek index``.
+    """The encoder for a gallery.
 
     The model is the one named, else the one the gallery was built with, else the best one installed. With
     ``device="auto"`` it runs on a GPU where torch sees one and has the model's weights; which one runs is said by
@@ -47,10 +47,29 @@ def choose_encoder(
     return encoder
 
 
+def choose_for_indexing(
+    gallery: Gallery,
+    name: str | None,
+    *,
+    device: str = "auto",
+    precision: str | None = None,
+    compiled: bool = False,
+) -> Encoder:
+    """:func:`choose_encoder` for ``photoseek index``: the built-in model of an earlier version is followed by today's.
+
+    Searches go on with the old embeddings until the new model has seen every picture (``Indexer``).
+    """
+    try:
+        return choose_encoder(gallery, name, device=device, precision=precision, compiled=compiled)
+    except EarlierBuiltin:
+        logger.warning("this gallery's model is of an earlier photoseek: every picture is encoded again by %s", BUILTIN)
+        return choose_encoder(gallery, BUILTIN, device=device, precision=precision, compiled=compiled)
+
+
 def _chosen(gallery: Gallery, name: str | None, device: str, precision: str | None) -> Encoder:
     if device != "auto" and device != "cpu" and not device.startswith("cuda"):
         raise SettingsError(f"unknown device {device!r}", "use auto, cpu, cuda or cuda:N")
-    if device == "auto" and name != BUILTIN and _torch_sees_a_gpu():
+    if device == "auto" and not is_builtin(name or "") and _torch_sees_a_gpu():
         try:
             return _load(gallery, name, "cuda", precision)
         except EncoderError as error:

@@ -14,9 +14,10 @@ from retrieval.encoders.base import Encoder, EncoderSpec
 from retrieval.encoders.description import DESCRIPTION, EncoderFolder, is_adapter, read_encoder_folder
 from retrieval.encoders.image_models import TIMM, parse_image_name
 from retrieval.encoders.int8 import int8_fingerprint
-from retrieval.encoders.models import BUILTIN, MODELS, PREFERENCE, canonical_name, unknown_encoder
+from retrieval.encoders.models import BUILTIN, MODELS, PREFERENCE, canonical_name, is_builtin, unknown_encoder
 from retrieval.encoders.onnx import OnnxEncoder, Precision
 from retrieval.errors import (
+    EarlierBuiltin,
     EncoderMismatch,
     RetrievalError,
     RuntimeUnavailable,
@@ -129,6 +130,7 @@ def load_encoder_by_fingerprint(
     int8 is up to the gallery alone: those embeddings have a fingerprint of their own.
 
     Raises:
+        EarlierBuiltin: it is the built-in model of an earlier version, whose weights are gone.
         EncoderMismatch: what is called ``name`` today is another model.
         UnknownEncoder, WeightsUnavailable, RuntimeUnavailable, SettingsError: see :func:`load_encoder`.
     """
@@ -148,6 +150,13 @@ def load_encoder_by_fingerprint(
                 return OnnxEncoder(folder, precision="int8", threads=threads)
     encoder = load_encoder(name, runtime=runtime, precision=chosen, device=device, threads=threads)
     if encoder.spec.fingerprint != fingerprint:
+        if is_builtin(name):
+            raise EarlierBuiltin(
+                f"this gallery was built with {name} of an earlier photoseek ({fingerprint[:12]}), which this version "
+                "does not have: it cannot read new words or pictures",
+                f"run `photoseek index`: it encodes every picture again, with {BUILTIN}; "
+                "until then earlier searches and `similar` go on",
+            )
         raise EncoderMismatch(
             f"this gallery was built with {name} of fingerprint {fingerprint[:12]}, but the "
             f"{encoder.spec.name} of today has {encoder.spec.fingerprint[:12]}: other weights or settings",
@@ -166,15 +175,21 @@ def _with_base(
 ) -> Encoder:
     from retrieval.encoders.adapter import adapted
 
-    base = load_encoder_by_fingerprint(
-        adapter.base.fingerprint,
-        adapter.base.name,
-        adapter.base.source,
-        runtime=runtime,
-        precision=precision,
-        device=device,
-        threads=threads,
-    )
+    try:
+        base = load_encoder_by_fingerprint(
+            adapter.base.fingerprint,
+            adapter.base.name,
+            adapter.base.source,
+            runtime=runtime,
+            precision=precision,
+            device=device,
+            threads=threads,
+        )
+    except EarlierBuiltin as error:
+        raise EncoderMismatch(
+            f"{adapter.spec.name} was trained on {adapter.base.name} of an earlier photoseek, not on {BUILTIN}",
+            f"train it again, or go on without it: photoseek index --model {BUILTIN}",
+        ) from error
     return adapted(adapter, base)
 
 
@@ -243,7 +258,7 @@ def _adapters_that_may_be(name: str, source: str) -> Iterator[AdapterFolder]:
 
 def _find_folder(name: str) -> EncoderFolder | None:
     """The ONNX form of a name or path; a folder that is there but damaged raises, it is not passed over."""
-    if name.casefold() in ("builtin", BUILTIN):
+    if is_builtin(name):
         return read_encoder_folder(BUILTIN_FOLDER)
     if name.startswith(_TORCH_FORMS) and not name.startswith(TIMM):
         return None
@@ -270,7 +285,7 @@ def _is_folder_only(name: str) -> bool:
     """True for what exists in ONNX form alone: the built-in model, and folders given by path."""
     if name.startswith(_TORCH_FORMS):
         return False
-    return name.casefold() in ("builtin", BUILTIN) or (Path(name).expanduser() / DESCRIPTION).is_file()
+    return is_builtin(name) or (Path(name).expanduser() / DESCRIPTION).is_file()
 
 
 def load_on_torch(name: str, *, precision: str | None = None, device: str | None = None) -> TorchEncoder:

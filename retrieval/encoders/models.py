@@ -17,6 +17,9 @@ from retrieval.encoders.image_models import IMAGE_MODELS, ImageModel, parse_imag
 from retrieval.errors import TextNotSupported, UnknownEncoder
 
 BUILTIN = "builtin-64"
+EARLIER_BUILTINS = ("builtin-64",)
+"""What the built-in model was called before. The names still mean the one that ships today; which of them a gallery was
+built with, its fingerprint tells."""
 MIT, APACHE = "MIT", "Apache-2.0"
 APPLE, NON_COMMERCIAL = "apple-amlr", "CC-BY-NC-4.0"
 _RESEARCH_ONLY = frozenset({APPLE, NON_COMMERCIAL})  # DINOv3's own licence allows products
@@ -261,6 +264,11 @@ def canonical_name(name: str) -> str:
     return name.replace("__" if "__" in name else ":", "/", 1)
 
 
+def is_builtin(name: str) -> bool:
+    """True if a name, of today or of an earlier version, means the model that ships with photoseek."""
+    return name.casefold() in ("builtin", BUILTIN, *EARLIER_BUILTINS)
+
+
 def find_model(name: str) -> EncoderRow:
     """The row of a name, in any of its spellings and in any case.
 
@@ -271,7 +279,7 @@ def find_model(name: str) -> EncoderRow:
     if form is not None and form.row is not None:
         return MODELS[form.row.name]  # whatever its pooling or size
     wanted = canonical_name(name)
-    if wanted.casefold() in ("builtin", BUILTIN):
+    if is_builtin(wanted):
         wanted = BUILTIN
     if wanted in MODELS:
         return MODELS[wanted]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 from retrieval.encoders.cache import TextMemory
+from retrieval.errors import EncoderError
 from retrieval.gallery import Gallery
 from retrieval.search.engine import QueryEngine
+
+logger = logging.getLogger("photoseek")
 
 
 class CurrentEngine:
@@ -45,11 +50,20 @@ class CurrentEngine:
         return self._engine
 
     def wake(self) -> QueryEngine:
-        """The engine with its text tower and its index loaded, so that no question has to wait for them."""
+        """The engine with its text tower and its index loaded, so that no question has to wait for them.
+
+        Where the model cannot be loaded, that is logged: pictures of the gallery, and words asked before, need none.
+
+        Raises:
+            GalleryNotFound: see :meth:`engine`.
+        """
         engine = self.engine()
-        if engine.encoder.spec.has_text:
-            engine.encoder.encode_texts(["warm"])
         _ = engine.index
+        try:
+            if engine.encoder.spec.has_text:
+                engine.encoder.encode_texts(["warm"])
+        except EncoderError as error:
+            logger.warning("%s\n%s", error.message, error.hint)
         return engine
 
     def _is_wanted(self, engine: QueryEngine) -> bool:

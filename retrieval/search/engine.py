@@ -324,11 +324,8 @@ class QueryEngine:
         known = self.embedded(list(texts), remember=remember)
         for text in texts:
             if known[text].is_cut:
-                logger.warning(
-                    "the text is longer than the model's %d tokens; only its beginning counts: %.60s...",
-                    self.encoder.spec.context_length,
-                    text,
-                )
+                # How long that is, only the model could say, and a text that was asked before needs none.
+                logger.warning("the text is longer than the model reads; only its beginning counts: %.60s...", text)
         return known
 
     def _check_words(self) -> None:

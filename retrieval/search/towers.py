@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from retrieval.encoders.image_models import parse_image_name
-from retrieval.encoders.models import canonical_name, is_known_image_only, text_not_supported
+from retrieval.encoders.models import BUILTIN, canonical_name, is_builtin, is_known_image_only, text_not_supported
 from retrieval.errors import SettingsError, TextNotSupported, UnknownEncoder
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def find_tower(rows: Sequence[EncoderRow], name: str) -> EncoderRow:
         [row for row in rows if row.name.casefold() == wanted],
         [row for row in rows if len(wanted) >= _FINGERPRINT_DIGITS and row.fingerprint.startswith(wanted)],
         [row for row in rows if _plain(row.name).casefold() == wanted],
+        [row for row in rows if is_builtin(wanted) and row.name == BUILTIN],
     )
     found = next((way for way in ways if way), [])
     if len(found) == 1:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from retrieval.encoders.description import DESCRIPTION
 from retrieval.encoders.load import folder_for, load_on_torch, models_folder
-from retrieval.encoders.models import BUILTIN
+from retrieval.encoders.models import BUILTIN, is_builtin
 from retrieval.errors import EncoderError, SettingsError
 from retrieval.training.small import SIZES, from_scratch, is_small, load_small
 from retrieval.training.trainable import Trainable
@@ -70,7 +70,7 @@ def _model(name: str, seed: int) -> Trainable:
 
 def _folder(name: str) -> Path | None:
     """The folder of a model in ONNX form, given by path or installed; None for a name that torch has to know."""
-    if name.casefold() in ("builtin", BUILTIN):
+    if is_builtin(name):
         return models_folder() / BUILTIN
     path = Path(name).expanduser()
     if (path / DESCRIPTION).is_file():

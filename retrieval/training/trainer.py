@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +32,7 @@ from retrieval.training.checkpoint import (
     without_prefix,
     write_state,
 )
+from retrieval.training.half import autocast
 from retrieval.training.judging import Scores, judge
 from retrieval.training.losses import logits_of, sigmoid_loss, symmetric_nce
 from retrieval.training.pixels import Loaded
@@ -59,8 +60,8 @@ class Settings:
         warmup: share of the steps in which the rate rises.
         average: how much an exponential average of the weights keeps in a step; 0: none, the last weights are taken.
         clip_norm: largest norm of the gradient.
-        precision: of the towers; the loss is always float32. ``auto`` is bf16 on a GPU and fp32 on a CPU, of which only
-            some gain by bf16 (there it is worth two to three times the speed).
+        precision: of the towers; the loss is always float32. ``auto`` is bf16 on a GPU and on a CPU that computes in
+            it (worth two to three times the speed there), else fp32.
         seed: of batches, crops and wordings.
         variation: how pictures are varied.
     """
@@ -245,8 +246,9 @@ class Training:
 
     def _autocast(self) -> AbstractContextManager[Any]:
         kind = self.model.place.type
-        half = self.settings.precision == "bf16" or (self.settings.precision == "auto" and kind == "cuda")
-        return torch.autocast(kind, dtype=torch.bfloat16) if half else nullcontext()
+        if self.settings.precision == "bf16":
+            return torch.autocast(kind, dtype=torch.bfloat16)
+        return autocast(kind, wanted=self.settings.precision == "auto")
 
     def _texts(self, rows: Ids) -> tuple[Tensor, Tensor]:
         """A text for each picture, drawn from what is said of it, and which texts are true of which pictures."""

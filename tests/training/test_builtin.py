@@ -14,16 +14,15 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from retrieval.errors import SettingsError  # noqa: E402
-from retrieval.training.builtin import image_stage, text_stage  # noqa: E402
+from retrieval.training.builtin import image_stage  # noqa: E402
 from retrieval.training.builtin.concepts import Vocabulary  # noqa: E402
 from retrieval.training.builtin.data import column_of, gather  # noqa: E402
 from retrieval.training.builtin.image_stage import ImageStage, ImageTraining, Names, names_of  # noqa: E402
 from retrieval.training.builtin.judge import class_report  # noqa: E402
 from retrieval.training.builtin.pictures import Collection, Mixture, plain, prepared, split, vary  # noqa: E402
 from retrieval.training.builtin.prepare import SIDE, prepare  # noqa: E402
-from retrieval.training.builtin.sentences import phrases  # noqa: E402
 from retrieval.training.builtin.wordnet import WordNet  # noqa: E402
-from retrieval.training.towers import ImageTowerConfig, TextTower, TextTowerConfig  # noqa: E402
+from retrieval.training.towers import ImageTowerConfig  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -218,29 +217,7 @@ def test_names_start_where_the_sentence_encoder_puts_them() -> None:
     assert torch.allclose(projected @ projected.T, mean @ mean.T, atol=1e-4)  # five directions span five means
 
 
-def test_text_stage_learns_and_its_projection_folds_into_the_tower() -> None:
-    torch.manual_seed(0)
-    tower = TextTower(TextTowerConfig(vocabulary=40, context=8, width=32, layers=1, heads=2, dim=384))
-    rows = torch.zeros(24, 8, dtype=torch.int32)
-    for at in range(24):
-        rows[at, :4] = torch.tensor([38, at, at % 3, 39])  # zero is a token too
-    targets = torch.nn.functional.normalize(torch.randn(24, 384), dim=1).half()
-    projection = torch.linalg.qr(torch.randn(384, 16)).Q.T
-    stage = text_stage.TextStage(batch=24, rate=5e-3, warmup=5)
-    cosine = text_stage.train_texts(tower, rows, targets, 24, projection, stage, minutes=5, clock=_ticks())
-    assert cosine > 0.5
-    folded = text_stage.folded(tower, projection)
-    with torch.inference_mode():
-        assert torch.allclose(folded(rows.long()), tower.eval()(rows.long()) @ projection.T, atol=1e-5)
-
-
 def test_plain_pictures_are_scaled_and_normalised() -> None:
     out = plain(np.full((2, 32, 32, 3), 255, np.uint8), 64)
     assert out.shape == (2, 3, 64, 64)
     assert out[0, 0, 0, 0] == pytest.approx((1 - 0.48) / 0.269, rel=1e-5)
-
-
-def test_phrases_are_about_the_names_and_seeded() -> None:
-    made = list(phrases(["cat", "dog"], 50, seed=1))
-    assert made == list(phrases(["cat", "dog"], 50, seed=1))
-    assert all("cat" in phrase or "dog" in phrase for phrase in made) and len(set(made)) > 30

@@ -356,7 +356,7 @@ def test_stdout_is_the_protocol_alone_and_it_leaves_when_stdin_ends(place: Path)
         assert child.wait(timeout=30) == 0
         assert [each["id"] for each in said] == [1, 2]
         assert said[0]["result"]["serverInfo"]["name"] == "photoseek"
-        warning = "the text is longer than the model's 32 tokens"
+        warning = "the text is longer than the model reads"
         assert said[1]["result"]["structuredContent"]["notes"][0].startswith(warning)
         assert child.stdout.read() == ""
         assert warning in child.stderr.read()

@@ -8,10 +8,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import torch
 import typer
-from blake3 import blake3
 from torch import Tensor
 
 from retrieval import program
@@ -20,11 +18,20 @@ from retrieval.encoders.tokenizer import ClipTokenizer
 from retrieval.training.builtin.data import Data, gather
 from retrieval.training.builtin.image_stage import TOWER, ImageStage, ImageTraining, Names, embed, names_of
 from retrieval.training.builtin.judge import class_report, judge_folder, labels_of
+from retrieval.training.builtin.lesson import embedded
 from retrieval.training.builtin.pictures import MEAN, STD
 from retrieval.training.builtin.prepare import prepare
-from retrieval.training.builtin.sentences import lesson
+from retrieval.training.builtin.sentences import kept_apart, lesson, typed
 from retrieval.training.builtin.teacher import SentenceTeacher
-from retrieval.training.builtin.text_stage import TextStage, folded, tokenize, tower_for, train_texts, warm_start
+from retrieval.training.builtin.text_stage import (
+    TextStage,
+    TextTraining,
+    fidelities,
+    folded,
+    tokenize,
+    tower_for,
+    warm_start,
+)
 from retrieval.training.export import export_towers, text_row
 from retrieval.training.towers import ImageTower
 
@@ -98,33 +105,27 @@ def texts(
     work: WorkOption,
     wordnet: WordNetOption = Path("/usr/share/wordnet"),
     extra: ExtraOption = None,
-    minutes: Annotated[float, typer.Option("--minutes", help="How long to distil.")] = 25,
-    entries: Annotated[int, typer.Option("--entries", help="Words and definitions of the dictionary.")] = 250_000,
-    phrases: Annotated[int, typer.Option("--phrases", help="Made-up search phrases.")] = 80_000,
+    minutes: Annotated[float, typer.Option("--minutes", help="How long to distil in this run.")] = 60,
+    decay: Annotated[float, typer.Option("--decay", help="Share of that time with a falling learning rate.")] = 0.4,
+    entries: Annotated[int, typer.Option("--entries", help="Definitions, and sentences, of the dictionary.")] = 20_000,
+    phrases: Annotated[int, typer.Option("--phrases", help="Made-up search phrases.")] = 450_000,
 ) -> None:
-    """Distil the text tower from the sentence encoder, once the image tower's projection is known."""
+    """Distil the text tower from the sentence encoder, from the checkpoint of the last run if there is one."""
     gathered = gather(data, extra, wordnet, work)
     written = lesson(gathered.wordnet, gathered.vocabulary, entries, phrases)
     own = len({text for concept in gathered.vocabulary.concepts for text in concept.texts()})
     logging.info("%d texts, %d of them the vocabulary's", len(written), own)
-    targets = _embedded(written, teacher, work)
+    encode = SentenceTeacher(teacher).encode
+    targets = embedded(written, encode, work)
     tower = tower_for(BUILTIN / "merges.bin")
-    row = text_row(tower, BUILTIN / "merges.bin")
-    tokens = tokenize(written, ClipTokenizer(BUILTIN / "merges.bin", row))
-    warm_start(tower, BUILTIN / "text.safetensors")
-    projection = torch.load(work / "decayed.pt", weights_only=True)["names"]["project.weight"]
-    cosine = train_texts(tower, tokens, targets, own, projection, TextStage(), minutes)
-    logging.info("mean cosine to the sentence encoder in the common space: %.4f", cosine)
-    torch.save(tower.state_dict(), work / "text.pt")
-
-
-def _embedded(written: list[str], teacher: Path, work: Path) -> Tensor:
-    """(n, 384) float16: the sentence encoder's embeddings, computed once for these very texts."""
-    key = blake3("\n".join(written).encode()).hexdigest()[:16]
-    stored = work / f"lesson-{key}.npy"
-    if not stored.exists():
-        np.save(stored, SentenceTeacher(teacher).encode(written).half().numpy())
-    return torch.from_numpy(np.load(stored, allow_pickle=False))
+    tokenizer = ClipTokenizer(BUILTIN / "merges.bin", text_row(tower, BUILTIN / "merges.bin"))
+    tokens = tokenize(written, tokenizer)
+    warm_start(tower, BUILTIN / "text.safetensors", tokens, targets)
+    common = torch.load(work / "decayed.pt", weights_only=True)["names"]["project.weight"]
+    apart = {"typed": typed(), "apart": kept_apart(gathered.wordnet, gathered.vocabulary, written, 4000)}
+    judged = {name: (tokenize(texts_, tokenizer), encode(texts_)) for name, texts_ in apart.items()}
+    training = TextTraining(tower, tokens, targets, own, common, TextStage(), work)
+    training.run(minutes * 60, decay, lambda average: fidelities(average, judged, common))
 
 
 @app.command()

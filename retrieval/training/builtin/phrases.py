@@ -1,4 +1,4 @@
-"""Made-up search phrases: colours, materials, styles, counts, places, actions, negations, and captions around a name."""
+"""Made-up search phrases: colours, materials, styles, counts, places, actions, negations, captions."""
 
 from __future__ import annotations
 

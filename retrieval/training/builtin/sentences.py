@@ -71,7 +71,9 @@ def lesson(wordnet: WordNet, vocabulary: Vocabulary, entries: int, count: int, s
     sentences = [spoken[at] for at in chosen.tolist()]
     grammar = iter(Phrases(list(names), list(names.values()), wordnet.irregular_plurals, seed))
     phrases = (next(grammar) for _ in range(count))
-    return list(dict.fromkeys([*own, *dictionary(wordnet, names, entries, seed), *sentences, *phrases]))
+    judged = set(typed())
+    texts = dict.fromkeys([*own, *dictionary(wordnet, names, entries, seed), *sentences, *phrases])
+    return [text for text in texts if text not in judged]
 
 
 def kept_apart(wordnet: WordNet, vocabulary: Vocabulary, learned: Sequence[str], count: int) -> list[str]:

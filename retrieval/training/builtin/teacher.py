@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from retrieval.training.half import autocast
+
 DIM = 384
 
 
@@ -43,7 +45,7 @@ class SentenceTeacher:
             encoded = self._tokenizer.encode_batch([texts[at] for at in places])
             ids = torch.tensor([e.ids for e in encoded])
             mask = torch.tensor([e.attention_mask for e in encoded])
-            with torch.autocast("cpu", dtype=torch.bfloat16):
+            with autocast():
                 tokens = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
             weights = mask.unsqueeze(-1).float()
             mean = (tokens.float() * weights).sum(1) / weights.sum(1)

@@ -11,7 +11,7 @@ import copy
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,9 @@ from retrieval.training.schedule import follow
 from retrieval.training.towers import TextTower, TextTowerConfig
 
 logger = logging.getLogger("photoseek")
+
+_RIDGE = 1e-3
+"""Added to the diagonal of the least squares, as a share of a feature's mean square."""
 
 
 @dataclass(frozen=True)
@@ -206,14 +209,29 @@ class TextTraining:
 
 
 @torch.inference_mode()
+def fidelities(tower: TextTower, judged: Mapping[str, tuple[Tensor, Tensor]], common: Tensor) -> dict[str, float]:
+    """:func:`fidelity` of several lists of texts, each (n, context) tokens and (n, 384) targets, by their names."""
+    return {
+        f"{name}/{space}": cosine
+        for name, (tokens, targets) in judged.items()
+        for space, cosine in fidelity(tower, tokens, targets, common).items()
+    }
+
+
+@torch.inference_mode()
 def fidelity(tower: TextTower, tokens: Tensor, targets: Tensor, common: Tensor) -> dict[str, float]:
     """Mean cosines of (n, context) texts to (n, 384) targets: in the sentence encoder's space and the common one."""
-    tower.eval()
-    made = torch.cat([tower(part[:, : int((part.argmax(1) + 1).max())].long()) for part in tokens.split(256)]).float()
+    made = _run(tower, tokens)
     wanted = targets.float()
     raw = F.cosine_similarity(made, wanted, dim=-1).mean()
     projected = F.cosine_similarity(made @ common.T, wanted @ common.T, dim=-1).mean()
     return {"sentence": round(float(raw), 4), "common": round(float(projected), 4)}
+
+
+def _run(tower: TextTower, tokens: Tensor) -> Tensor:
+    """(n, context) token rows to (n, d) float32."""
+    tower.eval()
+    return torch.cat([tower(part[:, : int((part.argmax(1) + 1).max())].long()) for part in tokens.split(256)]).float()
 
 
 def folded(tower: TextTower, projection: Tensor) -> TextTower:
@@ -226,8 +244,18 @@ def folded(tower: TextTower, projection: Tensor) -> TextTower:
     return out.eval()
 
 
-def warm_start(tower: TextTower, file: Path) -> None:
-    """Begin with the blocks of an earlier text tower of the same shape; its last matrix belongs to another space."""
+@torch.inference_mode()
+def warm_start(tower: TextTower, file: Path, tokens: Tensor, targets: Tensor, texts: int = 8000) -> None:
+    """Begin with the blocks of an earlier text tower, if it has the same shape.
+
+    Its last matrix belongs to another space: the one to begin with is the least-squares solution from what the blocks
+    say of some texts to the targets, which is worth hundreds of steps.
+
+    Args:
+        file: an earlier ``text.safetensors``.
+        tokens, targets: of the lesson.
+        texts: how many of them are looked at.
+    """
     old = load_file(file)
     if tuple(old["token_embedding.weight"].shape) != tuple(tower.tokens.weight.shape):
         logger.info("texts: %s has another shape; starting from nothing", file)
@@ -252,3 +280,11 @@ def warm_start(tower: TextTower, file: Path) -> None:
                 state[f"blocks.{layer}.{mine}.{kind}"] = old[f"{prefix}{theirs}.{kind}"]
             state[f"blocks.{layer}.attention.query_key_value.{kind}"] = old[f"{prefix}attn.in_proj_{kind}"]
     tower.load_state_dict({key: value.float() for key, value in state.items()}, strict=False)
+    some = torch.randperm(len(tokens), generator=torch.Generator().manual_seed(0))[:texts]
+    some = some[tokens[some].argmax(1).argsort()]
+    projection, tower.project = tower.project, nn.Identity()  # type: ignore[assignment]
+    features = _run(tower, tokens[some])
+    tower.project = projection
+    square = features.T @ features
+    square += _RIDGE * square.diagonal().mean() * torch.eye(len(square))
+    projection.weight.copy_(torch.linalg.solve(square, features.T @ targets[some].float()).T)

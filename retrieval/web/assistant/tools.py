@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from retrieval.encoders.models import BUILTIN, is_known_image_only
+from retrieval.encoders.models import is_builtin, is_known_image_only
 from retrieval.labels.reading import labels_of, predicted_counts, tag_counts
 from retrieval.paths import as_text
 from retrieval.search.english import english_hint
@@ -182,7 +182,7 @@ def _cannot(engine: QueryEngine, undated: int, failures: int) -> list[str]:
     ]
     if is_known_image_only(engine.encoder_row.name):
         cannot.insert(0, f"anything by words: {engine.encoder_row.name} knows pictures only")
-    if engine.encoder_row.name == BUILTIN:
+    if is_builtin(engine.encoder_row.name):
         cannot.insert(0, "people, actions and places by words: the built-in model knows everyday things only")
     if undated:
         cannot.append(f"the date of {plural(undated, 'picture')}: filters by date leave them out")

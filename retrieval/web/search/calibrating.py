@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from indexes.base import Vectors
+from retrieval.errors import EncoderError
 from retrieval.labels.zeroshot import scale_and_bias
 from retrieval.search.calibration import Calibration, everyday, kept_calibration, new_calibration, unlikely
 from retrieval.web.work.line import Busy, Stopping
@@ -42,8 +43,7 @@ class Calibrations:
         key = (engine.encoder_row.fingerprint, len(engine.index))
         if self._known is not None and self._known[0] == key:
             return self._known[1]
-        needs_nothing = scale_and_bias(engine.encoder.spec)[1] is not None
-        found = new_calibration(engine, engine.encoder.encode_texts) if needs_nothing else kept_calibration(engine)
+        found = kept_calibration(engine) or _needs_nothing(engine)
         if found is not None:
             self._known = key, found
         return found
@@ -87,6 +87,16 @@ class Calibrations:
     def _finish(self, rows: dict[str, Vectors], whose: set[str], engine: QueryEngine) -> None:
         if whose == {engine.encoder_row.fingerprint}:  # else the model was exchanged meanwhile
             new_calibration(engine, lambda texts: np.stack([rows[text] for text in texts]))
+
+
+def _needs_nothing(engine: QueryEngine) -> Calibration | None:
+    """The calibration of an encoder whose own probabilities are used; None for others, and for one that is not there
+    any more, with whose embeddings pictures are still found."""
+    try:
+        has_bias = scale_and_bias(engine.encoder.spec)[1] is not None
+    except EncoderError:
+        return None
+    return new_calibration(engine, engine.encoder.encode_texts) if has_bias else None
 
 
 def _embedded(texts: Sequence[str], engine: QueryEngine) -> tuple[str, Vectors]:

@@ -264,7 +264,7 @@ def test_a_text_that_is_cut_is_reported_and_one_that_fits_is_not(
     engine.search(Query.text("red bird"))
     assert caplog.text == ""
     engine.search(Query.text("red " * 20))
-    assert "longer than the model's 8 tokens" in caplog.text
+    assert "longer than the model reads" in caplog.text
 
 
 def test_words_for_a_model_without_words(gallery: Gallery, photos: Path) -> None:
