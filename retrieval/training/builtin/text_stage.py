@@ -231,7 +231,8 @@ def fidelity(tower: TextTower, tokens: Tensor, targets: Tensor, common: Tensor) 
 def _run(tower: TextTower, tokens: Tensor) -> Tensor:
     """(n, context) token rows to (n, d) float32."""
     tower.eval()
-    return torch.cat([tower(part[:, : int((part.argmax(1) + 1).max())].long()) for part in tokens.split(256)]).float()
+    parts = [tokens[start : start + 256] for start in range(0, len(tokens), 256)]
+    return torch.cat([tower(part[:, : int((part.argmax(1) + 1).max())].long()) for part in parts]).float()
 
 
 def folded(tower: TextTower, projection: Tensor) -> TextTower:
