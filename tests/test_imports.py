@@ -201,7 +201,7 @@ def test_leaves_import_no_siblings() -> None:
         "filters": {"errors", "folding", "labels.tag_text", "paths"},
         "folding": set(),
         "labels/tag_text": {"errors"},
-        "labels/xmp": {"errors", "labels.tag_text"},
+        "labels/xmp": {"errors", "labels.tag_text", "pictures.dates"},
         "labels/moves": {"paths"},
         "paths": set(),
         "pictures/phash": {"pictures.colour"},

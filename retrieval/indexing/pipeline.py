@@ -36,6 +36,8 @@ from retrieval.encoders.onnx import available_cpus
 from retrieval.errors import EncoderError, UnreadableImage
 from retrieval.indexing.scan import describe_os_error
 from retrieval.indexing.schedules import Collect, ahead_of_device, each_on_its_own
+from retrieval.labels.pairing import Sidecars
+from retrieval.labels.written import completed
 from retrieval.pictures.exif import Exif
 from retrieval.pictures.images import Picture, content_hash, read_picture
 
@@ -86,7 +88,7 @@ class Results:
     encoded: int = 0
 
 
-_Waiting = tuple[Candidate, bytes, Picture]
+_Waiting = tuple[Candidate, bytes, Picture, Metadata]
 
 
 @dataclass
@@ -162,6 +164,7 @@ class Pipeline:
         self._encoder, self._decoder = encoder, decoder
         self._lookups = _Lookups(catalog_path, encoder_id)
         self._device_free = 0.0
+        self._own = threading.local()  # of each thread: the sidecars of the folder it is in
         # Ahead of a GPU every core decodes: one file takes a core 2 to 30 ms, and a GPU less than one.
         self._workers = workers or (encoder.streams if encoder.streams > 1 else available_cpus())
 
@@ -212,7 +215,8 @@ class Pipeline:
         prepared.timings.read += read - started
         if known is not None:
             vector, columns = known
-            prepared.settled.append(_indexed(candidate, digest, Metadata(*columns), vector, is_reused=True))
+            metadata = self._completed(Metadata(*columns), candidate, data)
+            prepared.settled.append(_indexed(candidate, digest, metadata, vector, is_reused=True))
             return
         prepared.held.append((len(prepared.settled), candidate, digest, data))
         prepared.settled.append(None)
@@ -225,9 +229,10 @@ class Pipeline:
         started = time.perf_counter()
         files = [data for *_, data in held]
         pictures = self._decoder.read(files) if self._decoder else [self._picture(data) for data in files]
-        for (place, candidate, digest, _), picture in zip(held, pictures, strict=True):
+        for (place, candidate, digest, data), picture in zip(held, pictures, strict=True):
             if isinstance(picture, Picture):
-                prepared.waiting.append((candidate, digest, picture))
+                metadata = self._completed(_metadata(picture), candidate, data)
+                prepared.waiting.append((candidate, digest, picture, metadata))
             else:
                 prepared.settled[place] = _failed(candidate, picture.reason)
         prepared.timings.decode += time.perf_counter() - started
@@ -237,6 +242,13 @@ class Pipeline:
             return read_picture(data, self._encoder.spec.preprocessing)
         except UnreadableImage as error:
             return error
+
+    def _completed(self, metadata: Metadata, candidate: Candidate, data: bytes) -> Metadata:
+        """With what XMP says of a picture that says no date or no place itself."""
+        sidecars: Sidecars | None = getattr(self._own, "sidecars", None)
+        if sidecars is None:
+            sidecars = self._own.sidecars = Sidecars()
+        return completed(metadata, os.path.join(candidate.folder, candidate.name), data, sidecars)
 
     def _start(self, chunks: list[_Prepared]) -> Collect[Results]:
         """Hand a batch to the device; what is returned waits for it. Several batches may be on the device."""
@@ -258,7 +270,7 @@ class Pipeline:
             embedded = self._embed(waiting)
             return lambda: embedded
         try:
-            vectors = self._encoder.start_images(np.stack([picture.pixels for _, _, picture in waiting]))
+            vectors = self._encoder.start_images(np.stack([picture.pixels for _, _, picture, _ in waiting]))
         except EncoderError as error:
             failed = self._one_by_one(waiting, error)
             return lambda: failed
@@ -274,7 +286,7 @@ class Pipeline:
     def _embed(self, waiting: Sequence[_Waiting]) -> list[IndexedImage | FailedImage]:
         if not waiting:
             return []
-        pixels: Pixels = np.stack([picture.pixels for _, _, picture in waiting])
+        pixels: Pixels = np.stack([picture.pixels for _, _, picture, _ in waiting])
         try:
             return _rows(waiting, self._encoder.encode_images(pixels))
         except EncoderError as error:
@@ -303,8 +315,8 @@ def _merged(chunks: Sequence[_Prepared], embedded: Sequence[IndexedImage | Faile
 
 def _rows(waiting: Sequence[_Waiting], vectors: Vectors) -> list[IndexedImage | FailedImage]:
     return [
-        _indexed(candidate, digest, _metadata(picture), pack_vector(vector))
-        for (candidate, digest, picture), vector in zip(waiting, vectors, strict=True)
+        _indexed(candidate, digest, metadata, pack_vector(vector))
+        for (candidate, digest, _, metadata), vector in zip(waiting, vectors, strict=True)
     ]
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from retrieval.catalog.reader import CatalogReader
+from retrieval.catalog.writer import Catalog
 from retrieval.filters import Filter
 from retrieval.folding import fold
 from retrieval.gallery import Gallery
 from retrieval.indexing.scan import describe_os_error
+from retrieval.labels.embedded import read_embedded
 from retrieval.labels.labelling import add_rows, find_images
+from retrieval.labels.pairing import FolderOutOfReach, Sidecars
 from retrieval.labels.reading import XMP, ImageLabels, labels_of
-from retrieval.labels.xmp import UnreadableXmp, Xmp, read_embedded, read_sidecar
+from retrieval.labels.written import with_date, with_place
+from retrieval.labels.xmp import UnreadableXmp, Xmp
 
 _AT_ONCE = 500
 
@@ -45,9 +48,10 @@ def import_xmp(
 ) -> ImportReport:
     """Make the tags and captions of source ``xmp`` what XMP says now; those of the user are never touched.
 
-    A sidecar is ``photo.jpg.xmp`` or ``photo.xmp`` (in any case, the first wins) in the picture's folder. Where there
-    is one, XMP inside the picture is not looked at: programs that write sidecars do not keep the other up to date. No
-    picture is decoded. Where a folder or a file is out of reach, what was known is kept.
+    A sidecar is ``photo.jpg.xmp`` or ``photo.xmp`` in the picture's folder (see ``pairing.Sidecars``). Where there is
+    one, XMP inside the picture is not looked at: programs that write sidecars do not keep the other up to date. No
+    picture is decoded. A picture without a date or place of its own takes them from there, too. Where a folder or a
+    file is out of reach, what was known is kept.
 
     Args:
         targets: pictures, folders or ids (see ``labelling.find_images``); default: the whole gallery.
@@ -59,89 +63,85 @@ def import_xmp(
     report = ImportReport()
     with gallery.reader() as reader, gallery.writer() as catalog:
         ids = find_images(reader, targets) if targets else reader.select(Filter()).tolist()
-        folders = _Folders()
+        folders = Sidecars()
         for known in _in_blocks(reader, ids):
             changes: list[tuple[ImageLabels, Xmp]] = []
+            facts: list[tuple[ImageLabels, Xmp, str]] = []
             for labels in known:
-                said = _look(labels.image.path, folders, report)
-                if said is not None and said != _as_known(labels):
+                looked = _look(labels.image.path, folders, report)
+                if looked is None:
+                    continue
+                said = looked[0]
+                # Tags in the gallery's spelling: what is said only in another case is nothing new.
+                if (_keys(said.tags), said.caption, said.rating) != _as_known(labels):
                     changes.append((labels, said))
+                facts.append((labels, *looked))
             report.pictures += len(known)
             if changes:  # a run without changes writes nothing
                 with catalog.transaction() as connection:
                     gone = [(labels.image.id, XMP) for labels, _ in changes]
-                    for table in ("tags", "captions"):
+                    for table in ("tags", "captions", "ratings"):
                         connection.exec_driver_sql(f"DELETE FROM {table} WHERE image_id = ? AND source = ?", gone)
                     add_rows(connection, "tags", [(x.image.id, tag, XMP) for x, said in changes for tag in said.tags])
                     add_rows(connection, "captions", [(x.image.id, s.caption, XMP) for x, s in changes if s.caption])
-            report.changed += len(changes)
+                    rated = [(x.image.id, s.rating, XMP) for x, s in changes if s.rating is not None]
+                    add_rows(connection, "ratings", rated)
+            changed = {labels.image.id for labels, _ in changes} | _take_facts(catalog, reader, facts)
+            report.changed += len(changed)
             on_progress(report.pictures, len(ids))
     return report
 
 
-class _Folders:
-    """Names of sidecars by folder; each folder is listed once and the last one kept: ids mostly come by folder."""
-
-    def __init__(self) -> None:
-        self._path: str | None = None
-        self._names: dict[str, str] | OSError = {}
-
-    def sidecar(self, picture: str) -> str | None:
-        """The path of a picture's sidecar, None if there is none.
-
-        Raises:
-            _FolderOutOfReach: the folder cannot be listed, which says nothing about its sidecars.
-        """
-        folder, name = os.path.split(picture)
-        if folder != self._path:
-            self._path, self._names = folder, _sidecars_in(folder)
-        if isinstance(self._names, OSError):
-            raise _FolderOutOfReach(folder) from self._names
-        for wanted in (f"{name}.xmp", f"{os.path.splitext(name)[0]}.xmp"):  # noqa: PTH122 - names need not be text
-            if found := self._names.get(fold(wanted)):
-                return os.path.join(folder, found)
-        return None
-
-
-def _sidecars_in(folder: str) -> dict[str, str] | OSError:
-    """Folded name -> name."""
+def _look(picture: str, folders: Sidecars, report: ImportReport) -> tuple[Xmp, str] | None:
+    """What XMP says about a picture now, and where it stands: ``sidecar`` or ``xmp``; None if that cannot be known."""
     try:
-        with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if entry.name[-4:].lower() == ".xmp")
-    except OSError as error:
-        return error
-    return {fold(name): name for name in names}
-
-
-class _FolderOutOfReach(Exception):
-    """Its argument is the folder."""
-
-
-def _look(picture: str, folders: _Folders, report: ImportReport) -> Xmp | None:
-    """What XMP says about a picture now; None where that cannot be found out."""
-    source = picture
-    try:
-        sidecar = folders.sidecar(picture)
-        if sidecar is not None:
-            source = sidecar
-            said = read_sidecar(sidecar)
+        found = folders.find(picture)
+        if found is not None:
             report.sidecars += 1
-        else:
-            said = read_embedded(picture)
-            report.embedded += said != Xmp()
-        return said
+            return found[1], "sidecar"
+        said = read_embedded(picture)
+        report.embedded += said != Xmp()
+        return said, "xmp"
     except UnreadableXmp as error:
-        report.problems[source] = str(error)
+        report.problems[folders.asked or picture] = str(error)
     except OSError as error:
-        report.problems[source] = describe_os_error(error)
-    except _FolderOutOfReach as error:
+        report.problems[folders.asked or picture] = describe_os_error(error)
+    except FolderOutOfReach as error:
         report.problems[str(error)] = "the folder is out of reach"
     return None
 
 
-def _as_known(labels: ImageLabels) -> Xmp:
+def _as_known(labels: ImageLabels) -> tuple[frozenset[str], str | None, int | None]:
     caption = next((said.text for said in labels.captions if said.source == XMP), None)
-    return Xmp(tuple(sorted(said.text for said in labels.tags if said.source == XMP)), caption)
+    return _keys(said.text for said in labels.tags if said.source == XMP), caption, labels.rating
+
+
+def _keys(tags: Iterable[str]) -> frozenset[str]:
+    return frozenset(fold(tag) for tag in tags)
+
+
+def _take_facts(catalog: Catalog, reader: CatalogReader, facts: Sequence[tuple[ImageLabels, Xmp, str]]) -> set[int]:
+    """Dates and places of pictures that have none of their own; the ids of those that changed."""
+    marks = ", ".join("?" * len(facts))
+    sql = f"""SELECT id, taken_at, taken_offset_minutes, taken_instant, taken_precision, taken_source, latitude,
+              longitude, place_source FROM images WHERE id IN ({marks})"""
+    known = {row[0]: row[1:] for row in reader.rows(sql, [labels.image.id for labels, _, _ in facts])}
+    rows = []
+    for labels, said, source in facts:
+        before = known[labels.image.id]
+        after = (*with_date(before[:5], said, source), *with_place(before[5:], said, source))
+        if after != before:
+            rows.append((*after, labels.image.id))
+    if rows:
+        with catalog.transaction() as connection:
+            connection.exec_driver_sql("UPDATE state SET change = change + 1")
+            connection.exec_driver_sql(
+                """UPDATE images SET taken_at = ?, taken_offset_minutes = ?, taken_instant = ?, taken_precision = ?,
+                   taken_source = ?, latitude = ?, longitude = ?, place_source = ?,
+                   change = (SELECT change FROM state) WHERE id = ?""",
+                rows,
+            )
+    return {row[-1] for row in rows}
 
 
 def _in_blocks(reader: CatalogReader, ids: Sequence[int]) -> Iterator[list[ImageLabels]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from xml.parsers import expat
 
 from retrieval.errors import QueryError
 from retrieval.labels.tag_text import clean_caption, clean_tag
+from retrieval.pictures.dates import Moment, parse_moment
 
 MAX_BYTES = 16 << 20
 """Sidecars are a few kB; those with brushed masks of an image editor reach some MB."""
@@ -31,8 +33,18 @@ _LEVELS = {
 }
 """Property -> what separates a tag from the one above it."""
 
-_PACKET = b"http://ns.adobe.com/xap/1.0/\0"
-_MAX_JPEG_SEGMENTS = 1000
+_XMP, _EXIF = "http://ns.adobe.com/xap/1.0/ ", "http://ns.adobe.com/exif/1.0/ "
+_PHOTOSHOP = "http://ns.adobe.com/photoshop/1.0/ "
+_RATING, _PERCENT = f"{_XMP}Rating", "http://ns.microsoft.com/photo/1.0/ Rating"
+_DATES = (f"{_EXIF}DateTimeOriginal", f"{_PHOTOSHOP}DateCreated", f"{_XMP}CreateDate", f"{_EXIF}DateTimeDigitized")
+_LATITUDE, _LONGITUDE = f"{_EXIF}GPSLatitude", f"{_EXIF}GPSLongitude"
+_FOR_EXTENSION = f"{_PHOTOSHOP}SidecarForExtension"
+_RAW_NAME = "http://ns.adobe.com/camera-raw-settings/1.0/ RawFileName"
+_SIMPLE = frozenset({_RATING, _PERCENT, *_DATES, _LATITUDE, _LONGITUDE, _FOR_EXTENSION, _RAW_NAME})
+"""Properties of one value: an attribute of rdf:Description or an element; the first of several counts."""
+
+_COORDINATE = re.compile(r"\s*(\d{1,3})(?:,(\d{1,2}(?:\.\d+)?))?(?:,(\d{1,2}(?:\.\d+)?))?\s*([NSEW])\s*", re.IGNORECASE)
+_STARS = (1, 13, 38, 63, 88)  # Windows writes 1, 25, 50, 75 and 99 percent
 
 
 class UnreadableXmp(ValueError):
@@ -47,14 +59,22 @@ class Xmp:
         tags: as ``tag_text.clean_tag`` leaves them, sorted. Each level of a hierarchy is a tag of its own: a picture
             filed under Family|Anna is found by both names.
         caption: the description, in the default language if there is one.
+        rating: stars from 1 to 5, 0 for none given, -1 for rejected.
+        taken: when the picture was taken.
+        place: (latitude, longitude) in degrees, north and east positive.
+        belongs_to: extension of the file that this was written for, if it says so.
     """
 
     tags: tuple[str, ...] = ()
     caption: str | None = None
+    rating: int | None = None
+    taken: Moment | None = None
+    place: tuple[float, float] | None = None
+    belongs_to: str | None = None
 
 
 def parse_xmp(data: bytes) -> Xmp:
-    """Read dc:subject, lr:hierarchicalSubject, digiKam:TagsList and dc:description.
+    """Read dc:subject, lr:hierarchicalSubject, digiKam:TagsList, dc:description, and the other properties of Xmp.
 
     What cannot be a tag (too long, control characters) is left out.
 
@@ -81,7 +101,7 @@ def parse_xmp(data: bytes) -> Xmp:
         raise UnreadableXmp(f"not well-formed XML (line {error.lineno})") from error
     except (LookupError, ValueError) as error:  # an encoding that nobody knows
         raise error if isinstance(error, UnreadableXmp) else UnreadableXmp("an unknown encoding") from error
-    return Xmp(tuple(sorted(reading.tags)), reading.caption())
+    return reading.result()
 
 
 def read_sidecar(path: str | Path) -> Xmp:
@@ -91,38 +111,12 @@ def read_sidecar(path: str | Path) -> Xmp:
         UnreadableXmp: see :func:`parse_xmp`.
         OSError: the file cannot be read.
     """
-    with _open(path) as file:
+    with open_regular(path) as file:
         return parse_xmp(file.read(MAX_BYTES + 1))
 
 
-def read_embedded(path: str | Path) -> Xmp:
-    """The XMP inside a JPEG file (its first packet), found by the segments' lengths; empty for any other file.
-
-    Raises:
-        UnreadableXmp: see :func:`parse_xmp`.
-        OSError: the file cannot be read.
-
-    Reference: ISO 16684-1, annex on JPEG: APP1 with the name http://ns.adobe.com/xap/1.0/.
-    """
-    with _open(path) as file:
-        if file.read(2) != b"\xff\xd8":
-            return Xmp()
-        for _ in range(_MAX_JPEG_SEGMENTS):
-            head = file.read(4)
-            length = int.from_bytes(head[2:], "big")
-            # Metadata comes before the picture itself, which begins with a start of scan (DA).
-            if len(head) < 4 or head[0] != 0xFF or head[1] == 0xDA or length < 2:
-                break
-            if head[1] == 0xE1:
-                body = file.read(length - 2)
-                if body.startswith(_PACKET):
-                    return parse_xmp(body[len(_PACKET) :])
-            else:
-                file.seek(length - 2, os.SEEK_CUR)
-    return Xmp()
-
-
-def _open(path: str | Path) -> IO[bytes]:
+def open_regular(path: str | Path) -> IO[bytes]:
+    """A file for reading, and nothing else that may have its name."""
     # A pipe of this name would keep us waiting for ever.
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise UnreadableXmp("not a file")
@@ -135,6 +129,7 @@ class _Reading:
 
     tags: set[str] = field(default_factory=set)
     descriptions: list[tuple[str, str]] = field(default_factory=list)  # (language, text)
+    simple: dict[str, str] = field(default_factory=dict)
     _open: list[str] = field(default_factory=list)
     _property: str | None = None
     _language: str = ""
@@ -154,6 +149,10 @@ class _Reading:
                 raise UnreadableXmp("too many keywords")
             self._language = attributes.get(_LANGUAGE, "")
             self._text, self._length = [], 0
+        elif self._text is None and name in _SIMPLE:
+            self._text, self._length = [], 0
+        for simple in _SIMPLE.intersection(attributes):
+            self.simple.setdefault(simple, attributes[simple][:_MAX_TEXT])
         if description := attributes.get(_DESCRIPTION):  # short form: as an attribute of rdf:Description
             self.descriptions.append(("", description[:_MAX_TEXT]))
 
@@ -166,9 +165,37 @@ class _Reading:
         self._open.pop()
         if name == self._property:
             self._property = None
+        elif name in _SIMPLE and self._text is not None:
+            self.simple.setdefault(name, "".join(self._text))
+            self._text = None
         elif name == _ITEM and self._text is not None:
             self._take("".join(self._text))
             self._text = None
+
+    def result(self) -> Xmp:
+        """What was found."""
+        tags = tuple(sorted(self.tags))
+        return Xmp(tags, self.caption(), self._rating(), self._taken(), self._place(), self._owner())
+
+    def _rating(self) -> int | None:
+        for name, read in ((_RATING, _stars), (_PERCENT, _stars_of_percent)):
+            if (found := read(self.simple.get(name, ""))) is not None:
+                return found
+        return None
+
+    def _taken(self) -> Moment | None:
+        moments = (parse_moment(self.simple.get(name)) for name in _DATES)
+        return next((moment for moment in moments if moment is not None), None)
+
+    def _place(self) -> tuple[float, float] | None:
+        latitude = _coordinate(self.simple.get(_LATITUDE), "NS", 90)
+        longitude = _coordinate(self.simple.get(_LONGITUDE), "EW", 180)
+        return None if latitude is None or longitude is None or latitude == longitude == 0 else (latitude, longitude)
+
+    def _owner(self) -> str | None:
+        said = self.simple.get(_FOR_EXTENSION, "").strip().strip(".")
+        named = self.simple.get(_RAW_NAME, "").strip()
+        return said or (named.rpartition(".")[2] if "." in named else None) or None
 
     def caption(self) -> str | None:
         for _, text in sorted(self.descriptions, key=lambda pair: pair[0] != "x-default"):
@@ -195,3 +222,28 @@ class _Reading:
 
 def _refuse(*_: object) -> None:
     raise UnreadableXmp("it declares a document type or entities")
+
+
+def _stars(text: str) -> int | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return int(value) if -1 <= value <= 5 else None
+
+
+def _stars_of_percent(text: str) -> int | None:
+    value = int(text) if text.strip().isdecimal() and len(text) < 4 else None
+    return None if value is None or value > 100 else sum(value >= least for least in _STARS)
+
+
+def _coordinate(text: str | None, signs: str, limit: float) -> float | None:
+    """Reference: XMP Specification Part 2, GPSCoordinate: ``48,51,30N`` or ``48,51.5N``."""
+    found = _COORDINATE.fullmatch(text or "")
+    if not found or found[4].upper() not in signs:
+        return None
+    degrees, minutes, seconds = (float(part or 0) for part in found.groups()[:3])
+    value = degrees + minutes / 60 + seconds / 3600
+    if minutes > 60 or seconds > 60 or value > limit:
+        return None
+    return round(-value if found[4].upper() == signs[1] else value, 8) + 0.0

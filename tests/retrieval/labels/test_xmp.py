@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval.labels import xmp
-from retrieval.labels.xmp import UnreadableXmp, Xmp, parse_xmp, read_embedded, read_sidecar
+from retrieval.labels.embedded import read_embedded
+from retrieval.labels.xmp import UnreadableXmp, Xmp, parse_xmp, read_sidecar
 from tests.pictures import save_picture
 from tests.retrieval.xmp_files import packet, with_xmp
 

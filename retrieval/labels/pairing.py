@@ -1,0 +1,86 @@
+"""Which XMP file belongs to which picture of a folder."""
+
+from __future__ import annotations
+
+import os
+
+from retrieval.folding import fold
+from retrieval.labels.xmp import Xmp, read_sidecar
+
+RAW_EXTENSIONS = frozenset({
+    ".3fr", ".ari", ".arw", ".bay", ".cap", ".cr2", ".cr3", ".crw", ".dcr", ".dcs", ".dng", ".drf", ".eip", ".erf",
+    ".fff", ".gpr", ".iiq", ".k25", ".kdc", ".mdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".ptx",
+    ".pxn", ".r3d", ".raf", ".raw", ".rw2", ".rwl", ".rwz", ".sr2", ".srf", ".srw", ".x3f",
+})  # fmt: skip
+"""Of what cameras write beside or in place of a JPEG; lower-case, with the dot."""
+
+_ALIKE = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif", ".heif": ".heic", ".hif": ".heic"}
+
+
+class FolderOutOfReach(Exception):
+    """Its argument is the folder."""
+
+
+class Sidecars:
+    """The sidecars of pictures; each folder is listed once and the last one kept, since pictures mostly come by folder.
+
+    ``photo.jpg.xmp`` is the picture's own. ``photo.xmp`` may be meant for a raw file of that name: it is not the
+    picture's if it says so (photoshop:SidecarForExtension, crs:RawFileName), or says nothing and there is such a file.
+    """
+
+    def __init__(self) -> None:
+        self._path: str | None = None
+        self._names: dict[str, str] | OSError = {}
+        self._raw: frozenset[str] = frozenset()
+        self.asked: str | None = None  # the sidecar that was looked into last, for who tells what is wrong with it
+
+    def find(self, picture: str) -> tuple[str, Xmp] | None:
+        """The path of a picture's sidecar and what it says; None if there is none.
+
+        Raises:
+            FolderOutOfReach: the folder cannot be listed, which says nothing about its sidecars.
+            UnreadableXmp: see ``xmp.parse_xmp``; :attr:`asked` names the sidecar.
+            OSError: the sidecar cannot be read.
+        """
+        self.asked = None
+        folder, name = os.path.split(picture)
+        if folder != self._path:
+            self._list(folder)
+        if isinstance(self._names, OSError):
+            raise FolderOutOfReach(folder) from self._names
+        stem, extension = os.path.splitext(name)  # noqa: PTH122 - names need not be text
+        own = self._names.get(fold(f"{name}.xmp"))
+        path = own or self._names.get(fold(f"{stem}.xmp"))
+        if path is None:
+            return None
+        self.asked = path = os.path.join(folder, path)
+        said = read_sidecar(path)
+        if own is None and not self._is_of(said, stem, extension):
+            self.asked = None
+            return None
+        return path, said
+
+    def _is_of(self, said: Xmp, stem: str, extension: str) -> bool:
+        if said.belongs_to is not None:
+            return _plain(said.belongs_to) == _plain(extension)
+        return fold(stem) not in self._raw
+
+    def _list(self, folder: str) -> None:
+        self._path, raw = folder, set()
+        try:
+            with os.scandir(folder) as entries:
+                names = sorted(entry.name for entry in entries)
+        except OSError as error:
+            self._names = error
+            return
+        for name in names:
+            stem, extension = os.path.splitext(name)  # noqa: PTH122 - names need not be text
+            if extension.lower() in RAW_EXTENSIONS:
+                raw.add(fold(stem))
+        self._names = {fold(name): name for name in names if name[-4:].lower() == ".xmp"}
+        self._raw = frozenset(raw)
+
+
+def _plain(extension: str) -> str:
+    folded = "." + fold(extension).lstrip(".")
+    return _ALIKE.get(folded, folded)

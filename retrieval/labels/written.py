@@ -1,0 +1,69 @@
+"""Dates and places that XMP says of pictures which say none themselves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from retrieval.catalog.batch import Metadata
+from retrieval.catalog.records import instant
+from retrieval.labels.embedded import read_inside
+from retrieval.labels.pairing import FolderOutOfReach, Sidecars
+from retrieval.labels.xmp import UnreadableXmp, Xmp
+
+_OURS = ("sidecar", "xmp", "gps")  # a fix may be hours old: a date that was written goes before it
+
+_DATE = ("taken_at", "taken_offset_minutes", "taken_instant", "taken_precision", "taken_source")
+_PLACE = ("latitude", "longitude", "place_source")
+
+
+def with_date(known: tuple[Any, ...], said: Xmp, source: str) -> tuple[Any, ...]:
+    """(taken_at, offset, instant, precision, source) after XMP was read; the picture's own date is never touched."""
+    if known[0] is not None and known[4] not in _OURS:
+        return known
+    if said.taken is None:
+        return (None,) * 5 if known[4] == source == "sidecar" else known
+    text = said.taken.at.isoformat(timespec="seconds")
+    offset = said.taken.offset_minutes
+    return text, offset, instant(text, offset, said.taken.microsecond), said.taken.precision, source
+
+
+def with_place(known: tuple[Any, ...], said: Xmp, source: str) -> tuple[Any, ...]:
+    """(latitude, longitude, source) likewise."""
+    if known[0] is not None and known[2] not in _OURS:
+        return known
+    if said.place is None:
+        return (None,) * 3 if known[2] == source == "sidecar" else known
+    return (*said.place, source)
+
+
+def completed(metadata: Metadata, path: str, data: bytes, sidecars: Sidecars) -> Metadata:
+    """A picture's metadata with the date and the place that a sidecar, else XMP in the file, says; never raises.
+
+    Args:
+        path: of the picture, to find its sidecar.
+        data: the whole file.
+    """
+    metadata = _without_sidecar(metadata)
+    needs_date = metadata.taken_at is None or metadata.taken_source in _OURS
+    if not needs_date and metadata.latitude is not None:
+        return metadata
+    said, source = Xmp(), "xmp"
+    try:
+        found = sidecars.find(path)
+        said, source = (read_inside(data), "xmp") if found is None else (found[1], "sidecar")
+    except (UnreadableXmp, FolderOutOfReach, OSError):  # it is told by `label --import-xmp`, whose business it is
+        return metadata
+    date = with_date(tuple(getattr(metadata, name) for name in _DATE), said, source)
+    place = with_place(tuple(getattr(metadata, name) for name in _PLACE), said, source)
+    values: dict[str, Any] = dict(zip((*_DATE, *_PLACE), (*date, *place), strict=True))
+    return replace(metadata, **values)
+
+
+def _without_sidecar(metadata: Metadata) -> Metadata:
+    """What was taken over from a copy's sidecar is not this file's."""
+    for source, names in (("taken_source", _DATE), ("place_source", _PLACE)):
+        if getattr(metadata, source) == "sidecar":
+            nothing: dict[str, Any] = dict.fromkeys(names)
+            metadata = replace(metadata, **nothing)
+    return metadata
