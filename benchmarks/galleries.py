@@ -95,7 +95,7 @@ def _photo(rng: np.random.Generator, file: Path) -> tuple[bytes, Metadata]:
         camera=_CAMERAS[int(rng.integers(len(_CAMERAS)))],
         latitude=None if city is None else city[0] + float(rng.normal(0, 0.1)),
         longitude=None if city is None else city[1] + float(rng.normal(0, 0.1)),
-        phash=rng.bytes(8),
+        phash=rng.bytes(64),
         colour=int(rng.integers(1 << 24)),
     )
     return _hash_of(file.stat().st_ino, file), metadata

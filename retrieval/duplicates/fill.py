@@ -1,4 +1,4 @@
-"""Perceptual hashes for pictures that were indexed before there were any, looked at once and then remembered."""
+"""Perceptual hashes for pictures that were indexed before there were any (or all), made once and then remembered."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SEEN = Preprocessing(size=64, resize="squash")  # the whole picture, and small:
 def missing_hashes(
     gallery: Gallery, reader: CatalogReader, ids: Sequence[int], on_progress: Callable[[str, int, int], None]
 ) -> dict[int, bytes]:
-    """The perceptual hashes of pictures that have none in the catalog, by id; they are written into it.
+    """The perceptual hashes of pictures that have none or not all in the catalog, by id; they are written into it.
 
     Left out are files that are missing, unreadable, or not what was indexed (their bytes are compared). Where the
     catalog cannot be written, the hashes are used and not kept.

@@ -1,12 +1,15 @@
-"""Groups of duplicates: who is in one, who is to be kept, and how nearness becomes groups."""
+"""Groups of duplicates: who is in one, and how nearness becomes groups."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from retrieval.catalog.records import ImageRecord
+from retrieval.duplicates.compare import Comparison
+
+T = TypeVar("T")
 
 Kind = Literal["same bytes", "same picture", "look-alike"]
 
@@ -19,57 +22,60 @@ class Member:
         image: what the catalog says about it.
         cosine: of its embedding with the keeper's; None for same bytes.
         bits: of the perceptual hash in which it differs from the keeper; None for same bytes and look-alikes.
+        comparison: with the keeper, tile by tile; None where that was not made.
+        turn: the EXIF orientation in which it shows what the keeper does; 1: it is not turned.
+        is_linked: its file has another name among the others (a hard link), so that it takes no bytes of its own.
     """
 
     image: ImageRecord
     cosine: float | None = None
     bits: int | None = None
+    comparison: Comparison | None = None
+    turn: int = 1
+    is_linked: bool = False
 
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures of which one would do; every member was compared with the keeper itself."""
+    """Pictures of which one would do; every member was compared with the keeper itself.
+
+    Attributes:
+        reasons: why the keeper is kept, the weightiest first.
+    """
 
     kind: Kind
     keeper: ImageRecord
     others: tuple[Member, ...]
+    reasons: tuple[str, ...] = ()
 
     @property
     def bytes_of_others(self) -> int:
         """How many bytes the pictures beside the keeper take."""
-        return sum(member.image.size for member in self.others)
-
-
-def keeper_rank(image: ImageRecord) -> tuple[int, int, str, int, str]:
-    """Sort key: most pixels first, then the larger file, the older date (taken, then of the file), the path."""
-    taken = "~" if image.taken_at is None else image.taken_at.isoformat()  # behind every digit
-    return -image.width * image.height, -image.size, taken, image.mtime_ns, image.path
+        return sum(member.image.size for member in self.others if not member.is_linked)
 
 
 def stars(
     ranked: Iterable[int],
     neighbours: Mapping[int, Sequence[int]],
-    agree: Callable[[int, Sequence[int]], Sequence[int]],
-) -> list[tuple[int, list[int]]]:
-    """Put each picture under the best keeper that it is near to: (keeper, others), in the order of the keepers.
+    star: Callable[[int, Sequence[int]], tuple[T, Iterable[int]] | None],
+) -> Iterator[T | None]:
+    """Make a group around each picture that is in none yet, in this order; None where there is none.
 
     A group is a star and not a chain: A near B and B near C does not put A and C into one group, of which all but one
     might be thrown away.
 
     Args:
-        ranked: the pictures, the best keeper first.
+        ranked: the pictures.
         neighbours: which others each is near to.
-        agree: (keeper, candidates) -> those of them that belong to it; asked once for each keeper.
+        star: (picture, candidates) -> the group around it and the ids in it; asked once for each picture.
     """
     taken: set[int] = set()
-    groups = []
-    for keeper in ranked:
-        if keeper in taken:
+    for center in ranked:
+        if center in taken:
             continue
-        taken.add(keeper)
-        free = [other for other in neighbours.get(keeper, ()) if other not in taken]
-        own = list(agree(keeper, free)) if free else []
-        if own:
-            taken.update(own)
-            groups.append((keeper, own))
-    return groups
+        taken.add(center)
+        free = [other for other in neighbours.get(center, ()) if other not in taken]
+        found = star(center, free) if free else None
+        if found is not None:
+            taken.update(found[1])
+        yield None if found is None else found[0]

@@ -50,15 +50,39 @@ def near_pairs(hashes: Hashes, distance: int) -> Iterator[NearPairs]:
     for band in range(len(_BANDS)):
         start, width = _BANDS[band]
         keys = (hashes >> np.uint64(start)) & np.uint64((1 << width) - 1)
-        order = np.argsort(keys, kind="stable")
-        values, starts, counts = np.unique(keys[order], return_index=True, return_counts=True)
-        buckets = _Buckets(values, starts, counts, order)
+        buckets = _bucketed(keys)
         for flipped in _masks(width, radius):
             for first, second, crowded in _candidates(buckets, flipped):
-                kept = _kept(hashes, first, second, band, distance)
+                kept = _kept(hashes[first], hashes[second], band, distance)
                 low, high = np.minimum(first[kept], second[kept]), np.maximum(first[kept], second[kept])
                 if len(low) or len(crowded):
                     yield NearPairs(low, high, crowded)
+
+
+def near_pairs_across(left: Hashes, right: Hashes, distance: int) -> Iterator[NearPairs]:
+    """The pairs of a place in ``left`` (n,) and one in ``right`` (m,) whose hashes differ in at most ``distance`` bits.
+
+    Each pair comes once; ``first`` are places in ``left``, ``second`` and ``crowded`` places in ``right``.
+    """
+    for band, (start, width) in enumerate(_BANDS):
+        mask = np.uint64((1 << width) - 1)
+        ours, theirs = (_bucketed((hashes >> np.uint64(start)) & mask) for hashes in (left, right))
+        for flipped in _masks(width, distance // len(_BANDS)):
+            wanted = ours.keys ^ np.uint64(flipped)
+            at = np.searchsorted(theirs.keys, wanted).clip(max=len(theirs.keys) - 1)
+            found = np.flatnonzero(theirs.keys[at] == wanted)
+            sizes = ours.counts[found] * theirs.counts[at[found]]
+            crowded = sizes > CROWD
+            if crowded.any():
+                none = np.empty(0, dtype=np.int64)
+                yield NearPairs(none, none, _members(theirs, np.unique(at[found[crowded]])))
+                found, sizes = found[~crowded], sizes[~crowded]
+            for part in _pieces(sizes):
+                first, second = _product(ours, theirs, found[part], at[found[part]])
+                one, other = ours.order[first], theirs.order[second]
+                kept = _kept(left[one], right[other], band, distance)
+                if kept.any():
+                    yield NearPairs(one[kept], other[kept], np.empty(0, dtype=np.int64))
 
 
 def bits_differing(a: Hashes, b: Hashes) -> NDArray[np.int64]:
@@ -80,6 +104,12 @@ class _Buckets(NamedTuple):
     starts: Places
     counts: Places
     order: Places
+
+
+def _bucketed(keys: Hashes) -> _Buckets:
+    order = np.argsort(keys, kind="stable")
+    values, starts, counts = np.unique(keys[order], return_index=True, return_counts=True)
+    return _Buckets(values, starts, counts, order)
 
 
 def _masks(width: int, radius: int) -> Iterator[int]:
@@ -109,7 +139,7 @@ def _candidates(buckets: _Buckets, flipped: int) -> Iterator[tuple[Places, Place
         yield none, none, _members(buckets, np.union1d(left[crowded], right[crowded]))
         left, right, sizes = left[~crowded], right[~crowded], sizes[~crowded]
     for part in _pieces(sizes):
-        first, second = _product(buckets, left[part], right[part])
+        first, second = _product(buckets, buckets, left[part], right[part])
         if flipped == 0:
             once = first < second
             first, second = first[once], second[once]
@@ -127,13 +157,13 @@ def _pieces(sizes: Places) -> Iterator[slice]:
         start = stop
 
 
-def _product(buckets: _Buckets, left: Places, right: Places) -> tuple[Places, Places]:
-    """All pairs of a member of ``left[i]`` and a member of ``right[i]``, as places in ``buckets.order``."""
-    sizes = buckets.counts[left] * buckets.counts[right]
+def _product(ours: _Buckets, theirs: _Buckets, left: Places, right: Places) -> tuple[Places, Places]:
+    """All pairs of a member of ``ours`` ``left[i]`` and one of ``theirs`` ``right[i]``, as places in their orders."""
+    sizes = ours.counts[left] * theirs.counts[right]
     within = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    wide = np.repeat(buckets.counts[right], sizes)
-    first = np.repeat(buckets.starts[left], sizes) + within // wide
-    second = np.repeat(buckets.starts[right], sizes) + within % wide
+    wide = np.repeat(theirs.counts[right], sizes)
+    first = np.repeat(ours.starts[left], sizes) + within // wide
+    second = np.repeat(theirs.starts[right], sizes) + within % wide
     return first, second
 
 
@@ -141,9 +171,8 @@ def _members(buckets: _Buckets, which: Places) -> Places:
     return np.concatenate([buckets.order[buckets.starts[i] : buckets.starts[i] + buckets.counts[i]] for i in which])
 
 
-def _kept(hashes: Hashes, first: Places, second: Places, band: int, distance: int) -> NDArray[np.bool_]:
+def _kept(a: Hashes, b: Hashes, band: int, distance: int) -> NDArray[np.bool_]:
     """Near enough, and not found by an earlier band already."""
-    a, b = hashes[first], hashes[second]
     kept: NDArray[np.bool_] = bits_differing(a, b) <= distance
     radius = distance // len(_BANDS)
     near = np.flatnonzero(kept)

@@ -1,5 +1,7 @@
 """Pictures whose embeddings agree and nothing else: bursts, crops, edits, other takes of the same thing.
 
+So are pairs that looked like copies and are none when compared at their own detail, whatever their embeddings say.
+
 Where the gallery's index compares all vectors anyway (it does up to some 200,000 pictures), all pairs are compared here
 in blocks, which is the same work without ranking. Above, they come from the index, the ``NEIGHBOURS`` nearest of each
 picture; a pair is known if either side lists the other, so of more near ones than that some may be missed.
@@ -7,22 +9,24 @@ picture; a pair is known if either side lists the other, so of more near ones th
 Measured once, on one thread of a busy machine: all pairs of 100,000 random vectors of 64 numbers took 15 s of CPU time,
 of 20,000 vectors of 512 numbers 2.4 s.
 
-Groups are stars around the best keeper, as everywhere (``groups.stars``): a walk along a beach is not one group because
+Groups are stars around the largest picture, as everywhere (``groups.stars``): a walk along a beach is not one group because
 each step looks like the last.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes.base import Ids, Vectors
 from retrieval.catalog.reader import CatalogReader
-from retrieval.catalog.records import unpack_vectors
-from retrieval.duplicates.groups import Group, Member, keeper_rank, stars
+from retrieval.catalog.records import ImageRecord, unpack_vectors
+from retrieval.duplicates.groups import Group, Member, stars
+from retrieval.duplicates.keeper import Candidate, KeeperRule, by_size, choose
+from retrieval.duplicates.looking import Found
 from retrieval.duplicates.rows import half_vectors
 from retrieval.errors import QueryError
 from retrieval.gallery import Gallery
@@ -43,30 +47,66 @@ def find_look_alikes(
     reader: CatalogReader,
     ids: Ids,
     least: float,
+    no_copies: Mapping[tuple[int, int], Found],
+    rule: KeeperRule,
     on_progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> list[Group]:
-    """Groups of pictures among ``ids`` whose cosine with their keeper is at least ``least``.
+    """Groups of pictures among ``ids`` whose cosine with the largest of them is at least ``least``.
+
+    Args:
+        no_copies: pairs that are look-alikes in any case.
+        rule: which picture of a group is shown first; no file is looked at for it.
 
     Raises:
         QueryError: there are more than ``MAX_PAIRS`` such pairs.
     """
-    cosines = _near_pairs(gallery, reader, ids, least, on_progress)
+    cosines: dict[tuple[int, int], float | None] = dict(_near_pairs(gallery, reader, ids, least, on_progress))
+    present = set(ids.tolist())
+    for pair in no_copies:
+        if present.issuperset(pair):
+            cosines.setdefault(pair, None)
     neighbours: dict[int, list[int]] = defaultdict(list)
     for first, second in cosines:
         neighbours[first].append(second)
         neighbours[second].append(first)
     records = {image.id: image for image in reader.records(sorted(neighbours))}
-    ranked = sorted(records.values(), key=keeper_rank)
+    ranked = sorted(records.values(), key=by_size)
 
-    def agree(keeper: int, candidates: Sequence[int]) -> list[int]:
-        return [other for other in candidates if other in records]
+    def star(center: int, candidates: Sequence[int]) -> tuple[Group, list[int]] | None:
+        own = [other for other in candidates if other in records]
+        if not own:
+            return None
+        members = [center, *own]
+        choice = choose([Candidate(records[id_]) for id_ in members], rule)
+        keeper = members[choice.keeper]
+        return _group(records, keeper, members, cosines, no_copies, choice.reasons), members
 
-    groups = []
-    for keeper, others in stars((image.id for image in ranked), neighbours, agree):
-        scored = [(cosines[min(keeper, other), max(keeper, other)], other) for other in others]
-        members = tuple(Member(records[other], cosine) for cosine, other in sorted(scored, key=lambda s: (-s[0], s[1])))
-        groups.append(Group("look-alike", records[keeper], members))
-    return groups
+    return [group for group in stars((image.id for image in ranked), neighbours, star) if group is not None]
+
+
+def _group(
+    records: Mapping[int, ImageRecord],
+    keeper: int,
+    members: Sequence[int],
+    cosines: Mapping[tuple[int, int], float | None],
+    no_copies: Mapping[tuple[int, int], Found],
+    reasons: tuple[str, ...],
+) -> Group:
+    others = []
+    for id_ in members:
+        if id_ != keeper:
+            pair = min(keeper, id_), max(keeper, id_)
+            found = no_copies.get(pair)
+            others.append(
+                Member(
+                    records[id_],
+                    cosines.get(pair),
+                    comparison=None if found is None else found.comparison,
+                    turn=1 if found is None else found.turn,
+                )
+            )
+    others.sort(key=lambda member: (-(member.cosine or 0), member.image.id))
+    return Group("look-alike", records[keeper], tuple(others), reasons)
 
 
 def _near_pairs(

@@ -1,15 +1,13 @@
-"""Look at two pictures: is it one picture stored twice, or a second picture of the same thing?
+"""Sketches of two pictures laid on each other, so that most candidates need not be compared at their own size.
 
-Neither a hash of 64 bits nor an embedding can tell: pages of one form, frames of a burst and two gradients agree in
-both. So pictures that agree in both are laid on each other. Both are reduced to squares of equal size, the second is
-brought to the brightness and contrast of the first (least squares, within limits), and the root mean square of what is
-left, in grey levels, is taken in each of 16 x 16 cells. A copy leaves compression noise everywhere; a moved thing or
-another word leaves its contrast in some cell, so the worst cell decides.
+Neither a hash of 64 bits nor an embedding can tell pages of one form, frames of a burst and gradients apart. Pictures
+that agree in both are reduced to squares of equal size, the second is brought to the brightness and contrast of the first
+(least squares, within limits), and the root mean square of what is left, in grey levels, is taken in each of 16 x 16
+cells. The worst cell decides, generously: ``compare.py`` has the last word.
 
-The limits come from ``benchmarks/duplicates.py`` and from 250 photographs of 300 x 200 pixels, of which 99 % of the
-copies (quality 30 to resized by half) left 24 levels at most in their worst cell, and 99 % of the pictures taken 1 %
-aside 37 or more. Compression noise is averaged out where pictures are much larger than what is compared, and the limit
-falls.
+Of 250 photographs of 300 x 200 pixels, 99 % of the copies (quality 30 to resized by half) left 24 levels at most in
+their worst cell, and 99 % of the pictures taken 1 % aside 37 or more. Compression noise is averaged out where pictures
+are much larger than what is compared, and the limit falls.
 """
 
 from __future__ import annotations
@@ -18,13 +16,13 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from retrieval.catalog.records import ImageRecord
+from retrieval.duplicates.turns import UPRIGHT, turned
 from retrieval.encoders.base import Preprocessing
 from retrieval.encoders.onnx import available_cpus
 from retrieval.errors import UnreadableImage
@@ -32,7 +30,7 @@ from retrieval.pictures.images import read_picture
 
 CELLS = 16
 SIDE = 256
-LIMIT, LOWEST_LIMIT = 25.0, 12.0
+LIMIT, LOWEST_LIMIT = 40.0, 24.0
 """Grey levels, for pictures twice as large as what is compared, and for those four times as large or more."""
 
 _GAIN = 1.25
@@ -86,7 +84,7 @@ def compared_at(first: ImageRecord, second: ImageRecord) -> tuple[int, float]:
 
 
 class Viewer:
-    """Looks at files, and remembers the last few. Use as a context manager.
+    """Looks at files, and remembers the last few; to be closed.
 
     Attributes:
         unseen: ids of the pictures that could not be looked at: missing, changed since they were indexed, unreadable.
@@ -97,26 +95,29 @@ class Viewer:
         self._sketches: OrderedDict[int, Sketch | None] = OrderedDict()
         self._pool = ThreadPoolExecutor(available_cpus(), thread_name_prefix="photoseek-look")
 
-    def __enter__(self) -> Viewer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Stop looking."""
         self._pool.shutdown(cancel_futures=True)
 
-    def same(self, keeper: ImageRecord, others: Sequence[ImageRecord]) -> list[ImageRecord]:
-        """Those of ``others`` that show what ``keeper`` shows, pixel by pixel but for compression and scale."""
+    def alike(self, keeper: ImageRecord, others: Sequence[tuple[ImageRecord, Sequence[int]]]) -> dict[int, int]:
+        """Id -> turn of those of ``others`` that may show what ``keeper`` shows.
+
+        Args:
+            others: each with the turns (EXIF orientations) to try; the best one is told.
+        """
         first = self._look([keeper])[0]
+        found: dict[int, int] = {}
         if first is None:
-            return []
-        found = []
+            return found
         for start in range(0, len(others), _REMEMBERED // 2):
             part = others[start : start + _REMEMBERED // 2]
-            for other, second in zip(part, self._look(part), strict=True):
+            for (other, turns), second in zip(part, self._look([image for image, _ in part]), strict=True):
+                if second is None:
+                    continue
                 side, limit = compared_at(keeper, other)
-                if second is not None and worst_cell(first, second, side) <= limit:
-                    found.append(other)
+                left, turn = min((worst_cell(first, _turned(second, turn), side), turn) for turn in turns)
+                if left <= limit:
+                    found[other.id] = turn
         return found
 
     def _look(self, images: Sequence[ImageRecord]) -> list[Sketch | None]:
@@ -140,6 +141,12 @@ def _sketch_of(image: ImageRecord) -> Sketch | None:
         return sketch(Path(image.path).read_bytes())
     except (OSError, UnreadableImage):
         return None
+
+
+def _turned(pixels: Sketch, turn: int) -> Sketch:
+    if turn == UPRIGHT:
+        return pixels
+    return np.asarray(turned(Image.fromarray(pixels.transpose(1, 2, 0)), turn)).transpose(2, 0, 1)
 
 
 def _reduced(pixels: Sketch, side: int) -> NDArray[np.float32]:

@@ -30,7 +30,7 @@ from retrieval.pictures.exif import Exif, read_exif
 from retrieval.pictures.formats import jpeg_frame, open_image, sniff
 from retrieval.pictures.geometry import Fit, fit, upright_size
 from retrieval.pictures.images import TURNS, WHOLE, Picture, cropped, read_picture
-from retrieval.pictures.phash import MIN_SIDE, hash_of_tiny, tiny_copy
+from retrieval.pictures.phash import MIN_SIDE, hashes_of_tiny, tiny_copy
 from retrieval.pictures.quiet import quietly
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ class DeviceDecoder:
         pixels = cropped(to_srgb(upright, plan.header), plan.fit, self._preprocessing.size)
         tiny = tiny_copy(upright)
         colour = average_colour(tiny, plan.header)
-        return Picture(pixels, plan.width, plan.height, "JPEG", plan.exif, hash_of_tiny(tiny), colour)
+        return Picture(pixels, plan.width, plan.height, "JPEG", plan.exif, hashes_of_tiny(tiny), colour)
 
     def _on_cpu(self, data: bytes) -> Picture | UnreadableImage:
         try:

@@ -26,7 +26,7 @@ from retrieval.pictures.formats import (
     sniff,
 )
 from retrieval.pictures.geometry import Box, Fit, fit, fitted, input_box, on_draft, surroundings, upright_size
-from retrieval.pictures.phash import MIN_SIDE, hash_of_tiny, tiny_copy
+from retrieval.pictures.phash import MIN_SIDE, hashes_of_tiny, tiny_copy
 from retrieval.pictures.quiet import quietly
 from retrieval.pictures.tiff_samples import Layout, TiffDirectory, read_samples
 from retrieval.pictures.truncated import check_share
@@ -77,7 +77,7 @@ class Picture(NamedTuple):
         format: by content: ``JPEG`` (also MPO), ``PNG``, ``HEIF``, ``AVIF``, ``WEBP``, ``GIF``, ``BMP``,
             ``TIFF``, ``JPEG2000``, ``PPM``, ``JXL``.
         exif: see there.
-        phash: 8 bytes, of the whole picture, whatever the encoder's crop (see ``phash.py``).
+        phash: 64 bytes, of the whole picture in all orientations, whatever the encoder's crop (see ``phash.py``).
         colour: 0xRRGGBB, the average of the whole picture in sRGB.
     """
 
@@ -227,7 +227,7 @@ def _read(data: bytes, name: str, preprocessing: Preprocessing, max_pixels: int)
         box = on_draft(input_box(width, height, preprocessing), width, height, scale, orientation)
         small, plan = _resized_box(upright, box, preprocessing), Fit(0, 0, 0, 0)
     pixels = cropped(to_srgb(small, image), plan, preprocessing.size)
-    return Picture(pixels, width, height, name, exif, hash_of_tiny(tiny), average_colour(tiny, image))
+    return Picture(pixels, width, height, name, exif, hashes_of_tiny(tiny), average_colour(tiny, image))
 
 
 def _read_whole(data: bytes, name: str, side: int, max_pixels: int) -> Image.Image:

@@ -20,6 +20,7 @@ from PIL import Image
 from retrieval.pictures.colour import flatten
 
 HASH_BYTES = 8
+ORIENTATIONS = 8
 PLAIN = bytes(HASH_BYTES)
 """The hash of a picture without any structure: a black frame, a white page. It says nothing about sameness."""
 
@@ -41,6 +42,9 @@ def _cosines() -> NDArray[np.float32]:
 
 
 _COSINES = _cosines()
+_ODD_X = np.where(np.arange(_LOW) % 2, -1, 1).astype(np.float32)[None]
+_ODD_Y = _ODD_X.T
+_ODD_BOTH = _ODD_X * _ODD_Y
 
 
 def perceptual_hash(upright: Image.Image) -> bytes:
@@ -50,7 +54,7 @@ def perceptual_hash(upright: Image.Image) -> bytes:
         upright: of any mode, as shown (EXIF orientation applied). Decoded at a fraction of its size is fine
             down to ``MIN_SIDE``; a bit or two differ now and then.
     """
-    return hash_of_tiny(tiny_copy(upright))
+    return hash_of_grey(np.asarray(tiny_copy(upright).convert("L")))
 
 
 def tiny_copy(upright: Image.Image) -> Image.Image:
@@ -65,14 +69,30 @@ def tiny_copy(upright: Image.Image) -> Image.Image:
     return flatten(upright.resize((_SIDE, _SIDE), Image.Resampling.BOX, reducing_gap=2.0))
 
 
-def hash_of_tiny(tiny: Image.Image) -> bytes:
-    """The hash of a picture by its :func:`tiny_copy`."""
-    return hash_of_grey(np.asarray(tiny.convert("L")))
+def hashes_of_tiny(tiny: Image.Image) -> bytes:
+    """64 bytes: the hashes of a picture, by its :func:`tiny_copy`, in the EXIF orientations 1 (as it is) to 8.
+
+    A picture that was turned or mirrored pixel by pixel is found by them. To mirror changes the signs of the odd
+    frequencies, to turn by 90 degrees swaps the two axes: no picture is turned for it.
+    """
+    low = _frequencies(np.asarray(tiny.convert("L")))
+    swapped = low.T
+    signs = (1, _ODD_X, _ODD_BOTH, _ODD_Y)
+    return b"".join(_signs(values * sign) for values in (low, swapped) for sign in signs)
 
 
 def hash_of_grey(grey: NDArray[np.uint8]) -> bytes:
     """The hash of (32, 32) grey values; the first bit, that of the mean, says that there is any structure."""
-    low = (_COSINES @ grey.astype(np.float32) @ _COSINES.T).ravel()
+    return _signs(_frequencies(grey))
+
+
+def _frequencies(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
+    low: NDArray[np.float32] = _COSINES @ grey.astype(np.float32) @ _COSINES.T
+    return low
+
+
+def _signs(frequencies: NDArray[np.floating]) -> bytes:
+    low = frequencies.ravel()
     median = np.partition(low[1:], _MIDDLE)[_MIDDLE]  # of 63: np.median would take longer than all the rest
     bits = low > max(float(median), DEAD_ZONE)
     bits[0] = float(np.abs(low[1:]).max()) > DEAD_ZONE

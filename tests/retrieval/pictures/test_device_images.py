@@ -73,7 +73,7 @@ def difference(found: Picture, wanted: Picture) -> int:
 
 
 def bits_between(one: Picture, other: Picture) -> int:
-    return (int.from_bytes(one.phash, "big") ^ int.from_bytes(other.phash, "big")).bit_count()
+    return (int.from_bytes(one.phash[:8], "big") ^ int.from_bytes(other.phash[:8], "big")).bit_count()
 
 
 def without(data: bytes, marker: int) -> bytes:

@@ -1,0 +1,219 @@
+"""Pairs of pictures that may be one picture stored twice: near in hash, in shape, and in embedding or colour.
+
+As they are shown, pictures are compared by hash, proportions and embedding. A picture that was turned or mirrored pixel
+by pixel has another embedding; it is found by the hashes of its original in the other orientations, and by the average
+colour, which turning leaves alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.catalog.reader import CatalogReader
+from retrieval.duplicates.fill import missing_hashes
+from retrieval.duplicates.hamming import bits_differing, near_pairs, near_pairs_across
+from retrieval.duplicates.pixels import same_shape
+from retrieval.duplicates.rows import Columns, half_vectors, hash_rows
+from retrieval.duplicates.turns import UPRIGHT, inverse, is_sideways
+from retrieval.gallery import Gallery
+
+BITS = 5
+"""Of 64. Among 400 photographs of 300 x 200 pixels this misses 1.5 % of the copies at half the size and 3 % at a
+quarter (75 x 50), none at quality 30; 2 of 80,000 other pairs come through. With 8 it would be five times as many, and
+among 1,000,000 hashes the search takes ten times as long."""
+
+SAME_COSINE = 0.9
+"""Wide on purpose: it spares looking at most pictures that are none, and the look decides."""
+
+SAME_COLOUR = 12
+"""Grey levels of the average by which a turned picture may differ in red, green and blue."""
+
+_BUCKET_PAIRS = 1 << 21
+"""Of pictures with one hash at most this many pairs are compared: the best keepers with all others."""
+
+_TURNS = (2, 3, 4, 5, 6, 7)  # 8 is 6 seen from the other picture
+
+Progress = Callable[[str, int, int], None]
+Places = NDArray[np.int64]
+
+
+class Near:
+    """What is known of a pair: a smaller and a larger id.
+
+    Attributes:
+        cosine: of the embeddings; None where one is missing.
+        bits: of the hash that differ, by turn: the EXIF orientation in which the second shows what the first does.
+    """
+
+    __slots__ = ("bits", "cosine")
+
+    def __init__(self, cosine: float | None) -> None:
+        self.cosine = cosine
+        self.bits: dict[int, int] = {}
+
+
+Edges = dict[tuple[int, int], Near]
+
+
+class Candidates:
+    """One search for pairs.
+
+    Attributes:
+        plain: how many pictures have no structure by which a copy could be told.
+        crowded: ids of pictures that share a hash, or nearly, with too many others.
+        unseen: ids of pictures that could not be looked at, or have no embedding.
+    """
+
+    def __init__(self, gallery: Gallery, reader: CatalogReader, columns: Columns, on_progress: Progress) -> None:
+        self._gallery = gallery
+        self._reader = reader
+        self._encoder = gallery.active_encoder(reader)
+        self._on_progress = on_progress
+        self.crowded: set[int] = set()
+        self.unseen: set[int] = set()
+        hashes = self._with_missing(columns)
+        structured = hashes[:, 0] != 0
+        self.plain = len(columns.ids) - int(structured.sum()) - len(self.unseen)
+        self._columns = columns.chosen(columns.ids[structured])
+        self._hashes = hashes[structured]
+
+    def _with_missing(self, columns: Columns) -> NDArray[np.uint64]:
+        without = columns.ids[~columns.is_hashed]
+        hashes = columns.hashes.copy()
+        if len(without) == 0:
+            return hashes
+        made = missing_hashes(self._gallery, self._reader, without.tolist(), self._on_progress)
+        at = np.searchsorted(columns.ids, np.array(list(made), dtype=np.int64))
+        hashes[at] = hash_rows(list(made.values()))
+        unknown = columns.ids[~columns.is_hashed & (columns.hashes[:, 0] == 0)]
+        self.unseen.update(set(unknown.tolist()).difference(made))
+        return hashes
+
+    def find(self) -> Edges:
+        """The pairs."""
+        edges: Edges = {}
+        upright = [pair for pair in self._near_in_hash() if len(pair[0])]
+        if upright:
+            first, second = (np.concatenate(side) for side in zip(*upright, strict=True))
+            self._add(edges, first, second, UPRIGHT, SAME_COSINE)
+        for turn in _TURNS:
+            for first, second in self._near_when_turned(turn):
+                self._add(edges, first, second, turn, None)
+        return edges
+
+    def _add(self, edges: Edges, first: Places, second: Places, turn: int, least: float | None) -> None:
+        """Note pairs of places; with a least cosine only those that have it."""
+        ids = self._columns.ids
+        known, vectors = half_vectors(self._reader, self._encoder, ids[np.union1d(first, second)].tolist())
+        if len(known) == 0:
+            known, vectors = np.full(1, -1), np.zeros((1, self._encoder.dim), np.float16)
+        rows = [np.searchsorted(known, ids[side]).clip(max=len(known) - 1) for side in (first, second)]
+        embedded = (known[rows[0]] == ids[first]) & (known[rows[1]] == ids[second])
+        for side, row in zip((first, second), rows, strict=True):
+            self.unseen.update(ids[side][known[row] != ids[side]].tolist())
+        for start in range(0, len(first), 8192):
+            part = slice(start, start + 8192)
+            cosines = _cosines(vectors[rows[0][part]], vectors[rows[1][part]])
+            bits = bits_differing(self._hashes[first[part], 0], self._hashes[second[part], turn - 1])
+            kept = np.flatnonzero(embedded[part] & (cosines >= least)) if least is not None else np.arange(len(bits))
+            for at in kept:
+                a, b = int(ids[first[part][at]]), int(ids[second[part][at]])
+                cosine = float(cosines[at]) if embedded[part][at] else None
+                near = edges.setdefault((min(a, b), max(a, b)), Near(cosine))
+                near.bits.setdefault(turn if a < b else inverse(turn), int(bits[at]))
+
+    # Near in hash and shape
+
+    def _near_when_turned(self, turn: int) -> Iterator[tuple[Places, Places]]:
+        """Pairs of places of which the second, turned, has the hash, shape and colour of the first."""
+        columns = self._columns
+        if len(columns.ids) == 0:
+            return
+        sides = (columns.height, columns.width) if is_sideways(turn) else (columns.width, columns.height)
+        for done, piece in enumerate(near_pairs_across(self._hashes[:, 0], self._hashes[:, turn - 1], BITS)):
+            self._on_progress("comparing turned hashes", done, 0)
+            first, second = piece.first, piece.second
+            other = first != second if turn == inverse(turn) else np.ones(len(first), dtype=np.bool_)
+            if turn == inverse(turn):
+                other = first < second  # each finds the other
+            else:
+                other = first != second
+            other &= self._of_one_colour(first, second)
+            other &= same_shape(columns.width[first], columns.height[first], sides[0][second], sides[1][second])
+            # A picture whose turned hash is not known has 0 there, as a plain one has.
+            other &= self._hashes[second, turn - 1] != 0
+            if other.any():
+                yield first[other], second[other]
+
+    def _of_one_colour(self, first: Places, second: Places) -> NDArray[np.bool_]:
+        colour = self._columns.colour
+        a, b = colour[first], colour[second]
+        near = np.ones(len(first), dtype=np.bool_)
+        for shift in (0, 8, 16):
+            near &= np.abs(((a >> shift) & 255) - ((b >> shift) & 255)) <= SAME_COLOUR
+        return near | (a < 0) | (b < 0)
+
+    def _near_in_hash(self) -> Iterator[tuple[Places, Places]]:
+        """Pairs of places (first < second) whose hashes are near and whose shapes agree."""
+        hashes, bucket_of, counts = np.unique(self._hashes[:, 0], return_inverse=True, return_counts=True)
+        members = np.argsort(bucket_of, kind="stable")
+        starts = np.cumsum(counts) - counts
+        for bucket in np.flatnonzero(counts > 1):
+            yield self._of_one_shape(*self._within(members[starts[bucket] : starts[bucket] + counts[bucket]]))
+        for done, piece in enumerate(near_pairs(hashes, BITS)):
+            self._on_progress("comparing hashes", done, 0)
+            for bucket in piece.crowded:
+                self.crowded.update(self._columns.ids[members[starts[bucket] : starts[bucket] + counts[bucket]]])
+            single = (counts[piece.first] == 1) & (counts[piece.second] == 1)
+            one, other = members[starts[piece.first[single]]], members[starts[piece.second[single]]]
+            yield self._of_one_shape(np.minimum(one, other), np.maximum(one, other))
+            for a, b in zip(piece.first[~single], piece.second[~single], strict=True):
+                own = members[starts[a] : starts[a] + counts[a]]
+                theirs = members[starts[b] : starts[b] + counts[b]]
+                if len(own) * len(theirs) > _BUCKET_PAIRS:
+                    self.crowded.update(self._columns.ids[np.concatenate([own, theirs])].tolist())
+                    continue
+                one, other = np.repeat(own, len(theirs)), np.tile(theirs, len(own))
+                yield self._of_one_shape(np.minimum(one, other), np.maximum(one, other))
+
+    def _within(self, bucket: Places) -> tuple[Places, Places]:
+        """The pairs of pictures with one hash; in a crowd, those of the largest pictures with all others."""
+        count = len(bucket)
+        columns = self._columns
+        ordered = bucket[np.argsort(-columns.width[bucket] * columns.height[bucket], kind="stable")]
+        heads = min(count - 1, max(_BUCKET_PAIRS // count, 1))
+        if heads < count - 1 and count * count > 2 * _BUCKET_PAIRS:
+            self.crowded.update(columns.ids[ordered[heads:]].tolist())
+        else:
+            heads = count - 1
+        one = np.repeat(ordered[:heads], np.arange(count - 1, count - 1 - heads, -1))
+        other = np.concatenate([ordered[at + 1 :] for at in range(heads)])
+        return np.minimum(one, other), np.maximum(one, other)
+
+    def _of_one_shape(self, first: Places, second: Places) -> tuple[Places, Places]:
+        width, height = self._columns.width, self._columns.height
+        same = same_shape(width[first], height[first], width[second], height[second])
+        return first[same], second[same]
+
+
+def neighbours(edges: Edges) -> dict[int, list[int]]:
+    """Id -> the ids it makes a pair with, ascending."""
+    found: dict[int, list[int]] = defaultdict(list)
+    for first, second in edges:
+        found[first].append(second)
+        found[second].append(first)
+    for near in found.values():
+        near.sort()
+    return found
+
+
+def _cosines(first: NDArray[np.float16], second: NDArray[np.float16]) -> NDArray[np.float32]:
+    """(n,) cosines of (n, dim) and (n, dim) embeddings, as stored."""
+    a, b = first.astype(np.float32), second.astype(np.float32)
+    lengths = np.sqrt(np.einsum("ij,ij->i", a, a) * np.einsum("ij,ij->i", b, b))
+    cosines: NDArray[np.float32] = np.einsum("ij,ij->i", a, b) / np.maximum(lengths, 1e-12)
+    return cosines

@@ -1,0 +1,231 @@
+"""Two pictures compared at their own detail: is one the other stored again, or another picture?
+
+A hash, an embedding or a reduced copy cannot tell two invoices that differ in a number, or two frames from a tripod in
+which somebody blinks. So what those propose is decoded whole, the larger picture is brought to the smaller one's size,
+and the worst tile decides (``tiles.py``). Three more things make two pictures of the same build:
+
+* the light: means over large tiles, which compression hardly moves and every edit of brightness or colour does,
+* the grain: two frames from a tripod have different sensor noise where nothing moves; a copy has the same or none,
+* detail that the smaller one has lost: what was text and is a grey line can no longer be compared.
+
+The figures come from ``benchmarks/duplicates.py``. Memory: both pictures decoded, 3 bytes a pixel, and a few planes of
+the smaller one's size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from retrieval.duplicates.tiles import TILE, Box, Plane, Tiles, contrast, smoothed
+
+Verdict = Literal["copy", "different", "edited", "other frame", "too small"]
+Values = NDArray[np.float32]
+
+LIGHT, STEP_SHARE, RESIZED = 0.9, 1.2 / 16, 1.1
+"""Grey levels by which brightness and colours of copies may differ in the large: so many, this share of the coarser
+file's quantization step (compression rounds the mean of a plain page to an eighth of it), and more if one of them was
+resized (what sharp filters add beside lines is cut off at white)."""
+
+_COLOUR_LEVELS, _COLOUR_SHARE = 24.0, 0.5
+_REDUCED = 4  # colour is stored at half the detail of brightness in most files
+_LARGE = 32  # pixels of a side of the tiles whose means are compared
+
+_GRAIN, _GRAIN_TILES, _GRAIN_KEPT, _SAME_GRAIN = 0.5, 24, 0.6, 0.3
+"""Variance (levels squared) that noise must have in both to be compared, and in how many tiles; what share of the one's
+noise the other must have kept; least correlation of the same noise."""
+
+_CONTRAST, _LOST, _LOST_SHARE = 72, 0.46, 0.1
+"""Grey levels of text and lines; what share of it the smaller one must have kept; where it may have lost more."""
+
+_FILTERS = (Image.Resampling.LANCZOS, Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.NEAREST)
+_LARGEST_SHIFT, _LEAST_SHIFT = 0.6, 0.06  # pixels of the smaller one
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two pictures that are laid on each other leave.
+
+    Attributes:
+        verdict: ``copy``; ``different``: something in them differs; ``edited``: brightness or colours do;
+            ``other frame``: the same scene with other sensor noise; ``too small``: the smaller one has lost what would
+            have to be compared.
+        worst: of the worst tile; 1 and more is more than re-encoding leaves.
+        levels: the difference in that tile, grey levels 0 to 255.
+        box: that tile: (left, top, right, bottom) as shares of the sides.
+        rms: root mean square of all differences of brightness, grey levels.
+    """
+
+    verdict: Verdict
+    worst: float
+    levels: float
+    box: Box
+    rms: float
+
+
+def compare(first: Image.Image, second: Image.Image, step: float = 12.0) -> Comparison:
+    """Compare two pictures of the same proportions: ``RGB``, upright, whole. Their order does not matter.
+
+    Args:
+        step: by which the coarser one of the two files rounds eight times the mean of 8 x 8 pixels (the first entry of
+            a JPEG's quantization table).
+    """
+    larger, smaller = (first, second) if first.width * first.height >= second.width * second.height else (second, first)
+    fitted = _fitted(larger, smaller)
+    one, other = fitted.convert("L"), smaller.convert("L")
+    colours = _reduced(fitted), _reduced(smaller)
+    tiles = Tiles(one, other, np.maximum(*(_colour_contrast(values) for values in colours)))
+    allowed = LIGHT + STEP_SHARE * step + (RESIZED if larger.size != smaller.size else 0)
+    verdict = _verdict(tiles, larger, smaller, colours, one, other, allowed)
+    return Comparison(verdict, tiles.worst, tiles.levels, tiles.box, tiles.rms)
+
+
+def _verdict(
+    tiles: Tiles,
+    larger: Image.Image,
+    smaller: Image.Image,
+    colours: tuple[Values, Values],
+    one: Image.Image,
+    other: Image.Image,
+    allowed: float,
+) -> Verdict:
+    if tiles.worst >= 1:
+        return "different"
+    if worst_colour(*colours) >= 1:
+        return "different"
+    if max(light(*colours)) > allowed:
+        return "edited"
+    same = same_grain(one, other)
+    if same is not None and same < _SAME_GRAIN:
+        return "other frame"
+    if larger.width > 1.2 * smaller.width and lost_detail(larger.convert("L"), other) > _LOST_SHARE:
+        return "too small"
+    return "copy"
+
+
+# The larger one at the smaller one's size
+
+
+def _fitted(larger: Image.Image, smaller: Image.Image) -> Image.Image:
+    """By the filter, and the part of a pixel to a side, that explain the smaller one best."""
+    if larger.size == smaller.size:
+        return larger
+    wanted = _luma(smaller)
+    made = {resample: larger.resize(smaller.size, resample) for resample in _FILTERS}
+    left = {resample: float(np.square(_luma(image) - wanted).mean()) for resample, image in made.items()}
+    best = min(_FILTERS, key=left.__getitem__)
+    dx, dy = shift(_luma(made[best]), wanted)
+    if _LEAST_SHIFT < max(abs(dx), abs(dy)) <= _LARGEST_SHIFT:  # programs disagree about where a pixel's middle is
+        moved = _moved(larger, dx * larger.width / smaller.width, dy * larger.height / smaller.height)
+        moved = moved.resize(smaller.size, best)
+        if float(np.square(_luma(moved) - wanted).mean()) < 0.9 * left[best]:
+            return moved
+    return made[best]
+
+
+def _moved(image: Image.Image, dx: float, dy: float) -> Image.Image:
+    return image.transform(image.size, Image.Transform.AFFINE, (1, 0, dx, 0, 1, dy), Image.Resampling.BICUBIC)
+
+
+def shift(one: Values, other: Values) -> tuple[float, float]:
+    """(dx, dy) pixels such that one(x + dx, y + dy) is other(x, y), for less than a pixel.
+
+    One step of the method of Lucas and Kanade, 1981, over the whole picture.
+    """
+    gy, gx = np.gradient(one)
+    left = other - one
+    a, b, c = float((gx * gx).sum()), float((gx * gy).sum()), float((gy * gy).sum())
+    u, v = float((gx * left).sum()), float((gy * left).sum())
+    determinant = a * c - b * b
+    if determinant <= 1e-6 * max(a, c, 1.0) ** 2:
+        return 0.0, 0.0
+    return (c * u - b * v) / determinant, (a * v - b * u) / determinant
+
+
+def _luma(image: Image.Image) -> Values:
+    return np.asarray(image.convert("L"), dtype=np.float32)
+
+
+# Light and colour
+
+
+def _reduced(image: Image.Image) -> Values:
+    """(h, w, 3) brightness and the two colour differences, averaged over 4 x 4 pixels."""
+    return np.asarray(image.reduce(_REDUCED).convert("YCbCr"), dtype=np.float32)
+
+
+def _colour_contrast(values: Values) -> Plane:
+    """(h, w) of both colour differences together, in each tile and those around it."""
+    both = [contrast(values[..., channel].astype(np.int16), TILE // _REDUCED) for channel in (1, 2)]
+    return both[0] + both[1]
+
+
+def worst_colour(one: Values, other: Values) -> float:
+    """The largest difference of colour in a few pixels; 1 and more is more than re-encoding leaves."""
+    worst = 0.0
+    for channel in (1, 2):
+        a, b = (values[..., channel].astype(np.int16) for values in (one, other))
+        allowed = _COLOUR_LEVELS + _COLOUR_SHARE * np.maximum(contrast(a, 1), contrast(b, 1))
+        worst = max(worst, float((np.abs(a - b) / allowed).max()))
+    return worst
+
+
+def light(one: Values, other: Values) -> list[float]:
+    """By how many levels a gain and an offset make brightness and the two colours differ in the large (rms)."""
+    side = max(min(_LARGE // _REDUCED, min(one.shape[:2]) // 4), 1)
+    found = []
+    for channel in range(3):
+        a, b = (_means(values[..., channel], side).ravel() for values in (one, other))
+        spread = a - a.mean()
+        weight = float(spread @ spread)
+        gain = float(spread @ b) / weight if weight > len(a) else 1.0
+        found.append(float(np.hypot(b.mean() - a.mean(), (gain - 1) * np.sqrt(weight / len(a)))))
+    return found
+
+
+def _means(plane: Values, side: int) -> Values:
+    rows, columns = plane.shape[0] // side, plane.shape[1] // side
+    means: Values = plane[: rows * side, : columns * side].reshape(rows, side, columns, side).mean(axis=(1, 3))
+    return means
+
+
+# Grain and detail
+
+
+def same_grain(one: Image.Image, other: Image.Image) -> float | None:
+    """The correlation of the noise of two pictures where they show nothing; None if one of them has lost its noise."""
+    rows, columns = one.height // TILE, one.width // TILE
+    if rows * columns < _GRAIN_TILES:
+        return None
+    whole = (0, 0, columns * TILE, rows * TILE)
+    planes = []
+    for image in (one, other):
+        plane = np.asarray(image.crop(whole)).astype(np.float32) - smoothed(image.crop(whole))
+        planes.append(plane.reshape(rows, TILE, columns, TILE).swapaxes(1, 2).reshape(-1, TILE * TILE))
+    a, b = (plane - plane.mean(axis=1, keepdims=True) for plane in planes)
+    va, vb, ab = (np.einsum("ij,ij->i", x, y) / TILE**2 for x, y in ((a, a), (b, b), (a, b)))
+    # What shows something has more in it than noise: the quietest quarter of what has noise at all.
+    noisy = np.flatnonzero((va > _GRAIN) & (vb > _GRAIN))
+    quiet = noisy[np.argsort(np.maximum(va, vb)[noisy])][: max(len(va) // 4, 1)]
+    if len(quiet) < max(_GRAIN_TILES, len(va) // 20):
+        return None
+    less, more = sorted((float(va[quiet].sum()), float(vb[quiet].sum())))
+    # Where compression has taken most of it away, what is left is compression's own.
+    return float(ab[quiet].sum()) / less if less > _GRAIN_KEPT * more else None
+
+
+def lost_detail(larger: Image.Image, smaller: Image.Image) -> float:
+    """Share of the tiles with strong contrast in the larger picture, of which the smaller one has lost much."""
+    kept = contrast(smoothed(smaller))
+    scale = larger.width / smaller.width
+    had = contrast(smoothed(larger), max(round(TILE * scale), 1))
+    rows, columns = (np.linspace(0, n - 1, m).round().astype(int) for n, m in zip(had.shape, kept.shape, strict=True))
+    had = had[np.ix_(rows, columns)]
+    strong = had >= _CONTRAST
+    if not strong.any():
+        return 0.0
+    return float((kept[strong] < _LOST * had[strong]).mean())

@@ -1,0 +1,145 @@
+"""What would be done to whose file: made once, printed by a dry run, carried out by ``--yes``.
+
+Everything that can be known without reading files whole is looked at here, so that a dry run promises what will happen:
+files that are gone or changed, links, folders that cannot be written, symbolic links that would be broken. Right before
+each step ``files.check`` reads the file itself; what is refused only then is told, and counted.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from retrieval.catalog.records import ImageRecord
+from retrieval.duplicates.groups import Group, Member
+from retrieval.duplicates.keeper import KeeperRule, facts
+
+Action = Literal["trash", "link"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is to become of one picture.
+
+    Attributes:
+        image: whose file is to be moved or linked.
+        keeper: the picture that is kept for it in the end; never one that has a step itself.
+        refusal: why its file stays as it is; None: it goes.
+        size: bytes that this frees.
+    """
+
+    image: ImageRecord
+    keeper: ImageRecord
+    refusal: str | None
+    size: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All steps, in the order in which they are taken."""
+
+    action: Action
+    steps: tuple[Step, ...]
+
+    @property
+    def going(self) -> tuple[Step, ...]:
+        """The steps that are to be done."""
+        return tuple(step for step in self.steps if step.refusal is None)
+
+    @property
+    def staying(self) -> tuple[Step, ...]:
+        """The steps that are refused already."""
+        return tuple(step for step in self.steps if step.refusal is not None)
+
+
+def make_plan(
+    groups: Iterable[Group],
+    action: Action,
+    rule: KeeperRule,
+    targets: Mapping[str, str] | None = None,
+) -> Plan:
+    """The plan for groups as they were found.
+
+    Args:
+        rule: by which the keepers were chosen. Where it leaves the choice to us, nothing goes that knows a date, a
+            camera or a place that its keeper does not.
+        targets: real path of a file -> a symbolic link that leads to it; see ``links.targets_of_links``.
+    """
+    kinds = ("same bytes",) if action == "link" else ("same bytes", "same picture")
+    chosen = [group for group in groups if group.kind in kinds]
+    kept_for = {member.image.id: group.keeper for group in chosen for member in group.others}
+    plan = _Planner(action, rule, targets or {}, kept_for)
+    return Plan(action, tuple(plan.step(member) for group in chosen for member in group.others))
+
+
+class _Planner:
+    def __init__(
+        self, action: Action, rule: KeeperRule, targets: Mapping[str, str], kept_for: Mapping[int, ImageRecord]
+    ) -> None:
+        self._action = action
+        self._rule = rule
+        self._targets = targets
+        self._kept_for = kept_for
+        self._states: dict[int, str | None] = {}
+
+    def step(self, member: Member) -> Step:
+        image, keeper = member.image, self._last_keeper(member.image)
+        refusal = self._refusal(image, keeper)
+        return Step(image, keeper, refusal, 0 if member.is_linked or refusal else image.size)
+
+    def _last_keeper(self, image: ImageRecord) -> ImageRecord:
+        """The keeper of the keeper, where that one goes, too."""
+        keeper = self._kept_for[image.id]
+        while keeper.id in self._kept_for and self._refusal(keeper, self._kept_for[keeper.id]) is None:
+            keeper = self._kept_for[keeper.id]
+        return keeper
+
+    def _refusal(self, image: ImageRecord, keeper: ImageRecord) -> str | None:
+        reason = self._state(image)
+        if reason is not None:
+            return reason
+        reason = self._state(keeper)
+        if reason is not None:
+            return f"the picture to keep, {keeper.path}: {reason}"
+        if not os.access(os.path.dirname(image.path), os.W_OK):
+            return "its folder cannot be written"
+        if self._action == "link":
+            same = os.lstat(image.path).st_dev == os.lstat(keeper.path).st_dev
+            return None if same else f"it is on another file system than {keeper.path}"
+        link = self._targets.get(os.path.realpath(image.path))
+        if link is not None:
+            return f"the symbolic link {link} leads to it"
+        return self._lost_facts(image, keeper)
+
+    def _lost_facts(self, image: ImageRecord, keeper: ImageRecord) -> str | None:
+        asked = self._rule.keep != "original" or self._rule.preference(keeper.path) < len(self._rule.prefer)
+        lost = [fact for fact in facts(image) if fact not in facts(keeper)]
+        if asked or not lost:
+            return None
+        return f"it has the camera's {' and '.join(lost)}, which {keeper.path} lacks"
+
+    def _state(self, image: ImageRecord) -> str | None:
+        if image.id not in self._states:
+            self._states[image.id] = _state(image)
+        return self._states[image.id]
+
+
+def _state(image: ImageRecord) -> str | None:
+    """What keeps a file from being moved, or kept for another one, without reading it."""
+    try:
+        found = os.lstat(image.path)
+    except FileNotFoundError:
+        return "it is missing"
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
+    if stat.S_ISLNK(found.st_mode):
+        return "it is a symbolic link"
+    if not stat.S_ISREG(found.st_mode):
+        return "it is not a file"
+    if image.on_disk() != "same":
+        return "it changed since it was indexed"
+    return None
+

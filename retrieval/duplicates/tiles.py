@@ -1,0 +1,89 @@
+"""Two pictures of one size compared in tiles of 8 x 8 pixels, so that the worst tile can decide.
+
+In each tile the largest difference of the lightly smoothed values is divided by what re-encoding can leave there: a few
+grey levels, and a share of the contrast around, because compression and resizing leave ringing where there are edges. A
+copy leaves such noise everywhere; another digit sticks out of one tile.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+Plane = NDArray[np.int16]
+Box = tuple[float, float, float, float]
+
+TILE = 8
+
+LEVELS, CONTRAST_SHARE, COLOUR_SHARE = 12.0, 0.25, 0.45
+"""What re-encoding may leave in a tile: so many grey levels, and these shares of the contrast around it."""
+
+LIMIT, LEAST_LIMIT, TIMES_OTHERS = 1.5, 0.9, 3.0
+"""Of the worst tile, in units of the above: never more than the first, never less than the second, else so many times
+what the pair leaves in nine tenths of its tiles that show anything: a coarsely stored copy differs everywhere."""
+
+_SHOWING = 24  # grey levels of contrast
+_SMOOTH = ImageFilter.Kernel((3, 3), (1, 2, 1, 2, 4, 2, 1, 2, 1))
+
+
+class Tiles:
+    """The differences of two ``L`` pictures of one size.
+
+    Args:
+        colours: (h, w) contrast of colour around each part of the pictures, at any size: where colours change,
+            compression that stores them at half the size changes brightness as well.
+
+    Attributes:
+        rms: root mean square of all differences, grey levels.
+        worst: of the worst tile: 1 and more is more than re-encoding leaves.
+        levels: the difference in it, grey levels.
+        box: that tile as (left, top, right, bottom), shares of the sides.
+    """
+
+    def __init__(self, one: Image.Image, other: Image.Image, colours: Plane) -> None:
+        width, height = one.size
+        a, b = smoothed(one), smoothed(other)
+        left = np.abs(a - b)
+        self.rms = float(np.sqrt(np.square(left, dtype=np.float32).mean()))
+        tiles = pooled(left, np.maximum)
+        around = np.maximum(contrast(a), contrast(b))
+        units = tiles / (LEVELS + CONTRAST_SHARE * around + COLOUR_SHARE * _fitting(colours, tiles.shape))
+        row, column = divmod(int(units.argmax()), units.shape[1])
+        showing = units[around >= _SHOWING]
+        usual = float(np.percentile(showing, 90)) if len(showing) else 0.0
+        self.worst = float(units[row, column]) / min(max(TIMES_OTHERS * usual, LEAST_LIMIT), LIMIT)
+        self.levels = float(tiles[row, column])
+        right, bottom = min(TILE * (column + 1), width), min(TILE * (row + 1), height)
+        self.box: Box = (TILE * column / width, TILE * row / height, right / width, bottom / height)
+
+
+def smoothed(image: Image.Image) -> Plane:
+    """(h, w) values of an ``L`` picture, each averaged with its neighbours: ringing cancels, strokes stay."""
+    return np.asarray(image.filter(_SMOOTH)).astype(np.int16)
+
+
+def pooled(plane: Plane, pool: np.ufunc, side: int = TILE) -> Plane:
+    """``pool`` (np.maximum, np.minimum) over each tile of (h, w) values; the last tiles may be cut off."""
+    height, width = plane.shape
+    by_column = pool.reduceat(plane, np.arange(0, width, side), axis=1)
+    tiles: Plane = pool.reduceat(by_column, np.arange(0, height, side), axis=0)
+    return tiles
+
+
+def contrast(plane: Plane, side: int = TILE) -> Plane:
+    """The range of values in each tile and the eight around it."""
+    return _spread(pooled(plane, np.maximum, side), np.maximum) - _spread(pooled(plane, np.minimum, side), np.minimum)
+
+
+def _fitting(plane: Plane, shape: tuple[int, ...]) -> Plane:
+    rows, columns = (np.arange(m) * n // m for n, m in zip(plane.shape, shape, strict=True))
+    return plane[np.ix_(rows, columns)]
+
+
+def _spread(tiles: Plane, pool: np.ufunc) -> Plane:
+    for axis in (0, 1):
+        padded = np.pad(tiles, [(1, 1) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
+        parts = [np.take(padded, np.arange(at, at + tiles.shape[axis]), axis=axis) for at in range(3)]
+        tiles = pool(pool(parts[0], parts[1]), parts[2])
+    return tiles
