@@ -152,7 +152,7 @@ tags = Table(  # what people said about a picture
     Column("id", Integer, primary_key=True),
     Column("image_id", Integer, ForeignKey("images.id", ondelete="CASCADE"), nullable=False),
     Column("tag", String, nullable=False),  # as tag_text.clean_tag leaves it, so that = compares tags
-    Column("source", String, nullable=False),  # "user" or "xmp"
+    Column("source", String, nullable=False),  # "user", "xmp" or "merged"
     UniqueConstraint("image_id", "tag", "source"),
     Index("tags_by_tag", "tag"),
 )
@@ -163,7 +163,7 @@ captions = Table(  # what people wrote about a picture
     Column("id", Integer, primary_key=True),
     Column("image_id", Integer, ForeignKey("images.id", ondelete="CASCADE"), nullable=False),
     Column("text", Text, nullable=False),
-    Column("source", String, nullable=False),  # "user" or "xmp"
+    Column("source", String, nullable=False),  # "user", "xmp" or "merged"
     UniqueConstraint("image_id", "text", "source"),
 )
 
@@ -173,7 +173,7 @@ ratings = Table(  # stars that people gave a picture: 1 to 5, 0 for none, -1 for
     Column("id", Integer, primary_key=True),
     Column("image_id", Integer, ForeignKey("images.id", ondelete="CASCADE"), nullable=False),
     Column("rating", Integer, nullable=False),
-    Column("source", String, nullable=False),  # "xmp"
+    Column("source", String, nullable=False),  # "xmp" or "merged"
     UniqueConstraint("image_id", "rating", "source"),
 )
 

@@ -33,6 +33,16 @@ def duplicates(
     link: Annotated[
         bool, typer.Option("--link", help="Replace files with the same bytes by hard links to their keeper.")
     ] = False,
+    keep: Annotated[
+        str,
+        typer.Option(
+            "--keep",
+            help="Which one of a group stays: original, oldest, newest, largest, smallest or shortest-path.",
+        ),
+    ] = "original",
+    prefer: Annotated[
+        list[Path] | None, typer.Option("--prefer", help="Keep what lies in this folder; may be repeated.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it; without this, say what would be done.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Put back everything that was moved to the trash.")] = False,
 ) -> None:
@@ -40,11 +50,13 @@ def duplicates(
 
     Same bytes, same picture stored in another way, and (if asked) look-alikes are told apart.
     """
+    from retrieval.duplicates.keeper import KeeperRule
     from retrieval.duplicates.run import Asked, run
     from retrieval.gallery import Gallery
     from retrieval.streams import work_goes_on
 
-    asked = Asked(look_alikes, min_score, as_json, html, trash, link, undo, yes)
+    rule = KeeperRule(keep, tuple(map(str, prefer or ())))
+    asked = Asked(look_alikes, min_score, as_json, html, trash, link, undo, yes, rule)
     with work_goes_on(sys.stdout):
         complete = run(Gallery(gallery), where, asked, sys.stdout, say)
     if not complete:

@@ -9,19 +9,19 @@ end the link. It cannot be undone by photoseek: a copy of the file is all it tak
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
+from retrieval.catalog.records import ImageRecord
 from retrieval.catalog.writer import Catalog
 from retrieval.duplicates.files import Checked, NotSafe, Outcome, Tell, check, check_apart, sync_folder
-from retrieval.duplicates.groups import Group, Member
+from retrieval.duplicates.plan import Plan, Step
 from retrieval.gallery import Gallery
 
 _PIECE = 1 << 20
 
 
-def link_duplicates(gallery: Gallery, groups: Iterable[Group], tell: Tell = lambda _: None) -> list[Outcome]:
-    """Make every duplicate of the first kind a hard link to its group's keeper, where both are on one file system.
+def link_duplicates(gallery: Gallery, plan: Plan, tell: Tell = lambda _: None) -> list[Outcome]:
+    """Carry out a plan for links: make duplicates of the first kind hard links to their keepers.
 
     Both files are read and compared, byte by byte, right before; the link is made under another name and then renamed
     over the duplicate in one step, so that its name is never without a file.
@@ -30,45 +30,47 @@ def link_duplicates(gallery: Gallery, groups: Iterable[Group], tell: Tell = lamb
         GalleryLocked: another process is writing to the gallery.
     """
     outcomes: list[Outcome] = []
+    keepers: dict[int, Checked | NotSafe] = {}
     with gallery.writer() as catalog:
-        for group in groups:
-            if group.kind == "same bytes":
-                for outcome in _link_others(group, catalog):
-                    outcomes.append(outcome)
-                    tell(outcome)
+        for step in plan.steps:
+            outcome = _link(step, keepers, catalog)
+            outcomes.append(outcome)
+            tell(outcome)
     return outcomes
 
 
-def _link_others(group: Group, catalog: Catalog) -> Iterable[Outcome]:
+def _link(step: Step, keepers: dict[int, Checked | NotSafe], catalog: Catalog) -> Outcome:
+    path = step.image.path
     try:
-        keeper = check(group.keeper)
+        if step.refusal is not None:
+            raise NotSafe(step.refusal)
+        if step.keeper.id not in keepers:
+            try:
+                keepers[step.keeper.id] = check(step.keeper)
+            except NotSafe as reason:
+                keepers[step.keeper.id] = reason
+        keeper = keepers[step.keeper.id]
+        if isinstance(keeper, NotSafe):
+            raise NotSafe(f"the picture to keep, {step.keeper.path}: {keeper}")
+        _link_one(step.image, keeper)
     except NotSafe as reason:
-        for member in group.others:
-            yield Outcome("link", member.image.path, False, f"the picture to keep, {group.keeper.path}: {reason}")
-        return
-    for member in group.others:
-        path = member.image.path
-        try:
-            _link_one(member, keeper)
-        except NotSafe as reason:
-            yield Outcome("link", path, False, str(reason))
-        except OSError as error:
-            yield Outcome("link", path, False, f"it cannot be linked: {error.strerror or error}")
-        else:
-            _note(catalog, member, keeper)
-            yield Outcome("link", path, True, keeper.path)
+        return Outcome("link", path, False, str(reason))
+    except OSError as error:
+        return Outcome("link", path, False, f"it cannot be linked: {error.strerror or error}")
+    _note(catalog, step.image, keeper)
+    return Outcome("link", path, True, keeper.path)
 
 
-def _link_one(member: Member, keeper: Checked) -> None:
-    path = member.image.path
-    checked = check(member.image)
+def _link_one(image: ImageRecord, keeper: Checked) -> None:
+    path = image.path
+    checked = check(image)
     check_apart(checked, keeper)
     if checked.device != keeper.device:
         raise NotSafe(f"it is on another file system than {keeper.path}")
     if not _equal(path, keeper.path):
         raise NotSafe(f"its bytes are not those of {keeper.path}")
     folder = os.path.dirname(path)
-    new = os.path.join(folder, f".photoseek-link-{member.image.id}")
+    new = os.path.join(folder, f".photoseek-link-{image.id}")
     if os.path.lexists(new):
         if not Path(new).samefile(keeper.path):
             raise NotSafe(f"{new} is in the way")
@@ -94,8 +96,8 @@ def _equal(one: str, other: str) -> bool:
                 return True
 
 
-def _note(catalog: Catalog, member: Member, keeper: Checked) -> None:
+def _note(catalog: Catalog, image: ImageRecord, keeper: Checked) -> None:
     """The name has the keeper's time now; unnoted, searches would leave the picture out as changed."""
     with catalog.transaction() as connection:
         sql = "UPDATE images SET mtime_ns = ? WHERE id = ? AND content_hash = ?"
-        connection.exec_driver_sql(sql, (keeper.mtime_ns, member.image.id, member.image.content_hash))
+        connection.exec_driver_sql(sql, (keeper.mtime_ns, image.id, image.content_hash))

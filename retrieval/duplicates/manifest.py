@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
+from retrieval.catalog.records import ImageRecord
 from retrieval.duplicates.files import sync_folder
 from retrieval.errors import GalleryError
 
@@ -31,6 +32,8 @@ class Entry:
         image_id: in the catalog.
         content_hash: hexadecimal.
         keeper: the path of the picture that was kept in its place.
+        keeper_id: of that picture in the catalog; 0 in lists of earlier versions.
+        sidecars: names of its sidecar files beside it -> their names in the trash's folder.
     """
 
     number: int
@@ -39,6 +42,8 @@ class Entry:
     image_id: int
     content_hash: str
     keeper: str
+    keeper_id: int = 0
+    sidecars: dict[str, str] = field(default_factory=dict)
 
 
 class TrashFolder:
@@ -63,14 +68,22 @@ class TrashFolder:
         if self._manifest is not None:
             os.close(self._manifest)
 
-    def plan(self, path: str, image_id: int, content_hash: bytes, keeper: str) -> tuple[Entry, str]:
-        """Note on disk that a file is about to be moved; the entry, and where to move it to."""
+    def plan(self, image: ImageRecord, keeper: ImageRecord, sidecars: Sequence[str]) -> tuple[Entry, Path]:
+        """Note on disk that a file and its sidecars (names) are about to be moved; the entry, and the folder to move to."""
         try:
             if self._path is None:
                 self._path = self._begin()
             self._count += 1
-            name = _fitting(self._count, os.path.basename(path))
-            entry = Entry(self._count, path, name, image_id, content_hash.hex(), keeper)
+            entry = Entry(
+                self._count,
+                image.path,
+                _fitting(self._count, os.path.basename(image.path)),
+                image.id,
+                image.content_hash.hex(),
+                keeper.path,
+                keeper.id,
+                {name: _fitting(self._count, name, f" sidecar {at}") for at, name in enumerate(sidecars, 1)},
+            )
             assert self._manifest is not None
             os.write(self._manifest, (json.dumps(asdict(entry)) + "\n").encode("ascii"))
             os.fsync(self._manifest)
@@ -78,7 +91,7 @@ class TrashFolder:
             raise GalleryError(
                 f"cannot write the trash {self._trash}: {error.strerror}", "free some space, or make it writable"
             ) from error
-        return entry, os.path.join(self._path, name)
+        return entry, self._path
 
     def _begin(self) -> Path:
         self._trash.mkdir(parents=True, exist_ok=True)
@@ -120,12 +133,14 @@ def read_manifest(folder: Path) -> Iterator[Entry]:
     for line in lines[:-1]:
         try:
             entry = Entry(**json.loads(line))
-            plain = Path(entry.path).is_absolute() and os.path.basename(entry.name) == entry.name != MANIFEST
+            plain = Path(entry.path).is_absolute() and all(
+                map(_is_plain, (entry.name, *entry.sidecars, *entry.sidecars.values()))
+            )
             bytes.fromhex(entry.content_hash)
-            int(entry.image_id)
-        except (ValueError, TypeError) as error:
+            int(entry.image_id), int(entry.keeper_id)
+        except (ValueError, TypeError, AttributeError) as error:
             raise _unreadable(folder, "a line is damaged") from error
-        if not plain or entry.name in ("", ".", ".."):
+        if not plain:
             raise _unreadable(folder, "a line is damaged")
         yield entry
 
@@ -136,8 +151,12 @@ def _unreadable(folder: Path, reason: str) -> GalleryError:
     )
 
 
-def _fitting(number: int, name: str) -> str:
+def _fitting(number: int, name: str, part: str = "") -> str:
     """The file's own name behind its number, unless that is too long for a file system."""
     if len(os.fsencode(name)) > _NAME_BYTES:
         name = Path(name).suffix[:20]
-    return f"{number:06d} {name}"
+    return f"{number:06d}{part} {name}"
+
+
+def _is_plain(name: object) -> bool:
+    return isinstance(name, str) and os.path.basename(name) == name not in (MANIFEST, "", ".", "..")

@@ -41,7 +41,8 @@ def page(groups: Sequence[Group]) -> Iterator[str]:
     for group in shown:
         members = _members(group)
         yield f"<section><h2>{escape(group.kind)}, {len(group.others) + 1:,} pictures</h2><div class=row>\n"
-        yield figure(group.keeper, next(pictures), _lines(group.keeper), mark="keep")
+        why = f"kept: {'; '.join(group.reasons)}" if group.reasons else ""
+        yield figure(group.keeper, next(pictures), [*_lines(group.keeper), why], mark="keep")
         for member in members:
             yield figure(member.image, next(pictures), [*_lines(member.image), _nearness(member)])
         yield "</div>\n"

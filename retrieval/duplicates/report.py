@@ -10,8 +10,17 @@ from retrieval.catalog.records import ImageRecord
 from retrieval.duplicates.files import Outcome
 from retrieval.duplicates.finding import Found
 from retrieval.duplicates.groups import Group, Member
+from retrieval.duplicates.plan import Plan
 from retrieval.output import human_bytes
 from retrieval.streams import printable
+
+
+_VERDICTS = {
+    "different": "something in it differs",
+    "edited": "brightness or colours differ",
+    "other frame": "another frame: its noise differs",
+    "too small": "too small to tell",
+}
 
 
 def write_groups(groups: Sequence[Group], out: IO[str], *, as_json: bool = False) -> None:
@@ -21,7 +30,7 @@ def write_groups(groups: Sequence[Group], out: IO[str], *, as_json: bool = False
             out.write(json.dumps(group_as_json(group)) + "\n")
             continue
         out.write(f"{group.kind}, {len(group.others) + 1} pictures\n")
-        out.write(f"  keep  {_line(group.keeper)}\n")
+        out.write(f"  keep  {_line(group.keeper)}{_why(group)}\n")
         for member in group.others:
             out.write(f"        {_line(member.image)}{_nearness(member)}\n")
     if not groups and not as_json:
@@ -33,11 +42,27 @@ def group_as_json(group: Group) -> dict[str, object]:
     return {
         "kind": group.kind,
         "keeper": _as_json(group.keeper),
-        "others": [
-            {**_as_json(member.image), "cosine": _rounded(member.cosine), "bits": member.bits}
-            for member in group.others
-        ],
+        "kept_because": list(group.reasons),
+        "others": [member_as_json(member) for member in group.others],
         "bytes_of_others": group.bytes_of_others,
+    }
+
+
+def member_as_json(member: Member) -> dict[str, object]:
+    """A picture of a group and how it differs from the keeper
+
+    ``worst_tile`` has the largest difference in ``levels`` (0 to 255) and where it is, as shares of the sides.
+    """
+    found = member.comparison
+    worst = None if found is None else {"levels": found.levels, "box": [round(side, 4) for side in found.box]}
+    return {
+        **_as_json(member.image),
+        "cosine": _rounded(member.cosine),
+        "bits": member.bits,
+        "turn": member.turn,
+        "hard_link": member.is_linked,
+        "verdict": None if found is None else found.verdict,
+        "worst_tile": worst,
     }
 
 
@@ -65,19 +90,47 @@ def summary_lines(found: Found) -> list[str]:
         lines.append(f"{found.plain:,} have too little in them to tell copies by (black frames): same bytes only")
     if found.crowded:
         lines.append(f"{found.crowded:,} are too many alike to compare each with each; try --under FOLDER")
+    if found.linked:
+        lines.append(linked_line(found))
+    if found.nearly and not any(group.kind == "look-alike" for group in found.groups):
+        lines.append(f"{found.nearly:,} pairs are nearly the same and no copies; to see them: --look-alikes")
     if found.unseen:
         lines.append(f"{found.unseen:,} could not be looked at (missing or changed since): photoseek index")
     return lines
 
 
-def plan_line(groups: Sequence[Group], *, link: bool) -> str:
+def linked_line(found: Found) -> str:
+    """How many names are links: no duplicates."""
+    return f"{found.linked:,} are links to a file that has another name here already: nothing to save"
+
+
+def write_plan(plan: Plan, out: IO[str], *, as_json: bool = False) -> None:
+    """What ``--yes`` would do with each file: exactly its steps, in their order."""
+    for step in plan.steps:
+        if as_json:
+            values = {"plan": plan.action, "path": step.image.path, "keeper": step.keeper.path}
+            values_of = {"goes": step.refusal is None, "reason": step.refusal, "bytes": step.size}
+            out.write(json.dumps({**values, **values_of}) + "\n")
+            continue
+        does = plan.action if step.refusal is None else "leave"
+        detail = f"keeping {step.keeper.path}" if step.refusal is None else step.refusal
+        out.write(f"{does}\t{printable(step.image.path)}\t{printable(detail)}\n")
+
+
+def plan_line(plan: Plan) -> str:
     """What ``--yes`` would do."""
-    kinds = ("same bytes",) if link else ("same bytes", "same picture")
-    chosen = [group for group in groups if group.kind in kinds]
-    count, size = sum(len(group.others) for group in chosen), human_bytes(sum(g.bytes_of_others for g in chosen))
-    if link:
-        return f"would replace {count:,} pictures ({size}) by hard links to their keepers; to do it, add --yes"
-    return f"would move {count:,} pictures ({size}) to the trash; to do it, add --yes"
+    going, staying = plan.going, plan.staying
+    left = f"; {len(staying):,} would stay, for the reasons given" if staying else ""
+    if not going:
+        return f"nothing to {'link' if plan.action == 'link' else 'move'}{left}"
+    count, size = len(going), human_bytes(sum(step.size for step in going))
+    if plan.action == "link":
+        return f"would replace {count:,} pictures ({size}) by hard links to their keepers{left}; to do it, add --yes"
+    return f"would move {count:,} pictures ({size}) to the trash{left}; to do it, add --yes"
+
+
+def _why(group: Group) -> str:
+    return f"  ({'; '.join(group.reasons)})" if group.reasons else ""
 
 
 def _line(image: ImageRecord) -> str:
@@ -88,6 +141,16 @@ def _nearness(member: Member) -> str:
     parts = [] if member.cosine is None else [f"cosine {member.cosine:.3f}"]
     if member.bits is not None:
         parts.append(f"{member.bits} bits")
+    if member.turn != 1:
+        parts.append("turned")
+    if member.is_linked:
+        parts.append("a hard link")
+    found = member.comparison
+    if found is not None:
+        if found.verdict != "copy":
+            parts.append(_VERDICTS[found.verdict])
+        across, down = (round(50 * (found.box[at] + found.box[at + 2])) for at in (0, 1))
+        parts.append(f"at most {found.levels:.0f} levels, at {across} % across, {down} % down")
     return f"  ({', '.join(parts)})" if parts else ""
 
 

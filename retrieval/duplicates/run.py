@@ -9,15 +9,26 @@ from pathlib import Path
 from typing import IO
 
 from retrieval.duplicates.files import Outcome
-from retrieval.duplicates.finding import DEFAULT_LOOK_ALIKE, find_duplicates
+from retrieval.duplicates.finding import DEFAULT_LOOK_ALIKE, Found, find_duplicates
+from retrieval.duplicates.keeper import ORIGINAL, KeeperRule
 from retrieval.duplicates.link import link_duplicates
+from retrieval.duplicates.links import targets_of_links
 from retrieval.duplicates.page import check_page_path, write_page
-from retrieval.duplicates.report import plan_line, summary_lines, write_groups, write_outcome
+from retrieval.duplicates.plan import Plan, make_plan
+from retrieval.duplicates.report import (
+    linked_line,
+    plan_line,
+    summary_lines,
+    write_groups,
+    write_outcome,
+    write_plan,
+)
 from retrieval.duplicates.trash import trash_duplicates
 from retrieval.duplicates.undo import undo_trash
 from retrieval.errors import SettingsError
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
+from retrieval.paths import decode_path
 
 
 @dataclass(frozen=True)
@@ -36,13 +47,14 @@ class Asked:
     link: bool = False
     undo: bool = False
     yes: bool = False
+    rule: KeeperRule = ORIGINAL
 
     def __post_init__(self) -> None:
         if self.trash + self.link + self.undo > 1:
             raise SettingsError("--trash, --link and --undo exclude each other", "give one of them")
         if self.yes and not (self.trash or self.link):
             raise SettingsError("--yes says that something is to be done, but not what", "add --trash or --link")
-        if self.undo and (self.look_alikes or self.html is not None):
+        if self.undo and (self.look_alikes or self.html is not None or self.rule != ORIGINAL):
             raise SettingsError("--undo finds no duplicates", "give it alone")
         if self.min_score is not None and not self.look_alikes:
             raise SettingsError("--min-score is about look-alikes", "add --look-alikes")
@@ -63,23 +75,37 @@ def run(gallery: Gallery, where: Filter | None, asked: Asked, out: IO[str], say:
     if asked.look_alikes:
         least = DEFAULT_LOOK_ALIKE if asked.min_score is None else asked.min_score
     with _shown_progress(sys.stderr) as on_progress:
-        found = find_duplicates(gallery, where, look_alikes=least, on_progress=on_progress)
+        found = find_duplicates(gallery, where, look_alikes=least, rule=asked.rule, on_progress=on_progress)
     if asked.html is not None:
         write_page(found.groups, asked.html)
-    if asked.yes:
-        act = link_duplicates if asked.link else trash_duplicates
-        outcomes = act(gallery, found.groups, lambda outcome: write_outcome(outcome, out, as_json=asked.as_json))
+    plan = _plan(gallery, found, asked)
+    if asked.yes and plan is not None:
+        act = link_duplicates if plan.action == "link" else trash_duplicates
+        outcomes = act(gallery, plan, lambda outcome: write_outcome(outcome, out, as_json=asked.as_json))
         if not outcomes and not asked.as_json:
             out.write("no duplicates\n")
+        if found.linked:
+            say(linked_line(found))
         if asked.trash and any(outcome.done for outcome in outcomes):
             say("to put everything back: photoseek duplicates --undo")
         return _told(outcomes, "linked" if asked.link else "moved to the trash", say)
     write_groups(found.groups, out, as_json=asked.as_json)
     for line in summary_lines(found):
         say(line)
-    if asked.trash or asked.link:
-        say(plan_line(found.groups, link=asked.link))
+    if plan is not None:
+        write_plan(plan, out, as_json=asked.as_json)
+        say(plan_line(plan))
     return True
+
+
+def _plan(gallery: Gallery, found: Found, asked: Asked) -> Plan | None:
+    if asked.link:
+        return make_plan(found.groups, "link", asked.rule)
+    if not asked.trash:
+        return None
+    with gallery.reader() as reader:
+        folders = [decode_path(row[0]) for row in reader.rows("SELECT path FROM folders")]
+    return make_plan(found.groups, "trash", asked.rule, targets_of_links(folders))
 
 
 def _told(outcomes: list[Outcome], did: str, say: Callable[[str], None]) -> bool:

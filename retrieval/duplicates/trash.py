@@ -1,24 +1,27 @@
-"""Move duplicates to the gallery's trash: only what is still what was indexed, and only beside a keeper that is."""
+"""Move duplicates to the gallery's trash as planned: only what is still what was indexed, beside a keeper that is."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 
 from retrieval.catalog.batch import Batch
+from retrieval.catalog.records import ImageRecord
 from retrieval.catalog.writer import Catalog
-from retrieval.duplicates.files import Checked, NotSafe, Outcome, Tell, check, check_apart, move
-from retrieval.duplicates.groups import Group, Member
-from retrieval.duplicates.manifest import TrashFolder
+from retrieval.duplicates.files import Checked, NotSafe, Outcome, Tell, check, check_apart, file_hash, move
+from retrieval.duplicates.manifest import Entry, TrashFolder
+from retrieval.duplicates.plan import Plan, Step
+from retrieval.duplicates.sidecar_files import sidecars_of
 from retrieval.gallery import Gallery
+from retrieval.labels.merging import add_merged, said_about
 
 
-def trash_duplicates(gallery: Gallery, groups: Iterable[Group], tell: Tell = lambda _: None) -> list[Outcome]:
-    """Move every picture but the keeper of each group of the first two kinds to the trash.
+def trash_duplicates(gallery: Gallery, plan: Plan, tell: Tell = lambda _: None) -> list[Outcome]:
+    """Carry out a plan for the trash; an outcome for each of its steps, also for those that it refuses.
 
-    Look-alikes are other pictures, and stay. Keeper and duplicate are read and compared with the catalog's hash right
-    before; a file that is not what was indexed stays where it is, and its outcome says so. Every move is noted on disk
-    before it happens (``manifest.py``). What was moved leaves the catalog's present pictures.
+    Keeper and duplicate are read and compared with the catalog's hash right before; a file that is not what was indexed
+    stays where it is, and its outcome says so. Its XMP sidecars go along. Every move is noted on disk before it happens
+    (``manifest.py``). What people said about a picture that goes is said about its keeper from then on. What was moved
+    leaves the catalog's present pictures.
 
     Raises:
         GalleryLocked: another process is writing to the gallery.
@@ -26,60 +29,77 @@ def trash_duplicates(gallery: Gallery, groups: Iterable[Group], tell: Tell = lam
     """
     outcomes: list[Outcome] = []
     gone: list[int] = []
-
-    def told(outcome: Outcome) -> None:
-        outcomes.append(outcome)
-        tell(outcome)
-
     with gallery.reader() as reader:
         encoder_id = gallery.active_encoder(reader).id
     with gallery.writer() as catalog, TrashFolder(gallery.path) as folder:
+        mover = _Mover(catalog, folder)
         try:
-            for group in groups:
-                if group.kind != "look-alike":
-                    _trash_others(group, folder, told, gone)
+            for step in plan.steps:
+                outcome = mover.do(step)
+                if outcome.done:
+                    gone.append(step.image.id)
+                outcomes.append(outcome)
+                tell(outcome)
         finally:
-            _retire(catalog, gone, encoder_id)
+            if gone:
+                catalog.commit(Batch(retired=gone), encoder_id)
     return outcomes
 
 
-def _trash_others(group: Group, folder: TrashFolder, tell: Tell, gone: list[int]) -> None:
-    try:
-        keeper = check(group.keeper)
-    except NotSafe as reason:
-        for member in group.others:
-            tell(Outcome("trash", member.image.path, False, f"the picture to keep, {group.keeper.path}: {reason}"))
-        return
-    for member in group.others:
+class _Mover:
+    def __init__(self, catalog: Catalog, folder: TrashFolder) -> None:
+        self._catalog = catalog
+        self._folder = folder
+        self._keepers: dict[int, Checked | NotSafe] = {}
+
+    def do(self, step: Step) -> Outcome:
+        """Move one picture, or say why not."""
+        path = step.image.path
         try:
-            where = _trash_one(member, keeper, folder)
+            if step.refusal is not None:
+                raise NotSafe(step.refusal)
+            return Outcome("trash", path, True, self._move(step))
         except NotSafe as reason:
-            tell(Outcome("trash", member.image.path, False, str(reason)))
+            return Outcome("trash", path, False, str(reason))
         except OSError as error:
-            tell(Outcome("trash", member.image.path, False, f"it cannot be moved: {error.strerror or error}"))
-        else:
-            gone.append(member.image.id)
-            tell(Outcome("trash", member.image.path, True, where))
+            return Outcome("trash", path, False, f"it cannot be moved: {error.strerror or error}")
 
+    def _keeper(self, image: ImageRecord) -> Checked:
+        if image.id not in self._keepers:
+            try:
+                self._keepers[image.id] = check(image)
+            except NotSafe as reason:
+                self._keepers[image.id] = reason
+        found = self._keepers[image.id]
+        if isinstance(found, NotSafe):
+            raise NotSafe(f"the picture to keep, {image.path}: {found}")
+        return found
 
-def _trash_one(member: Member, keeper: Checked, folder: TrashFolder) -> str:
-    """Move one picture; where to."""
-    image = member.image
-    checked = check(image)
-    check_apart(checked, keeper)
-    if not os.access(os.path.dirname(image.path), os.W_OK):
-        raise NotSafe("its folder cannot be written")  # before anything is noted or copied
-    _, target = folder.plan(image.path, image.id, image.content_hash, keeper.path)
-    if not keeper.is_unchanged() or not checked.is_unchanged():
-        raise NotSafe("it, or the picture to keep, changed meanwhile")
-    move(image.path, target, image.content_hash)
-    if not keeper.is_unchanged():
-        # Two paths to one place (a folder mounted twice): what was moved was the keeper itself.
-        move(target, image.path, image.content_hash)
-        raise NotSafe(f"it is the same file as {keeper.path} already")
-    return target
+    def _move(self, step: Step) -> str:
+        """Where to."""
+        image, keeper = step.image, self._keeper(step.keeper)
+        checked = check(image)
+        check_apart(checked, keeper)
+        entry, folder = self._folder.plan(image, step.keeper, sidecars_of(image.path))
+        target = os.path.join(folder, entry.name)
+        if not keeper.is_unchanged() or not checked.is_unchanged():
+            raise NotSafe("it, or the picture to keep, changed meanwhile")
+        self._merge_labels(step)
+        move(image.path, target, image.content_hash)
+        if not keeper.is_unchanged():
+            # Two paths to one place (a folder mounted twice): what was moved was the keeper itself.
+            move(target, image.path, image.content_hash)
+            raise NotSafe(f"it is the same file as {keeper.path} already")
+        self._move_sidecars(entry, str(folder))
+        return target
 
+    def _merge_labels(self, step: Step) -> None:
+        with self._catalog.transaction() as connection:
+            labels = said_about(connection, step.image.id)
+            if labels:
+                add_merged(connection, step.keeper.id, labels)
 
-def _retire(catalog: Catalog, gone: list[int], encoder_id: int) -> None:
-    if gone:
-        catalog.commit(Batch(retired=gone), encoder_id)
+    def _move_sidecars(self, entry: Entry, folder: str) -> None:
+        for name, trashed in entry.sidecars.items():
+            source = os.path.join(os.path.dirname(entry.path), name)
+            move(source, os.path.join(folder, trashed), file_hash(source))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from retrieval.catalog.writer import Catalog
 from retrieval.duplicates.files import NotSafe, Outcome, Tell, file_hash, move, sync_folder
 from retrieval.duplicates.manifest import MANIFEST, Entry, read_manifest, trash_folders
 from retrieval.gallery import Gallery
+from retrieval.labels.merging import merge_anew, said_about
 from retrieval.paths import decode_path
 
 
@@ -18,61 +20,102 @@ def undo_trash(gallery: Gallery, tell: Tell = lambda _: None) -> list[Outcome]:
     """Move everything in the trash back to where it lay, the last run first.
 
     A file is left in the trash, with the reason in its outcome, if something else lies at its place now or its folder
-    is gone. A folder of the trash whose files are all back is removed. Doing it twice is harmless.
+    is gone. A folder of the trash whose files are all back is removed. What had been merged into the keepers' tags and
+    captions is taken off them again. Doing it twice is harmless, also where the first time was cut off.
 
     Raises:
         GalleryNotFound: there is no gallery.
         GalleryLocked: another process is writing to the gallery.
-        GalleryError: a manifest is damaged.
+        GalleryError: a manifest is damaged, or the catalog cannot be written now; the files are back then.
     """
     outcomes: list[Outcome] = []
     with gallery.reader() as reader:
         encoder_id = gallery.active_encoder(reader).id
     with gallery.writer() as catalog:
-        for folder in trash_folders(gallery.path):
+        folders = [(folder, list(read_manifest(folder))) for folder in trash_folders(gallery.path)]
+        for folder, entries in folders:
             back: list[Entry] = []
+            results: list[Outcome] = []
             try:
-                entries = list(read_manifest(folder))
-                results = [_put_back(folder, entry, back) for entry in reversed(entries)]
+                for entry in reversed(entries):
+                    results += _put_back(folder, entry, back)
             finally:
                 _restore(catalog, back, encoder_id)
-            for outcome in filter(None, results):
+            for outcome in results:
                 outcomes.append(outcome)
                 tell(outcome)
-            if all(outcome is None or outcome.done for outcome in results):
+        _take_labels_apart(catalog, folders)
+        for folder, entries in folders:
+            if not any(_in_trash(folder, entry) for entry in entries):
                 _remove(folder)
     return outcomes
 
 
-def _put_back(folder: Path, entry: Entry, back: list[Entry]) -> Outcome | None:
-    """Move one file back; None if it never left or is back already."""
-    trashed = os.path.join(folder, entry.name)
-    try:
-        if not os.path.lexists(trashed):
-            if os.path.lexists(entry.path):
-                return None
-            raise NotSafe(f"it is neither there nor in the trash as {trashed}")
-        if os.path.lexists(entry.path):
-            _settle_both(entry, trashed)
-        elif not os.path.isdir(os.path.dirname(entry.path)):  # noqa: PTH112
-            # Making it might fill the empty mount point of a drive that is away.
-            raise NotSafe(f"its folder is gone; make it, or mount its drive, and undo again; until then: {trashed}")
+def _in_trash(folder: Path, entry: Entry) -> bool:
+    return any(os.path.lexists(folder / name) for name in (entry.name, *entry.sidecars.values()))
+
+
+def _put_back(folder: Path, entry: Entry, back: list[Entry]) -> list[Outcome]:
+    """Move one file and its sidecars back; nothing for what never left or is back already."""
+    outcomes = []
+    place = os.path.dirname(entry.path)
+    digest = bytes.fromhex(entry.content_hash)
+    for trashed_name, path in [(entry.name, entry.path), *((t, os.path.join(place, n)) for n, t in _sidecars(entry))]:
+        trashed = os.path.join(folder, trashed_name)
+        try:
+            if not os.path.lexists(trashed):
+                if path == entry.path and not os.path.lexists(path):
+                    raise NotSafe(f"it is neither there nor in the trash as {trashed}")
+                moved = False
+            else:
+                _move_back(trashed, path, digest if path == entry.path else file_hash(trashed))
+                moved = True
+        except NotSafe as reason:
+            outcomes.append(Outcome("undo", path, False, str(reason)))
+        except OSError as error:
+            outcomes.append(Outcome("undo", path, False, f"{error.strerror or error}; it is in the trash: {trashed}"))
         else:
-            move(trashed, entry.path, bytes.fromhex(entry.content_hash))
-    except NotSafe as reason:
-        return Outcome("undo", entry.path, False, str(reason))
-    except OSError as error:
-        return Outcome("undo", entry.path, False, f"{error.strerror or error}; it is in the trash: {trashed}")
-    back.append(entry)
-    return Outcome("undo", entry.path, True, "back")
+            if path == entry.path:
+                back.append(entry)  # also what is back already: the run that moved it may have been cut off
+            if moved:
+                outcomes.append(Outcome("undo", path, True, "back"))
+    return outcomes
 
 
-def _settle_both(entry: Entry, trashed: str) -> None:
+def _sidecars(entry: Entry) -> list[tuple[str, str]]:
+    return list(entry.sidecars.items())
+
+
+def _move_back(trashed: str, path: str, digest: bytes) -> None:
+    if os.path.lexists(path):
+        _settle_both(path, trashed, digest)
+    elif not os.path.isdir(os.path.dirname(path)):  # noqa: PTH112
+        # Making it might fill the empty mount point of a drive that is away.
+        raise NotSafe(f"its folder is gone; make it, or mount its drive, and undo again; until then: {trashed}")
+    else:
+        move(trashed, path, digest)
+
+
+def _settle_both(path: str, trashed: str, digest: bytes) -> None:
     """A move was cut off between its two steps: the original is whole, so the other one may go. Else keep both."""
-    is_whole = not Path(entry.path).is_symlink() and file_hash(entry.path) == bytes.fromhex(entry.content_hash)
+    is_whole = not Path(path).is_symlink() and file_hash(path) == digest
     if not is_whole:
         raise NotSafe(f"another file lies there now; it stays in the trash: {trashed}")
     Path(trashed).unlink()
+
+
+def _take_labels_apart(catalog: Catalog, folders: Sequence[tuple[Path, Sequence[Entry]]]) -> None:
+    """Leave merged into each keeper only what is said about copies that are still in the trash."""
+    staying: dict[int, list[int]] = {}
+    for folder, entries in folders:
+        for entry in entries:
+            if entry.keeper_id:
+                away = staying.setdefault(entry.keeper_id, [])
+                if os.path.lexists(folder / entry.name):
+                    away.append(entry.image_id)
+    with catalog.transaction() as connection:
+        for keeper_id, images in staying.items():
+            merge_anew(connection, keeper_id, [said_about(connection, image_id) for image_id in images])
 
 
 def _restore(catalog: Catalog, back: list[Entry], encoder_id: int) -> None:

@@ -13,7 +13,7 @@ from retrieval.errors import QueryError, UnknownImage
 from retrieval.filters import Filter
 from retrieval.folding import fold
 from retrieval.gallery import Gallery
-from retrieval.labels.reading import USER
+from retrieval.labels.reading import MERGED, USER
 from retrieval.labels.tag_text import clean_caption, clean_tag
 from retrieval.search.query import parse_picture
 
@@ -117,8 +117,8 @@ def edit_labels(gallery: Gallery, targets: Sequence[str | Path | int], edit: Lab
         if edit.caption is not None or edit.without_caption:
             kept = edit.caption or ""
             replaced = connection.exec_driver_sql(
-                "DELETE FROM captions WHERE image_id = ? AND source = ? AND text <> ?",
-                [(id_, USER, kept) for id_ in ids],
+                "DELETE FROM captions WHERE image_id = ? AND source IN (?, ?) AND text <> ?",
+                [(id_, USER, MERGED, kept) for id_ in ids],
             ).rowcount
             report.captions_removed += replaced
         if edit.caption is not None:
@@ -162,8 +162,8 @@ def _is_carried(connection: Connection, tag: str) -> bool:
 
 
 def _remove(connection: Connection, condition: str, value: str, ids: Sequence[int]) -> int:
-    sql = f"DELETE FROM tags WHERE image_id = ? AND source = ? AND {condition}"
-    return connection.exec_driver_sql(sql, [(id_, USER, value) for id_ in ids]).rowcount
+    sql = f"DELETE FROM tags WHERE image_id = ? AND source IN (?, ?) AND {condition}"
+    return connection.exec_driver_sql(sql, [(id_, USER, MERGED, value) for id_ in ids]).rowcount
 
 
 def _explain_absence(connection: Connection, tag: str, ids: Sequence[int]) -> None:

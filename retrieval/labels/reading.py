@@ -14,12 +14,15 @@ USER = "user"
 XMP = "xmp"
 """Source of what an XMP sidecar or the XMP inside a picture says."""
 
+MERGED = "merged"
+"""Source of what was said about a copy that was moved to the trash (``labels/merging.py``)."""
+
 _AT_ONCE = 900  # below SQLite's oldest default limit of 999 parameters in one statement
 
 
 @dataclass(frozen=True)
 class Said:
-    """A tag or a caption that a person gave; ``source`` is ``user`` or ``xmp``."""
+    """A tag or a caption that a person gave; ``source`` is ``user``, ``xmp`` or ``merged``."""
 
     text: str
     source: str

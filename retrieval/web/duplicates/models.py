@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from retrieval.catalog.records import ImageRecord
-from retrieval.duplicates.groups import Group
+from retrieval.duplicates.groups import Group, Member
 from retrieval.paths import as_text
 
 Kind = Literal["same bytes", "same picture", "look-alike"]
@@ -15,6 +15,13 @@ Count = Annotated[int, Field(ge=0)]
 
 MOST_OTHERS = 500
 """Pictures that are told of one group."""
+
+
+class WorstTile(BaseModel):
+    """The tile of 8 x 8 pixels in which two pictures differ most."""
+
+    levels: float = Field(description="The difference, grey levels 0 to 255.")
+    box: tuple[float, float, float, float] = Field(description="Left, top, right, bottom: shares of the sides.")
 
 
 class DuplicatePicture(BaseModel):
@@ -35,6 +42,11 @@ class DuplicatePicture(BaseModel):
     on_disk: Literal["same", "changed", "missing"]
     hash: str = Field(description="Changes with the picture: the beginning of its content's hash.")
     cosine: float | None = Field(default=None, description="Of its embedding with the keeper's; null for same bytes.")
+    turn: int = Field(default=1, description="EXIF orientation in which it shows what the keeper does; 1: not turned.")
+    verdict: str | None = Field(
+        default=None, description="Compared tile by tile: copy, different, edited, other frame, too small."
+    )
+    worst_tile: WorstTile | None = Field(default=None, description="Where it differs most from the keeper.")
     bits: int | None = Field(
         default=None, description="Of the perceptual hash (64) in which it differs from the keeper."
     )
@@ -44,7 +56,8 @@ class DuplicateGroup(BaseModel):
     """Pictures of which one would do."""
 
     kind: Kind
-    keeper: DuplicatePicture = Field(description="The one to keep: the most pixels, then the largest file.")
+    keeper: DuplicatePicture = Field(description="The one to keep: the original, as far as that can be told.")
+    kept_because: list[str] = Field(description="Why, the weightiest reason first.")
     others: list[DuplicatePicture] = Field(max_length=MOST_OTHERS)
     others_total: Count = Field(description="How many there are; the list may be shorter.")
     bytes_of_others: Count
@@ -88,12 +101,26 @@ def group_out(group: Group) -> DuplicateGroup:
     return DuplicateGroup(
         kind=group.kind,
         keeper=_picture(group.keeper),
+        kept_because=list(group.reasons),
         others=[
-            _picture(member.image).model_copy(update={"cosine": _rounded(member.cosine), "bits": member.bits})
+            _member(member)
             for member in group.others[:MOST_OTHERS]
         ],
         others_total=len(group.others),
         bytes_of_others=group.bytes_of_others,
+    )
+
+
+def _member(member: Member) -> DuplicatePicture:
+    found = member.comparison
+    return _picture(member.image).model_copy(
+        update={
+            "cosine": _rounded(member.cosine),
+            "bits": member.bits,
+            "turn": member.turn,
+            "verdict": None if found is None else found.verdict,
+            "worst_tile": None if found is None else WorstTile(levels=found.levels, box=found.box),
+        }
     )
 
 
