@@ -15,8 +15,9 @@ from PIL import Image, ImageDraw
 Draw = Callable[[int, int], Image.Image]
 
 _WORDS = (
-    "the payable to quote days account please agreed of in delivery net goods terms contract our number thirty with as"
-).split()
+    *("the", "payable", "to", "quote", "days", "account", "please", "agreed", "of", "in", "delivery", "net", "goods"),
+    *("terms", "contract", "our", "number", "thirty", "with", "as"),
+)
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October")
 _INK, _PAPER = (20, 20, 24), (250, 250, 250)
 

@@ -1,7 +1,9 @@
-"""Pictures for the duplicates benchmark: scenes and pages, copies of them, and pictures that only look like copies.
+"""Pictures for the duplicates benchmark: scenes and documents, copies of them, and pictures that only look like copies.
 
-Everything comes from one seed. A *copy* is the same picture stored in another way; a *burst* is the same scene a moment
-later; a *false friend* is another picture of the same build (a page with other words, another gradient).
+Everything comes from one seed. A *copy* is the same picture stored in another way, also turned or mirrored; an *edit*
+has other light or colours; a *crop* less or more of it; *too small* is a copy in which text cannot be read any more; a
+*burst* is the same scene a moment later; a *false friend* is another picture of the same build (a page with other
+words, an invoice of another month, another gradient; ``duplicate_documents.py``).
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance
 
-COPY, CROP, BURST, FRIEND = "copy", "crop", "burst", "false friend"
+from benchmarks.duplicate_documents import DOCUMENTS, group_photo
+
+COPY, SMALL, EDIT, CROP, BURST, FRIEND = "copy", "too small", "edit", "crop", "burst", "false friend"
 
 _MARGIN = 0.08  # of a side: what a burst can shift into view
 _WORDS = ("invoice", "total", "paid", "and", "the", "river", "stone", "march", "seven", "garden", "window", "north")
@@ -27,7 +31,8 @@ class Variant:
     Attributes:
         name: of the file, with its extension.
         base: number of the original.
-        kind: ``copy``, ``crop``, ``burst`` or ``false friend`` of that original; empty for the original itself.
+        kind: ``copy``, ``too small``, ``edit``, ``crop``, ``burst`` or ``false friend`` of that original; empty for the
+            original itself.
         case: what was done to it.
         data: the file.
     """
@@ -42,8 +47,9 @@ class Variant:
 def duplicate_set(originals: int, seed: int = 0) -> Iterator[Variant]:
     """The files of ``originals`` pictures and of everything made from each."""
     for number in range(originals):
-        draw = (scene, scene, page, gradient)[number % 4]
-        yield from _around(number, draw, seed)
+        draws = (scene, scene, page, gradient)
+        at = number % (len(draws) + len(DOCUMENTS))
+        yield from _around(number, draws[at], seed) if at < len(draws) else _documents(number, at - len(draws), seed)
 
 
 def write_set(folder: Path, originals: int, seed: int = 0) -> list[Variant]:
@@ -119,35 +125,80 @@ def _around(number: int, draw: Callable[[int, float], Image.Image], seed: int) -
     own = 1000 * seed + number
     whole = draw(own, 0.0)
     base = _view(whole)
-
-    def made(kind: str, case: str, image: Image.Image, extension: str = "jpg", **options: object) -> Variant:
-        stored = io.BytesIO()
-        settings = {"quality": 92, **options} if extension in ("jpg", "webp") else options
-        image.save(stored, {"jpg": "JPEG", "tif": "TIFF"}.get(extension, extension.upper()), **settings)
-        return Variant(f"{number:03d} {case.replace('/', '-')}.{extension}", number, kind, case, stored.getvalue())
-
-    yield made("", "original", base, quality=95)
-    for quality in (30, 50, 75, 90):
-        yield made(COPY, f"quality {quality}", base, quality=quality)
-    for extension in ("png", "webp", "tif"):
-        yield made(COPY, f"as {extension}", base, extension)
-    for share in (0.25, 0.5, 0.75, 1.5, 2.0):
-        size = round(base.width * share), round(base.height * share)
-        yield made(COPY, f"resized {share:g}", base.resize(size, Image.Resampling.LANCZOS), quality=85)
-    yield made(COPY, "brighter 8 %", ImageEnhance.Brightness(base).enhance(1.08))
-    yield made(COPY, "contrast 10 %", ImageEnhance.Contrast(base).enhance(1.1))
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees when shown
-    yield made(COPY, "turned by EXIF", base.transpose(Image.Transpose.ROTATE_90), exif=exif)
-    for share in (0.02, 0.05):
-        yield made(CROP, f"crop {share:.0%}", _cropped(base, share))
+    yield from _copies(number, base, is_text=draw is page)
     if draw is scene:
         for shift in (0.01, 0.03, 0.06):
-            yield made(BURST, f"shifted {shift:.0%}", _view(whole, shift, shift / 2))
-        yield made(BURST, "a thing moved", _view(draw(own, 0.1)))
+            yield _made(number, BURST, f"shifted {shift:.0%}", _view(whole, shift, shift / 2))
+        yield _made(number, BURST, "a thing moved", _view(draw(own, 0.1)))
     else:
         for other in (1, 2, 3):
-            yield made(FRIEND, f"{draw.__name__} {other}", _view(draw(own, other / 10)))
+            yield _made(number, FRIEND, f"{draw.__name__} {other}", _view(draw(own, other / 10)))
+
+
+def _documents(number: int, which: int, seed: int) -> Iterator[Variant]:
+    draw = DOCUMENTS[which]
+    own = 1000 * seed + number
+    is_photo = draw is group_photo
+    yield from _copies(number, draw(own, 0), is_text=not is_photo)
+    for version in (1, 2, 3):
+        other = draw(own, version)
+        kind, case = (BURST if is_photo else FRIEND), draw.__name__.replace("_", " ")
+        yield _made(number, kind, f"{case} {version}", other, quality=95)
+        # A copy of another document is another document as well.
+        half = other.resize((other.width // 2, other.height // 2), Image.Resampling.LANCZOS)
+        yield _made(number, kind, f"{case} {version}, half the size", half, quality=85)
+        yield _made(number, kind, f"{case} {version}, quality 30", other, quality=30)
+
+
+def _made(
+    number: int, kind: str, case: str, image: Image.Image, extension: str = "jpg", **options: object
+) -> Variant:
+    stored = io.BytesIO()
+    settings = {"quality": 92} | options if extension in ("jpg", "webp", "avif") else options
+    image.save(stored, {"jpg": "JPEG", "tif": "TIFF"}.get(extension, extension.upper()), **settings)
+    name = f"{number:03d} {kind} {case.replace('/', '-')}.{extension}".replace("  ", " ")
+    return Variant(name, number, kind, case, stored.getvalue())
+
+
+def _copies(number: int, base: Image.Image, *, is_text: bool) -> Iterator[Variant]:
+    """The original, its copies, edits and crops."""
+    yield _made(number, "", "original", base, quality=95)
+    for quality in (30, 50, 75, 90, 95):
+        # Quality 95 of the same pixels would be the same bytes: without chroma subsampling it is none.
+        yield _made(number, COPY, f"quality {quality}", base, quality=quality, subsampling=0 if quality == 95 else 2)
+    for extension in ("png", "webp", "tif", "avif"):
+        yield _made(number, COPY, f"as {extension}", base, extension)
+    yield _made(number, COPY, "as webp at 30", base, "webp", quality=30)
+    for share in (0.25, 0.5, 0.75, 1.5, 2.0):
+        size = round(base.width * share), round(base.height * share)
+        kind = SMALL if is_text and share < 0.5 else COPY
+        yield _made(number, kind, f"resized {share:g}", base.resize(size, Image.Resampling.LANCZOS), quality=85)
+    half = base.width // 2, base.height // 2
+    for name, resample in (("box", Image.Resampling.BOX), ("bilinear", Image.Resampling.BILINEAR)):
+        yield _made(number, COPY, f"half by {name}", base.resize(half, resample), "png")
+    for orientation in (3, 6, 8):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        back = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270, 3: Image.Transpose.ROTATE_180}
+        yield _made(number, COPY, f"turned by EXIF {orientation}", base.transpose(back[orientation]), exif=exif)
+    for turn in Image.Transpose:
+        yield _made(number, COPY, f"pixels {turn.name.lower()}", base.transpose(turn), quality=85)
+    if not is_text:  # paper stays white and ink black
+        yield _made(number, EDIT, "brighter 5 %", ImageEnhance.Brightness(base).enhance(1.05))
+        yield _made(number, EDIT, "contrast 10 %", ImageEnhance.Contrast(base).enhance(1.1))
+    yield _made(number, EDIT, "darker 5 %", ImageEnhance.Brightness(base).enhance(0.95))
+    yield _made(number, EDIT, "warmer 4 %", _tinted(base))
+    for share in (0.02, 0.05):
+        yield _made(number, CROP, f"crop {share:.0%}", _cropped(base, share))
+    border = round(base.width * 0.02)
+    framed = Image.new("RGB", (base.width + 2 * border, base.height + 2 * border), "black")
+    framed.paste(base, (border, border))
+    yield _made(number, CROP, "a border", framed)
+
+
+def _tinted(image: Image.Image) -> Image.Image:
+    values = np.asarray(image, dtype=np.float32) * (1.04, 1.0, 0.96)
+    return Image.fromarray(values.clip(0, 255).astype(np.uint8))
 
 
 def _cropped(image: Image.Image, share: float) -> Image.Image:

@@ -117,7 +117,7 @@ images = Table(
     Column("added_at", String, nullable=False),  # UTC, ISO 8601
     Column("is_retired", Boolean, nullable=False, default=False),  # gone from disk; kept so that it can come back
     Column("change", Integer, nullable=False),
-    Column("phash", LargeBinary(64)),  # perceptual hashes in all orientations (before: 8 bytes, as shown); NULL: none yet
+    Column("phash", LargeBinary(64)),  # perceptual hashes in all orientations (8 bytes: as shown only); NULL: none
     Column("colour", Integer),  # 0xRRGGBB: average of the picture as shown, sRGB; NULL: indexed before there was one
     Column("name_key", PathText),  # what folding.fold makes of the name; filters and orders compare this
     Column("camera_key", String),

@@ -26,6 +26,9 @@ BITS = 5
 quarter (75 x 50), none at quality 30; 2 of 80,000 other pairs come through. With 8 it would be five times as many, and
 among 1,000,000 hashes the search takes ten times as long."""
 
+TURNED_BITS = 6
+"""Reducing a picture to 32 x 32 does not treat both ends alike: of turned copies a bit more differs."""
+
 SAME_COSINE = 0.9
 """Wide on purpose: it spares looking at most pictures that are none, and the look decides."""
 
@@ -134,14 +137,10 @@ class Candidates:
         if len(columns.ids) == 0:
             return
         sides = (columns.height, columns.width) if is_sideways(turn) else (columns.width, columns.height)
-        for done, piece in enumerate(near_pairs_across(self._hashes[:, 0], self._hashes[:, turn - 1], BITS)):
+        for done, piece in enumerate(near_pairs_across(self._hashes[:, 0], self._hashes[:, turn - 1], TURNED_BITS)):
             self._on_progress("comparing turned hashes", done, 0)
             first, second = piece.first, piece.second
-            other = first != second if turn == inverse(turn) else np.ones(len(first), dtype=np.bool_)
-            if turn == inverse(turn):
-                other = first < second  # each finds the other
-            else:
-                other = first != second
+            other = first < second if turn == inverse(turn) else first != second  # once, where each finds the other
             other &= self._of_one_colour(first, second)
             other &= same_shape(columns.width[first], columns.height[first], sides[0][second], sides[1][second])
             # A picture whose turned hash is not known has 0 there, as a plain one has.

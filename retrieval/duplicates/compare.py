@@ -21,26 +21,29 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from retrieval.duplicates.tiles import TILE, Box, Plane, Tiles, contrast, smoothed
+from retrieval.duplicates.tiles import STRONG, TILE, Box, Plane, Tiles, contrast, smoothed
 
 Verdict = Literal["copy", "different", "edited", "other frame", "too small"]
 Values = NDArray[np.float32]
 
-LIGHT, STEP_SHARE, RESIZED = 0.9, 1.2 / 16, 1.1
+LIGHT, STEP_SHARE, RESIZED = 0.9, 1.2 / 16, 3.0
 """Grey levels by which brightness and colours of copies may differ in the large: so many, this share of the coarser
-file's quantization step (compression rounds the mean of a plain page to an eighth of it), and more if one of them was
-resized (what sharp filters add beside lines is cut off at white)."""
+file's quantization step (compression rounds the mean of a plain page to an eighth of it), and up to so many more if one
+of them was resized (what sharp filters add beside lines is cut off at white), by the share of strong contrasts."""
 
 _COLOUR_LEVELS, _COLOUR_SHARE = 24.0, 0.5
 _REDUCED = 4  # colour is stored at half the detail of brightness in most files
 _LARGE = 32  # pixels of a side of the tiles whose means are compared
 
+_FINE_STEP = 4.0
+"""JPEG quality 87: what is stored more coarsely has compression's noise in place of the sensor's."""
+
 _GRAIN, _GRAIN_TILES, _GRAIN_KEPT, _SAME_GRAIN = 0.5, 24, 0.6, 0.3
 """Variance (levels squared) that noise must have in both to be compared, and in how many tiles; what share of the one's
 noise the other must have kept; least correlation of the same noise."""
 
-_CONTRAST, _LOST, _LOST_SHARE = 72, 0.46, 0.1
-"""Grey levels of text and lines; what share of it the smaller one must have kept; where it may have lost more."""
+_LOST, _LOST_SHARE = 0.44, 0.1
+"""What share of a strong contrast the smaller one must have kept; of how many of them it may have lost more."""
 
 _FILTERS = (Image.Resampling.LANCZOS, Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.NEAREST)
 _LARGEST_SHIFT, _LEAST_SHIFT = 0.6, 0.06  # pixels of the smaller one
@@ -79,8 +82,8 @@ def compare(first: Image.Image, second: Image.Image, step: float = 12.0) -> Comp
     one, other = fitted.convert("L"), smaller.convert("L")
     colours = _reduced(fitted), _reduced(smaller)
     tiles = Tiles(one, other, np.maximum(*(_colour_contrast(values) for values in colours)))
-    allowed = LIGHT + STEP_SHARE * step + (RESIZED if larger.size != smaller.size else 0)
-    verdict = _verdict(tiles, larger, smaller, colours, one, other, allowed)
+    allowed = LIGHT + STEP_SHARE * step + (RESIZED * tiles.strong if larger.size != smaller.size else 0)
+    verdict = _verdict(tiles, larger, smaller, colours, one, other, allowed, step)
     return Comparison(verdict, tiles.worst, tiles.levels, tiles.box, tiles.rms)
 
 
@@ -92,6 +95,7 @@ def _verdict(
     one: Image.Image,
     other: Image.Image,
     allowed: float,
+    step: float,
 ) -> Verdict:
     if tiles.worst >= 1:
         return "different"
@@ -99,9 +103,10 @@ def _verdict(
         return "different"
     if max(light(*colours)) > allowed:
         return "edited"
-    same = same_grain(one, other)
-    if same is not None and same < _SAME_GRAIN:
-        return "other frame"
+    if step <= _FINE_STEP:
+        same = same_grain(one, other)
+        if same is not None and same < _SAME_GRAIN:
+            return "other frame"
     if larger.width > 1.2 * smaller.width and lost_detail(larger.convert("L"), other) > _LOST_SHARE:
         return "too small"
     return "copy"
@@ -225,7 +230,7 @@ def lost_detail(larger: Image.Image, smaller: Image.Image) -> float:
     had = contrast(smoothed(larger), max(round(TILE * scale), 1))
     rows, columns = (np.linspace(0, n - 1, m).round().astype(int) for n, m in zip(had.shape, kept.shape, strict=True))
     had = had[np.ix_(rows, columns)]
-    strong = had >= _CONTRAST
+    strong = had >= STRONG
     if not strong.any():
         return 0.0
     return float((kept[strong] < _LOST * had[strong]).mean())

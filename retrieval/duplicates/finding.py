@@ -2,9 +2,9 @@
 
 * **same bytes**: equal content hashes, grouped by the catalog. Names of one file (hard links, symbolic links) are one.
 * **same picture**: re-encoded, resized, turned or mirrored. Candidates differ in at most ``BITS`` bits of the
-  perceptual hash and have nearly the same proportions and embeddings (``candidates.py``). They are laid on each other as
-  sketches and then at their own detail, tile by tile (``looking.py``, ``compare.py``): documents that differ in a number,
-  frames of a burst, crops and edits of colour pass the first steps and fail the last.
+  perceptual hash and have nearly the same proportions and embeddings (``candidates.py``). They are laid on each other
+  as sketches and then at their own detail, tile by tile (``looking.py``, ``compare.py``): documents that differ in a
+  number, frames of a burst, crops and edits of colour pass the first steps and fail the last.
 * **look-alikes**: only the embeddings agree, or something that looked like a copy is none; see ``lookalikes.py``.
 
 A picture is in at most one group of each kind. What is a duplicate of the first kind is represented by its keeper in
@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -134,14 +135,13 @@ def _same_bytes(reader: CatalogReader, ids: Ids, rule: KeeperRule) -> tuple[list
         labels = label_counts(reader, [image.id for image in images])
         files = _by_file(images)
         # A link can neither be kept for its target nor moved for it: the file's own name comes first.
-        ranked = sorted(images, key=lambda image: os.path.islink(image.path))
-        own = [image for image in ranked if not os.path.islink(image.path)] or ranked
+        own = [image for image in images if not _is_link(image)] or images
         choice = choose([Candidate(image, labels.get(image.id, 0)) for image in own], rule)
         keeper = own[choice.keeper]
         kept = next(file for file in files if keeper in file)
         others: list[Member] = []
         for file in files:
-            first, *further = sorted(file, key=lambda image: (image is not keeper, os.path.islink(image.path)))
+            first, *further = sorted(file, key=lambda image: (image is not keeper, _is_link(image)))
             if file is kept:
                 names[keeper.id] = further
                 continue
@@ -151,6 +151,10 @@ def _same_bytes(reader: CatalogReader, ids: Ids, rule: KeeperRule) -> tuple[list
             groups.append(Group("same bytes", keeper, tuple(others), choice.reasons))
     linked = {image.id for further in names.values() for image in further}
     return sorted(groups, key=lambda group: by_size(group.keeper)), linked, names
+
+
+def _is_link(image: ImageRecord) -> bool:
+    return Path(image.path).is_symlink()
 
 
 def _by_file(images: Sequence[ImageRecord]) -> list[list[ImageRecord]]:

@@ -9,8 +9,8 @@ picture; a pair is known if either side lists the other, so of more near ones th
 Measured once, on one thread of a busy machine: all pairs of 100,000 random vectors of 64 numbers took 15 s of CPU time,
 of 20,000 vectors of 512 numbers 2.4 s.
 
-Groups are stars around the largest picture, as everywhere (``groups.stars``): a walk along a beach is not one group because
-each step looks like the last.
+Groups are stars around the largest picture, as everywhere (``groups.stars``): a walk along a beach is not one group
+because each step looks like the last.
 """
 
 from __future__ import annotations

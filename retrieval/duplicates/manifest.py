@@ -69,7 +69,7 @@ class TrashFolder:
             os.close(self._manifest)
 
     def plan(self, image: ImageRecord, keeper: ImageRecord, sidecars: Sequence[str]) -> tuple[Entry, Path]:
-        """Note on disk that a file and its sidecars (names) are about to be moved; the entry, and the folder to move to."""
+        """Note on disk that a file and its sidecars (names) are about to be moved; the entry, and where to move to."""
         try:
             if self._path is None:
                 self._path = self._begin()

@@ -1,9 +1,9 @@
 """Sketches of two pictures laid on each other, so that most candidates need not be compared at their own size.
 
 Neither a hash of 64 bits nor an embedding can tell pages of one form, frames of a burst and gradients apart. Pictures
-that agree in both are reduced to squares of equal size, the second is brought to the brightness and contrast of the first
-(least squares, within limits), and the root mean square of what is left, in grey levels, is taken in each of 16 x 16
-cells. The worst cell decides, generously: ``compare.py`` has the last word.
+that agree in both are reduced to squares of equal size, the second is brought to the brightness and contrast of the
+first (least squares, within limits), and the root mean square of what is left, in grey levels, is taken in each of
+16 x 16 cells. The worst cell decides, generously: ``compare.py`` has the last word.
 
 Of 250 photographs of 300 x 200 pixels, 99 % of the copies (quality 30 to resized by half) left 24 levels at most in
 their worst cell, and 99 % of the pictures taken 1 % aside 37 or more. Compression noise is averaged out where pictures

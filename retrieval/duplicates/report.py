@@ -14,7 +14,6 @@ from retrieval.duplicates.plan import Plan
 from retrieval.output import human_bytes
 from retrieval.streams import printable
 
-
 _VERDICTS = {
     "different": "something in it differs",
     "edited": "brightness or colours differ",

@@ -83,7 +83,7 @@ def run(gallery: Gallery, where: Filter | None, asked: Asked, out: IO[str], say:
         act = link_duplicates if plan.action == "link" else trash_duplicates
         outcomes = act(gallery, plan, lambda outcome: write_outcome(outcome, out, as_json=asked.as_json))
         if not outcomes and not asked.as_json:
-            out.write("no duplicates\n")
+            out.write("no duplicates: nothing to do\n")
         if found.linked:
             say(linked_line(found))
         if asked.trash and any(outcome.done for outcome in outcomes):

@@ -23,6 +23,9 @@ LIMIT, LEAST_LIMIT, TIMES_OTHERS = 1.5, 0.9, 3.0
 """Of the worst tile, in units of the above: never more than the first, never less than the second, else so many times
 what the pair leaves in nine tenths of its tiles that show anything: a coarsely stored copy differs everywhere."""
 
+STRONG = 72
+"""Grey levels: the contrast of text and lines."""
+
 _SHOWING = 24  # grey levels of contrast
 _SMOOTH = ImageFilter.Kernel((3, 3), (1, 2, 1, 2, 4, 2, 1, 2, 1))
 
@@ -37,6 +40,7 @@ class Tiles:
     Attributes:
         rms: root mean square of all differences, grey levels.
         worst: of the worst tile: 1 and more is more than re-encoding leaves.
+        strong: share of the tiles with the contrast of text and lines.
         levels: the difference in it, grey levels.
         box: that tile as (left, top, right, bottom), shares of the sides.
     """
@@ -53,6 +57,7 @@ class Tiles:
         showing = units[around >= _SHOWING]
         usual = float(np.percentile(showing, 90)) if len(showing) else 0.0
         self.worst = float(units[row, column]) / min(max(TIMES_OTHERS * usual, LEAST_LIMIT), LIMIT)
+        self.strong = float((around >= STRONG).mean())
         self.levels = float(tiles[row, column])
         right, bottom = min(TILE * (column + 1), width), min(TILE * (row + 1), height)
         self.box: Box = (TILE * column / width, TILE * row / height, right / width, bottom / height)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 from PIL import Image
 
 from benchmarks.duplicate_pictures import scene
+from retrieval.duplicates.files import Outcome
+from retrieval.duplicates.groups import Group
+from retrieval.duplicates.keeper import ORIGINAL, KeeperRule
+from retrieval.duplicates.link import link_duplicates
+from retrieval.duplicates.plan import make_plan
+from retrieval.duplicates.trash import trash_duplicates
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from tests.fakes import ColourEncoder
@@ -50,6 +57,16 @@ def index(gallery: Gallery, folder: Path) -> Gallery:
     """The gallery, after the folder was indexed into it."""
     Indexer(gallery, ColourEncoder()).run(folder)
     return gallery
+
+
+def trash(gallery: Gallery, groups: Iterable[Group], rule: KeeperRule = ORIGINAL) -> list[Outcome]:
+    """Plan and do it."""
+    return trash_duplicates(gallery, make_plan(groups, "trash", rule))
+
+
+def link(gallery: Gallery, groups: Iterable[Group]) -> list[Outcome]:
+    """Plan and do it."""
+    return link_duplicates(gallery, make_plan(groups, "link", ORIGINAL))
 
 
 def contents(folder: Path) -> dict[str, tuple[bytes, int]]:

@@ -26,10 +26,9 @@ import retrieval.catalog.writer  # noqa: F401
 from retrieval.duplicates import files
 from retrieval.duplicates.finding import find_duplicates
 from retrieval.duplicates.groups import Group
-from retrieval.duplicates.trash import trash_duplicates
 from retrieval.duplicates.undo import undo_trash
 from retrieval.gallery import Gallery
-from tests.retrieval.duplicates.collection import contents
+from tests.retrieval.duplicates.collection import contents, trash
 
 CHANGES = {"link", "unlink", "rename", "replace", "write", "fsync", "mkdir", "rmdir", "commit"}
 
@@ -76,7 +75,7 @@ def try_every_step(place: Path, groups: list[Group], *, kill_undo: bool) -> dict
     kept = place / "kept"
     before = contents(pictures)
     if kill_undo:
-        killed(0, lambda: trash_duplicates(Gallery(gallery), groups))
+        killed(0, lambda: trash(Gallery(gallery), groups))
     for folder in (pictures, gallery):
         shutil.copytree(folder, kept / folder.name)
     wrong = ["nothing was moved"] if kill_undo == (contents(pictures) == before) else []
@@ -86,7 +85,7 @@ def try_every_step(place: Path, groups: list[Group], *, kill_undo: bool) -> dict
         for folder in (pictures, gallery):
             shutil.rmtree(folder)
             shutil.copytree(kept / folder.name, folder)
-        act = undo_trash if kill_undo else partial(trash_duplicates, groups=groups)
+        act = undo_trash if kill_undo else partial(trash, groups=groups)
         more = killed(step, partial(act, Gallery(gallery)))
         if not {data for data, _ in before.values()} <= somewhere(pictures, gallery):
             wrong.append(f"a picture was lost at step {step}")

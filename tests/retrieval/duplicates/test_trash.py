@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.duplicates import files, manifest, trash
+from retrieval.duplicates import files, manifest
+from retrieval.duplicates import trash as trash_module
 from retrieval.duplicates.files import Outcome, move
 from retrieval.duplicates.finding import find_duplicates
 from retrieval.duplicates.groups import Group
-from retrieval.duplicates.trash import trash_duplicates
 from retrieval.duplicates.undo import undo_trash
 from retrieval.errors import GalleryError, GalleryLocked
 from retrieval.gallery import Gallery
 from retrieval.pictures.images import content_hash
 from tests.pictures import replace_picture
-from tests.retrieval.duplicates.collection import BYTES, KEEPER, SMALL, contents, index
+from tests.retrieval.duplicates.collection import BYTES, KEEPER, SMALL, contents, index, trash
 
 ROOT = Path(__file__).parents[3]
 
@@ -38,7 +38,7 @@ def by_name(outcomes: list[Outcome], folder: Path) -> dict[str, Outcome]:
 
 def test_all_but_the_keepers_go_and_come_back(doubled: Gallery, pictures: Path) -> None:
     before = contents(pictures)
-    outcomes = by_name(trash_duplicates(doubled, groups_of(doubled, look_alikes=0.9)), pictures)
+    outcomes = by_name(trash(doubled, groups_of(doubled, look_alikes=0.9)), pictures)
     assert {name: outcome.done for name, outcome in outcomes.items()} == {BYTES: True, SMALL: True}
     assert contents(pictures) == {name: what for name, what in before.items() if name not in outcomes}
     for name, outcome in outcomes.items():
@@ -57,7 +57,7 @@ def test_all_but_the_keepers_go_and_come_back(doubled: Gallery, pictures: Path) 
 
 def test_the_trash_is_not_indexed(pictures: Path) -> None:
     inside = index(Gallery(pictures / "my gallery"), pictures)
-    trash_duplicates(inside, groups_of(inside))
+    trash(inside, groups_of(inside))
     index(inside, pictures)
     with inside.reader() as reader:
         assert reader.count() == 3
@@ -67,7 +67,7 @@ def test_look_alikes_never_go(doubled: Gallery, pictures: Path) -> None:
     before = contents(pictures)
     alike = [group for group in groups_of(doubled, look_alikes=0.5) if group.kind == "look-alike"]
     assert alike
-    assert trash_duplicates(doubled, alike) == []
+    assert trash(doubled, alike) == []
     assert contents(pictures) == before
 
 
@@ -80,7 +80,7 @@ def test_a_duplicate_that_changed_stays(doubled: Gallery, pictures: Path) -> Non
     (pictures / SMALL).write_bytes(bytes(data))  # other bytes, but size and time as before
     os.utime(pictures / SMALL, ns=(same_time, same_time))
     before = contents(pictures)
-    outcomes = by_name(trash_duplicates(doubled, groups), pictures)
+    outcomes = by_name(trash(doubled, groups), pictures)
     assert {name: (o.done, o.detail) for name, o in outcomes.items()} == {
         BYTES: (False, "it changed since it was indexed"),
         SMALL: (False, "it changed since it was indexed"),
@@ -99,7 +99,7 @@ def test_without_its_keeper_a_group_stays(doubled: Gallery, pictures: Path, how:
     if how == "link":
         keeper.symlink_to(pictures / BYTES)  # the "keeper" would be a name of what is moved away
     before = contents(pictures)
-    outcomes = trash_duplicates(doubled, groups)
+    outcomes = trash(doubled, groups)
     assert [outcome.done for outcome in outcomes] == [False, False]
     assert all("the picture to keep" in outcome.detail for outcome in outcomes)
     assert contents(pictures) == before
@@ -111,8 +111,8 @@ def test_two_names_of_one_file_stay(doubled: Gallery, pictures: Path) -> None:
     os.link(pictures / KEEPER, pictures / BYTES)
     os.utime(pictures / KEEPER, ns=(time, time))
     index(doubled, pictures)
-    outcomes = by_name(trash_duplicates(doubled, groups_of(doubled)), pictures)
-    assert "the same file" in outcomes[BYTES].detail and not outcomes[BYTES].done
+    found = find_duplicates(doubled)
+    assert found.linked == 1 and BYTES not in by_name(trash(doubled, found.groups), pictures)
     assert (pictures / BYTES).exists() and (pictures / KEEPER).exists()
 
 
@@ -128,15 +128,15 @@ def test_a_keeper_that_vanishes_with_its_copy_brings_it_back(
         if source == str(pictures / BYTES):
             (pictures / KEEPER).rename(pictures / "hidden")
 
-    monkeypatch.setattr(trash, "move", both_go)
-    (outcome,) = trash_duplicates(doubled, groups)
+    monkeypatch.setattr(trash_module, "move", both_go)
+    (outcome,) = trash(doubled, groups)
     assert not outcome.done and "the same file" in outcome.detail
     assert contents(pictures)[BYTES] == before[BYTES]
 
 
 def test_undo_overwrites_nothing(doubled: Gallery, pictures: Path) -> None:
     before = contents(pictures)
-    trash_duplicates(doubled, groups_of(doubled))
+    trash(doubled, groups_of(doubled))
     (pictures / BYTES).write_bytes(b"somebody else's")
     outcomes = by_name(undo_trash(doubled), pictures)
     assert outcomes[SMALL].done and not outcomes[BYTES].done
@@ -149,7 +149,7 @@ def test_undo_overwrites_nothing(doubled: Gallery, pictures: Path) -> None:
 
 def test_undo_makes_no_folders_where_a_drive_may_be_missing(doubled: Gallery, pictures: Path) -> None:
     before = contents(pictures)
-    trash_duplicates(doubled, groups_of(doubled))
+    trash(doubled, groups_of(doubled))
     (pictures / "small").rmdir()
     outcomes = by_name(undo_trash(doubled), pictures)
     assert not outcomes[SMALL].done and "its folder is gone" in outcomes[SMALL].detail
@@ -162,7 +162,7 @@ def test_undo_makes_no_folders_where_a_drive_may_be_missing(doubled: Gallery, pi
 def test_two_runs_in_one_second_have_a_folder_each(doubled: Gallery, pictures: Path) -> None:
     before = contents(pictures)
     for group in groups_of(doubled):
-        assert trash_duplicates(doubled, [group])[0].done
+        assert trash(doubled, [group])[0].done
     assert len(manifest.trash_folders(doubled.path)) == 2
     assert len(undo_trash(doubled)) == 2
     assert contents(pictures) == before
@@ -175,7 +175,7 @@ def test_names_that_are_no_text_or_too_long(gallery: Gallery, pictures: Path) ->
         shutil.copyfile(os.fsencode(pictures / KEEPER), path)
     index(gallery, pictures)
     before = contents(pictures)
-    outcomes = trash_duplicates(gallery, groups_of(gallery))
+    outcomes = trash(gallery, groups_of(gallery))
     assert [outcome.done for outcome in outcomes] == [True] * 4
     assert all(outcome.done for outcome in undo_trash(gallery))
     assert contents(pictures) == before
@@ -193,7 +193,7 @@ def test_a_file_that_cannot_be_moved_is_told_and_the_others_go(
 
     before = contents(pictures)
     monkeypatch.setattr(Path, "unlink", refuse)
-    outcomes = by_name(trash_duplicates(doubled, groups_of(doubled)), pictures)
+    outcomes = by_name(trash(doubled, groups_of(doubled)), pictures)
     monkeypatch.undo()
     assert outcomes[BYTES].detail == "it cannot be moved: Permission denied" and outcomes[SMALL].done
     assert contents(pictures)[BYTES] == before[BYTES]
@@ -204,7 +204,7 @@ def test_a_file_that_cannot_be_moved_is_told_and_the_others_go(
 def test_a_folder_that_cannot_be_written(doubled: Gallery, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: path != str(pictures / "copies") and real(path, mode))
-    outcomes = by_name(trash_duplicates(doubled, groups_of(doubled)), pictures)
+    outcomes = by_name(trash(doubled, groups_of(doubled)), pictures)
     assert outcomes[BYTES].detail == "its folder cannot be written"
     assert (pictures / BYTES).exists()
 
@@ -213,21 +213,21 @@ def test_a_trash_that_cannot_be_made_is_an_error_and_nothing_moves(doubled: Gall
     before = contents(pictures)
     (doubled.path / "trash").write_text("in the way")
     with pytest.raises(GalleryError, match="cannot write the trash"):
-        trash_duplicates(doubled, groups_of(doubled))
+        trash(doubled, groups_of(doubled))
     assert contents(pictures) == before
 
 
 def test_only_one_process_moves(doubled: Gallery) -> None:
     groups = groups_of(doubled)
     with doubled.writer():
-        for act in (lambda: trash_duplicates(doubled, groups), lambda: undo_trash(doubled)):
+        for act in (lambda: trash(doubled, groups), lambda: undo_trash(doubled)):
             with pytest.raises(GalleryLocked):
                 act()
 
 
 @pytest.mark.parametrize("line", [b"[]\n", b"nothing\n", b'{"path": "x"}\n'])
 def test_a_damaged_manifest_is_told(doubled: Gallery, line: bytes) -> None:
-    trash_duplicates(doubled, groups_of(doubled))
+    trash(doubled, groups_of(doubled))
     (folder,) = manifest.trash_folders(doubled.path)
     with (folder / manifest.MANIFEST).open("ab") as file:
         file.write(line)
@@ -236,7 +236,7 @@ def test_a_damaged_manifest_is_told(doubled: Gallery, line: bytes) -> None:
 
 
 def test_a_manifest_names_files_of_its_own_folder_only(doubled: Gallery) -> None:
-    trash_duplicates(doubled, groups_of(doubled))
+    trash(doubled, groups_of(doubled))
     (folder,) = manifest.trash_folders(doubled.path)
     entry = next(manifest.read_manifest(folder))
     for name in ("../../catalog.sqlite", "/etc/passwd", "..", manifest.MANIFEST):
