@@ -108,8 +108,8 @@ def test_labels_are_merged_and_come_apart_again(gallery: Gallery, folder: Path) 
 
 
 def test_a_plan_is_what_happens_and_no_link_is_broken(gallery: Gallery, folder: Path) -> None:
-    os.symlink(folder / "saved again.png", folder / "newest")
-    os.symlink(folder / "newest", folder / "to the link")
+    (folder / "newest").symlink_to(folder / "saved again.png")
+    (folder / "to the link").symlink_to(folder / "newest")
     index(gallery, folder)
     plan = make_plan(find_duplicates(gallery).groups, "trash", KeeperRule(), targets_of_links([str(folder)]))
     assert [Path(step.image.path).name for step in plan.staying] == ["saved again.png"]
@@ -122,7 +122,7 @@ def test_a_plan_is_what_happens_and_no_link_is_broken(gallery: Gallery, folder: 
 def test_names_of_one_file_are_no_duplicates(gallery: Gallery, folder: Path) -> None:
     os.link(folder / CAMERA, folder / "hard.jpg")
     os.link(folder / "saved again.png", folder / "hard.png")
-    os.symlink(folder / CAMERA, folder / "link.jpg")
+    (folder / "link.jpg").symlink_to(folder / CAMERA)
     found = find_duplicates(index(gallery, folder))
     (group,) = found.groups
     assert found.linked == 3
