@@ -157,6 +157,10 @@ class CatalogReader:
         rows = self._all(sql, [change])
         return str(rows[0][0]) if rows else None
 
+    def identity(self) -> str:
+        """A random name that this catalog, its backups and its copies have, and no other one."""
+        return str(self._all("SELECT revision FROM revisions ORDER BY change LIMIT 1")[0][0])
+
     def index_spec(self) -> str | None:
         """The index specification that the user asked for; None lets the size decide."""
         spec: str | None = self._all("SELECT index_spec FROM state")[0][0]

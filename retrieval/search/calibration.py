@@ -125,7 +125,7 @@ def new_calibration(engine: QueryEngine, embed: Callable[[Sequence[str]], Vector
     """
     kept = _kept_for(engine)
     made = _measure(engine, len(engine.index), None if kept is None else kept.background, embed)
-    _keep(engine.gallery.relevance_path(engine.encoder_row.fingerprint), made)
+    _keep(engine.gallery.relevance_path(engine.encoder_row.fingerprint), made, engine.reader.identity())
     return made
 
 
@@ -182,14 +182,15 @@ def _lists() -> str:
 
 def _kept_for(engine: QueryEngine) -> Calibration | None:
     row = engine.encoder_row
-    return _kept(engine.gallery.relevance_path(row.fingerprint), row.fingerprint, row.dim)
+    return _kept(engine.gallery.relevance_path(row.fingerprint), row.fingerprint, row.dim, engine.reader.identity())
 
 
-def _kept(folder: Path, fingerprint: str, dim: int) -> Calibration | None:
-    """What was kept; None where that is nothing, for another encoder or other lists, or damaged."""
+def _kept(folder: Path, fingerprint: str, dim: int, catalog: str) -> Calibration | None:
+    """What was kept; None where that is nothing, of another catalog, encoder or other lists, or damaged."""
     try:
         with (folder / "measured.json").open("rb") as file:
             body: Any = json.loads(file.read(_MAX_BYTES))
+        checksum = body.pop("checksum", None)
         measured = Measured(**body)
         numbers = (measured.scale, measured.near, measured.mean, measured.deviation, measured.images)
         if not all(isinstance(number, int | float) and np.isfinite(number) for number in numbers):
@@ -197,22 +198,30 @@ def _kept(folder: Path, fingerprint: str, dim: int) -> Calibration | None:
         if (measured.fingerprint, measured.lists) != (fingerprint, _lists()) or measured.deviation <= 0:
             return None
         if measured.bias is not None:
-            return Calibration(measured, np.empty((0, dim), np.float32))
+            made = Calibration(measured, np.empty((0, dim), np.float32))
+            return made if checksum == _checksum(made, catalog) else None
         with (folder / "background.f4").open("rb") as file:
             data = file.read(4 * dim * len(everyday()) + 1)
         background = np.frombuffer(data, dtype="<f4").astype(np.float32).reshape(len(everyday()), dim)
     except (OSError, ValueError, TypeError, RecursionError):
         return None
-    lengths = np.einsum("ij,ij->i", background, background)
-    return Calibration(measured, background) if bool((np.abs(lengths - 1) < 1e-3).all()) else None
+    made = Calibration(measured, background)
+    return made if checksum == _checksum(made, catalog) else None
 
 
-def _keep(folder: Path, made: Calibration) -> None:
+def _checksum(made: Calibration, catalog: str) -> str:
+    """BLAKE3 of all of it and of the catalog's name: a turned bit would move what counts as relevant."""
+    numbers = json.dumps(asdict(made.measured), sort_keys=True)
+    return blake3(f"{catalog}\n{numbers}\n".encode() + made.background.astype("<f4").tobytes()).hexdigest(16)
+
+
+def _keep(folder: Path, made: Calibration, catalog: str) -> None:
     """Two searches at once may both write: each file is replaced as a whole, and both write the same."""
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         _replace(folder / "background.f4", made.background.astype("<f4").tobytes())
-        _replace(folder / "measured.json", json.dumps(asdict(made.measured)).encode())
+        body = {**asdict(made.measured), "checksum": _checksum(made, catalog)}
+        _replace(folder / "measured.json", json.dumps(body).encode())
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -10,9 +10,11 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+
+from blake3 import blake3
 
 from indexes.base import DEFAULT_EFFORT, Effort
 from retrieval.errors import GalleryNotFound, SettingsError
@@ -122,7 +124,8 @@ def write_tuning(folder: Path, tuning: Tuning) -> None:
     temporary = folder / f"{TUNING_NAME}.{os.getpid()}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(asdict(tuning), indent=1), encoding="utf-8")
+        body = asdict(tuning)
+        temporary.write_text(json.dumps({**body, "checksum": _checksum(body)}, indent=1), encoding="utf-8")
         temporary.replace(folder / TUNING_NAME)
     except OSError as error:
         with suppress(OSError):
@@ -149,10 +152,18 @@ def tuned_effort(folder: Path, spec: IndexSpec) -> Effort:
 
 
 def _from_json(body: dict[str, Any]) -> Tuning:
+    names = {field.name for field in fields(Tuning)}
+    if body.keys() != names and body.pop("checksum") != _checksum(body):  # older ones have none
+        raise ValueError("checksum")
     knobs = {name: _knob(body["effort"][name]) for name in _KNOBS}
     recall = {str(kind): float(value) for kind, value in body["recall"].items()}
     numbers = (int(body["k"]), float(body["target"]), recall, float(body["p50_ms"]), int(body["images"]))
     return Tuning(str(body["spec"]), Effort(**knobs), *numbers)
+
+
+def _checksum(body: dict[str, Any]) -> str:
+    """BLAKE3 of what was learned: a turned bit would be another effort, and miss pictures."""
+    return blake3(json.dumps(body, sort_keys=True).encode()).hexdigest(8)
 
 
 def _knob(value: object) -> int | None:

@@ -18,6 +18,7 @@ from indexes import (
     Effort,
     IndexSpec,
     NotTrained,
+    SnapshotCorrupt,
     VectorIndexError,
     create_index,
     load_snapshot,
@@ -309,6 +310,13 @@ def test_reopened_is_the_same_and_can_go_on(
     assert len(again) == len(index)
     assert same(again.search(QUERIES, 30), index.search(QUERIES, 30))
     save_snapshot(again, tmp_path, fingerprint="tower", change=18)
+    for path in [path for path in tmp_path.iterdir() if path.name != "manifest.json"]:
+        whole = path.read_bytes()
+        for place in (0, len(whole) // 2, len(whole) - 1):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x40]) + whole[place + 1 :])
+            with pytest.raises(SnapshotCorrupt):
+                load_snapshot(tmp_path, fingerprint="tower", dim=DIM, mmap=mmap)
+        path.write_bytes(whole)
     third, change = load_snapshot(tmp_path, fingerprint="tower", dim=DIM) or pytest.fail("nothing saved")
     assert change == 18
     assert same(third.search(QUERIES, 30), index.search(QUERIES, 30))

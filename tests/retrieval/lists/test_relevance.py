@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
@@ -13,7 +14,7 @@ import pytest
 
 from retrieval.errors import QueryError
 from retrieval.gallery import Gallery
-from retrieval.search.calibration import calibration_of, everyday, unlikely
+from retrieval.search.calibration import calibration_of, everyday, kept_calibration, unlikely
 from retrieval.search.engine import QueryEngine
 from retrieval.search.pages import Listing, find_page
 from retrieval.search.query import Query, Term
@@ -143,7 +144,10 @@ def test_measured_once_and_again_when_the_gallery_has_grown(tmp_path: Path, capl
         assert "measuring" in caplog.text
 
 
-@pytest.mark.parametrize("damage", ["cut", "noise", "not json", "other lists", "other types", "huge"])
+DAMAGES = ["cut", "noise", "not json", "other lists", "other types", "huge", "a bit", "a bit of a label"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_what_is_kept_is_not_trusted(tmp_path: Path, damage: str) -> None:
     encoder = WordEncoder()
     gallery = gallery_of(tmp_path, encoder)
@@ -160,12 +164,35 @@ def test_what_is_kept_is_not_trusted(tmp_path: Path, damage: str) -> None:
         measured.write_text("{")
     elif damage == "other lists":
         measured.write_text(json.dumps(body | {"lists": "0" * 32, "mean": -99.0}))
+    elif damage == "a bit":
+        measured.write_text(json.dumps(body | {"mean": body["mean"] + 0.5}))
+    elif damage == "a bit of a label":
+        data = bytearray(background.read_bytes())
+        data[1] ^= 0x10  # of a fraction: as long as before
+        background.write_bytes(data)
     elif damage == "other types":
         measured.write_text(json.dumps(body | {"mean": "low"}))
     else:
         measured.write_text(json.dumps(body | {"deviation": 1e400}))
     with QueryEngine(gallery, encoder) as engine:
         assert calibration_of(engine).measured == good.measured
+
+
+def test_what_another_gallery_measured_is_not_used(tmp_path: Path) -> None:
+    encoder = WordEncoder()
+    theirs, ours = gallery_of(tmp_path / "theirs", encoder), gallery_of(tmp_path / "ours", encoder)
+    for gallery in (theirs, ours):
+        with QueryEngine(gallery, encoder) as engine:
+            calibration_of(engine)
+    with QueryEngine(ours, encoder) as engine:
+        assert kept_calibration(engine) is not None
+    shutil.rmtree(ours.path / "relevance")
+    shutil.copytree(theirs.path / "relevance", ours.path / "relevance")
+    with QueryEngine(ours, encoder) as engine:
+        assert kept_calibration(engine) is None
+    shutil.copytree(theirs.path, tmp_path / "copy")
+    with QueryEngine(Gallery(tmp_path / "copy"), encoder) as engine:
+        assert kept_calibration(engine) is not None
 
 
 def test_a_gallery_that_cannot_be_written_is_judged_all_the_same(tmp_path: Path) -> None:

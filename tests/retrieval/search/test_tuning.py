@@ -109,6 +109,20 @@ def test_info_tells_the_effort_and_what_it_reached(graph: Gallery) -> None:
     assert "ef_search 32 (recall@10 0.991 for pictures, 1.000 for texts; measured at 120 pictures)" in text
 
 
+def test_a_turned_bit_of_what_was_kept_is_noticed(graph: Gallery) -> None:
+    """ef_search 32 would be 22: as valid, and worse."""
+    write_tuning(folder_of(graph), KEPT)
+    path = folder_of(graph) / TUNING_NAME
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert read_tuning(folder_of(graph), SPEC) in (KEPT, None)
+    body = json.loads(whole)
+    del body["checksum"]
+    path.write_text(json.dumps(body))  # as it was written before there were checksums
+    assert read_tuning(folder_of(graph), SPEC) == KEPT
+
+
 def test_an_exact_gallery_has_nothing_to_tune(indexed: Gallery, encoder: ColourEncoder) -> None:
     report = tune_gallery(indexed, encoder, rounds=1)
     assert report.chosen is not None and report.chosen.recall == {"pictures": 1.0, "texts": 1.0}
