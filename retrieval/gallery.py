@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,11 +142,30 @@ class Gallery:
             except GalleryNotFound:  # begun and never filled
                 pass
 
+    def is_being_written(self) -> bool:
+        """True if the process that noted itself as the writer is alive."""
+        try:
+            os.kill(int(json.loads((self.path / "writer.json").read_text(encoding="utf-8"))["pid"]), 0)
+        except PermissionError:  # another user's
+            return True
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
+            return False
+        return True
+
     def active_encoder(self, reader: CatalogReader) -> EncoderRow:
         """The encoder that searches use; GalleryNotFound while nothing is indexed."""
         encoder = reader.active_encoder()
         if encoder is None:
-            raise GalleryNotFound(f"nothing is indexed in {self.path}", "run: photoseek index FOLDER")
+            run = reader.last_run()
+            if run is None or run["outcome"] is None or not run["roots"]:
+                raise GalleryNotFound(f"nothing is indexed in {self.path}", "run: photoseek index FOLDER")
+            from retrieval.output import nothing_indexed
+
+            passed_over = (run["report"] or {}).get("passed_over", {})
+            raise GalleryNotFound(
+                f"{', '.join(run['roots'])}: {nothing_indexed(reader.failure_count(), passed_over)}",
+                "run: photoseek index FOLDER, with a folder that holds pictures",
+            )
         return encoder
 
     def open_index(self, reader: CatalogReader, encoder: EncoderRow, *, verify: bool = False) -> VectorIndex:
@@ -179,32 +198,6 @@ class Gallery:
         catalog = sum(_size(self.path / f"catalog.sqlite{suffix}") for suffix in ("", "-wal", "-shm"))
         index = sum(_size(file) for file in (self.path / "index").rglob("*"))
         return {"catalog": catalog, "index": index}
-
-
-def forget_folders(gallery: Gallery, folders: Sequence[str | Path]) -> dict[str, int]:
-    """Take folders (mounted or not) out of a gallery; path -> how many images were retired. Their thumbnails go, too.
-
-    Raises:
-        GalleryNotFound: there is no gallery.
-        SettingsError: the gallery holds nothing of a folder.
-    """
-    with gallery.reader() as reader:
-        known = reader.roots()
-    counts: dict[str, int] = {}
-    with gallery.writer() as catalog:
-        for folder in folders:
-            path = os.path.realpath(Path(folder).expanduser())
-            counts[path] = catalog.forget(path)
-            if not counts[path] and path not in known:
-                raise SettingsError(
-                    f"the gallery holds nothing of {folder}", f"it knows: {', '.join(known) or 'no folder'}"
-                )
-    from retrieval.show.thumbnail_store import ThumbnailStore
-
-    thumbnails = ThumbnailStore(gallery.path, 0)
-    thumbnails.keep_only(gallery.catalog_path)
-    thumbnails.close()
-    return counts
 
 
 def _size(path: Path) -> int:

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Literal
 
 from retrieval.errors import SettingsError
 from retrieval.paths import as_text
-from retrieval.streams import printable
+from retrieval.streams import plural, printable
 
 if TYPE_CHECKING:
     from retrieval.indexing.report import IndexReport
@@ -200,6 +200,7 @@ def report_rows(report: IndexReport) -> list[tuple[str, str]]:
         ("new", counts.added),
         ("changed", counts.updated),
         ("encoded by this model", counts.encoded_again),
+        ("read again, same content", counts.verified),
         ("moved or renamed", counts.moved),
         ("back again", counts.restored),
         ("gone", counts.retired),
@@ -218,6 +219,11 @@ def report_rows(report: IndexReport) -> list[tuple[str, str]]:
         rows.append((f"decoded on {report.decoded_on.device}", f"{report.decoded_on.pictures:,}{on_cpu}"))
     if report.reused:
         rows.append(("embedding re-used", f"{report.reused:,} (same bytes as a known picture)"))
+    if report.passed_over:
+        from retrieval.indexing.passed_over import in_words
+
+        kinds = "; ".join(f"{kind} {count}" for kind, count in in_words(report.passed_over))
+        rows.append(("passed over", kinds))
     rows.append(("pictures in the gallery", f"{report.images:,}"))
     if report.index:
         rows.append(("index", report.index))
@@ -234,6 +240,17 @@ def profile_rows(report: IndexReport, workers: int) -> list[tuple[str, str]]:
     ordered = sorted(wall.items(), key=lambda item: -item[1])
     rows = [(stage, f"{seconds:8.2f} s  {100 * seconds / total:5.1f} %") for stage, seconds in ordered]
     return [*rows, ("bottleneck", ordered[0][0])] if ordered else rows
+
+
+def nothing_indexed(failures: int, passed_over: Mapping[str, Mapping[str, int]]) -> str:
+    """Why a gallery is empty although folders were indexed, in one line."""
+    from retrieval.indexing.passed_over import in_words
+
+    reasons = []
+    if failures:
+        reasons.append(f"{plural(failures, 'file')} could not be read (photoseek info --failures)")
+    reasons += [f"{kind} {count}" for kind, count in in_words(passed_over)]
+    return "no picture could be indexed: " + ("; ".join(reasons) if reasons else "the folders hold none")
 
 
 def write_pairs(rows: Iterable[tuple[str, str]], out: IO[str]) -> None:

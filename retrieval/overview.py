@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import datetime
 from typing import IO, Any
 
 from indexes import IndexSpec
 from retrieval.catalog.reader import CatalogReader, EncoderRow
 from retrieval.catalog.stored import damaged_images
 from retrieval.gallery import Gallery
+from retrieval.indexing.default_exclusions import DESCRIPTION
+from retrieval.indexing.passed_over import in_words, summed
 from retrieval.indexing.sync import saved_manifest, wanted_spec
-from retrieval.labels.reading import caption_count, predicted_counts, tag_counts
+from retrieval.labels.reading import caption_count, kept_label_count, predicted_counts, tag_counts
 from retrieval.output import counts_text, human_bytes, write_pairs
 from retrieval.search.tuning import Tuning, read_tuning, tuning_text
 from retrieval.streams import plural, printable
@@ -46,6 +49,10 @@ def overview(gallery: Gallery, reader: CatalogReader) -> dict[str, Any]:
         "bytes_on_disk": gallery.bytes_on_disk(),
         "failures": reader.failure_count(),
         "damaged": 0 if active is None else len(damaged_images(reader, active)),
+        "passed_over": summed(reader.passed_over()),
+        "left_out": reader.exclusions().in_words(),
+        "left_out_by_default": DESCRIPTION,
+        "kept_labels": kept_label_count(reader),
         "tags": tag_counts(reader),
         "captions": caption_count(reader),
         "last_run": reader.last_run(),
@@ -85,7 +92,9 @@ def write_overview(gallery: Gallery, reader: CatalogReader, out: IO[str], *, as_
         rows.append(("damaged", f"{facts['damaged']:,} in the catalog (photoseek index reads their pictures again)"))
     failures = facts["failures"]
     rows.append(("failures", f"{failures:,}" + (" (list them: photoseek info --failures)" if failures else "")))
-    rows.append(("last run", _last_run(facts["last_run"])))
+    rows += [("left out", printable(text)) for text in facts["left_out"]]
+    rows += [("passed over", f"{kind} {count}") for kind, count in in_words(facts["passed_over"], shown=8)]
+    rows.append(("last run", _last_run(facts["last_run"], is_running=gallery.is_being_written())))
     write_pairs(rows, out)
 
 
@@ -95,7 +104,8 @@ def write_failures(reader: CatalogReader, out: IO[str], *, as_json: bool = False
         if as_json:
             out.write(json.dumps(vars(failure)) + "\n")
         else:
-            out.write(f"{failure.reason}\t{printable(failure.path)}\n")
+            again = " (tried again in the next run)" if failure.is_passing else ""
+            out.write(f"{failure.reason}{again}\t{printable(failure.path)}\n")
 
 
 def _label_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
@@ -103,6 +113,8 @@ def _label_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [("tags", counts_text(facts["tags"]))] if facts["tags"] else []
     if facts["captions"]:
         rows.append(("captions", f"{facts['captions']:,}"))
+    if facts["kept_labels"]:
+        rows.append(("labels kept", f"of {plural(facts['kept_labels'], 'picture')} that are not in the gallery now"))
     predicted = [(encoder["name"], encoder["predicted_tags"]) for encoder in facts["encoders"]]
     return rows + [("predicted", f"{counts_text(counts)} (by {name})") for name, counts in predicted if counts]
 
@@ -132,11 +144,21 @@ def _pictures(facts: dict[str, Any]) -> str:
     return f"{facts['images']:,}" + (f" ({formats})" if formats else "")
 
 
-def _last_run(run: dict[str, Any] | None) -> str:
+def _last_run(run: dict[str, Any] | None, *, is_running: bool) -> str:
     if run is None:
         return "none"
+    started = local_time(run["started_at"])
     if run["outcome"] is None:
-        return f"{run['started_at']}: still running, or killed; the next run goes on from there"
+        if is_running:
+            return f"{started}: still running"
+        return f"{started}: cut off (killed, or a crash); the next run goes on from there"
     report = run["report"]
+    if run["outcome"] == "failed":
+        return f"{started}: failed: {report['error']}"
     seconds = report["seconds"].get("total", 0.0)
-    return f"{run['started_at']}: {run['outcome']}, {report['encoded']:,} encoded in {seconds:.1f} s"
+    return f"{started}: {run['outcome']}, {report['encoded']:,} encoded in {seconds:.1f} s"
+
+
+def local_time(stored: str) -> str:
+    """A stored moment (ISO 8601 with its offset) by this machine's clock."""
+    return datetime.fromisoformat(stored).astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -61,3 +61,12 @@ def read_regular(path: str | Path, most: int) -> bytes:
 def _too_large(path: str | Path, most: int) -> OSError:
     size = f"{most >> 20} MiB" if most >= 1 << 20 else f"{most:,} bytes"
     return OSError(errno.EFBIG, f"it is larger than {size}", os.fspath(path))
+
+
+def change_time(found: os.stat_result) -> int | None:
+    """When a file or anything about it was last changed, in nanoseconds; no program can set it back.
+
+    None on Windows, where that field has the time of creation. Inode numbers are not compared beside it: FAT, exFAT and
+    many network file systems give new ones at every mount, and whatever replaces a file on the others has another time.
+    """
+    return None if os.name == "nt" else found.st_ctime_ns

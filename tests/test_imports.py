@@ -140,6 +140,7 @@ ALLOWED = {
         "retrieval/catalog/migrations/versions/0004_folded_names.py",
         "retrieval/catalog/migrations/versions/0005_revisions.py",
         "retrieval/catalog/migrations/versions/0006_embedding_checksums.py",
+        "retrieval/catalog/migrations/versions/0007_exclusions_and_kept_labels.py",
     },
     # And every command; and what is run by `python -m`, the built-in model's recipe and the experiments: these are
     # command lines of their own, for who makes models, not for who uses them.
@@ -195,14 +196,18 @@ def test_an_adapter_needs_no_torch() -> None:
 
 def test_leaves_import_no_siblings() -> None:
     leaves = {
-        "indexing/scan": {"errors", "indexing.ignore", "paths", "pictures.formats"},
+        "indexing/scan": {
+            "catalog.exclusions", "errors", "indexing.ignore", "indexing.passed_over", "paths", "pictures.formats",
+            "regular_files",
+        },
         "pictures/dates": set(),
         "pictures/exif": {"pictures.dates", "pictures.quiet"},
         "filters": {"errors", "folding", "labels.tag_text", "paths"},
         "folding": set(),
         "labels/tag_text": {"errors"},
         "labels/xmp": {"errors", "labels.tag_text", "pictures.dates"},
-        "labels/moves": {"paths"},
+        "labels/moves": {"paths", "regular_files"},
+        "regular_files": set(),
         "paths": set(),
         "pictures/phash": {"pictures.colour"},
         "pictures/formats": {"errors"},

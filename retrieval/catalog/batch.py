@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from retrieval.catalog.records import instant
 from retrieval.folding import fold
+
+KnownFile: TypeAlias = tuple[int, int, int, int, int, int | None]
+"""(image id, size, mtime_ns, is_retired, has an embedding, ctime_ns): a bare row, on the hot path of a run."""
+
+KnownFailure: TypeAlias = tuple[int, int, int, bool]
+"""(failure id, size, mtime_ns, is_transient)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,7 @@ class IndexedImage:
         folder_id, name: where it lies.
         vector: float16 bytes (``records.pack_vector``).
         is_reused: the vector was taken over from an image with the same bytes.
+        ctime_ns: when anything about the file was last changed, before it was read; None: not known.
     """
 
     folder_id: int
@@ -57,6 +64,7 @@ class IndexedImage:
     metadata: Metadata
     vector: bytes
     is_reused: bool = False
+    ctime_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +88,10 @@ class Batch:
     restored: list[int] = field(default_factory=list)  # ids of retired images whose files are back, unchanged
     retired: list[int] = field(default_factory=list)  # ids of images whose files are gone
     resolved: list[int] = field(default_factory=list)  # ids of failures whose files are gone
+    noted: list[tuple[int, int]] = field(default_factory=list)  # (id, ctime_ns) of images that had none
 
     def __len__(self) -> int:
-        return len(self.indexed) + len(self.failed) + len(self.restored) + len(self.retired) + len(self.resolved)
+        return sum(map(len, vars(self).values()))
 
 
 @dataclass
@@ -92,6 +101,7 @@ class Counts:
     added: int = 0
     updated: int = 0
     encoded_again: int = 0
+    verified: int = 0
     moved: int = 0
     restored: int = 0
     retired: int = 0

@@ -18,6 +18,7 @@ import numpy as np
 
 from indexes.base import Ids, Vectors
 from retrieval.catalog.connect import connect, unreadable
+from retrieval.catalog.exclusions import SELECT_EXCLUSIONS, Exclusions, stored_exclusions
 from retrieval.catalog.records import ImageRecord, is_whole, sound_vectors, taken_at
 from retrieval.errors import GalleryNotFound, GalleryOutdated, GalleryTooNew, UnknownImage
 from retrieval.paths import decode_path, encode_path, lenient_text
@@ -25,7 +26,7 @@ from retrieval.paths import decode_path, encode_path, lenient_text
 if TYPE_CHECKING:
     from retrieval.filters import Filter
 
-CATALOG_VERSION = "0006"
+CATALOG_VERSION = "0007"
 """The form of the catalog that these statements fit: the newest file in ``migrations/versions``."""
 
 _BATCH = 4096
@@ -36,7 +37,7 @@ _MAX_VARIABLES = 900
 
 _RECORD = """SELECT i.id, f.path, i.name, i.size, i.mtime_ns, i.format, i.width, i.height, i.taken_at,
     i.taken_offset_minutes, i.camera, i.lens, i.latitude, i.longitude, i.content_hash, i.colour, i.taken_instant,
-    i.taken_precision
+    i.taken_precision, i.ctime_ns
     FROM images AS i JOIN folders AS f ON f.id = i.folder_id"""
 
 
@@ -71,11 +72,12 @@ class Changes:
 
 @dataclass(frozen=True)
 class Failure:
-    """A file that could not be indexed, and why."""
+    """A file that could not be indexed, and why; ``is_passing``: it is tried again in the next run."""
 
     path: str
     reason: str
     failed_at: str
+    is_passing: bool = False
 
 
 class CatalogReader:
@@ -265,6 +267,9 @@ class CatalogReader:
         try:
             connection.execute("BEGIN")
             last = int(connection.execute("SELECT change FROM state").fetchone()[0])
+            purged = connection.execute("SELECT id, 1, NULL, NULL FROM purged_images WHERE change > ?", [after]).fetchall()
+            if purged:
+                yield _as_changes(purged, encoder.dim, None)
             cursor = connection.execute(
                 """SELECT i.id, i.is_retired, e.vector, e.crc FROM images AS i
                    LEFT JOIN embeddings AS e ON e.image_id = i.id AND e.encoder_id = :encoder
@@ -293,11 +298,11 @@ class CatalogReader:
 
     def failures(self) -> list[Failure]:
         """Every file that could not be indexed and has not changed since, by path."""
-        sql = """SELECT f.path, x.name, x.reason, x.failed_at FROM failures AS x
+        sql = """SELECT f.path, x.name, x.reason, x.failed_at, x.is_transient FROM failures AS x
                  JOIN folders AS f ON f.id = x.folder_id ORDER BY f.path, x.name"""
         return [
-            Failure(os.path.join(decode_path(folder), decode_path(name)), reason, failed_at)
-            for folder, name, reason, failed_at in self._all(sql)
+            Failure(os.path.join(decode_path(folder), decode_path(name)), reason, failed_at, bool(is_passing))
+            for folder, name, reason, failed_at, is_passing in self._all(sql)
         ]
 
     def failure_count(self) -> int:
@@ -308,6 +313,14 @@ class CatalogReader:
         """The folders that were given to ``index``, by path."""
         rows = self._all("SELECT path FROM folders WHERE is_root ORDER BY path")
         return [decode_path(row[0]) for row in rows]
+
+    def exclusions(self) -> Exclusions:
+        """What is left out for good."""
+        return stored_exclusions(self._all(SELECT_EXCLUSIONS))
+
+    def passed_over(self) -> list[str | None]:
+        """For each root what its last walk passed over, as JSON text (see ``indexing/passed_over.py``)."""
+        return [row[0] for row in self._all("SELECT passed_over FROM folders WHERE is_root ORDER BY path")]
 
     def last_run(self) -> dict[str, Any] | None:
         """The newest run: encoder, started_at, finished_at, outcome (None: killed or running), roots, report."""

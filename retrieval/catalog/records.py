@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from typing import BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes.base import Vectors
+from retrieval.regular_files import change_time, open_regular
 
 OnDisk = Literal["same", "changed", "missing"]
 
@@ -51,6 +54,7 @@ class ImageRecord:
         taken_instant: ``taken_at`` in microseconds since 1970 UTC, with the camera's sub-seconds; see :func:`instant`.
         taken_precision: ``year``, ``month``, ``day``, ``hour`` or ``minute`` where the date says no more (the rest of
             ``taken_at`` is then its beginning); None: to the second.
+        ctime_ns: when anything about the file had last been changed, nanoseconds since 1970; None: not known.
     """
 
     id: int
@@ -69,6 +73,7 @@ class ImageRecord:
     colour: int | None = None
     taken_instant: int | None = None
     taken_precision: str | None = None
+    ctime_ns: int | None = None
 
     def taken_text(self) -> str | None:
         """``taken_at`` in ISO 8601, with its offset from UTC if that is known, and only as far as the date is known."""
@@ -78,7 +83,11 @@ class ImageRecord:
         return self.taken_at.isoformat(timespec="seconds") if shown is None else self.taken_at.isoformat()[:shown]
 
     def on_disk(self) -> OnDisk:
-        """Compare with the file as it is now: a changed one may show another picture than the one indexed."""
+        """Compare with the file as it is now: a changed one may show another picture than the one indexed.
+
+        Size and modification time can be as they were after an edit (``exiftool -P``). The time of change cannot, but
+        ``chmod`` and hard links move it, too: then the file is read, and its content decides.
+        """
         try:
             found = os.stat(self.path)
         except (OSError, ValueError):  # no file can have a name with a NUL in it
@@ -94,19 +103,48 @@ class ImageRecord:
             FileChanged: another file lies there.
             OSError: there is none, or it cannot be opened.
         """
-        # Without waiting: a pipe at this path would keep who opens it forever.
-        file = os.open(self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         try:
-            found = os.fstat(file)
-            if not (stat.S_ISREG(found.st_mode) and self._is(found)):
-                raise FileChanged(f"{self.path} changed since it was indexed")
-            return os.fdopen(file, "rb")
-        except BaseException:
-            os.close(file)
+            file = open_regular(self.path)
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.EISDIR):  # a pipe, a device, a folder
+                raise FileChanged(f"{self.path} changed since it was indexed") from None
             raise
+        try:
+            if not self._is(os.fstat(file.fileno())):
+                raise FileChanged(f"{self.path} changed since it was indexed")
+        except BaseException:
+            file.close()
+            raise
+        return file
 
     def _is(self, found: os.stat_result) -> bool:
-        return found.st_size == self.size and found.st_mtime_ns == self.mtime_ns
+        if not stat.S_ISREG(found.st_mode) or found.st_size != self.size or found.st_mtime_ns != self.mtime_ns:
+            return False
+        changed = change_time(found)
+        if self.ctime_ns is None or changed is None or self.ctime_ns == changed:
+            return True
+        return _holds(self.path, self.content_hash, (found.st_dev, found.st_ino, found.st_size, changed))
+
+
+@lru_cache(maxsize=10_000)
+def _holds(path: str, content_hash: bytes, identity: tuple[int, int, int, int]) -> bool:
+    """True if the file has this content, and is (device, inode, size, time of change) still while it is read."""
+    from blake3 import blake3  # only few files ever come here
+
+    digest = blake3()
+    try:
+        with open_regular(path) as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+            found = os.fstat(file.fileno())
+    except OSError:
+        return False
+    return digest.digest() == content_hash and identity == (
+        found.st_dev,
+        found.st_ino,
+        found.st_size,
+        change_time(found),
+    )
 
 
 def instant(text: str, offset_minutes: int | None, microsecond: int = 0) -> int:

@@ -94,6 +94,16 @@ folders = Table(
     Column("path", PathText, nullable=False, unique=True),
     Column("is_root", Boolean, nullable=False, default=False),  # given by the user to `index`
     Column("is_mount", Boolean, nullable=False, default=False),  # a file system was mounted here when last seen
+    Column("passed_over", Text),  # of a root, at its last walk: JSON, kind -> extension -> how many files
+)
+
+exclusions = Table(  # what is left out for good (see catalog/exclusions.py), in the order in which it was given
+    "exclusions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("path", PathText),  # NULL: purged, and only its fingerprint is kept
+    Column("pattern", PathText),  # relative to ``path``; NULL: all of it
+    Column("fingerprint", LargeBinary(32)),  # BLAKE3 of a path that was purged
 )
 
 images = Table(
@@ -126,10 +136,18 @@ images = Table(
     Column("taken_precision", String),  # "year" to "minute" where the date says no more; NULL: to the second
     Column("taken_source", String),  # "gps", "xmp", "text", "sidecar"; NULL: EXIF, or no date
     Column("place_source", String),  # "xmp", "sidecar"; NULL: EXIF, or no place
+    Column("ctime_ns", Integer),  # when anything about the file was last changed; NULL: not known
     UniqueConstraint("folder_id", "name"),
     Index("images_by_hash", "content_hash"),
     Index("images_by_change", "change"),
     sqlite_autoincrement=True,  # an id is never used for a second image
+)
+
+purged_images = Table(  # ids that are gone for good, so that an index drops them
+    "purged_images",
+    metadata,
+    Column("id", Integer, primary_key=True),  # of the image
+    Column("change", Integer, nullable=False),
 )
 
 embeddings = Table(
@@ -182,6 +200,17 @@ tag_spellings = Table(  # tags that differ in case alone ("straße", "STRASSE") 
     metadata,
     Column("tag_key", String, primary_key=True),  # what folding.fold makes of the tag
     Column("tag", String, nullable=False),  # as it stands in tags and predicted_tags
+)
+
+kept_labels = Table(  # what people said about pictures that no row shows now, by content
+    "kept_labels",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("content_hash", LargeBinary(32), nullable=False),
+    Column("kind", String, nullable=False),  # "tag" or "caption"
+    Column("text", Text, nullable=False),
+    Column("source", String, nullable=False),  # as in tags and captions
+    UniqueConstraint("content_hash", "kind", "text", "source"),
 )
 
 predicted_tags = Table(  # what a model believes; never mixed with what people said

@@ -13,42 +13,35 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, event, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from retrieval.catalog import schema
-from retrieval.catalog.batch import Batch, Counts, FailedImage, IndexedImage
+from retrieval.catalog.batch import Batch, Counts, FailedImage, IndexedImage, KnownFailure, KnownFile
 from retrieval.catalog.schema import (
-    captions,
     embeddings,
     encoders,
     failures,
     folders,
     images,
     predicted_tags,
-    ratings,
     runs,
     state,
-    tags,
 )
 from retrieval.encoders.base import EncoderSpec
 from retrieval.folding import fold
 from retrieval.labels.moves import LabelMoves
-from retrieval.paths import decode_path, is_below
-
-KnownFile: TypeAlias = tuple[int, int, int, int, int]
-"""(image id, size, mtime_ns, is_retired, has an embedding): a bare row, on the hot path of a no-change run."""
-
-KnownFailure: TypeAlias = tuple[int, int, int, bool]
-"""(failure id, size, mtime_ns, is_transient)."""
+from retrieval.paths import decode_path, encode_path, is_below
+from retrieval.system_errors import of_sqlite
 
 
 class Catalog:
     """The writer. Whoever makes one holds the gallery's lock (see ``gallery.Gallery.writer``)."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._engine = schema.open_engine(path)
         self._connections: list[sqlite3.Connection] = []
         event.listen(self._engine, "connect", lambda connection, _: self._connections.append(connection))
@@ -78,6 +71,27 @@ class Catalog:
         """One transaction, for the modules beside this one that write tables of their own: all of it or nothing."""
         with self._engine.begin() as connection:
             yield connection
+
+    def compact(self) -> bool:
+        """Write the database anew with what is in it and nothing else, and empty the write-ahead log.
+
+        Returns:
+            False if another process reads the gallery, so that the log keeps old pages until that has ended.
+
+        Raises:
+            GalleryError: there is no room for the copy.
+        """
+        with self._engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            try:
+                driver.execute("VACUUM")
+                driver.execute("PRAGMA busy_timeout = 2000")
+                is_busy = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+                driver.execute("PRAGMA busy_timeout = 30000")
+            except sqlite3.OperationalError as error:
+                raise of_sqlite(error, self._path, "write") from error
+        return not is_busy
 
     # Encoders and runs
 
@@ -165,6 +179,11 @@ class Catalog:
                 connection.execute(update(folders).where(folders.c.id == row.id).values(changed))
             return int(row.id)
 
+    def note_passed_over(self, root: str, counts: str) -> None:
+        """Remember what the walk of a root passed over, as JSON text (see ``indexing/passed_over.py``)."""
+        with self._engine.begin() as connection:
+            connection.execute(update(folders).where(folders.c.path == root).values(passed_over=counts))
+
     def folders_below(self, root: str) -> dict[str, tuple[int, bool]]:
         """Path -> (id, is_mount) of the folders at or below ``root`` that the catalog knows."""
         with self._engine.connect() as connection:
@@ -186,7 +205,7 @@ class Catalog:
             driver = connection.connection.driver_connection
             assert driver is not None
             rows = driver.execute(
-                """SELECT i.name, i.id, i.size, i.mtime_ns, i.is_retired, e.id IS NOT NULL FROM images AS i
+                """SELECT i.name, i.id, i.size, i.mtime_ns, i.is_retired, e.id IS NOT NULL, i.ctime_ns FROM images AS i
                    LEFT JOIN embeddings AS e ON e.image_id = i.id AND e.encoder_id = ? WHERE i.folder_id = ?""",
                 (encoder_id, folder_id),
             ).fetchall()
@@ -199,6 +218,16 @@ class Catalog:
                 "SELECT name, id, size, mtime_ns, is_transient FROM failures WHERE folder_id = ?", (folder_id,)
             ).fetchall()
         return {decode_path(row[0]): (row[1], row[2], row[3], bool(row[4])) for row in rows}
+
+    def is_known(self, folder_id: int, name: str) -> bool:
+        """True if an image of this name, retired or not, or a failure is known there."""
+        with self._engine.connect() as connection:
+            found = connection.exec_driver_sql(
+                """SELECT EXISTS (SELECT 1 FROM images WHERE folder_id = :folder AND name = :name)
+                   OR EXISTS (SELECT 1 FROM failures WHERE folder_id = :folder AND name = :name)""",
+                {"folder": folder_id, "name": encode_path(name)},
+            )
+            return bool(found.scalar_one())
 
     def count_present(self, below: str) -> int:
         """How many present images lie at or below a folder."""
@@ -232,54 +261,30 @@ class Catalog:
             retired = [_record_failure(connection, failure, change) for failure in batch.failed]
             _by_id(connection, update(images).values(is_retired=False, change=change), images.c.id, batch.restored)
             _by_id(connection, delete(failures), failures.c.id, batch.resolved)
+            if batch.noted:
+                connection.execute(_NOTE, [{"key": id_, "at": ctime_ns} for id_, ctime_ns in batch.noted])
             embedded = []
             self._labels.begin(connection)
             for image in batch.indexed:
-                outcome, id_ = _commit_image(connection, image, change, unplugged, self._labels)
-                vector = {"vector": image.vector, "crc": zlib.crc32(image.vector)}
-                embedded.append({"encoder_id": encoder_id, "image_id": id_, "change": change, **vector})
+                outcome, id_ = _commit_image(connection, image, encoder_id, change, unplugged, self._labels)
+                if outcome != "verified":
+                    vector = {"vector": image.vector, "crc": zlib.crc32(image.vector)}
+                    embedded.append({"encoder_id": encoder_id, "image_id": id_, "change": change, **vector})
                 setattr(counts, outcome, getattr(counts, outcome) + 1)
                 if id_ in gone:
                     counts.retired -= 1
                     gone.remove(id_)
             if embedded:
                 connection.execute(_EMBED, embedded)
+            if batch.indexed:
                 fine = [{"folder": image.folder_id, "file": image.name} for image in batch.indexed]
                 connection.execute(_FORGET_FAILURE, fine)
-            if batch.indexed or batch.restored or batch.retired or any(retired):
+            if embedded or batch.restored or batch.retired or any(retired):
                 # Not for failures alone: some come back on every run, and each change saves the index anew.
-                active = func.coalesce(state.c.active_encoder_id, encoder_id if batch.indexed else None)
+                active = func.coalesce(state.c.active_encoder_id, encoder_id if embedded else None)
                 connection.execute(update(state).values(change=change, active_encoder_id=active))
         self._retired = gone
         return counts
-
-    def forget(self, folder: str) -> int:
-        """Retire every image at or below ``folder`` and stop knowing it as a root; how many were retired.
-
-        Their tags and captions are deleted, also those of images that had been retired before: they were asked to be
-        forgotten, while an embedding says nothing to anybody and is kept in case the folder comes back.
-        """
-        with self._engine.begin() as connection:
-            known = connection.execute(select(folders.c.id, folders.c.path)).all()
-            ids = [row.id for row in known if is_below(row.path, folder)]
-            gone = [
-                image
-                for folder_id in ids
-                for image in connection.execute(
-                    select(images.c.id).where(images.c.folder_id == folder_id, ~images.c.is_retired)
-                ).scalars()
-            ]
-            change = _next_change(connection)
-            connection.execute(update(state).values(change=change))
-            _retire(connection, gone, change)
-            _by_id(connection, update(folders).values(is_root=False, is_mount=False), folders.c.id, ids)
-            _by_id(connection, delete(failures), failures.c.folder_id, ids)
-            for table in (tags, captions, ratings, predicted_tags):
-                within = select(images.c.id).where(images.c.folder_id == bindparam("key"))
-                if ids:
-                    connection.execute(delete(table).where(table.c.image_id.in_(within)), [{"key": id_} for id_ in ids])
-        return len(gone)
-
 
 def _next_change(connection: Connection) -> int:
     """The number that this transaction gives to the rows it touches."""
@@ -287,7 +292,12 @@ def _next_change(connection: Connection) -> int:
 
 
 def _commit_image(
-    connection: Connection, image: IndexedImage, change: int, unplugged: Sequence[str], labels: LabelMoves
+    connection: Connection,
+    image: IndexedImage,
+    encoder_id: int,
+    change: int,
+    unplugged: Sequence[str],
+    labels: LabelMoves,
 ) -> tuple[str, int]:
     """Insert or update the row of one image; the name of the count that goes up, and the image's id."""
     columns = image.metadata.columns() | {
@@ -296,6 +306,7 @@ def _commit_image(
         "name_key": fold(image.name),
         "size": image.size,
         "mtime_ns": image.mtime_ns,
+        "ctime_ns": image.ctime_ns,
         "content_hash": image.content_hash,
         "is_retired": False,
         "change": change,
@@ -311,14 +322,16 @@ def _commit_image(
         if here.is_retired:
             outcome = "added" if here.content_hash != image.content_hash else "restored"
         elif here.content_hash == image.content_hash and here.mtime_ns == image.mtime_ns:
-            outcome = "encoded_again"
+            is_embedded = connection.execute(_EMBEDDED, {"encoder": encoder_id, "image": row_id}).first() is not None
+            outcome = "verified" if image.is_reused and is_embedded else "encoded_again"
     else:
         row_id = _moved_from(connection, image.content_hash, unplugged)
         outcome = "added" if row_id is None else "moved"
     if row_id is None:
         row_id = _inserted_id(connection.execute(_INSERT, columns | {"added_at": _now()}))
     else:
-        if outcome in ("updated", "encoded_again") and here is not None and here.content_hash == image.content_hash:
+        is_same = here is not None and here.content_hash == image.content_hash
+        if is_same and outcome in ("updated", "encoded_again", "verified"):
             # The same picture: other encoders' indexes have nothing to replay.
             del columns["change"]
         connection.execute(_UPDATE, columns | {"key": row_id})
@@ -345,6 +358,10 @@ _EMBED = _NEW_EMBEDDING.on_conflict_do_update(
 )
 _AT = select(images.c.id, images.c.content_hash, images.c.is_retired, images.c.size, images.c.mtime_ns).where(
     images.c.folder_id == bindparam("folder"), images.c.name == bindparam("file")
+)
+_NOTE = update(images).where(images.c.id == bindparam("key")).values(ctime_ns=bindparam("at"))
+_EMBEDDED = select(embeddings.c.id).where(
+    embeddings.c.encoder_id == bindparam("encoder"), embeddings.c.image_id == bindparam("image")
 )
 _FORGET_FAILURE = delete(failures).where(
     failures.c.folder_id == bindparam("folder"), failures.c.name == bindparam("file")

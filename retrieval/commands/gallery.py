@@ -10,7 +10,6 @@ import typer
 
 from retrieval.commands.options import GalleryOption, JsonOption
 from retrieval.commands.say import say
-from retrieval.streams import plural
 
 
 def info(
@@ -47,11 +46,22 @@ def tune(
 
 
 def forget(
-    folders: Annotated[list[Path], typer.Argument(help="Folders whose pictures leave the gallery.")],
+    paths: Annotated[list[Path], typer.Argument(help="Folders or single files that leave the gallery.")],
     gallery: GalleryOption = None,
+    purge: Annotated[
+        bool,
+        typer.Option(
+            "--purge", help="For good: names, embeddings, thumbnails, tags and captions are deleted from its files."
+        ),
+    ] = False,
 ) -> None:
-    """Take folders out of the gallery. What was said about their pictures is deleted, files are not touched."""
-    from retrieval.gallery import Gallery, forget_folders
+    """Take folders or files out of the gallery; no file is touched. Tags and captions are kept, and come back with
+    their pictures when these are indexed again."""
+    from retrieval.gallery import Gallery
+    from retrieval.indexing.forgetting import forget_paths, told
 
-    for folder, count in forget_folders(Gallery(gallery), folders).items():
-        say(f"{folder}: {plural(count, 'picture')} forgotten")
+    report = forget_paths(Gallery(gallery), paths, purge=purge)
+    for line in told(report, purge=purge):
+        say(line)
+    if not report.is_log_empty:
+        raise typer.Exit(3)

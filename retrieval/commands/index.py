@@ -27,8 +27,17 @@ def index(
     ] = "",
     exclude: Annotated[
         list[str] | None,
-        typer.Option("--exclude", help="Leave out what matches, in .gitignore syntax (repeat for several)."),
+        typer.Option(
+            "--exclude", help="Leave out what matches from now on, in .gitignore syntax (repeat for several)."
+        ),
     ] = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option("--include", help="Take back what --exclude, forget or the defaults leave out (repeatable)."),
+    ] = None,
+    no_exclude: Annotated[
+        bool, typer.Option("--no-exclude", help="Drop all that was left out of these folders so far.")
+    ] = False,
     index_spec: Annotated[
         str, typer.Option("--index-spec", help="Kind of vector index, e.g. Exact, SQfp16, HNSW32; auto: by size.")
     ] = "",
@@ -45,6 +54,12 @@ def index(
     workers: Annotated[int, typer.Option("--workers", min=0, help="Threads; 0: as many as fit.")] = 0,
     retry_failures: Annotated[
         bool, typer.Option("--retry-failures", help="Also try unreadable files again that have not changed.")
+    ] = False,
+    verify_content: Annotated[
+        bool, typer.Option("--verify-content", help="Read every file again, whatever its size and times say.")
+    ] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Folders that are missing were deleted: their pictures are gone.")
     ] = False,
     profile: Annotated[bool, typer.Option("--profile", help="Print seconds per stage at the end.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
@@ -68,7 +83,7 @@ def index(
     from retrieval.indexing.interrupt import stop_on_interrupt
     from retrieval.indexing.progress import JsonProgress, shown_progress
     from retrieval.pictures.device_images import device_decoder
-    from retrieval.streams import plural, work_goes_on
+    from retrieval.streams import plural, printable, work_goes_on
 
     opened = Gallery(gallery)
     opened.bring_up_to_date()
@@ -96,8 +111,12 @@ def index(
         report = indexer.run(
             folders or (),
             exclude=exclude or (),
+            include=include or (),
+            no_exclude=no_exclude,
             index_spec=index_spec or None,
             retry_failures=retry_failures,
+            verify_content=verify_content,
+            prune=prune,
             on_begin=begin,
             on_progress=show if told is None else told.show,
             stop=stop,
@@ -107,13 +126,21 @@ def index(
     if told is not None:
         told.end(report)
     for problem in report.problems:
-        say(f"{problem.path}: {problem.reason}; its {plural(problem.images_kept, 'picture is', 'pictures are')} kept")
+        kept = plural(problem.images_kept, "picture is", "pictures are")
+        say(f"{printable(problem.path)}: {problem.reason}; its {kept} kept")
+    if any(problem.is_absence for problem in report.problems):
+        say("if that was deleted on purpose: photoseek index --prune")
+    for path in report.lifted:
+        say(f"{printable(path)}: had been forgotten; it is indexed again because it was named")
     if not quiet:
         output.write_pairs(output.report_rows(report), sys.stderr)
     if profile:
         output.write_pairs(output.profile_rows(report, workers or encoder.streams), sys.stderr)
     if report.failures_known and not quiet:
-        say(f"{plural(report.failures_known, 'file')} cannot be used; see: photoseek info --failures")
+        failing = plural(report.failures_known, "file cannot", "files cannot")
+        say(f"{failing} be used; see: photoseek info --failures")
+    if report.failures_passing and not quiet:
+        say(f"{report.failures_passing:,} of them may only be out of reach now: they are tried again in the next run")
     if report.still_searching_with is not None:
         say(f"searches go on with {report.still_searching_with}, which has seen more pictures than {report.encoder};")
         say(f"to finish the change, run: photoseek index --model {report.encoder}")
@@ -123,6 +150,9 @@ def index(
     if report.interrupted:
         say("stopped early; the next run goes on from here")
         raise typer.Exit(130)
+    if not report.images:
+        say(output.nothing_indexed(report.failures_known, report.passed_over))
+        raise typer.Exit(1)
 
 
 def _make_thumbnails(gallery: Gallery, *, quiet: bool) -> None:

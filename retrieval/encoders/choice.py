@@ -9,7 +9,7 @@ from pathlib import Path
 from retrieval.encoders.base import Encoder, EncoderSpec, OnTorch
 from retrieval.encoders.load import default_encoder_name, load_encoder, load_encoder_by_fingerprint
 from retrieval.encoders.models import BUILTIN, PREFERENCE, is_builtin
-from retrieval.errors import EarlierBuiltin, EncoderError, SettingsError
+from retrieval.errors import EarlierBuiltin, EncoderError, GalleryNotFound, SettingsError
 from retrieval.gallery import Gallery
 
 logger = logging.getLogger("photoseek")
@@ -81,8 +81,11 @@ def _load(gallery: Gallery, name: str | None, device: str | None, precision: str
     if name is not None:
         return load_encoder(name, device=device, precision=precision)  # type: ignore[arg-type]  # checked there
     if gallery.exists():
-        with gallery.reader() as reader:
-            row = reader.active_encoder()
+        try:
+            with gallery.reader() as reader:
+                row = reader.active_encoder()
+        except GalleryNotFound:  # a first run was cut off before it had made any table: an empty catalog is none
+            row = None
         if row is not None:
             return load_encoder_by_fingerprint(
                 row.fingerprint,

@@ -2,54 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-from retrieval.catalog.batch import Batch, FailedImage
-from retrieval.catalog.writer import Catalog, KnownFailure, KnownFile
+from retrieval.catalog.batch import Batch, FailedImage, KnownFailure, KnownFile
+from retrieval.errors import UnreadableImage
+from retrieval.indexing.absence import NOT_MOUNTED, Absence
+from retrieval.indexing.passed_over import WITHOUT_EXTENSION, PassedOver
 from retrieval.indexing.pipeline import Candidate
 from retrieval.indexing.report import IndexReport
 from retrieval.indexing.scan import BROKEN_LINK, FoundFile, FoundFolder, mount_point
 from retrieval.paths import is_below
+from retrieval.pictures.formats import sniff
+from retrieval.regular_files import open_regular
+
+SNIFFED_BYTES = 512
+"""Enough for every format to be known by."""
+
+
+class KnownImages(Protocol):
+    """What a comparison asks of a catalog: the writer's, or one that only reads."""
+
+    def folder_id(self, path: str, *, is_root: bool = False, is_mount: bool = False) -> int: ...
+
+    def folders_below(self, root: str) -> dict[str, tuple[int, bool]]: ...
+
+    def known_files(self, folder_id: int, encoder_id: int) -> dict[str, KnownFile]: ...
+
+    def known_failures(self, folder_id: int) -> dict[str, KnownFailure]: ...
+
+    def is_known(self, folder_id: int, name: str) -> bool: ...
+
+    def count_present(self, below: str) -> int: ...
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How closely known files are looked at.
+
+    Args:
+        retry_failures: also try files again that failed and have not changed.
+        verify_content: read every file, whatever its size and times say.
+        prune: what is not there was deleted, whatever held it.
+    """
+
+    retry_failures: bool = False
+    verify_content: bool = False
+    prune: bool = False
+
+
+_AS_USUAL = Looks()
 
 
 class FolderComparison:
     """Decides for every file of a walk; one for a whole run.
 
     Absence is only believed where the folder was listed without an error, on the same mount as before, and is not
-    suddenly empty altogether: an unplugged drive must not empty a gallery.
+    suddenly empty altogether: an unplugged drive must not empty a gallery (see ``absence.py``).
 
     Args:
         batch: returns the batch that is being filled (the run replaces it at each commit).
         report: gets the counts of unchanged files and the folders that could not be believed.
+        roots: every folder that the gallery keeps in step with.
         unplugged: mount points that are not mounted now.
         missing: folders that the user named and that are not there; they are reported already.
     """
 
     def __init__(
         self,
-        catalog: Catalog,
+        catalog: KnownImages,
         encoder_id: int,
         batch: Callable[[], Batch],
         report: IndexReport,
+        roots: Iterable[str],
         unplugged: Sequence[str],
         missing: Sequence[str],
-        retry_failures: bool,
+        looks: Looks = _AS_USUAL,
     ) -> None:
         self._catalog = catalog
         self._encoder_id = encoder_id
         self._batch = batch
         self._report = report
-        self._unplugged = unplugged
-        self._retry_failures = retry_failures
+        self._roots = list(roots)
+        self._looks = looks
+        self._absence = Absence(self._roots, () if looks.prune else unplugged, catalog.count_present)
         # For the whole run: a folder below two roots is walked once, but its absence is judged for both.
         self._known: dict[str, tuple[int, bool]] = {}
         self._visited: set[int] = set()
+        self._walked: set[str] = set()
         self._unbelieved = list(missing)
+        self._doubted: dict[str, str] = {}
+        self.passed_over: dict[str, PassedOver] = {}
 
     def begin_root(self, root: str) -> None:
         """Start with a folder that the user named."""
-        self._root = root
+        self._walked.add(root)
         self._known |= self._catalog.folders_below(root)
+        for each in self._roots:
+            if is_below(each, root):
+                self.passed_over.setdefault(each, Counter())
 
     def compare(self, folder: FoundFolder) -> list[Candidate]:
         """The files of a folder that have to be read; everything else about it goes into the batch."""
@@ -58,10 +112,12 @@ class FolderComparison:
             return []
         folder_id, was_mount = self._known.get(folder.path, (None, False))
         if gone_mount := self._gone_mount(folder.path):
-            self._keep(gone_mount, "no drive is mounted here, as there was before")
-        elif folder.path == self._root and folder.is_empty and self._catalog.count_present(folder.path):
-            self._keep(folder.path, "the folder is empty, as if its drive were not mounted")
-        if folder_id is None and not folder.files and not folder.is_mount:
+            self._keep(gone_mount, NOT_MOUNTED, is_absence=True)
+        elif folder.is_empty and not self._looks.prune and (why := self._absence.doubt_empty(folder.path)):
+            self._keep(folder.path, why, is_absence=True)
+        sniffed = [file for file in folder.unsure if self._is_picture(folder, file, folder_id)]
+        self._count_passed_over(folder, len(folder.unsure) - len(sniffed))
+        if folder_id is None and not folder.files and not sniffed and not folder.is_mount:
             return []
         if folder_id is None or (folder.is_mount and not was_mount):
             folder_id = self._catalog.folder_id(folder.path, is_mount=folder.is_mount)
@@ -69,18 +125,42 @@ class FolderComparison:
             if folder.is_mount:  # a symbolic link to another drive is watched together with the drive
                 self._catalog.folder_id(mount_point(folder.path), is_mount=True)
         self._visited.add(folder_id)
-        return self._compare_files(folder, folder_id)
+        return self._compare_files(folder, [*folder.files, *sniffed], folder_id)
 
-    def _compare_files(self, folder: FoundFolder, folder_id: int) -> list[Candidate]:
+    def _is_picture(self, folder: FoundFolder, file: FoundFile, folder_id: int | None) -> bool:
+        """Whether a file without an extension is a picture, by its first bytes; known ones are what they were."""
+        if folder_id is not None and self._catalog.is_known(folder_id, file.name):
+            return True
+        try:
+            with open_regular(os.path.join(folder.path, file.name)) as opened:
+                sniff(opened.read(SNIFFED_BYTES))
+        except (OSError, UnreadableImage):
+            return False
+        return True
+
+    def _count_passed_over(self, folder: FoundFolder, unsure: int) -> None:
+        if not folder.passed_over and not unsure:
+            return
+        root = max((root for root in self.passed_over if is_below(folder.path, root)), key=len, default=None)
+        if root is not None:
+            self.passed_over[root] += folder.passed_over
+            if unsure:
+                self.passed_over[root][WITHOUT_EXTENSION, ""] += unsure
+
+    def _compare_files(self, folder: FoundFolder, files: Sequence[FoundFile], folder_id: int) -> list[Candidate]:
         known = self._catalog.known_files(folder_id, self._encoder_id)
         failed = self._catalog.known_failures(folder_id)
         batch = self._batch()
         candidates: list[Candidate] = []
-        for file in folder.files:
+        for file in files:
             name, size, mtime_ns = file.name, file.size, file.mtime_ns
             row = known.pop(name, None)
             failure = failed.pop(name, None)
-            if row is not None and row[1] == size and row[2] == mtime_ns and row[4] and failure is None:
+            if (
+                row is not None and row[1] == size and row[2] == mtime_ns and row[4] and failure is None
+            ) and not self._has_to_be_read(row, file):
+                if row[5] is None and file.ctime_ns is not None:
+                    batch.noted.append((row[0], file.ctime_ns))
                 if row[3]:
                     batch.restored.append(row[0])
                 else:
@@ -91,37 +171,59 @@ class FolderComparison:
                     self._report.unchanged += 1
                 else:
                     batch.failed.append(problem)
-            elif failure is not None and failure[1:] == (size, mtime_ns, False) and not self._retry_failures:
+            elif failure is not None and failure[1:] == (size, mtime_ns, False) and not self._looks.retry_failures:
                 self._report.unchanged += 1
             else:
-                candidates.append(Candidate(folder_id, folder.path, name, size, mtime_ns))
+                candidates.append(Candidate(folder_id, folder.path, name, size, mtime_ns, file.ctime_ns))
         if not self._is_unbelieved(folder.path):
             _note_gone(batch, known, failed)
         return candidates
+
+    def _has_to_be_read(self, row: KnownFile, file: FoundFile) -> bool:
+        """True for a file of the same size and modification time that may have another content.
+
+        Programs set the modification time back (``exiftool -P``), but not the time of change. Other things change that,
+        too (permissions, hard links, a restored backup): the hash of the content decides, and nothing is encoded anew.
+        """
+        if self._looks.verify_content:
+            return True
+        return row[5] is not None and file.ctime_ns is not None and row[5] != file.ctime_ns
 
     def finish(self) -> None:
         """Retire what lies in known folders that no walk met, where their absence can be believed.
 
         Only after all roots: what one of them leaves out (by an ignore file, say) may be another.
         """
+        met = {path for path, (folder_id, _) in self._known.items() if folder_id in self._visited} | self._walked
         for path, (folder_id, _) in self._known.items():
             if folder_id in self._visited:
                 continue
             if gone_mount := self._gone_mount(path):
-                self._keep(gone_mount, "no drive is mounted here, as there was before")
-            if not self._is_unbelieved(path):
+                self._keep(gone_mount, NOT_MOUNTED, is_absence=True)
+            if self._is_unbelieved(path):
+                continue
+            doubt = None if self._looks.prune else self._absence.doubt_unmet(path, met)
+            if doubt is None:
                 known = self._catalog.known_files(folder_id, self._encoder_id)
                 _note_gone(self._batch(), known, self._catalog.known_failures(folder_id))
+            elif doubt[0]:
+                self._unbelieved.append(doubt[0])
+                self._doubted[doubt[0]] = doubt[1]
+
+    def tell_doubts(self) -> None:
+        """Report the folders whose absence was not believed; to be called when all is committed, since pictures of
+        theirs that turned up elsewhere have moved there by then."""
+        for path, reason in self._doubted.items():
+            if kept := self._catalog.count_present(path):
+                self._report.kept(path, reason, kept, is_absence=True)
 
     def _gone_mount(self, path: str) -> str | None:
         """The unplugged mount that ``path`` lies on, unless it was reported already."""
-        if self._is_unbelieved(path):
-            return None
-        return next((mount for mount in self._unplugged if is_below(path, mount)), None)
+        return None if self._is_unbelieved(path) else self._absence.gone_mount(path)
 
-    def _keep(self, path: str, reason: str) -> None:
+    def _keep(self, path: str, reason: str, *, is_absence: bool = False) -> None:
         self._unbelieved.append(path)
-        self._report.kept(path, reason, self._catalog.count_present(path))
+        self._report.kept(path, reason, self._catalog.count_present(path), is_absence=is_absence)
 
     def _is_unbelieved(self, path: str) -> bool:
         return any(is_below(path, folder) for folder in self._unbelieved)

@@ -1,73 +1,109 @@
-"""Which files and folders a walk leaves out: ``--exclude`` patterns and ``.photoseekignore`` files."""
+"""Which files and folders a walk leaves out, and why: ``.photoseekignore`` files, what the gallery leaves out for
+good, and the folders that are left out by default."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from retrieval.catalog.exclusions import Exclusions
 from retrieval.errors import SettingsError
-
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
+from retrieval.indexing.default_exclusions import left_out_as
+from retrieval.indexing.gitignore import GitIgnore
+from retrieval.indexing.passed_over import BY_DEFAULT, BY_PATTERN, FORGOTTEN, HIDDEN
+from retrieval.regular_files import read_regular
 
 IGNORE_FILE = ".photoseekignore"
 
+MAX_IGNORE_BYTES = 256 << 10
+
 
 class IgnoreRules:
-    """Ignore patterns in ``.gitignore`` syntax, each relative to the folder it was given for.
+    """Rules for one walk.
 
-    The deepest file that has an opinion decides, as in git, so that a subfolder can take back (``!``) what a
-    folder above it leaves out.
+    The deepest list that has an opinion decides, as in git, so that a subfolder can take back (``!``) what a folder
+    above it leaves out, a hidden name or a default included. In one folder its ignore file comes last.
+
+    Args:
+        root: where the walk starts; it is never left out itself.
+        exclude: more patterns, relative to ``root``.
+        lasting: what the gallery leaves out; patterns of folders above ``root`` hold below it, too.
 
     Raises:
         SettingsError: a pattern that is no pattern.
     """
 
-    def __init__(self, root: str, exclude: Sequence[str] = ()) -> None:
-        self._specs: dict[str, GitIgnoreSpec] = {}
-        self._root = root
+    def __init__(self, root: str, exclude: Sequence[str] = (), lasting: Exclusions | None = None) -> None:
+        self._lists: dict[str, list[GitIgnore]] = {}  # of a folder, the one that decides first in front
+        self._lasting = Exclusions() if lasting is None else lasting
+        for folder in self._lasting.folders():
+            self._lists[folder] = [parse(self._lasting.patterns(folder), "--exclude")]
         if exclude:
-            self._specs[root] = _parse(exclude, "--exclude")
+            self._lists.setdefault(root, []).insert(0, parse(exclude, "--exclude"))
+        self._folder = ""
+        self._own_name = ""
+        self._here: list[tuple[GitIgnore, tuple[str, ...]]] = []
 
     def enter(self, folder: str, has_ignore_file: bool) -> None:
-        """Read the folder's own ignore file, if it has one; to be called before ``leaves_out`` for its entries."""
-        if not has_ignore_file:
+        """Turn to a folder and read its own ignore file, if it has one; before ``why_left_out`` for its entries.
+
+        Raises:
+            SettingsError: the file cannot be read, is no file, is too large, or holds a pattern that is none.
+        """
+        self._folder, self._own_name = folder, os.path.basename(folder)
+        if has_ignore_file:
+            self._lists.setdefault(folder, []).insert(0, _read(Path(folder, IGNORE_FILE)))
+        self._here = []
+        if not self._lists:  # the common case
             return
-        source = Path(folder, IGNORE_FILE)
-        try:
-            lines = source.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-        except OSError as error:
-            raise SettingsError(f"cannot read {source}: {error.strerror}", "make it readable, or remove it") from error
-        inherited = self._specs.get(folder)
-        own = _parse(lines, str(source))
-        self._specs[folder] = inherited + own if inherited is not None else own
-
-    def leaves_out(self, folder: str, name: str, *, is_folder: bool) -> bool:
-        """True if the entry ``name`` of ``folder`` is to be left out."""
-        if not self._specs:  # the common case, on the hot path of the walk
-            return False
-        path = os.path.join(folder, name)
         above = folder
+        below: tuple[str, ...] = ()
         while True:
-            spec = self._specs.get(above)
-            if spec is not None:
-                relative = os.path.relpath(path, above) + ("/" if is_folder else "")
-                verdict = spec.check_file(relative).include
-                if verdict is not None:
-                    return verdict
-            parent = os.path.dirname(above)
-            if above == self._root or parent == above:
-                return False
-            above = parent
+            self._here += [(patterns, below) for patterns in self._lists.get(above, ())]
+            parent, name = os.path.split(above)
+            if parent == above:
+                return
+            above, below = parent, (name, *below)
+
+    def why_left_out(self, name: str, *, is_folder: bool) -> tuple[str, str] | None:
+        """Why the entry ``name`` of the folder entered last is left out: a kind of ``passed_over`` and what of it.
+        None: it is not left out."""
+        verdict = self._verdict(name, is_folder) if self._here else None
+        if verdict:
+            return BY_PATTERN, "folders" if is_folder else "files"
+        if verdict is None:
+            if name.startswith("."):
+                return HIDDEN, ""
+            if is_folder and (entry := left_out_as(self._own_name, name)) is not None:
+                return BY_DEFAULT, entry
+        if self._lasting.leaves_out(os.path.join(self._folder, name)):
+            return FORGOTTEN, "folders" if is_folder else "files"
+        return None
+
+    def _verdict(self, name: str, is_folder: bool) -> bool | None:
+        for patterns, below in self._here:
+            verdict = patterns.verdict((*below, name), is_folder=is_folder)
+            if verdict is not None:
+                return verdict
+        return None
 
 
-def _parse(lines: Sequence[str], source: str) -> GitIgnoreSpec:
-    from pathspec import GitIgnoreSpec
+def parse(lines: Sequence[str], source: str) -> GitIgnore:
+    """Patterns from text.
 
+    Raises:
+        SettingsError: one of them is none; the message names ``source``.
+    """
     try:
-        return GitIgnoreSpec.from_lines(lines)
-    except (ValueError, re.error) as error:
+        return GitIgnore(lines)
+    except ValueError as error:
         raise SettingsError(f"{source} holds a pattern that is not one: {error}", "use .gitignore syntax") from error
+
+
+def _read(source: Path) -> GitIgnore:
+    try:
+        data = read_regular(source, MAX_IGNORE_BYTES)
+    except OSError as error:
+        raise SettingsError(f"cannot read {source}: {error.strerror}", "make it readable, or remove it") from error
+    return parse(data.decode("utf-8", "surrogateescape").removeprefix("\ufeff").splitlines(), str(source))

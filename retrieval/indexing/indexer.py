@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from retrieval.catalog.batch import Batch, IndexedImage
+from retrieval.catalog.exclusions import Exclusions, changed
+from retrieval.catalog.forgetting import exclusions, forget, replace_exclusions
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.stored import damaged_images
 from retrieval.catalog.writer import Catalog
 from retrieval.encoders.base import Encoder
 from retrieval.encoders.models import is_known_image_only
-from retrieval.errors import SettingsError
+from retrieval.errors import RetrievalError, SettingsError
 from retrieval.gallery import Gallery
-from retrieval.indexing.compare import FolderComparison
-from retrieval.indexing.ignore import IgnoreRules
+from retrieval.indexing.absence import ROOT_IS_GONE
+from retrieval.indexing.compare import FolderComparison, Looks
+from retrieval.indexing.ignore import parse
+from retrieval.indexing.passed_over import PassedOver, as_json
 from retrieval.indexing.pipeline import Candidate, Pipeline, Results
 from retrieval.indexing.report import IndexReport, Progress
 from retrieval.indexing.scan import count_files, is_mounted, mount_point, walk
@@ -71,7 +78,11 @@ class Indexer:
         *,
         exclude: Sequence[str] = (),
         index_spec: str | None = None,
+        include: Sequence[str] = (),
+        no_exclude: bool = False,
         retry_failures: bool = False,
+        verify_content: bool = False,
+        prune: bool = False,
         on_begin: Callable[[], None] = lambda: None,
         on_progress: Callable[[Progress], None] = lambda _: None,
         stop: Callable[[], bool] = lambda: False,
@@ -79,9 +90,12 @@ class Indexer:
         """Index the folders (by default every folder that was ever given) and say what happened.
 
         Args:
-            exclude: patterns in ``.gitignore`` syntax, relative to each folder. What they leave out is retired.
+            exclude: patterns in ``.gitignore`` syntax, relative to each folder, from now on. What they leave out is
+                retired.
+            include: patterns to take back, whether ``exclude``, ``forget`` or the defaults leave them out.
+            no_exclude: first drop what was left out of these folders so far.
             index_spec: kind of vector index from now on; ``auto`` goes back to the choice by size.
-            retry_failures: also try files again that failed and have not changed.
+            retry_failures, verify_content, prune: see ``compare.Looks``.
             on_begin: called once, when everything asked for has been found possible.
             on_progress: called a few times a second, in this thread.
             stop: asked between chunks; once True, the work in flight is committed and the run ends.
@@ -92,8 +106,29 @@ class Indexer:
         """
         given = [folders] if isinstance(folders, str | Path) else list(folders)
         with self.gallery.writer() as catalog:
-            run = _Run(self, catalog, exclude, retry_failures, on_progress, stop)
-            return run.execute(given, index_spec, on_begin)
+            run = _Run(self, catalog, Looks(retry_failures, verify_content, prune), on_progress, stop)
+            return run.execute(given, Wishes(exclude, include, no_exclude), index_spec, on_begin)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a run was asked to leave out from now on, and to take back."""
+
+    exclude: Sequence[str] = ()
+    include: Sequence[str] = ()
+    no_exclude: bool = False
+
+    def check(self) -> None:
+        """Raises SettingsError for a pattern that is none."""
+        parse(self.exclude, "--exclude")
+        parse(self.include, "--include")
+
+    def applied(self, before: Exclusions, roots: Sequence[str]) -> Exclusions:
+        """What is left out when this has been done for each of ``roots``."""
+        after = before
+        for root in roots:
+            after = Exclusions(changed(after, root, self.exclude, self.include, start_anew=self.no_exclude))
+        return after
 
 
 class _Run:
@@ -103,8 +138,7 @@ class _Run:
         self,
         indexer: Indexer,
         catalog: Catalog,
-        exclude: Sequence[str],
-        retry_failures: bool,
+        looks: Looks,
         on_progress: Callable[[Progress], None],
         stop: Callable[[], bool],
     ) -> None:
@@ -113,8 +147,8 @@ class _Run:
         self._workers = indexer._workers
         self._decoder = indexer.decoder
         self._catalog = catalog
-        self._exclude = exclude
-        self._retry_failures = retry_failures
+        self._looks = looks
+        self._lasting = Exclusions()
         self._on_progress = on_progress
         self._stop = stop
         self._started = time.perf_counter()
@@ -123,17 +157,35 @@ class _Run:
         self.report = IndexReport(encoder=indexer.encoder.spec.name)
         self._progress = Progress()
         self._missing: list[str] = []
+        self._comparison: FolderComparison | None = None
         self._all_roots: set[str] = set()
 
-    def execute(self, given: Sequence[str | Path], index_spec: str | None, on_begin: Callable[[], None]) -> IndexReport:
-        IgnoreRules(os.sep, self._exclude)  # a pattern that is none is refused before any work
+    def execute(
+        self, given: Sequence[str | Path], wishes: Wishes, index_spec: str | None, on_begin: Callable[[], None]
+    ) -> IndexReport:
+        wishes.check()  # a pattern that is none is refused before any work
         roots = self._roots(given)
         if index_spec is not None:
             self._catalog.set_index_spec(_checked_spec(index_spec, self._encoder.spec.dim))
-        self._unplugged = _unplugged(self._catalog.mounts())
+        self._leave_out(roots if given else sorted(self._all_roots), wishes, is_named=bool(given))
+        self._unplugged = [] if self._looks.prune else unplugged(self._catalog.mounts())
         self._encoder_id = self._catalog.register_encoder(self._encoder.spec)
         run_id = self._catalog.begin_run(self._encoder_id, roots)
         on_begin()
+        try:
+            self._work(roots)
+        except RetrievalError as error:
+            # Said by ``info``, which would take it for a run that was killed.
+            with suppress(RetrievalError):
+                self._catalog.roll_back()
+                self._catalog.finish_run(run_id, "failed", {"error": error.message})
+            raise
+        self.report.seconds["total"] = time.perf_counter() - self._started
+        outcome = "interrupted" if self.report.interrupted else "complete"
+        self._catalog.finish_run(run_id, outcome, self.report.as_dict())
+        return self.report
+
+    def _work(self, roots: Sequence[str]) -> None:
         self.report.damaged = self._drop_damaged()
         self.report.adapted = adapt_stored(self._catalog, self._encoder, self._encoder_id, stop=self._stop)
         with self._gallery.reader() as reader:
@@ -151,17 +203,39 @@ class _Run:
             if not self.report.interrupted:
                 self._progress.total = self._progress.done
             self._commit(keeper)
+            self._tell_of_the_walk()
             self._activate(reader)
             self._show("index", force=True)
             started = time.perf_counter()
             self.report.index = keeper.finish()
             self.report.seconds["index"] += time.perf_counter() - started
-            self.report.failures_known = reader.failure_count()
+            failures = reader.failures()
+            self.report.failures_known = len(failures)
+            self.report.failures_passing = sum(failure.is_passing for failure in failures)
             self.report.images = reader.count(self._encoder_id)
-        self.report.seconds["total"] = time.perf_counter() - self._started
-        outcome = "interrupted" if self.report.interrupted else "complete"
-        self._catalog.finish_run(run_id, outcome, self.report.as_dict())
-        return self.report
+
+    def _leave_out(self, roots: Sequence[str], wishes: Wishes, *, is_named: bool) -> None:
+        """Remember what is left out from now on; a folder that is named is not left out any more."""
+        with self._catalog.transaction() as connection:
+            before = exclusions(connection)
+            if is_named:
+                lifted = [row for root in roots for row in before.lifted(root)]
+                self.report.lifted = [root for root in roots if before.lifted(root)]
+                before = Exclusions(row for row in before.rows if row not in lifted)
+            self._lasting = wishes.applied(before, roots)
+            replace_exclusions(connection, self._lasting.rows)
+
+    def _tell_of_the_walk(self) -> None:
+        """What was passed over, and which folders are not believed to be deleted; after the last commit."""
+        if self._comparison is None:
+            return
+        self._comparison.tell_doubts()
+        total: PassedOver = Counter()
+        for root, counts in self._comparison.passed_over.items():
+            total += counts
+            if not self.report.interrupted:
+                self._catalog.note_passed_over(root, json.dumps(as_json(counts)))
+        self.report.passed_over = as_json(total)
 
     def _drop_damaged(self) -> int:
         """Forget what the catalog cannot have meant to hold, so that these pictures are read and encoded again."""
@@ -204,16 +278,34 @@ class _Run:
             resolved = os.path.realpath(path)
             if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be looked into
                 roots.append(resolved)
-            elif os.path.exists(path):  # noqa: PTH110
+            elif given and os.path.exists(path):  # noqa: PTH110
                 raise SettingsError(f"{folder} is not a folder", "give the folder that holds the pictures")
-            elif resolved in known or self._catalog.count_present(resolved):
-                self._missing.append(resolved)
-                self.report.kept(resolved, "the folder is gone or not mounted", self._catalog.count_present(resolved))
+            elif (missing := self._known_as(os.path.abspath(path), resolved, known)) is not None:
+                self._missing.append(missing)
             else:
                 raise SettingsError(f"there is no folder {folder}", "check the spelling, or mount the drive")
         roots = list(dict.fromkeys(roots))
+        if self._looks.prune:
+            self._prune(self._missing)
+            known = [root for root in known if root not in self._missing]
+        else:
+            for folder in self._missing:
+                self.report.kept(folder, ROOT_IS_GONE, self._catalog.count_present(folder), is_absence=True)
         self._all_roots = {*known, *roots}
         return roots
+
+    def _known_as(self, path: str, resolved: str, known: Sequence[str]) -> str | None:
+        """The name under which the catalog knows a folder that is not there; a link may lie in its place by now."""
+        for each in (resolved, path):
+            if each in known or self._catalog.count_present(each):
+                return each
+        return None
+
+    def _prune(self, missing: Sequence[str]) -> None:
+        with self._catalog.transaction() as connection:
+            for folder in missing:
+                found = forget(connection, [folder], purge=False, leave_out=False)
+                self.report.counts.retired += 0 if found is None else found.images
 
     def _elsewhere(self, root: str) -> list[str]:
         """The other folders that are walked in their own right, in this run or another."""
@@ -229,7 +321,7 @@ class _Run:
                 return
             seen: set[tuple[int, int]] = set()
             total = sum(
-                count_files(root, exclude=self._exclude, seen=seen, elsewhere=self._elsewhere(root), stop=done.is_set)
+                count_files(root, lasting=self._lasting, seen=seen, elsewhere=self._elsewhere(root), stop=done.is_set)
                 for root in roots
             )
             if not done.is_set():
@@ -249,14 +341,15 @@ class _Run:
         """Walk the folders and yield the files that need work (None: none for a while); the others are settled."""
         last_candidate = time.perf_counter()
         seen: set[tuple[int, int]] = set()
-        comparison = FolderComparison(
+        comparison = self._comparison = FolderComparison(
             self._catalog,
             self._encoder_id,
             self._batch_in_use,
             self.report,
+            self._all_roots,
             self._unplugged,
-            self._missing,
-            self._retry_failures,
+            () if self._looks.prune else self._missing,
+            self._looks,
         )
         for root in roots:
             mount = mount_point(root)
@@ -266,7 +359,7 @@ class _Run:
             was_mount = root in self._unplugged
             self._catalog.folder_id(root, is_root=True, is_mount=mount == root or was_mount)
             comparison.begin_root(root)
-            walking = walk(root, exclude=self._exclude, seen=seen, elsewhere=self._elsewhere(root))
+            walking = walk(root, lasting=self._lasting, seen=seen, elsewhere=self._elsewhere(root))
             while True:
                 if self._stop():
                     return
@@ -354,7 +447,7 @@ class _Run:
             self._on_progress(self._progress)
 
 
-def _unplugged(mounts: Sequence[str]) -> list[str]:
+def unplugged(mounts: Sequence[str]) -> list[str]:
     """Those that are not mounted now, symbolic links to where one of them was included."""
     gone = [mount for mount in mounts if not is_mounted(mount)]
     links = [mount for mount in mounts if any(is_below(os.path.realpath(mount), drive) for drive in gone)]

@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,7 +39,8 @@ from retrieval.indexing.schedules import Collect, ahead_of_device, each_on_its_o
 from retrieval.labels.pairing import Sidecars
 from retrieval.labels.written import completed
 from retrieval.pictures.exif import Exif
-from retrieval.pictures.images import Picture, content_hash, read_picture
+from retrieval.pictures.images import NO_MEMORY, Picture, content_hash, read_picture
+from retrieval.regular_files import change_time, open_regular
 
 PATIENCE_SECONDS = 1.0
 """A chunk that does not fill up in this time goes as it is: finished work may not wait for a slow walk."""
@@ -68,6 +69,7 @@ class Candidate:
     name: str
     size: int
     mtime_ns: int
+    ctime_ns: int | None = None
 
 
 @dataclass
@@ -199,6 +201,8 @@ class Pipeline:
                 self._prepare_one(candidate, prepared)
             except OSError as error:
                 prepared.settled.append(_failed(candidate, describe_os_error(error), is_transient=True))
+            except MemoryError:
+                prepared.settled.append(_failed(candidate, NO_MEMORY, is_transient=True))
             except UnreadableImage as error:
                 prepared.settled.append(_failed(candidate, error.reason))
             if sum(len(data) for *_, data in prepared.held) > (HELD_BYTES if self._decoder else 0):
@@ -234,7 +238,9 @@ class Pipeline:
                 metadata = self._completed(_metadata(picture), candidate, data)
                 prepared.waiting.append((candidate, digest, picture, metadata))
             else:
-                prepared.settled[place] = _failed(candidate, picture.reason)
+                # Low memory is no fault of the picture: it is tried again in the next run.
+                is_transient = picture.reason == NO_MEMORY
+                prepared.settled[place] = _failed(candidate, picture.reason, is_transient=is_transient)
         prepared.timings.decode += time.perf_counter() - started
 
     def _picture(self, data: bytes) -> Picture | UnreadableImage:
@@ -286,11 +292,13 @@ class Pipeline:
     def _embed(self, waiting: Sequence[_Waiting]) -> list[IndexedImage | FailedImage]:
         if not waiting:
             return []
-        pixels: Pixels = np.stack([picture.pixels for _, _, picture, _ in waiting])
         try:
+            pixels: Pixels = np.stack([picture.pixels for _, _, picture, _ in waiting])
             return _rows(waiting, self._encoder.encode_images(pixels))
         except EncoderError as error:
             return self._one_by_one(waiting, error)
+        except MemoryError:
+            return self._one_by_one(waiting, EncoderError(NO_MEMORY, "close other programs"))
 
     def _one_by_one(self, waiting: Sequence[_Waiting], error: EncoderError) -> list[IndexedImage | FailedImage]:
         """One picture that upsets the model must not take its neighbours with it."""
@@ -338,7 +346,7 @@ def _chunks(candidates: Iterable[Candidate | None], size: int) -> Iterator[list[
 
 def _read(candidate: Candidate) -> tuple[bytes, Candidate]:
     """The whole file, and the candidate with the size and time that belong to exactly these bytes."""
-    with Path(candidate.folder, candidate.name).open("rb") as file:
+    with open_regular(os.path.join(candidate.folder, candidate.name)) as file:
         found = os.fstat(file.fileno())
         if found.st_size > MAX_FILE_BYTES:
             raise UnreadableImage(f"file of {found.st_size >> 20} MiB, limit is {MAX_FILE_BYTES >> 20} MiB")
@@ -346,7 +354,9 @@ def _read(candidate: Candidate) -> tuple[bytes, Candidate]:
         after = os.fstat(file.fileno())
     if len(data) != found.st_size or after.st_mtime_ns != found.st_mtime_ns:
         raise InterruptedError(0, "changed while it was read")
-    return data, Candidate(candidate.folder_id, candidate.folder, candidate.name, found.st_size, found.st_mtime_ns)
+    return data, replace(
+        candidate, size=found.st_size, mtime_ns=found.st_mtime_ns, ctime_ns=change_time(found)
+    )
 
 
 def _indexed(
@@ -361,6 +371,7 @@ def _indexed(
         metadata=metadata,
         vector=vector,
         is_reused=is_reused,
+        ctime_ns=candidate.ctime_ns,
     )
 
 

@@ -32,11 +32,15 @@ class Progress:
 
 @dataclass(frozen=True)
 class Problem:
-    """A folder that could not be walked, and how many images below it were kept as they are."""
+    """A folder that could not be walked, and how many images below it were kept as they are.
+
+    ``is_absence``: it is not there, and may have been deleted (``index --prune`` then).
+    """
 
     path: str
     reason: str
     images_kept: int
+    is_absence: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ class IndexReport:
 
     Attributes:
         encoder: its name.
-        counts: images added, updated (file changed), encoded_again (same file, by another model), moved (or renamed),
+        counts: images added, updated (file changed), encoded_again (same file, by another model), verified
+            (read again, same content), moved (or renamed),
             restored (file came back), retired (file gone), failed.
         unchanged: files that were not even opened.
         encoded: images that went through the encoder.
@@ -65,6 +70,9 @@ class IndexReport:
         decoded_on: where pictures were decoded, if that was left to a GPU; None otherwise.
         images: present images with an embedding by this encoder.
         failures_known: files that cannot be indexed, this run's and earlier ones'.
+        failures_passing: those of them that are tried again in the next run (permission, memory, I/O).
+        passed_over: files that are no pictures, and what was left out, by kind and extension.
+        lifted: what had been forgotten and is indexed again, because it was named.
         problems: folders that could not be walked; nothing below them was retired.
         seconds: per stage. ``read``, ``decode`` and ``encode`` are sums over all threads; ``walk``, ``commit`` and
             ``index`` were spent in the main thread; ``total`` is wall time.
@@ -84,6 +92,9 @@ class IndexReport:
     decoded_on: DecodedOn | None = None
     images: int = 0
     failures_known: int = 0
+    failures_passing: int = 0
+    passed_over: dict[str, dict[str, int]] = field(default_factory=dict)
+    lifted: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     index: str = ""
@@ -91,9 +102,9 @@ class IndexReport:
     words_by: str | None = None
     interrupted: bool = False
 
-    def kept(self, path: str, reason: str, images: int) -> None:
+    def kept(self, path: str, reason: str, images: int, *, is_absence: bool = False) -> None:
         """Note a folder that could not be walked, whose images stay."""
-        self.problems.append(Problem(path, reason, images))
+        self.problems.append(Problem(path, reason, images, is_absence))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -108,6 +119,9 @@ class IndexReport:
             **({"decoded_on": vars(self.decoded_on)} if self.decoded_on else {}),
             "images": self.images,
             "failures_known": self.failures_known,
+            "failures_passing": self.failures_passing,
+            "passed_over": self.passed_over,
+            "lifted": self.lifted,
             "problems": [vars(problem) for problem in self.problems],
             "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
             "index": self.index,

@@ -9,32 +9,38 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from retrieval.catalog.exclusions import Exclusions
 from retrieval.errors import SettingsError
 from retrieval.indexing.ignore import IGNORE_FILE, IgnoreRules
+from retrieval.indexing.passed_over import HIDDEN, PassedOver, extension_of, kind_of
 from retrieval.paths import is_below
 from retrieval.pictures.formats import IMAGE_EXTENSIONS
+from retrieval.regular_files import change_time
 
 __all__ = ["IGNORE_FILE", "FoundFile", "FoundFolder", "Walk", "count_files", "is_mounted", "mount_point", "walk"]
 
 
 class FoundFile(NamedTuple):
-    """A candidate picture: its name inside the folder, size in bytes and modification time in nanoseconds.
+    """A candidate picture: its name inside the folder, size in bytes, and times in nanoseconds.
 
-    ``problem`` is set instead of a size where the entry cannot be looked at (a broken link, no permission). A tuple,
-    because a frozen dataclass takes three times as long to make, and a walk makes one for every file.
+    ``ctime_ns`` is when anything about the file was last changed, which no program can set; None where the system has
+    no such time. ``problem`` is set instead of a size where the entry cannot be looked at (a broken link, no
+    permission). A tuple, because a frozen dataclass takes three times as long to make, and a walk makes one for every
+    file.
     """
 
     name: str
     size: int
     mtime_ns: int
     problem: str | None = None
+    ctime_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +50,16 @@ class FoundFolder:
     Attributes:
         path: absolute, symbolic links only where the walk came through one.
         files: candidates, sorted by name.
+        unsure: files whose names have no extension, sorted by name: pictures, if their first bytes say so.
+        passed_over: the other files, and what was left out, by kind.
         is_mount: True where this folder lies on another device than its parent.
         is_empty: True if the folder has no entries at all, not even ones that the walk leaves out.
     """
 
     path: str
     files: Sequence[FoundFile] = field(default_factory=tuple)
+    unsure: Sequence[FoundFile] = field(default_factory=tuple)
+    passed_over: PassedOver = field(default_factory=Counter)
     is_mount: bool = False
     is_empty: bool = False
     problem: str | None = None
@@ -62,15 +72,16 @@ BROKEN_LINK = "broken symbolic link"
 
 
 def is_candidate(name: str) -> bool:
-    """True for a file name that the walk would hand on: a picture's extension, not hidden (``._x`` is)."""
+    """True for a file name with a picture's extension."""
     dot = name.rfind(".")
-    return dot > 0 and name[dot:].lower() in IMAGE_EXTENSIONS and not name.startswith(".")
+    return dot > 0 and name[dot:].lower() in IMAGE_EXTENSIONS
 
 
 def walk(
     root: str | Path,
     *,
     exclude: Sequence[str] = (),
+    lasting: Exclusions | None = None,
     seen: set[tuple[int, int]] | None = None,
     elsewhere: Sequence[str] = (),
 ) -> Walk:
@@ -80,6 +91,7 @@ def walk(
         root: a folder; it is resolved, so that two spellings of it are one.
         exclude: patterns in ``.gitignore`` syntax, relative to ``root``, beside each folder's own
             ``.photoseekignore``.
+        lasting: what the gallery leaves out for good.
         seen: (device, inode) of folders already listed; give the same set to several walks so that overlapping
             roots and symbolic-link cycles are listed once.
         elsewhere: other folders that are walked in their own right, now or in another run. A symbolic link into one
@@ -90,18 +102,13 @@ def walk(
         Every folder once: real folders first, depth first and by name; folders that are only reached through
         symbolic links after them, so that a picture is known by its real path wherever it has one below ``root``.
     """
-    return _walk(root, exclude, set() if seen is None else seen, _look_at, elsewhere)
+    start = os.path.realpath(root)
+    return _walk(start, IgnoreRules(start, exclude, lasting), set() if seen is None else seen, _look_at, elsewhere)
 
 
 def _walk(
-    root: str | Path,
-    exclude: Sequence[str],
-    seen: set[tuple[int, int]],
-    look: _Look,
-    elsewhere: Sequence[str] = (),
+    start: str, rules: IgnoreRules, seen: set[tuple[int, int]], look: _Look, elsewhere: Sequence[str] = ()
 ) -> Walk:
-    start = os.path.realpath(root)
-    rules = IgnoreRules(start, exclude)
     waiting: deque[tuple[str, int | None]] = deque([(start, _parent_device(start))])
     while waiting:
         links: list[tuple[str, int | None]] = []
@@ -144,21 +151,30 @@ def _list_folder(
         return FoundFolder(path, problem=error.message), [], []
     seen.add((own.st_dev, own.st_ino))
     files: list[FoundFile] = []
+    unsure: list[FoundFile] = []
+    passed_over: PassedOver = Counter()
     below: _Below = []
     links: _Below = []
     for entry in listed:
         name = entry.name
-        if name.startswith("."):
-            continue
-        if _is_folder(entry):
-            if not rules.leaves_out(path, name, is_folder=True):
-                (links if entry.is_symlink() else below).append((entry.path, own.st_dev))
-        elif is_candidate(name) and not rules.leaves_out(path, name, is_folder=False):
+        is_folder = _is_folder(entry)
+        why = rules.why_left_out(name, is_folder=is_folder)
+        if why is not None:
+            if why[0] != HIDDEN:
+                passed_over[why] += 1
+        elif is_folder:
+            (links if entry.is_symlink() else below).append((entry.path, own.st_dev))
+        elif is_candidate(name):
             file = look(entry)
             if file is not None:
                 files.append(file)
+        elif (extension := extension_of(name)) is not None:
+            passed_over[kind_of(extension), extension] += 1
+        elif (file := look(entry)) is not None and file.problem is None:
+            unsure.append(file)
     is_mount = parent_device is not None and own.st_dev != parent_device
-    return FoundFolder(path, files, is_mount=is_mount, is_empty=not listed), below, links
+    found = FoundFolder(path, files, unsure, passed_over, is_mount=is_mount, is_empty=not listed)
+    return found, below, links
 
 
 def _name(entry: os.DirEntry[str]) -> str:
@@ -182,7 +198,9 @@ def _look_at(entry: os.DirEntry[str]) -> FoundFile | None:
         return FoundFile(entry.name, -1, -1, BROKEN_LINK) if entry.is_symlink() else None
     except OSError as error:
         return FoundFile(entry.name, -1, -1, describe_os_error(error))
-    return FoundFile(entry.name, found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    return FoundFile(entry.name, found.st_size, found.st_mtime_ns, None, change_time(found))
 
 
 def _glance(entry: os.DirEntry[str]) -> FoundFile | None:
@@ -195,6 +213,7 @@ def count_files(
     root: str | Path,
     *,
     exclude: Sequence[str] = (),
+    lasting: Exclusions | None = None,
     seen: set[tuple[int, int]] | None = None,
     elsewhere: Sequence[str] = (),
     stop: Callable[[], bool],
@@ -202,12 +221,14 @@ def count_files(
     """How many candidates a walk of ``root`` will meet, without looking at any file (for a progress bar).
 
     Args:
-        exclude, seen, elsewhere: as for :func:`walk`.
+        exclude, lasting, seen, elsewhere: as for :func:`walk`.
         stop: asked once a folder; when it returns True the count so far is returned.
     """
     total = 0
     with suppress(SettingsError):  # a bad pattern: the walk itself will say so
-        for folder in _walk(root, exclude, set() if seen is None else seen, _glance, elsewhere):
+        start = os.path.realpath(root)
+        rules = IgnoreRules(start, exclude, lasting)
+        for folder in _walk(start, rules, set() if seen is None else seen, _glance, elsewhere):
             total += len(folder.files)
             if stop():
                 break

@@ -98,6 +98,14 @@ def caption_count(reader: CatalogReader) -> int:
     return int(reader.rows(sql)[0][0])
 
 
+def kept_label_count(reader: CatalogReader) -> int:
+    """How many pictures that are not in the gallery now have labels by people, which come back with them."""
+    sql = """SELECT count(*) FROM (SELECT content_hash FROM kept_labels UNION SELECT i.content_hash FROM images AS i
+             WHERE i.is_retired AND (EXISTS (SELECT 1 FROM tags WHERE image_id = i.id)
+                                     OR EXISTS (SELECT 1 FROM captions WHERE image_id = i.id)))"""
+    return int(reader.rows(sql)[0][0])
+
+
 def predicted_counts(reader: CatalogReader, encoder: EncoderRow) -> dict[str, int]:
     """Tag -> how many present images the encoder gave it to, most frequent first."""
     # Counted in the index by tag alone, then less the few that are retired: a join would look up millions of images.

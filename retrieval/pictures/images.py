@@ -31,7 +31,7 @@ from retrieval.pictures.quiet import quietly
 from retrieval.pictures.tiff_samples import Layout, TiffDirectory, read_samples
 from retrieval.pictures.truncated import check_share
 
-__all__ = ["IMAGE_EXTENSIONS", "Picture", "content_hash", "read_cut_out", "read_picture", "read_whole"]
+__all__ = ["IMAGE_EXTENSIONS", "NO_MEMORY", "Picture", "content_hash", "read_cut_out", "read_picture", "read_whole"]
 
 T = TypeVar("T")
 
@@ -64,6 +64,13 @@ TURNS = {
 }
 
 _TRUNCATED = re.compile(r"truncat|end of (file|data|image)|\beof\b|not enough|insufficient|too short", re.I)
+NO_MEMORY = "not enough memory"
+"""The reason that passes: nothing is wrong with the file."""
+_OUT_OF_MEMORY = re.compile(
+    r"out of memory|(not enough|insufficient) memory|(cannot|unable to|failed to|could not) allocate|"
+    r"allocation (error|fail)|bad_?alloc|memory error",
+    re.I,
+)
 _UNSUPPORTED = re.compile(r"unsupported|not supported|cannot handle|not implemented|unknown", re.I)
 _PILLOW_LIMIT = re.compile(r"\((\d+) pixels\) exceeds limit of (\d+)")
 
@@ -283,8 +290,9 @@ def cropped(image: Image.Image, plan: Fit, size: int) -> NDArray[np.uint8]:
 def _reason(error: Exception, name: str, cut_short: bool) -> str:
     """A short reason that is the same for the same kind of damage, whatever the decoder's wording."""
     text = str(error)
-    if isinstance(error, MemoryError):
-        return "not enough memory"
+    # A decoder that refuses to allocate what a damaged header asks for speaks of a limit.
+    if isinstance(error, MemoryError) or (_OUT_OF_MEMORY.search(text) and "limit" not in text.lower()):
+        return NO_MEMORY
     if isinstance(error, Image.DecompressionBombError):
         found = _PILLOW_LIMIT.search(text)
         return (

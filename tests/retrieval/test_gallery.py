@@ -14,7 +14,8 @@ import pytest
 
 import retrieval
 from retrieval.errors import GalleryLocked, GalleryNotFound, SettingsError
-from retrieval.gallery import Gallery, default_gallery, forget_folders
+from retrieval.gallery import Gallery, default_gallery
+from retrieval.indexing.forgetting import forget_paths
 from retrieval.indexing.indexer import Indexer
 from retrieval.overview import overview, write_failures, write_overview
 from retrieval.paths import GALLERY_VARIABLE
@@ -85,22 +86,24 @@ def test_forgetting_a_folder(indexed: Gallery, photos: Path, encoder: ColourEnco
     other = save_picture(photos.parent / "other/a.png", "red", seed=40).parent
     Indexer(indexed, encoder).run(other)
     with pytest.raises(SettingsError, match="holds nothing of"):
-        forget_folders(indexed, [photos.parent / "never"])
-    assert forget_folders(indexed, [photos / "trip"]) == {str(photos / "trip"): 3}
+        forget_paths(indexed, [photos.parent / "never"])
+    (trip,) = forget_paths(indexed, [photos / "trip"]).forgotten
+    assert (trip.path, trip.images, trip.left_out_of) == (str(photos / "trip"), 3, str(photos))
     store = ThumbnailStore(indexed.path, 1 << 20)
     with indexed.reader() as reader:
         kept, gone = (reader.record_at(path) for path in (other / "a.png", photos / "green.jpg"))
     assert kept is not None and gone is not None
     for image in (kept, gone):
         store.add(image.content_hash, 240, b"a small picture")
-    assert forget_folders(indexed, [photos]) == {str(photos): 3}
+    (rest,) = forget_paths(indexed, [photos]).forgotten
+    assert (rest.path, rest.images, rest.left_out_of) == (str(photos), 3, None)
     assert store.find(kept.content_hash, 240) == b"a small picture"
     assert store.find(gone.content_hash, 240) is None
     store.close()
     with indexed.reader() as reader:
         assert (reader.roots(), reader.count()) == ([str(other)], 1)
     with pytest.raises(SettingsError, match="it knows"):
-        forget_folders(indexed, [photos / "nothing"])
+        forget_paths(indexed, [photos / "nothing"])
     report = Indexer(indexed, encoder).run(photos)
     assert (report.counts.restored, report.encoded, report.images) == (6, 0, 7)
 

@@ -18,7 +18,8 @@ from starlette.testclient import TestClient
 
 from retrieval.catalog.records import ImageRecord
 from retrieval.encoders.load import load_encoder
-from retrieval.gallery import Gallery, forget_folders
+from retrieval.gallery import Gallery
+from retrieval.indexing.forgetting import forget_paths
 from retrieval.indexing.indexer import Indexer
 from retrieval.labels.labelling import LabelEdit, edit_labels
 from retrieval.show.thumbnail_store import FILE_NAME
@@ -261,7 +262,7 @@ def test_a_thumbnail_outlives_its_file_and_not_its_place_in_the_gallery(own: Ser
     assert own.get("a.jpg", "/thumbnail").content == first
     assert "not there" in problem(own.get("a.jpg", "/thumbnail?size=480"), 404)
     assert own.get("a.jpg").json()["on_disk"] == "missing"
-    forget_folders(own.gallery, [own.folder])
+    forget_paths(own.gallery, [own.folder])
     for what in ("", "/thumbnail", "/view", "/file"):
         assert "there is no image" in problem(own.get("a.jpg", what), 404)
 

@@ -15,6 +15,7 @@ import pytest
 
 from retrieval.catalog import writer as catalog_module
 from retrieval.catalog.batch import Batch, Counts
+from retrieval.catalog.forgetting import forget
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.writer import Catalog
 from tests.retrieval.rows import encoder_spec, failure, filled, ids_by_name, image, row_of
@@ -226,8 +227,8 @@ def test_known_files_tell_what_a_walk_needs(catalog: Catalog, folder: Path) -> N
     other = catalog.register_encoder(encoder_spec("two"))
     catalog.commit(Batch(retired=[2]), encoder)
     at = catalog.folder_id(str(folder))
-    assert catalog.known_files(at, encoder) == {"a.jpg": (1, 5, 1000, 0, 1), "b.jpg": (2, 5, 1000, 1, 1)}
-    assert catalog.known_files(at, other) == {"a.jpg": (1, 5, 1000, 0, 0), "b.jpg": (2, 5, 1000, 1, 0)}
+    assert catalog.known_files(at, encoder) == {"a.jpg": (1, 5, 1000, 0, 1, None), "b.jpg": (2, 5, 1000, 1, 1, None)}
+    assert catalog.known_files(at, other) == {"a.jpg": (1, 5, 1000, 0, 0, None), "b.jpg": (2, 5, 1000, 1, 0, None)}
 
 
 def test_folders_remember_roots_and_mounts(catalog: Catalog, reader: CatalogReader) -> None:
@@ -252,9 +253,12 @@ def test_forgetting_a_folder_takes_what_lies_below_and_nothing_beside(catalog: C
         encoder,
     )
     assert catalog.count_present("/a/b") == 2 and catalog.count_present("/a") == 3
-    assert catalog.forget("/a/b") == 2
+    with catalog.transaction() as connection:
+        gone = forget(connection, ["/a/b"], purge=False)
+    assert gone is not None and (gone.images, gone.left_out_of) == (2, None)
     assert (reader.roots(), reader.count(), reader.failure_count(), reader.change()) == (["/a/bc"], 1, 1, 2)
-    assert catalog.forget("/a/b") == 0
+    with catalog.transaction() as connection:
+        assert forget(connection, ["/a/b"], purge=False) is None
 
 
 def test_runs_are_noted_and_a_killed_one_has_no_end(catalog: Catalog, reader: CatalogReader) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from retrieval.catalog.batch import Batch
 from retrieval.catalog.writer import Catalog
-from retrieval.indexing.compare import FolderComparison
+from retrieval.indexing.compare import FolderComparison, Looks
 from retrieval.indexing.report import IndexReport
 from retrieval.indexing.scan import FoundFile, FoundFolder
 from tests.retrieval.rows import encoder_spec, failure, image
@@ -22,12 +22,13 @@ class Run:
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog, self.encoder = catalog, catalog.register_encoder(encoder_spec())
+        self.roots: list[str] = ["/p"]
         self.start()
 
     def start(self, *, unplugged: tuple[str, ...] = (), missing: tuple[str, ...] = (), retry: bool = False) -> None:
         self.batch, self.report = Batch(), IndexReport("one")
         self.comparison = FolderComparison(
-            self.catalog, self.encoder, lambda: self.batch, self.report, unplugged, missing, retry
+            self.catalog, self.encoder, lambda: self.batch, self.report, self.roots, unplugged, missing, Looks(retry)
         )
 
     def commit(self, folder: str, *names: str, **mount: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,10 @@ from retrieval.errors import EncoderError
 from retrieval.gallery import Gallery
 from retrieval.indexing import pipeline
 from retrieval.indexing.indexer import Indexer
+from retrieval.indexing.passed_over import summed
 from retrieval.indexing.pipeline import Candidate
+from retrieval.pictures import images
+from retrieval.regular_files import NOT_REGULAR
 from tests.conftest import PHOTOS
 from tests.fakes import ColourEncoder
 from tests.pictures import replace_picture, save_picture
@@ -209,7 +213,7 @@ def test_a_file_that_changes_while_it_is_read_is_tried_again(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fstat", growing)
         report = Indexer(gallery, encoder).run(photos)
-    assert len(looked) == 2
+    assert len(looked) == 3
     assert (report.counts.failed, failing(gallery)) == (1, {"green.jpg": "changed while it was read"})
     assert Indexer(gallery, encoder).run(photos).counts.added == 1
     assert failing(gallery) == {}
@@ -254,3 +258,87 @@ def test_progress_counts_the_files_of_this_run_that_failed(
     for expected in (1, 0):  # what is known to fail is not opened again
         Indexer(gallery, encoder).run(photos, on_progress=lambda progress: failed.append(progress.failed))
         assert failed[-1] == expected
+
+
+@pytest.mark.parametrize("where", ["read", "decode", "encode"])
+def test_low_memory_is_no_fault_of_the_picture(
+    gallery: Gallery, photos: Path, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def refuse(*_args: object, **_named: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        if where == "read":
+            patch.setattr(pipeline, "open_regular", refuse)
+        elif where == "decode":
+            patch.setattr(images, "open_image", refuse)
+        else:
+            patch.setattr(encoder, "encode_images", refuse)
+        report = Indexer(gallery, encoder).run(photos)
+    assert (report.counts.failed, report.failures_passing) == (len(PHOTOS), len(PHOTOS))
+    assert set(failing(gallery).values()) == {"not enough memory"}
+    report = Indexer(gallery, encoder).run(photos)
+    assert (report.counts.added, report.failures_known) == (len(PHOTOS), 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("out of memory error when reading image file", "not enough memory"),
+        ("Memory allocation error: Unspecified", "not enough memory"),
+        ("std::bad_alloc", "not enough memory"),
+        ("[Errno 12] Cannot allocate memory", "not enough memory"),
+        ("Memory allocation error: Security limit exceeded", "damaged JPEG file"),
+    ],
+)
+def test_decoders_say_in_many_ways_that_memory_is_short(
+    gallery: Gallery, photos: Path, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch, said: str, reason: str
+) -> None:
+    def refuse(_data: bytes, _form: str) -> None:
+        raise OSError(said)
+
+    monkeypatch.setattr(images, "open_image", refuse)
+    Indexer(gallery, encoder).run(photos)
+    assert failing(gallery)["green.jpg"] == reason
+
+
+def test_a_file_that_becomes_a_pipe_before_it_is_read_keeps_nobody_waiting(
+    gallery: Gallery, photos: Path, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = pipeline.open_regular
+
+    def swapped(path: str) -> object:
+        if path.endswith("green.jpg") and not stat.S_ISFIFO(os.lstat(path).st_mode):
+            Path(path).unlink()
+            os.mkfifo(path)
+        return real(path)
+
+    monkeypatch.setattr(pipeline, "open_regular", swapped)
+    report = Indexer(gallery, encoder).run(photos)
+    assert (report.counts.added, failing(gallery)) == (len(PHOTOS) - 1, {"green.jpg": NOT_REGULAR})
+
+
+def test_what_is_no_picture_is_counted_by_kind_and_files_without_extension_are_looked_at(
+    gallery: Gallery, tmp_path: Path, encoder: ColourEncoder
+) -> None:
+    folder = tmp_path / "photos"
+    save_picture(folder / "a.png", "red", seed=1).rename(folder / "IMG_1")
+    save_picture(folder / "b.jpg", "red", seed=2).rename(folder / "DSCF0001.MPO")
+    for name in ("c.CR2", "d.nef", "e.cr2", "f.mov", "g.psd", "h.txt", "README", "i.xyz", ".hidden", "Scan 2021.05.06"):
+        (folder / name).write_text("x")
+    report = Indexer(gallery, encoder).run(folder)
+    assert (report.counts.added, report.failures_known) == (2, 0)
+    assert report.passed_over == {
+        "RAW": {"cr2": 2, "nef": 1},
+        "without extension": {"": 2},
+        "video": {"mov": 1},
+        "other picture formats": {"psd": 1},
+        "documents": {"txt": 1},
+        "other files": {"xyz": 1},
+    }
+    with gallery.reader() as reader:
+        assert summed(reader.passed_over()) == report.passed_over
+    again = Indexer(gallery, encoder).run(folder)
+    assert (again.unchanged, again.passed_over) == (2, report.passed_over)
+    (folder / "IMG_1").write_text("no picture any more")
+    assert Indexer(gallery, encoder).run(folder).counts.failed == 1

@@ -111,7 +111,7 @@ def test_the_report_is_plain_values() -> None:
     report.seconds["walk"] += 0.12345
     facts = json.loads(json.dumps(report.as_dict()))
     assert facts["added"] == 2 and facts["seconds"] == {"walk": 0.123}
-    assert facts["problems"] == [{"path": "/p", "reason": "permission denied", "images_kept": 7}]
+    assert facts["problems"] == [{"path": "/p", "reason": "permission denied", "images_kept": 7, "is_absence": False}]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

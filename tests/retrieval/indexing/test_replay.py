@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.catalog.batch import Batch
+from retrieval.catalog.forgetting import forget
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.writer import Catalog
 from tests.retrieval.rows import encoder_spec, failure, ids_by_name, image, row_of
@@ -26,6 +27,7 @@ STEP = st.one_of(
     st.tuples(st.just("restore"), st.sampled_from(NAMES)),
     st.tuples(st.just("fail"), st.sampled_from(NAMES)),
     st.tuples(st.just("forget")),
+    st.tuples(st.just("purge")),
     st.tuples(st.just("commit")),
 )
 
@@ -66,11 +68,13 @@ class Model:
             (self.folder / names[0]).write_text(content)
             self.contents[names[0]] = content
             batch.restored.append(known[names[0]][0])
-        elif kind == "forget":
+        elif kind in ("forget", "purge"):
             for name in self.contents:
                 (self.folder / name).unlink()
             self.contents.clear()
-            self.catalog.forget(str(self.folder))
+            with self.catalog.transaction() as connection:
+                forget(connection, [str(self.folder)], purge=kind == "purge")
+            self.at = self.catalog.folder_id(str(self.folder))
             return
         self.catalog.commit(batch, encoder)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from itertools import permutations
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import pytest
 from retrieval.catalog.batch import Batch
 from retrieval.errors import GalleryNotFound, QueryError, UnknownImage
 from retrieval.filters import Filter
-from retrieval.gallery import Gallery, forget_folders
+from retrieval.gallery import Gallery
 from retrieval.indexing import indexer as indexer_module
+from retrieval.indexing.forgetting import forget_paths
 from retrieval.indexing.indexer import Indexer
 from retrieval.labels.labelling import LabelEdit, edit_labels, find_images
 from retrieval.labels.reading import caption_count, labels_of, tag_counts
@@ -21,7 +23,7 @@ from retrieval.labels.tagging import tag_gallery
 from tests.fakes import ColourEncoder
 from tests.pictures import replace_picture, save_picture
 from tests.retrieval.rows import filled, image
-from tests.retrieval.states import rows
+from tests.retrieval.states import move, rows
 
 FILES = {"red": "red-1.jpg", "green": "green.jpg", "blue": "trip/blue-1.jpg"}
 
@@ -185,19 +187,44 @@ def test_another_picture_where_one_was_deleted_is_not_labelled_but_one_that_coul
     assert said(labelled).keys() == {"blue-1.jpg", "green.jpg"}
 
 
-def test_forget_deletes_what_was_said_about_its_folder_only(
+def test_what_is_said_outlives_forgetting_and_comes_back_with_the_content(
     labelled: Gallery, photos: Path, encoder: ColourEncoder
 ) -> None:
-    tag_gallery(labelled, ["red", "blue"], ["{}"], encoder=encoder, min_probability=0)
-    forget_folders(labelled, [photos / "trip"])
+    before = said(labelled)
+    forget_paths(labelled, [photos / "trip"])
     assert said(labelled).keys() == {"red-1.jpg", "green.jpg"}
-    for table in ("tags", "captions", "predicted_tags"):
-        sql = f"""SELECT count(*) FROM {table} JOIN images AS i ON i.id = image_id JOIN folders AS f
-                  ON f.id = folder_id WHERE f.path LIKE '%trip%'"""
-        assert rows(labelled, sql) == [(0,)]
-    assert rows(labelled, "SELECT count(*) FROM predicted_tags") == [(6,)]
     Indexer(labelled, encoder).run(photos)
+    assert said(labelled).keys() == {"red-1.jpg", "green.jpg"}, "left out of the folder above"
+    shutil.copytree(photos / "trip", photos.parent / "elsewhere")
+    Indexer(labelled, encoder).run(photos.parent / "elsewhere")
+    assert said(labelled) == before, "the content is indexed again, at another place"
+    forget_paths(labelled, [photos.parent / "elsewhere"])
+    Indexer(labelled, encoder).run(photos / "trip")
+    assert said(labelled) == before
+
+
+def test_what_is_said_outlives_another_picture_at_the_same_path(
+    labelled: Gallery, photos: Path, encoder: ColourEncoder
+) -> None:
+    before = said(labelled)
+    aside = move(photos / "red-1.jpg", photos.parent / "aside.jpg")
+    Indexer(labelled, encoder).run(photos)
+    save_picture(photos / "red-1.jpg", "yellow", seed=61)
+    Indexer(labelled, encoder).run(photos)
+    assert "red-1.jpg" not in said(labelled)
+    move(aside, photos / "back.jpg")
+    Indexer(labelled, encoder).run(photos)
+    assert said(labelled)["back.jpg"] == before["red-1.jpg"]
+
+
+def test_purging_deletes_what_is_said(labelled: Gallery, photos: Path, encoder: ColourEncoder) -> None:
+    tag_gallery(labelled, ["red", "blue"], ["{}"], encoder=encoder, min_probability=0)
+    forget_paths(labelled, [photos / "trip"], purge=True)
+    shutil.copytree(photos / "trip", photos.parent / "elsewhere")
+    Indexer(labelled, encoder).run([photos, photos.parent / "elsewhere"])
     assert said(labelled).keys() == {"red-1.jpg", "green.jpg"}
+    assert rows(labelled, "SELECT count(*) FROM predicted_tags") == [(6,)]
+    assert rows(labelled, "SELECT count(*) FROM kept_labels") == [(0,)]
 
 
 @pytest.mark.parametrize(("gone", "left"), [("images", (0, 0, 0)), ("encoders", (1, 1, 0))])

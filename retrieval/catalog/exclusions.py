@@ -1,0 +1,124 @@
+"""What a gallery leaves out for good: patterns given to ``index --exclude``, and what was forgotten below a folder
+that is still indexed. The catalog keeps them in one table; a walk asks them here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from blake3 import blake3
+
+from retrieval.paths import decode_path, is_below
+
+SELECT_EXCLUSIONS = "SELECT path, pattern, fingerprint FROM exclusions ORDER BY id"
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """One row.
+
+    Attributes:
+        path: absolute: the folder that ``pattern`` is relative to, or what is left out altogether. None if only its
+            fingerprint is kept, since the name itself was purged.
+        pattern: in ``.gitignore`` syntax, ``!`` in front takes back; None: all that lies at or below ``path``.
+        fingerprint: BLAKE3 of the path that was purged.
+    """
+
+    path: str | None
+    pattern: str | None = None
+    fingerprint: bytes | None = None
+
+    def text(self) -> str:
+        """For a person; of one whose path is kept."""
+        if self.pattern is None:
+            return f"{self.path} (forgotten)"
+        if self.pattern.startswith("!"):
+            return f"{self.path}: but not {self.pattern[1:]}"
+        return f"{self.path}: {self.pattern}"
+
+
+class Exclusions:
+    """All of them, in the order in which they were given."""
+
+    def __init__(self, rows: Iterable[Exclusion] = ()) -> None:
+        self.rows = tuple(rows)
+        self._whole = {row.path for row in self.rows if row.path is not None and row.pattern is None}
+        self._fingerprints = {row.fingerprint for row in self.rows if row.fingerprint is not None}
+        self._has_whole = bool(self._whole or self._fingerprints)
+
+    def in_words(self) -> list[str]:
+        """For a person, a line each."""
+        lines = [row.text() for row in self.rows if row.path is not None]
+        if self._fingerprints:
+            lines.append(f"{len(self._fingerprints):,} more that were purged (their names are not kept)")
+        return lines
+
+    def patterns(self, folder: str) -> list[str]:
+        """Those that are relative to a folder."""
+        return [row.pattern for row in self.rows if row.path == folder and row.pattern is not None]
+
+    def folders(self) -> set[str]:
+        """Folders that have patterns."""
+        return {row.path for row in self.rows if row.path is not None and row.pattern is not None}
+
+    def leaves_out(self, path: str) -> bool:
+        """True for a path that was forgotten or purged."""
+        if not self._has_whole:
+            return False
+        return path in self._whole or (bool(self._fingerprints) and fingerprint(path) in self._fingerprints)
+
+    def lifted(self, path: str) -> list[Exclusion]:
+        """Those that keep exactly ``path`` out of the gallery: they end when it is indexed by its name."""
+        mark = fingerprint(path) if self._fingerprints else None
+        return [
+            row
+            for row in self.rows
+            if row.pattern is None and (row.path == path if row.fingerprint is None else row.fingerprint == mark)
+        ]
+
+    def below(self, folder: str) -> list[Exclusion]:
+        """Those at or below a folder, as far as their names are kept."""
+        return [row for row in self.rows if row.path is not None and is_below(row.path, folder)]
+
+
+def stored_exclusions(rows: Iterable[Sequence[Any]]) -> Exclusions:
+    """From what :data:`SELECT_EXCLUSIONS` gives."""
+
+    def text(stored: str | bytes | None) -> str | None:
+        return None if stored is None else decode_path(stored)
+
+    return Exclusions(Exclusion(text(path), text(pattern), mark) for path, pattern, mark in rows)
+
+
+def fingerprint(path: str) -> bytes:
+    """What is kept of a path whose name may not be kept: 32 bytes of BLAKE3."""
+    return blake3(os.fsencode(path)).digest()
+
+
+def changed(
+    before: Exclusions, folder: str, exclude: Sequence[str], include: Sequence[str], *, start_anew: bool
+) -> list[Exclusion]:
+    """The rows as they are after ``index --exclude``, ``--include`` and ``--no-exclude`` for a folder.
+
+    ``include`` takes the same pattern back where it was excluded, and overrides all others otherwise.
+
+    Args:
+        start_anew: drop what was left out at or below the folder so far.
+    """
+    rows = list(before.rows)
+    if start_anew:
+        dropped = before.below(folder)
+        rows = [row for row in rows if row not in dropped and row.fingerprint is None]
+    for pattern in exclude:
+        rows = [row for row in rows if (row.path, row.pattern) not in ((folder, pattern), (folder, f"!{pattern}"))]
+        rows.append(Exclusion(folder, pattern))
+    for pattern in include:
+        had = [row for row in rows if (row.path, row.pattern) in ((folder, pattern), (folder, f"!{pattern}"))]
+        named = os.path.normpath(os.path.join(folder, pattern.strip("/")))
+        had += Exclusions(rows).lifted(named)
+        rows = [row for row in rows if row not in had]
+        if not any(row.pattern is None or row.pattern == pattern for row in had):
+            rows.append(Exclusion(folder, f"!{pattern}"))
+    return rows

@@ -1,0 +1,100 @@
+"""When it is believed that pictures are gone: never because a drive, a share or a folder of its own is missing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+
+from retrieval.paths import is_below
+
+LARGE_FOLDER = 1_000
+"""A folder with so many pictures is not believed to be deleted, since a drive may have been mounted there ..."""
+
+MOST_OF_A_ROOT = 100
+"""... nor one with so many, if it held more than half of those of its root."""
+
+NOT_MOUNTED = "no drive is mounted here, as there was before"
+ROOT_IS_GONE = "the folder is gone or not mounted"
+ROOT_IS_EMPTY = "the folder is empty, as if its drive were not mounted"
+LINK_LEADS_NOWHERE = "the symbolic link leads nowhere"
+LARGE_IS_GONE = "the folder is gone, with all that was in it"
+LARGE_IS_EMPTY = "the folder is empty, and held many"
+
+
+class Absence:
+    """Judges folders that a walk did not meet, or met empty.
+
+    Args:
+        roots: every folder that was ever given to ``index`` and not forgotten.
+        unplugged: mount points that are not mounted now.
+        count_present: how many present images lie at or below a folder.
+    """
+
+    def __init__(
+        self, roots: Iterable[str], unplugged: Sequence[str], count_present: Callable[[str], int]
+    ) -> None:
+        self._roots = sorted(roots, key=len, reverse=True)
+        self._unplugged = unplugged
+        self._count_present = count_present
+        self._counts: dict[str, int] = {}
+
+    def gone_mount(self, path: str) -> str | None:
+        """The unplugged mount that a path lies on."""
+        return next((mount for mount in self._unplugged if is_below(path, mount)), None)
+
+    def doubt_empty(self, path: str) -> str | None:
+        """Why an empty folder is not believed to have lost its pictures."""
+        if path in self._roots and self._count(path):
+            return ROOT_IS_EMPTY
+        return LARGE_IS_EMPTY if self._is_large(path) else None
+
+    def doubt_unmet(self, path: str, met: set[str]) -> tuple[str, str] | None:
+        """(folder, why) for a known folder that no walk of this run met, if that is not believed; ("", "") if nothing
+        is said about it because a run over another root decides.
+
+        Args:
+            met: the known folders that a walk met, and the roots that were walked.
+        """
+        root = self._root_of(path)
+        if root is not None and root not in met:
+            return ("", "") if _is_folder(root) else (root, ROOT_IS_GONE)
+        missing = _topmost_missing(path)
+        if missing is None:
+            return None  # left out by a rule
+        if os.path.islink(missing):  # noqa: PTH114 - names need not be text
+            return missing, LINK_LEADS_NOWHERE
+        return (missing, LARGE_IS_GONE) if self._is_large(missing) else None
+
+    def _root_of(self, path: str) -> str | None:
+        """The nearest root at or above."""
+        return next((root for root in self._roots if is_below(path, root)), None)
+
+    def _is_large(self, path: str) -> bool:
+        held = self._count(path)
+        if held >= LARGE_FOLDER:
+            return True
+        if held < MOST_OF_A_ROOT:
+            return False
+        root = self._root_of(path)
+        return root is not None and 2 * held > self._count(root)
+
+    def _count(self, path: str) -> int:
+        if path not in self._counts:
+            self._counts[path] = self._count_present(path)
+        return self._counts[path]
+
+
+def _topmost_missing(path: str) -> str | None:
+    """The outermost folder on the way to ``path`` that is not there; None if ``path`` is."""
+    missing = None
+    while not _is_folder(path):
+        missing = path
+        parent = os.path.dirname(path)
+        if parent == path:
+            break
+        path = parent
+    return missing
+
+
+def _is_folder(path: str) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises where a folder above may not be looked into

@@ -1,0 +1,109 @@
+"""``photoseek forget``: folders and files leave a gallery, with a way back or for good."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from retrieval.catalog.forgetting import Forgotten, forget
+from retrieval.errors import SettingsError
+from retrieval.gallery import Gallery
+from retrieval.indexing.sync import IndexKeeper
+from retrieval.streams import plural, printable
+
+
+@dataclass
+class ForgetReport:
+    """What became of each path.
+
+    Attributes:
+        is_log_empty: after a purge, False if another process still reads the gallery, which keeps SQLite from emptying
+            its log: what was purged leaves the disk when that process ends.
+    """
+
+    forgotten: list[Forgotten] = field(default_factory=list)
+    is_log_empty: bool = True
+
+
+def forget_paths(gallery: Gallery, paths: Sequence[str | Path], *, purge: bool = False) -> ForgetReport:
+    """Take folders and files (there or not) out of a gallery. The files themselves are not touched.
+
+    Their thumbnails are deleted. Embeddings are kept, and so is what people said about the pictures: both come back
+    when the same content is indexed again, wherever it lies. What lies in a folder that is still indexed is left out
+    of it from now on.
+
+    Args:
+        purge: delete everything that the gallery knows of them instead: rows, names, embeddings, labels. The database
+            and the indexes are written anew, so that nothing of it is left in their files.
+
+    Raises:
+        GalleryNotFound: there is no gallery.
+        GalleryLocked: another process is writing.
+        SettingsError: the gallery holds nothing of a path; nothing is changed then.
+    """
+    gallery.bring_up_to_date()
+    with gallery.reader() as reader:
+        known = reader.roots()
+    report = ForgetReport()
+    with gallery.writer() as catalog:
+        with catalog.transaction() as connection:
+            for path in paths:
+                found = forget(connection, _spellings(path), purge=purge)
+                if found is None:
+                    raise SettingsError(
+                        f"the gallery holds nothing of {path}", f"it knows: {', '.join(known) or 'no folder'}"
+                    )
+                report.forgotten.append(found)
+        if purge:
+            _purge_indexes(gallery)
+            report.is_log_empty = catalog.compact()
+    from retrieval.show.thumbnail_store import ThumbnailStore
+
+    thumbnails = ThumbnailStore(gallery.path, 0)
+    thumbnails.keep_only(gallery.catalog_path)
+    thumbnails.close()
+    return report
+
+
+def told(report: ForgetReport, *, purge: bool) -> list[str]:
+    """What to tell a person, a line each."""
+    lines = []
+    for each in report.forgotten:
+        path = printable(each.path)
+        pictures = plural(each.purged if purge else each.images, "picture")
+        lines.append(f"{path}: {pictures} {'deleted from the gallery for good' if purge else 'forgotten'}")
+        if each.labelled:
+            labelled = plural(each.labelled, "picture")
+            lines.append(f"    tags and captions of {labelled} are kept for when they are indexed again;")
+            lines.append("    to delete them, too: photoseek forget --purge")
+        if each.left_out_of is not None:
+            folder, name = os.path.split(path)
+            lines.append(f"    {printable(each.left_out_of)} is still indexed, and leaves it out from now on;")
+            back = path if each.is_folder else f"{folder} --include {name}"
+            lines.append(f"    to take it back: photoseek index {back}")
+    if not report.is_log_empty:
+        lines.append("another photoseek process reads this gallery (serve, daemon, a search): until it has ended, the")
+        lines.append("file catalog.sqlite-wal may still hold what was deleted; stop it (photoseek daemon stop)")
+    return lines
+
+
+def _purge_indexes(gallery: Gallery) -> None:
+    """Save every index anew without the vectors that were purged: what replaces them is written beside them first."""
+    with gallery.reader() as reader:
+        for encoder in reader.encoders():
+            folder = gallery.index_path(encoder.fingerprint)
+            if folder.exists():
+                for old in folder.iterdir():
+                    if old.name != "tuning.json":
+                        shutil.rmtree(old) if old.is_dir() else old.unlink()
+                IndexKeeper(folder, reader, encoder).finish()
+
+
+def _spellings(path: str | Path) -> list[str]:
+    """Under which names the catalog may know a path: all links resolved, all but its own, none."""
+    given = os.path.abspath(Path(path).expanduser())
+    folder, name = os.path.split(given)
+    return list(dict.fromkeys((os.path.realpath(given), os.path.join(os.path.realpath(folder), name), given)))

@@ -1,0 +1,77 @@
+"""What a walk meets and does not index, by kind, so that nothing is passed over in silence."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+HIDDEN = "hidden"
+BY_DEFAULT = "left out by default"
+BY_PATTERN = "left out by a pattern"
+FORGOTTEN = "forgotten"
+WITHOUT_EXTENSION = "without extension"
+OTHER = "other files"
+
+_KINDS = {
+    "RAW": "3fr ari arw bay braw cap cr2 cr3 crw dcr dcs dng drf eip erf fff gpr iiq k25 kdc mdc mef mos mrw nef nrw "
+    "orf ori pef ptx pxn r3d raf raw rw2 rwl rwz sr2 srf srw x3f",
+    "video": "3g2 3gp asf avi f4v flv insv lrv m2t m2ts m2v m4v mkv mod mov mp4 mpe mpeg mpg mts mxf ogv tod ts vob "
+    "webm wmv",
+    "audio": "aac aif aiff amr flac m4a mid midi mp3 oga ogg opus wav wma",
+    "other picture formats": "afphoto ai cdr clip cur dcm dds djvu dpx emf eps exr fits flif fpx hdr ico icns indd "
+    "insp jbig2 jng jxr kra mng ora pcx pict pct pdn pix psb psd qoi ras rgbe sgi sketch svg svgz tga thm wbmp wdp wmf "
+    "xbm xcf xpm",
+    "documents": "csv doc docx epub htm html key md numbers odp ods odt pages pdf ppt pptx rtf tex txt xls xlsx",
+    "archives": "7z bz2 gz iso rar tar tgz xz zip zst",
+    "sidecars": "aae cos cop cot dop json pp3 thmb vrd xmp",
+}
+_BY_EXTENSION = {extension: kind for kind, extensions in _KINDS.items() for extension in extensions.split()}
+_EXTENSION = re.compile(r"(?=[0-9_~-]*[A-Za-z])[A-Za-z0-9_~-]{1,12}\Z")
+
+PassedOver = Counter[tuple[str, str]]
+"""(kind, extension or name of folder) -> how many."""
+
+
+def extension_of(name: str) -> str | None:
+    """In lower case, without the dot; None for a name without one, like ``IMG_1`` or ``Scan 2021.05.06``."""
+    _, dot, extension = name.rpartition(".")
+    return extension.lower() if dot and _EXTENSION.match(extension) else None
+
+
+def kind_of(extension: str) -> str:
+    """``RAW``, ``video``, ... by the extension of a file that is not indexed."""
+    return _BY_EXTENSION.get(extension, OTHER)
+
+
+def as_json(counts: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+    """Kind -> extension -> how many, for reports and for the catalog; most frequent first."""
+    found: dict[str, dict[str, int]] = {}
+    totals: Counter[str] = Counter()
+    for (kind, _), count in counts.items():
+        totals[kind] += count
+    for kind, _ in totals.most_common():
+        rows = [(what, count) for (k, what), count in counts.items() if k == kind]
+        found[kind] = dict(sorted(rows, key=lambda row: (-row[1], row[0])))
+    return found
+
+
+def summed(stored: Iterable[str | None]) -> dict[str, dict[str, int]]:
+    """The sum of what :func:`as_json` gave for several folders, each as JSON text."""
+    total: PassedOver = Counter()
+    for text in stored:
+        for kind, rows in (json.loads(text) if text else {}).items():
+            for what, count in rows.items():
+                total[kind, what] += count
+    return as_json(total)
+
+
+def in_words(found: Mapping[str, Mapping[str, int]], shown: int = 3) -> list[tuple[str, str]]:
+    """(kind, ``1,203 (cr2 1,000, nef 203)``) for a person, most frequent first."""
+    rows = []
+    for kind, by_name in found.items():
+        names = [f"{name} {count:,}" for name, count in list(by_name.items())[:shown] if name]
+        more = ", ..." if len(by_name) > shown else ""
+        rows.append((kind, f"{sum(by_name.values()):,}" + (f" ({', '.join(names)}{more})" if names else "")))
+    return rows
