@@ -39,7 +39,7 @@ COMMANDS: dict[str, Command] = {
     "map": Command("retrieval.commands.views:map_", "Lay the pictures on a plane, near each other if they look alike."),
     "info": Command("retrieval.commands.gallery:info", "What is indexed: counts, model, index, sizes, the last run."),
     "tune": Command("retrieval.commands.gallery:tune", "Try the index against exact search on your pictures."),
-    "forget": Command("retrieval.commands.gallery:forget", "Take folders out of the gallery."),
+    "forget": Command("retrieval.commands.gallery:forget", "Take folders or files out of the gallery."),
     "daemon": Command("retrieval.commands.daemon:daemon", "A process that keeps the text tower awake."),
     "mcp": Command("retrieval.commands.mcp:mcp", "Let an assistant search your pictures."),
     "models": Command(

@@ -55,8 +55,8 @@ def forget(
         ),
     ] = False,
 ) -> None:
-    """Take folders or files out of the gallery; no file is touched. Tags and captions are kept, and come back with
-    their pictures when these are indexed again."""
+    """Take folders or files out of the gallery. The files are not touched; tags and captions come back with their
+    pictures when these are indexed again."""
     from retrieval.gallery import Gallery
     from retrieval.indexing.forgetting import forget_paths, told
 

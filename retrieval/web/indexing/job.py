@@ -225,7 +225,7 @@ class IndexJob:
         """The last state of a run that ended with this exit code and these last words on stderr."""
         report = self._state.report
         now: dict[str, Any] = {"running": False, "finished_at": _now(), "seconds_left": None}
-        if report is not None and code in (0, 130):
+        if report is not None and code in (0, 1, 130):
             now["state"] = "stopped" if report.get("interrupted") else "done"
         elif self._state.state == "stopping":
             now["state"] = "stopped"

@@ -78,7 +78,7 @@ def at_version(path: Path, version: str) -> None:
         connection.exec_driver_sql("INSERT INTO folders (id, path, is_root, is_mount) VALUES (1, '/photos', 1, 0)")
         connection.exec_driver_sql(
             """INSERT INTO images (folder_id, name, size, mtime_ns, content_hash, format, width, height, added_at,
-               is_retired, change) VALUES (1, 'old.jpg', 7, 1000, x'11', 'JPEG', 4, 3, '2024-01-01', 0, 1)"""
+               is_retired, change) VALUES (1, 'old.jpg', 7, 1000, zeroblob(32), 'JPEG', 4, 3, '2024-01-01', 0, 1)"""
         )
         connection.exec_driver_sql("UPDATE state SET change = 1")
     engine.dispose()
