@@ -267,8 +267,8 @@ class CatalogReader:
         try:
             connection.execute("BEGIN")
             last = int(connection.execute("SELECT change FROM state").fetchone()[0])
-            purged = connection.execute("SELECT id, 1, NULL, NULL FROM purged_images WHERE change > ?", [after]).fetchall()
-            if purged:
+            sql = "SELECT id, 1, NULL, NULL FROM purged_images WHERE change > ?"
+            if purged := connection.execute(sql, [after]).fetchall():
                 yield _as_changes(purged, encoder.dim, None)
             cursor = connection.execute(
                 """SELECT i.id, i.is_retired, e.vector, e.crc FROM images AS i
