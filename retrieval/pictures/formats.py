@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import io
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from retrieval.errors import UnreadableImage
 
@@ -234,19 +234,42 @@ def is_cut_short(data: bytes, image_format: str) -> bool:
     Decoders word this in many ways or not at all, and for the owner of the file a broken copy is the most
     useful thing to know.
     """
-    if image_format == "WEBP":
-        return len(data) < 8 + int.from_bytes(data[4:8], "little")
+    if image_format == "PNG":
+        return not _has_chunk(data, b"IEND")
     if image_format == "TIFF" and data[2] + data[3] == 42:
-        return len(data) < 10 + int.from_bytes(data[4:8], "little" if data[:2] == b"II" else "big")
+        return len(data) < tiff_directory_end(data)
+    return 0 < share_of_bytes(data, image_format) < 1
+
+
+def tiff_directory_end(data: bytes) -> int:
+    """Where the first directory of a TIFF (not a BigTIFF) ends, without the four bytes that lead to the next one."""
+    order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
+    start = int.from_bytes(data[4:8], order)
+    return start + 2 + 12 * max(int.from_bytes(data[start : start + 2], order), 1)
+
+
+def share_of_bytes(data: bytes, image_format: str) -> float:
+    """The share that is there of the length that a WebP or a file of boxes (HEIF, JPEG 2000) claims; 0: unknown."""
+    if image_format == "WEBP":
+        return min(len(data) / (8 + int.from_bytes(data[4:8], "little")), 1.0)
     at = 0
     while data[:1] == b"\x00" and at < len(data):
         size = _u32(data, at)
         if size == 1:
             size = int.from_bytes(data[at + 8 : at + 16], "big")
         if size < 8:  # 0 is "to the end of the file", the rest is damage
-            return False
+            return 0
         at += size
-    return at > len(data)
+    return min(len(data) / at, 1.0) if at else 0
+
+
+def _has_chunk(data: bytes, kind: bytes) -> bool:
+    at = 8
+    while at + 12 <= len(data):
+        if data[at + 4 : at + 8] == kind:
+            return True
+        at += 12 + _u32(data, at)
+    return False
 
 
 def _u32(data: bytes, at: int) -> int:

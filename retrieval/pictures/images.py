@@ -23,13 +23,15 @@ from retrieval.pictures.formats import (
     jpeg_is_buffered_whole,
     jxl_size,
     open_image,
+    share_of_bytes,
     sniff,
+    tiff_directory_end,
 )
 from retrieval.pictures.geometry import Box, Fit, fit, fitted, input_box, on_draft, surroundings, upright_size
 from retrieval.pictures.phash import MIN_SIDE, hashes_of_tiny, tiny_copy
 from retrieval.pictures.quiet import quietly
 from retrieval.pictures.tiff_samples import Layout, TiffDirectory, read_samples
-from retrieval.pictures.truncated import check_share
+from retrieval.pictures.truncated import SALVAGED, check_share, read_what_is_there
 
 __all__ = ["IMAGE_EXTENSIONS", "NO_MEMORY", "Picture", "content_hash", "read_cut_out", "read_picture", "read_whole"]
 
@@ -156,7 +158,8 @@ def _readable(data: bytes, read: Callable[[str], T]) -> T:
             raise
         except Exception as error:
             cut_short = is_cut_short(data, name)
-            raise UnreadableImage(_reason(error, name, cut_short)) from error
+            share = 0.0 if name in SALVAGED else share_of_bytes(data, name)
+            raise UnreadableImage(_reason(error, name, cut_short, share)) from error
 
 
 class _Decoded(NamedTuple):
@@ -185,6 +188,11 @@ def _decode(data: bytes, name: str, wanted: Callable[[int, int], tuple[int, int]
     if name == "JXL":
         _check_shape(*jxl_size(data), max_pixels)
     if name == "TIFF":
+        if data[2] + data[3] == 42:
+            if is_cut_short(data, name):
+                check_share(0.0)
+            # Of a file that lacks its very last bytes, those that would say that no other directory follows.
+            data += bytes(max(tiff_directory_end(data) + 4 - len(data), 0))
         directory = TiffDirectory(data)
         layout = directory.layout()
         if layout.is_for_us:
@@ -198,7 +206,15 @@ def _decode(data: bytes, name: str, wanted: Callable[[int, int], tuple[int, int]
     _check_shape(width, height, math.inf if unlimited else max_pixels)
     # Pillow turns a TIFF while loading and drops the tag then; a PNG may have its EXIF behind the pixels.
     exif = read_exif(image) if name == "TIFF" else None
-    image.load()
+    try:
+        image.load()
+    except Exception as error:
+        if name not in SALVAGED or not _breaks_off(error, data, name):
+            raise
+        if name == "TIFF":
+            return _from_samples(directory, layout, data, max_pixels)
+        # The same reduction again: whatever is decoded twice has the same size.
+        image = read_what_is_there(data, name, lambda part: _reopened(part, name, image.size if draft else None))
     if exif is None:
         exif = read_exif(image)
     if scale == 1:
@@ -210,6 +226,13 @@ def _decode(data: bytes, name: str, wanted: Callable[[int, int], tuple[int, int]
     # Turning after the resize would be cheaper, but swaps the order of its two passes and so the rounding.
     upright = image.transpose(TURNS[orientation]) if orientation in TURNS else image
     return _Decoded(image, upright, width, height, scale, exif, orientation)
+
+
+def _reopened(data: bytes, name: str, size: tuple[int, int] | None) -> ImageFile:
+    image = open_image(data, name)
+    if size is not None:
+        image.draft(None, size)
+    return image
 
 
 def _from_samples(directory: TiffDirectory, layout: Layout, data: bytes, max_pixels: int) -> _Decoded:
@@ -287,7 +310,12 @@ def cropped(image: Image.Image, plan: Fit, size: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def _reason(error: Exception, name: str, cut_short: bool) -> str:
+def _breaks_off(error: Exception, data: bytes, name: str) -> bool:
+    is_worded = isinstance(error, EOFError) or bool(_TRUNCATED.search(str(error)))
+    return not isinstance(error, MemoryError) and (is_worded or is_cut_short(data, name))
+
+
+def _reason(error: Exception, name: str, cut_short: bool, share: float) -> str:
     """A short reason that is the same for the same kind of damage, whatever the decoder's wording."""
     text = str(error)
     # A decoder that refuses to allocate what a damaged header asks for speaks of a limit.
@@ -301,7 +329,7 @@ def _reason(error: Exception, name: str, cut_short: bool) -> str:
             else "too many pixels"
         )
     if cut_short or isinstance(error, EOFError) or _TRUNCATED.search(text):
-        return "truncated file"
+        return f"truncated, {int(share * 100)} % of the file is there" if share else "truncated, 0 % readable"
     if "too large" in text:
         return "too much metadata"
     if isinstance(error, NotImplementedError) or _UNSUPPORTED.search(text):
