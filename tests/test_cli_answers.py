@@ -127,9 +127,8 @@ def test_no_name_steers_the_terminal(run: Run, tmp_path: Path, gallery: Gallery)
     # and when it is gone, in the message that says so
     (tmp_path / "p" / odd).unlink()
     _, out, err = run("search", "a dog", "--open", "--copy-to", tmp_path / "d", gallery=gallery.path)
-    assert (
-        err.count("missing") == 2 and "\x1b" not in err and "\x07" not in err and list((tmp_path / "d").iterdir()) == []
-    )
+    assert err.splitlines() == ["1 picture is skipped: the file is missing", "nothing found"]
+    assert out == "" and not (tmp_path / "d").exists()
 
 
 # Pages, folders, programs
@@ -179,7 +178,7 @@ def test_copies_and_links(run: Run, indexed_examples: Path, tmp_path: Path) -> N
     assert code == 0 and "3 pictures copied to" in err
     assert min(file.name for file in (tmp_path / "c").iterdir()) == "001-dog.jpg"
     err = run("search", "a dog", "-n", "4", "--copy-to", tmp_path / "c", "--numbered", gallery=indexed_examples)[2]
-    assert "1 pictures copied" in err and "3 were there" in err
+    assert "1 picture copied" in err and "3 were there" in err
     code, _, err = run(
         "similar", BIRDS / "flamingo.png", "-n", "2", "--link-to", tmp_path / "l", gallery=indexed_examples
     )
@@ -296,7 +295,8 @@ def paths(text: str) -> list[str]:
 def test_a_shell_behind_a_pipe(run: Run, indexed_examples: Path) -> None:
     done = piped(indexed_examples, "a dog\nmore\nquit\nnever read\n", "-n", "3")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == run("search", "a dog", "-n", "6", gallery=indexed_examples)[1]
+    first, second = done.stdout.split("\n\n")  # a blank line stands between two answers
+    assert f"{first}\n{second}" == run("search", "a dog", "-n", "6", gallery=indexed_examples)[1]
     done = piped(indexed_examples, "2:a bird - water --glob 'birds/' -n 4\nsimilar 2\nshow 1")
     first = run("search", "2:a bird - water", "--glob", "birds/", "-n", "4", "--paths", gallery=indexed_examples)[1]
     assert paths(done.stdout)[:4] == first.splitlines()
@@ -333,9 +333,13 @@ def test_a_shell_at_a_terminal(indexed_examples: Path, tmp_path: Path) -> None:
     assert b"dog.jpg" in desk.wait_for(rb"photoseek> $")
     desk.type(b"half a wo")
     desk.wait_for(rb"half a wo")
-    time.sleep(0.3)  # readline looks for signals only while it waits for a key
-    desk.type(b"\x03")  # gives up the line
-    desk.wait_for(rb"photoseek> $")
+    for patience in (*range(1, 60), 60):  # readline looks for signals only while it waits for a key
+        desk.type(b"\x03")  # gives up the line
+        try:
+            desk.wait_for(rb"photoseek> $", 1 if patience < 60 else 60)
+            break
+        except AssertionError:
+            assert patience < 60
     desk.type(b"\x1b[A\n")  # the line before
     assert b"dog.jpg" in desk.wait_for(rb"photoseek> $")
     desk.type(b"\x04")

@@ -55,7 +55,8 @@ COMMANDS: dict[str, Command] = {
         "retrieval.commands.evaluation:eval_app", "How good a model is, on your data: captions, class folders."
     ),
     "completion": Command(
-        "retrieval.commands.completion:completion", "Print what makes a shell complete commands and flags."
+        "retrieval.commands.completion:completion",
+        "Print what makes a shell complete commands and flags, and values: tags, cameras, ...",
     ),
 }
 """Name -> command, in the order in which they are listed."""

@@ -15,7 +15,7 @@ SHELLS = ("bash", "zsh", "fish")
 def completion(
     shell: Annotated[str, typer.Argument(help="bash, zsh or fish.", autocompletion=one_of("bash", "zsh", "fish"))],
 ) -> None:
-    """Print what makes a shell complete commands and flags, and values: tags, cameras, models, ...
+    """Print what makes a shell complete commands and flags, and values: tags, cameras, ...
 
     bash: photoseek completion bash >> ~/.bashrc. zsh: the same into ~/.zshrc, behind compinit. fish: photoseek
     completion fish > ~/.config/fish/completions/photoseek.fish. Then open a new shell.

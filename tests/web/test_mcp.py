@@ -334,7 +334,7 @@ def test_changed_pictures_are_left_out_with_a_note(own_gallery: Gallery, tmp_pat
     with assistant_of(tmp_path / "g") as assistant:
         found = assistant.ask("search", query="red", thumbnails=True)
         assert [Path(hit["path"]).name for hit in found["hits"]] == ["a.png"]
-        assert found["notes"] == ["1 changed since they were indexed and are left out: photoseek index"]
+        assert found["notes"] == ["1 picture is skipped: changed since it was indexed; run: photoseek index"]
 
 
 def test_stdout_is_the_protocol_alone_and_it_leaves_when_stdin_ends(place: Path) -> None:

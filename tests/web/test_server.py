@@ -50,11 +50,11 @@ def test_what_runs_is_finished_before_it_leaves(web_gallery: Gallery, start_serv
     with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
         client.sendall(
             b"POST /api/v1/search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n" % len(body) + body[:5]
+            b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body)
         )
-        time.sleep(0.3)
+        assert client.recv(100).startswith(b"HTTP/1.1 100 "), "the request is being answered"
+        client.sendall(body[:5])
         server.process.send_signal(number)
-        time.sleep(0.5)
         client.sendall(body[5:])
         assert client.recv(100).startswith(b"HTTP/1.1 200 ")
     assert server.ended() == (0, "")
@@ -76,9 +76,9 @@ def test_a_stuck_request_is_given_up(web_gallery: Gallery, start_server: Start) 
     with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
         client.sendall(
             b"POST /api/v1/search HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-            b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+            b"Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n"
         )
-        time.sleep(0.3)
+        assert client.recv(100).startswith(b"HTTP/1.1 100 "), "the request is being answered"
         code, said = server.stop()
         assert client.recv(100).startswith(b"HTTP/1.1 503 ")
     assert code == 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.web.browser.conftest import names, settled, until, wait_for_pictures
+from tests.web.browser.conftest import PATIENCE_S, names, settled, until, wait_for_pictures
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -200,7 +200,7 @@ def test_the_next_picture_is_there_before_it_is_asked_for(page: Page) -> None:
     following = page.get_attribute(".cell[data-rank='2']", "data-id")
     until(page, "() => performance.getEntriesByType('resource').length > 0")
     end = f"/images/{following}/thumbnail?size=1024"
-    for _ in range(100):
+    for _ in range(round(PATIENCE_S / 0.05)):
         if any(end in url for url in page.watch.asked):  # type: ignore[attr-defined]
             return
         page.wait_for_timeout(50)
