@@ -29,7 +29,11 @@ def flatten(image: Image.Image) -> Image.Image:
     """
     mode = image.mode
     if mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        values = np.asarray(image)
+        grey = (values >> 8).astype(np.uint8)
+        if isinstance(clear := image.info.get("transparency"), int):  # a PNG's tRNS
+            grey[values == clear] = 255  # the background
+        return Image.fromarray(grey)
     if mode in ("I", "F"):
         return Image.fromarray(from_wide(np.asarray(image)))
     if image.has_transparency_data:

@@ -190,6 +190,16 @@ def jpeg_is_buffered_whole(data: bytes) -> bool:
     return frame is None or frame.process in (0xC2, 0xC6, 0xCA, 0xCE) or frame.in_scan != len(frame.components)
 
 
+def jpeg2000_depth(data: bytes) -> int:
+    """Bits of the deepest component of a JPEG 2000; 0 if it does not say.
+
+    Reference: ITU-T T.800, A.5.1 (SIZ).
+    """
+    start = data.find(b"\xff\x4f\xff\x51")
+    count = int.from_bytes(data[start + 40 : start + 42], "big") if start >= 0 else 0
+    return max(((size & 0x7F) + 1 for size in data[start + 42 : start + 42 + 3 * count : 3]), default=0)
+
+
 def jxl_size(data: bytes) -> tuple[int, int]:
     """(width, height) from a JPEG XL header; needed because its decoder decodes as soon as it opens.
 

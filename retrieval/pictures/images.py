@@ -20,6 +20,7 @@ from retrieval.pictures.exif import Exif, exif_of, read_exif
 from retrieval.pictures.formats import (
     IMAGE_EXTENSIONS,
     is_cut_short,
+    jpeg2000_depth,
     jpeg_is_buffered_whole,
     jxl_size,
     open_image,
@@ -215,6 +216,8 @@ def _decode(data: bytes, name: str, wanted: Callable[[int, int], tuple[int, int]
             return _from_samples(directory, layout, data, max_pixels)
         # The same reduction again: whatever is decoded twice has the same size.
         image = read_what_is_there(data, name, lambda part: _reopened(part, name, image.size if draft else None))
+    if name == "JPEG2000":
+        _refuse_wrapped(image, jpeg2000_depth(data))
     if exif is None:
         exif = read_exif(image)
     if scale == 1:
@@ -226,6 +229,12 @@ def _decode(data: bytes, name: str, wanted: Callable[[int, int], tuple[int, int]
     # Turning after the resize would be cheaper, but swaps the order of its two passes and so the rounding.
     upright = image.transpose(TURNS[orientation]) if orientation in TURNS else image
     return _Decoded(image, upright, width, height, scale, exif, orientation)
+
+
+def _refuse_wrapped(image: Image.Image, bits: int) -> None:
+    """Pillow rounds deep samples of a JPEG 2000 up to 256 of 255, which is 0: where there is a 0, it may be white."""
+    if bits > 8 and not image.mode.startswith("I;16") and not np.asarray(image).all():
+        raise UnreadableImage(f"JPEG2000: {bits}-bit colour, not supported", "save it as JPEG, PNG or TIFF")
 
 
 def _reopened(data: bytes, name: str, size: tuple[int, int] | None) -> ImageFile:
