@@ -6,7 +6,7 @@
     ├── SettingsError, QueryError           exit 2: what was given, what is accepted; PageExpired
     ├── GalleryError                        GalleryNotFound, GalleryLocked, GalleryOutdated, GalleryTooNew, UnknownImage
     ├── EncoderError                        UnknownEncoder (exit 2), WeightsUnavailable, TextNotSupported (exit 2),
-    │                                       EncoderMismatch (EarlierBuiltin), RuntimeUnavailable
+    │                                       EncoderMismatch (EarlierBuiltin), RuntimeUnavailable (CpuOnly)
     ├── UnreadableImage                     exit 2 for a query; recorded, never raised, while indexing
     ├── SystemProblem                       a full or failing disk, a missing right, no memory (system_errors.py)
     └── VectorIndexError                    SpecError (exit 2), DimensionMismatch, DuplicateId, NotTrained,
@@ -29,6 +29,7 @@ from indexes.errors import (
 
 __all__ = [
     "BackendUnavailable",
+    "CpuOnly",
     "DimensionMismatch",
     "DuplicateId",
     "EarlierBuiltin",
@@ -132,6 +133,10 @@ class EarlierBuiltin(EncoderMismatch):
 
 class RuntimeUnavailable(EncoderError):
     """The library that runs this model is not installed; the hint names the extra."""
+
+
+class CpuOnly(RuntimeUnavailable):
+    """A GPU was asked for, and this model runs on the CPU alone."""
 
 
 class UnreadableImage(RetrievalError):

@@ -9,7 +9,7 @@ from pathlib import Path
 from retrieval.encoders.base import Encoder, EncoderSpec, OnTorch
 from retrieval.encoders.load import default_encoder_name, load_encoder, load_encoder_by_fingerprint
 from retrieval.encoders.models import BUILTIN, PREFERENCE, is_builtin
-from retrieval.errors import EarlierBuiltin, EncoderError, GalleryNotFound, SettingsError
+from retrieval.errors import CpuOnly, EarlierBuiltin, EncoderError, GalleryNotFound, SettingsError
 from retrieval.gallery import Gallery
 
 logger = logging.getLogger("photoseek")
@@ -67,11 +67,11 @@ def choose_for_indexing(
 
 
 def _chosen(gallery: Gallery, name: str | None, device: str, precision: str | None) -> Encoder:
-    if device != "auto" and device != "cpu" and not device.startswith("cuda"):
-        raise SettingsError(f"unknown device {device!r}", "use auto, cpu, cuda or cuda:N")
     if device == "auto" and not is_builtin(name or "") and _torch_sees_a_gpu():
         try:
             return _load(gallery, name, "cuda", precision)
+        except CpuOnly:
+            pass
         except EncoderError as error:
             logger.warning("there is a GPU, but it is not used: %s", error.message)
     return _load(gallery, name, None if device == "auto" else device, precision)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
@@ -17,6 +18,7 @@ from retrieval.encoders.int8 import int8_fingerprint
 from retrieval.encoders.models import BUILTIN, MODELS, PREFERENCE, canonical_name, is_builtin, unknown_encoder
 from retrieval.encoders.onnx import OnnxEncoder, Precision
 from retrieval.errors import (
+    CpuOnly,
     EarlierBuiltin,
     EncoderMismatch,
     RetrievalError,
@@ -33,6 +35,7 @@ log = logging.getLogger("photoseek")
 
 Runtime = Literal["auto", "onnx", "torch"]
 BUILTIN_FOLDER = Path(__file__).with_name("builtin")
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 _TORCH_FORMS = ("local-dir:", "hf-hub:", TIMM)
 """Beginnings of names that say where a model for torch comes from."""
 
@@ -89,7 +92,7 @@ def load_encoder(
             open_clip ``MODEL/TAG``, ``local-dir:PATH``, ``hf-hub:ORG/REPO``, or an image-only model (``image_models``).
         runtime: ``auto`` takes the ONNX form where it is installed, unless ``device`` asks for a GPU.
         precision: of the image tower; ``None`` reads PHOTOSEEK_PRECISION, else ``auto``.
-        device: for torch (``cuda``, ``cpu``, ...).
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; a GPU that cannot be used is an error, never the CPU instead.
         threads: for the ONNX form on a CPU; ``None`` for all that this process may use.
 
     Raises:
@@ -101,12 +104,19 @@ def load_encoder(
     if adapter is not None:
         return _with_base(adapter, runtime=runtime, precision=precision, device=device, threads=threads)
     chosen = _precision(precision)
+    if device is not None and not _DEVICE.fullmatch(device):
+        raise SettingsError(f"unknown device {device!r}", "use auto, cpu, cuda or cuda:N")
     wants_torch = _wants_torch(runtime, device)
     if not wants_torch or _is_folder_only(name):
         folder = _find_folder(name)
         if folder is not None and runtime == "torch":
             raise SettingsError(f"{name} is in ONNX form and cannot run on torch", "leave out the runtime")
         if folder is not None:
+            if device not in (None, "auto", "cpu"):
+                raise CpuOnly(
+                    f"{folder.spec.name} runs on the CPU alone, and {device} was asked for",
+                    "leave out --device, or name a model for torch with --model (see: photoseek models)",
+                )
             return OnnxEncoder(folder, precision=chosen, threads=threads)
         if runtime == "onnx":
             raise _not_installed(name)

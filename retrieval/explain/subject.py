@@ -15,7 +15,7 @@ from retrieval.encoders.image_models import TIMM, ImageForm, parse_image_name
 from retrieval.encoders.load import load_encoder
 from retrieval.encoders.models import MODELS, canonical_name
 from retrieval.encoders.open_clip_names import family_of, find_tagged, preprocessing_from, split_name
-from retrieval.errors import (
+from retrieval.errors import CpuOnly, (
     EncoderError,
     RetrievalError,
     RuntimeUnavailable,
@@ -103,7 +103,7 @@ def find_subject(name: str, *, device: str | None = None) -> Subject:
     try:
         encoder = load_encoder(name, device=device)
     except (WeightsUnavailable, RuntimeUnavailable) as error:
-        if Path(name).expanduser().exists() or name.startswith(("local-dir:", "hf-hub:")) or "=" in name:
+        if isinstance(error, CpuOnly) or Path(name).expanduser().exists() or name.startswith(("local-dir:", "hf-hub:")) or "=" in name:
             raise
         return _by_name(name, error)
     return _installed(encoder)

@@ -139,6 +139,17 @@ def test_known_but_not_installed(monkeypatch: pytest.MonkeyPatch, models: Path) 
         load_encoder(CPU_DEFAULT, device="cuda")
 
 
+def test_a_gpu_that_cannot_be_used_is_an_error_and_never_the_cpu_instead(models: Path) -> None:
+    for device in ("cuda", "cuda:1"):
+        with pytest.raises(RuntimeUnavailable, match=f"runs on the CPU alone, and {device} was asked for") as refused:
+            load_encoder(BUILTIN, device=device)
+        assert (refused.value.exit_code, "--model" in refused.value.hint) == (3, True)
+    for device in ("gpu", "cuda:", "cudaX", "mps"):
+        with pytest.raises(SettingsError, match="unknown device"):
+            load_encoder(BUILTIN, device=device)
+    assert load_encoder(BUILTIN, device="cpu").device.startswith("cpu")
+
+
 def test_settings_are_checked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError, match="runtime"):
         load_encoder(BUILTIN, runtime="jax")  # type: ignore[arg-type]
