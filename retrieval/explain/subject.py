@@ -15,7 +15,8 @@ from retrieval.encoders.image_models import TIMM, ImageForm, parse_image_name
 from retrieval.encoders.load import load_encoder
 from retrieval.encoders.models import MODELS, canonical_name
 from retrieval.encoders.open_clip_names import family_of, find_tagged, preprocessing_from, split_name
-from retrieval.errors import CpuOnly, (
+from retrieval.errors import (
+    CpuOnly,
     EncoderError,
     RetrievalError,
     RuntimeUnavailable,
@@ -102,8 +103,10 @@ def find_subject(name: str, *, device: str | None = None) -> Subject:
         return bare
     try:
         encoder = load_encoder(name, device=device)
+    except CpuOnly:
+        raise
     except (WeightsUnavailable, RuntimeUnavailable) as error:
-        if isinstance(error, CpuOnly) or Path(name).expanduser().exists() or name.startswith(("local-dir:", "hf-hub:")) or "=" in name:
+        if Path(name).expanduser().exists() or name.startswith(("local-dir:", "hf-hub:")) or "=" in name:
             raise
         return _by_name(name, error)
     return _installed(encoder)
