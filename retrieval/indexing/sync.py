@@ -66,7 +66,7 @@ def open_index(
         # Nothing is wrong with it, it is just of no use: a writer makes it anew, a reader says why it is slow.
         logger.log(logging.INFO if for_writing else logging.WARNING, "%s; %s", error.message, _INSTEAD)
     except SnapshotCorrupt as error:
-        logger.warning("%s; %s", error.message, _INSTEAD)
+        logger.warning("%s; %s", error.message, "it is made anew" if for_writing else _INSTEAD)
     if synced is None or synced.change > reader.change():
         # Ahead of the catalog: the catalog was restored from a backup meanwhile.
         synced = SyncedIndex(create_index(IndexSpec.parse("Exact"), encoder.dim), 0)

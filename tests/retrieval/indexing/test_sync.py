@@ -119,7 +119,9 @@ def test_a_damaged_snapshot_costs_time_never_results_and_the_writer_repairs_it(
     with caplog.at_level(logging.WARNING, "photoseek"):
         setup.check()
     assert "the catalog is used instead" in caplog.text
+    caplog.clear()
     setup.keeper().finish()
+    assert "used instead" not in caplog.text
     loaded = load_snapshot(setup.folder, fingerprint=setup.row.fingerprint, dim=DIM, verify=True)
     assert loaded is not None and loaded[1] == 1
     assert len(list(setup.folder.iterdir())) == 3, "nothing damaged is left behind"
