@@ -21,6 +21,7 @@ import typer
 from typer.core import TyperGroup
 
 from retrieval.commands import COMMANDS
+from retrieval.commands.rules import with_rules
 from retrieval.program import begin_work, errors_in_two_lines
 from retrieval.start import asks_many
 
@@ -73,7 +74,7 @@ def _load(name: str) -> Any:
         found = alone
     command = typer.main.get_command(found)
     command.name = name
-    return command
+    return with_rules(command)
 
 
 app = typer.Typer(

@@ -13,7 +13,7 @@ from retrieval.errors import QueryError
 from retrieval.filters import Filter
 from retrieval.filters.sql import FUNCTIONS, Sql, to_sql
 from retrieval.folding import fold
-from retrieval.paths import encode_path
+from retrieval.paths import decode_path, encode_path
 from retrieval.streams import plural
 
 if TYPE_CHECKING:
@@ -78,11 +78,18 @@ def select(reader: CatalogReader, where: Filter, encoder_id: int | None = None) 
 
 
 def check_names(reader: CatalogReader, where: Filter, encoder_id: int | None) -> None:
-    """Raise QueryError if the gallery has no such camera, lens, format or tag; the hint offers the nearest it has."""
+    """Raise QueryError if the gallery has no such camera, lens, folder, format or tag; the hint offers what is near."""
     for what in ("camera", "lens"):
         for part in (*getattr(where, what), *getattr(where, f"no_{what}")):
             if not _rows(reader, "1", Sql(f"instr(i.{what}_key, ?) > 0 LIMIT 1", (fold(part),))):
                 raise _unknown(what, part, _names(reader, what))
+    if where.under or where.no_under:
+        for name, (arguments, function) in FUNCTIONS.items():
+            reader.define(name, arguments, function)
+    for folder in (*where.under, *where.no_under):
+        below = to_sql(Filter(under=(folder,)), encoder_id)
+        if not _rows(reader, "1", Sql(f"{below.text} LIMIT 1", below.values)) and str(folder) not in reader.roots():
+            raise _no_folder(reader, str(folder))
     for name in (*where.format, *where.no_format):
         if not _rows(reader, "1", Sql("upper(i.format) = ? LIMIT 1", (name,))):
             raise _unknown("format", name, _names(reader, "format"))
@@ -113,6 +120,13 @@ def _tags(reader: CatalogReader, encoder_id: int | None) -> list[str]:
         if row.id == encoder_id:
             found += predicted_counts(reader, row)
     return list(dict.fromkeys(found))
+
+
+def _no_folder(reader: CatalogReader, asked: str) -> QueryError:
+    known = [decode_path(row[0]) for row in _rows(reader, "DISTINCT f.path", Sql("true", ()))]
+    near = get_close_matches(asked, known, n=3, cutoff=0.8)
+    offered = f"did you mean {' or '.join(near)}?" if near else f"it knows: {', '.join(reader.roots()[:6])}"
+    return QueryError(f"the gallery holds nothing of {asked}", offered)
 
 
 def _unknown(what: str, asked: str, known: Sequence[str]) -> QueryError:

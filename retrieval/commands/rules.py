@@ -1,0 +1,64 @@
+"""What holds for the value of every flag and argument: ``~`` is the home folder, and empty is no value."""
+
+from __future__ import annotations
+
+import os
+from copy import copy
+from typing import Any
+
+from retrieval.errors import SettingsError
+
+_PATHS = ("path", "file", "directory")
+_TEXTS = ("text", "str")  # what click and typer call them
+_FOLDERS = ("under", "no_under")
+"""Texts that name a folder."""
+
+
+def with_rules(command: Any) -> Any:
+    """Let a command, or each of a group's, hold its values to the rules. Of any version of click, hence no types."""
+    for inner in getattr(command, "commands", {}).values():
+        with_rules(inner)
+    for param in command.params:
+        kind = getattr(param.type, "name", "")
+        if kind in _PATHS or kind in _TEXTS:
+            param.type = _ruled(param.type, is_path=kind in _PATHS or param.name in _FOLDERS)
+    return command
+
+
+def _ruled(kind: Any, *, is_path: bool) -> Any:
+    ruled, convert = copy(kind), kind.convert
+
+    def checked(value: Any, param: Any, ctx: Any) -> Any:
+        if isinstance(value, str) and _was_typed(param, ctx):
+            if not value.strip():
+                raise SettingsError(f"{_name_of(param)} is empty", "give it a value, or leave it out")
+            if is_path:
+                value = expanded(value)
+        return convert(value, param, ctx)
+
+    ruled.convert = checked
+    return ruled
+
+
+def expanded(path: str) -> str:
+    """A path with ``~`` and ``~somebody`` at its beginning replaced.
+
+    Raises:
+        SettingsError: there is no such user.
+    """
+    found = os.path.expanduser(path)  # noqa: PTH111 - pathlib's raises where there is no such user
+    if found.startswith("~"):
+        user = path.partition("/")[0]
+        raise SettingsError(f"there is no user for {user}", f"write ./{path} for a file of this name")
+    return found
+
+
+def _was_typed(param: Any, ctx: Any) -> bool:
+    """False for a default, which goes the same way."""
+    source = None if ctx is None or param is None else ctx.get_parameter_source(param.name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _name_of(param: Any) -> str:
+    long = max(param.opts, key=len, default="")
+    return str(long if long.startswith("-") else param.metavar or param.name).rstrip(".")
