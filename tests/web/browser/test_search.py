@@ -87,9 +87,9 @@ def test_enter_makes_an_entry_of_the_history_and_typing_does_not(page: Page) -> 
 
 
 def test_an_address_opens_the_same_page(open_page: Callable[..., Page]) -> None:
-    page = open_page("/?q=fruit&sort=name&orientation=portrait")
+    page = open_page("/?q=a+bird&sort=name&orientation=landscape")
     wait_for_pictures(page)
-    assert page.input_value("#q") == "fruit"
+    assert page.input_value("#q") == "a bird"
     assert page.input_value("#sort") == "name"
     good = names(page, judged(page))
     assert good == sorted(good, key=str.casefold)
@@ -97,7 +97,7 @@ def test_an_address_opens_the_same_page(open_page: Callable[..., Page]) -> None:
     page.reload()
     wait_for_pictures(page)
     assert names(page) == shown
-    assert page.url.endswith("/?q=fruit&sort=name&orientation=portrait")
+    assert page.url.endswith("/?q=a+bird&sort=name&orientation=landscape")
 
 
 def test_the_order_can_be_chosen(page: Page) -> None:
