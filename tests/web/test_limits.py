@@ -53,6 +53,31 @@ def test_the_length_that_is_told_need_not_be_true(web_gallery: Gallery) -> None:
         assert read_all(server).startswith(b"HTTP/1.1 413 ")
 
 
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        ("Content-Length: 2", "Transfer-Encoding: chunked"),
+        ("Content-Length: 2", "Content-Length: 3"),
+        ("Content-Length: x",),
+        ("Content-Length: -1",),
+        ("Content-Length: 2, 3",),
+    ],
+)
+def test_a_length_that_is_not_clear_is_refused(web_gallery: Gallery, lengths: tuple[str, ...]) -> None:
+    with server_of(web_gallery) as port, connected(port) as server:
+        server.sendall(head("POST", POST, "Content-Type: application/json", *lengths) + b"2\r\n{}\r\n0\r\n\r\n")
+        assert read_all(server).startswith(b"HTTP/1.1 400 ")
+
+
+def test_an_upload_that_is_cut_off_is_no_error(web_gallery: Gallery, caplog: pytest.LogCaptureFixture) -> None:
+    with server_of(web_gallery) as port:
+        for kind in ("application/json", "multipart/form-data; boundary=b"):
+            with connected(port) as server:
+                server.sendall(head("POST", POST, f"Content-Type: {kind}", "Content-Length: 2000") + b"x" * 100)
+        assert httpx.get(f"http://127.0.0.1:{port}/api/v1/health").status_code in (200, 404)
+    assert not [record for record in caplog.records if record.exc_info or record.levelname == "ERROR"]
+
+
 def test_a_client_that_sends_too_much_can_read_why(web_gallery: Gallery) -> None:
     with server_of(web_gallery, max_json_bytes=1_000_000) as port:
         for content in (b"x" * 1_800_000, iter([b"x" * 100_000] * 18)):

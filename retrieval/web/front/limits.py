@@ -59,6 +59,10 @@ class Limits:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
+        if "transfer-encoding" in headers and "content-length" in headers:  # a proxy may go by the other one
+            said = "the request says its length twice", "send Content-Length or Transfer-Encoding, not both"
+            await Problem(400, *said, instance=scope["path"], headers=_CLOSE)(scope, receive, send)
+            return
         if scope["method"] in ("GET", "HEAD") and not _has_body(headers):
             await _while_wanted(self._app, scope, receive, send)
         else:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retrieval.web.front.metrics import IN_PROGRESS, REQUEST_SECONDS, REQUESTS
@@ -36,7 +37,9 @@ class Watch:
         IN_PROGRESS.inc()
         try:
             error = await self._outcome(scope, receive, watched)
-            if error is not None and not status:
+            if isinstance(error, ClientDisconnect):  # cut off while it was being sent: nobody waits for an answer
+                logger.debug("%s: the client left", scope["path"])
+            elif error is not None and not status:
                 await problem_of(error, scope["path"])(scope, receive, watched)
             elif error is not None and not isinstance(error, Stopping):
                 logger.error("%s ended early: %s", scope["path"], error, exc_info=error)
