@@ -10,6 +10,7 @@ from retrieval.encoders.load import default_encoder_name, installed, load_on_tor
 from retrieval.encoders.models import MODELS, EncoderRow
 from retrieval.errors import SettingsError
 from retrieval.output import human_bytes
+from retrieval.streams import printable
 
 if TYPE_CHECKING:
     from retrieval.encoders.base import EncoderSpec
@@ -66,7 +67,7 @@ def write_models(out: IO[str], *, as_json: bool = False) -> None:
         )
         line = f"{row['name']:<{width}}  {state:<11}{row['dim']:>5}{row['size']:>5}{row['download_mb'] or '':>6}"
         kind = "" if row["has_text"] else "  (pictures only)"
-        out.write(f"{line}{figures}  {row['licence']}{kind}\n")
+        out.write(printable(f"{line}{figures}  {row['licence']}{kind}") + "\n")
     out.write(
         "\nfetch: photoseek models fetch NAME (no torch needed); torch: needs photoseek[torch].\n"
         "pictures only: for `photoseek similar --model NAME`; +cls, +gap or +cls+gap behind the name chooses the "

@@ -160,3 +160,10 @@ def test_pairs_are_aligned_and_sizes_readable() -> None:
     write_pairs([], out)
     sizes = (0, 999, 1000, 1_550_000, 3_000_000_000, 4 * 10**15)
     assert [human_bytes(size) for size in sizes] == ["0 bytes", "999 bytes", "1.0 kB", "1.6 MB", "3.0 GB", "4000.0 TB"]
+
+
+def test_values_in_columns_steer_no_terminal() -> None:
+    """A model's name, for one, is what its folder says."""
+    out = io.StringIO()
+    write_pairs([("model", "evil\x1b]0;x\x07\x1b[2J")], out)
+    assert out.getvalue() == "model  evil\\x1b]0;x\\x07\\x1b[2J\n"
