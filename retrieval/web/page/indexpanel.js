@@ -109,10 +109,20 @@ export function createPanel(element, { state, api, job }) {
     report.replaceChildren(h("h3", null, title), ...lines.map((line) => h("p", null, line)));
   }
 
+  // Moments are stored with their offset from UTC, and shown by the clock of whoever looks.
+  function local(moment) {
+    const at = new Date(moment);
+    return new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 16).replace("T", " ");
+  }
+
   function showReport(done, when) {
+    if (done.error) {
+      ended(when ? `Last run, ${local(when)}: failed` : "Failed", done.error);
+      return;
+    }
     const seconds = done.seconds?.total;
     report.replaceChildren(
-      h("h3", null, done.interrupted ? "Stopped before the end" : when ? `Last run, ${when.slice(0, 16).replace("T", " ")}` : "Done"),
+      h("h3", null, done.interrupted ? "Stopped before the end" : when ? `Last run, ${local(when)}` : "Done"),
       h("p", null, changesText(done), seconds ? h("span", { class: "soft" }, ` in ${duration(seconds)}`) : ""),
       ...(done.problems ?? []).map((problem) => h("p", { class: "problem" }, h("b", null, problem.path), ` ${problem.reason}`, problem.images_kept ? `; ${plural(problem.images_kept, "picture")} kept as they are` : "")),
     );
