@@ -71,8 +71,8 @@ def smoothed(image: Image.Image) -> Plane:
 def pooled(plane: Plane, pool: np.ufunc, side: int = TILE) -> Plane:
     """``pool`` (np.maximum, np.minimum) over each tile of (h, w) values; the last tiles may be cut off."""
     height, width = plane.shape
-    by_column = pool.reduceat(plane, np.arange(0, width, side), axis=1)
-    tiles: Plane = pool.reduceat(by_column, np.arange(0, height, side), axis=0)
+    by_row = pool.reduceat(plane, np.arange(0, height, side), axis=0)  # first: it is fast along whole rows
+    tiles: Plane = pool.reduceat(by_row, np.arange(0, width, side), axis=1)
     return tiles
 
 

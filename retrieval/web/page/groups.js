@@ -148,6 +148,7 @@ export function createGroups(element, { state, api }) {
     const title = KINDS.find(([name]) => name === group.kind)?.[1] ?? group.kind;
     return h("article", { class: "group" },
       h("h2", null, h("span", { class: `kind ${group.kind.replaceAll(" ", "-")}` }, title), plural(group.others_total + 1, "picture"),
+        group.kept_because.length ? h("span", { class: "group-bytes" }, `kept: ${group.kept_because.join("; ")}`) : "",
         h("span", { class: "group-bytes" }, group.kind === "look-alike" ? "" : `${size(group.bytes_of_others)} in copies`)),
       members);
   }
