@@ -32,7 +32,7 @@ _LEAST_STEP, _LEAST_VALUES, _ON_STEPS = 5.0, 200, 0.15
 """Steps below cannot be told from rounding; values needed; mean distance to the next multiple, 0.25 if by chance."""
 
 _BLOCKS = 4096
-_NOISE_TIMES, _DETAIL_SHARE = 1.5, 0.06
+_NOISE_TIMES, _DETAIL_SHARE, _LEAST_DETAIL = 1.5, 0.06, 6.0
 _FILTERS = (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS, Image.Resampling.BILINEAR, Image.Resampling.NEAREST)
 
 
@@ -188,6 +188,8 @@ def is_enlarged(larger: Image.Image, smaller: Image.Image, steps: Steps | None) 
     left, best = min(((_energy(made, wanted), made) for made in _enlargements(source, wanted.size)), key=lambda x: x[0])
     half = source.resize((max(source.width // 2, 1), max(source.height // 2, 1)), Image.Resampling.LANCZOS)
     finest = _energy(half.resize(source.size, Image.Resampling.BICUBIC), source)
+    if finest < _LEAST_DETAIL:  # a soft picture: nothing can be told, and the larger one stays
+        return False
     return left <= _NOISE_TIMES * _compression_noise(best, steps) + _DETAIL_SHARE * finest
 
 

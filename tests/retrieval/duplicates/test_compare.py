@@ -93,6 +93,8 @@ def test_what_was_made_of_what() -> None:
     large = stored(picture.resize((1600, 1200), Image.Resampling.BICUBIC), quality=60)
     assert is_enlarged(opened(large), picture, evidence_of(large).steps)
     assert not is_enlarged(picture, half(picture), steps)
+    soft = picture.resize((40, 30)).resize((800, 600), Image.Resampling.BICUBIC)
+    assert not is_enlarged(soft, half(soft), None)  # the larger one of two soft ones stays
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "BMP"])

@@ -160,13 +160,12 @@ def test_a_chain_is_not_one_group() -> None:
 
 def test_precision_and_recall_on_known_pictures(tmp_path: Path) -> None:
     """The benchmark's table on a small set, with the built-in model: far inside of what it measures."""
-    table = outcome_table(write_set(tmp_path / "set", 4), tmp_path / "set", "builtin-64")
+    table = outcome_table(write_set(tmp_path / "set", 3), tmp_path / "set", "builtin-64")
     shares = {row[0]: float(row[2]) for row in table.rows}
     copies = [share for case, share in shares.items() if case.startswith("copy")]
     assert np.mean(copies) >= 0.98, table.notes
     kinds = ("burst", "false friend", "crop", "edit")
     others = {case: share for case, share in shares.items() if case.startswith(kinds)}
-    assert others.pop("crop: crop 2%") <= 0.25  # the gradient's, which looks the same
     assert not any(others.values()), others
 
 
