@@ -146,7 +146,9 @@ def _same_bytes(reader: CatalogReader, ids: Ids, rule: KeeperRule) -> tuple[list
                 names[keeper.id] = further
                 continue
             others.append(Member(first))
-            others += [Member(image, is_linked=True) for image in further]
+            # Symbolic links lead to it wherever it is; they are never moved.
+            names.setdefault(first.id, []).extend(image for image in further if _is_link(image))
+            others += [Member(image, is_linked=True) for image in further if not _is_link(image)]
         if others:
             groups.append(Group("same bytes", keeper, tuple(others), choice.reasons))
     linked = {image.id for further in names.values() for image in further}
@@ -175,7 +177,11 @@ def _with_names(group: Group, names: Names) -> Group:
     others: list[Member] = []
     for member in group.others:
         others.append(member)
-        others += [replace(member, image=image, is_linked=True) for image in names.get(member.image.id, ())]
+        others += [
+            replace(member, image=image, is_linked=True)
+            for image in names.get(member.image.id, ())
+            if not _is_link(image)
+        ]
     return replace(group, others=tuple(others))
 
 
