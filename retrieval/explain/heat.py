@@ -18,6 +18,9 @@ from retrieval.explain.shape import VisionShape
 Method = Literal["auto", "occlusion", "rollout", "dense", "none"]
 Values = NDArray[np.float64]
 
+_EVERY = 5
+"""Every fifth everyday label is compared with: a hundred are enough for a mean."""
+
 
 @dataclass(frozen=True)
 class HeatMap:
@@ -61,8 +64,8 @@ def make_heat(
     Args:
         pixels: (3, size, size) uint8, as the encoder sees the picture.
         text: what is looked for; without it, what the embedding depends on.
-        method: ``auto`` is occlusion for models in ONNX form, which it needs no torch for; on torch the dense tokens
-            for a text, and attention rollout without one.
+        method: ``auto`` is the dense tokens for a text, where the model has them: on torch, and in ONNX form where
+            the tower pools by a mean. Without a text it is attention rollout on torch, else occlusion.
         shape: of the image tower, where it is known: its patches are the cells.
 
     Raises:
@@ -77,6 +80,8 @@ def make_heat(
     if text and not encoder.spec.has_text:
         encoder.encode_texts([text])  # raises, and names a model that knows words
     target = encoder.encode_texts([text])[0] if text else None
+    if method == "auto" and text and (found := _dense_if_it_has(encoder, pixels, target, text)) is not None:
+        return found
     chosen = _automatic(encoder, text) if method == "auto" else method
     if chosen == "occlusion":
         from retrieval.explain.occlusion import occlusion_map
@@ -87,6 +92,16 @@ def make_heat(
     if chosen == "rollout":
         return _rollout(encoder, pixels, shape)
     return _dense(encoder, pixels, target, text)
+
+
+def _dense_if_it_has(encoder: Encoder, pixels: Pixels, target: Vectors | None, text: str) -> HeatMap | None:
+    """The dense map of a model in ONNX form that pools by a mean; None for others."""
+    if not isinstance(getattr(encoder, "folder", None), EncoderFolder):
+        return None
+    try:
+        return _dense(encoder, pixels, target, text)
+    except SettingsError:  # it pools otherwise
+        return None
 
 
 def _automatic(encoder: Encoder, text: str) -> Method:
@@ -111,8 +126,13 @@ def _rollout(encoder: Any, pixels: Pixels, shape: VisionShape | None) -> HeatMap
 def _dense(encoder: Any, pixels: Pixels, target: Vectors | None, text: str) -> HeatMap:
     if target is None:
         raise SettingsError("dense tokens are compared with a text", 'give one: --text "a dog"')
+    if isinstance(getattr(encoder, "folder", None), EncoderFolder):
+        from retrieval.explain.onnx_dense import dense_map as onnx_dense_map
+        from retrieval.labels.vocabulary import read_labels
+
+        return onnx_dense_map(encoder, pixels, target, text, encoder.encode_texts(read_labels()[::_EVERY]))
     if not hasattr(encoder, "model"):
-        raise SettingsError(f"{encoder.spec.name} runs without torch and gives no tokens", "use --heat occlusion")
+        raise SettingsError(f"{encoder.spec.name} shows no tokens", "use --heat occlusion")
     from retrieval.explain.torch_attention import dense_map
 
     return dense_map(encoder, pixels, target, text)

@@ -40,6 +40,11 @@ def sections(report: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, s
     if "image" in report:
         yield "picture to tokens", list(_tokens(report["image"], report.get("masking")))
         yield "encoder", list(_encoder(report["image"]))
+    if "grid" in report:
+        grid = report["grid"]
+        stride = f"{grid['size']} / {grid['size'] / grid['grid']:g} = {grid['grid']}"
+        body = f"{stride}; {grid['grid']} x {grid['grid']} = {grid['tokens']} positions of a convolutional body"
+        yield "picture to tokens", [("tokens", body)]
     if "text" in report:
         yield "text tower", list(_text(report["text"]))
     yield f"parameters and arithmetic ({report['counted']})", list(_costs(report))

@@ -36,8 +36,11 @@ def describe(subject: Subject, speed: Speed | None = None) -> dict[str, Any]:
         report["image"] = describe_image(shape.image, anatomy.trained_size)
         report["patch_sizes"] = [asdict(each) for each in patch_costs(shape.image, PATCHES)]
         report["resolutions"] = [each._asdict() for each in size_costs(shape.image, _sizes(shape.image))]
-        if shape.text is not None:
-            report["text"] = describe_text(shape.text)
+    elif anatomy.grid is not None and subject.preprocessing is not None:
+        report["grid"] = {"size": subject.preprocessing.size, "grid": anatomy.grid, "tokens": anatomy.grid**2}
+    text = anatomy.text_shape if shape is None else shape.text
+    if text is not None:
+        report["text"] = describe_text(text)
     report["parts"] = _parts("image", anatomy.image) + _parts("text", anatomy.text)
     report["totals"] = {
         tower: {"parameters": sum_.parameters, "flops": sum_.flops}

@@ -27,12 +27,14 @@ from retrieval.explain.configs import config_shape, config_text
 from retrieval.explain.cost import Part, image_parts, text_parts
 from retrieval.explain.families import open_clip_shape, timm_shape
 from retrieval.explain.graph import read_graph
+from retrieval.explain.graph_cost import graph_cost
 from retrieval.explain.graph_shape import graph_shape, text_shape
-from retrieval.explain.shape import ModelShape, VisionShape, check_patches
+from retrieval.explain.shape import ModelShape, TextShape, VisionShape, check_patches
 
-FORMULAS, GRAPH, TORCH, TABLE = (
+FORMULAS, GRAPH, COUNTED, TORCH, TABLE = (
     "formulas over its shape",
     "formulas over the shape read from image.onnx",
+    "counted over the graph in image.onnx",
     "counted by torch on its meta device",
     "the table of models",
 )
@@ -47,6 +49,8 @@ class Anatomy:
         image, text: parts of the towers, empty where they cannot be counted.
         counted: how that is known.
         trained_size: pixels that the stored position embeddings are for, where that is another size.
+        grid: positions along a side of the map that is pooled, of what is no plain vision transformer;
+            ``text_shape`` of its text tower.
     """
 
     shape: ModelShape | None
@@ -54,6 +58,8 @@ class Anatomy:
     text: tuple[Part, ...]
     counted: str
     trained_size: int | None = None
+    grid: int | None = None
+    text_shape: TextShape | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +142,7 @@ def _installed(encoder: Encoder) -> Subject:
         encoder=encoder,
         stands_on=stands_on,
         # The path of a folder stands for "trained" in the record of what was found by its path.
-        trained_here=spec.source in ("builtin", "trained") or anatomy.counted == GRAPH,
+        trained_here=spec.source in ("builtin", "trained") or anatomy.counted in (GRAPH, COUNTED),
     )
 
 
@@ -149,7 +155,10 @@ def _of_folder(folder: EncoderFolder) -> Anatomy:
     image, text = graph_shape(graph, size), text_shape(folder)
     parts = text_parts(text) if text else ()
     if image is None:
-        return Anatomy(None, (Part("all weights", graph.parameters, 0),), parts, GRAPH)
+        cost = graph_cost(graph, size)
+        if cost is None:
+            return Anatomy(None, (Part("all weights", graph.parameters, 0),), parts, GRAPH)
+        return Anatomy(None, cost.parts, parts, COUNTED, grid=cost.grid, text_shape=text)
     return Anatomy(ModelShape(image, text), image_parts(image), parts, GRAPH)
 
 

@@ -119,8 +119,8 @@ def test_what_does_not_go_together() -> None:
         make_heat(encoder, pixels, method="magic")  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="knows no text"):
         make_heat(encoder, pixels, text="a dog", method="rollout", shape=timm_shape("vit_base_patch16_224"))
-    with pytest.raises(SettingsError, match="without torch"):
-        make_heat(encoder, pixels, text="a dog", method="dense")
+    with pytest.raises(SettingsError, match="shows no tokens"):
+        make_heat(Eye(0, 0, 8), pixels, text="red", method="dense")
     with pytest.raises(SettingsError, match="compared with a text"):
         make_heat(encoder, pixels, method="dense")
     assert make_heat(encoder, pixels, method="none") is None

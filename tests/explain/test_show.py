@@ -54,23 +54,25 @@ def test_json_is_the_whole_report() -> None:
         assert sum(part["parameters"] for part in parts) == report["totals"][tower]["parameters"]
         assert sum(part["flops"] for part in parts) == report["totals"][tower]["flops"]
     heat = report["heat"]
-    assert heat["method"] == "occlusion" and np.array(heat["values"]).shape == (8, 8)
-    assert heat["score"] > 0.1 and "Zeiler" in heat["source"] and "measured" not in report
+    assert heat["method"] == "dense" and np.array(heat["values"]).shape == (16, 16)
+    assert heat["score"] > 0.1 and "MaskCLIP" in heat["source"] and "measured" not in report
 
 
+@pytest.mark.parametrize("method", ["occlusion", "dense"])
 @pytest.mark.parametrize("row", [0, 1])
 @pytest.mark.parametrize("column", [0, 1])
-def test_the_heat_of_a_dog_is_where_the_dog_is(tmp_path: Path, row: int, column: int) -> None:
+def test_the_heat_of_a_dog_is_where_the_dog_is(tmp_path: Path, row: int, column: int, method: str) -> None:
     """A dog in one quarter of a white sheet."""
     paper, place = Image.new("RGB", (240, 240), "white"), (column * 120, row * 120)
     with Image.open(DOG) as dog:
         dog.thumbnail((120, 120))
         paper.paste(dog, place)
     paper.save(tmp_path / "dog.png")
-    heat = json.loads(said("builtin-64", as_json=True, image=tmp_path / "dog.png", text="a dog"))["heat"]
+    heat = json.loads(said("builtin-64", as_json=True, image=tmp_path / "dog.png", text="a dog", heat=method))["heat"]
     values = np.array(heat["values"])
-    assert tuple(np.array(divmod(int(values.argmax()), 8)) // 4) == (row, column)
-    quarters = values.reshape(2, 4, 2, 4).mean(axis=(1, 3))
+    half = len(values) // 2
+    assert tuple(np.array(divmod(int(values.argmax()), 2 * half)) // half) == (row, column)
+    quarters = values.reshape(2, half, 2, half).mean(axis=(1, 3))
     assert divmod(int(quarters.argmax()), 2) == (row, column)
 
 
