@@ -221,6 +221,34 @@ def _make_core() -> Any:
     return openvino.Core()
 
 
+def graph_behind(model: Any, nodes: Sequence[Any], output: str) -> Any | None:
+    """The part of an OpenVINO model from what some of its nodes give to one of its outputs; the model is used up.
+
+    Args:
+        nodes: of the model; the part takes their values, with a free first axis, in this order.
+        output: the name of the model's output.
+
+    Returns:
+        None where that output needs anything else of the model's inputs.
+    """
+    import openvino
+    from openvino import opset13
+
+    inputs = []
+    for node in nodes:
+        shape = node.output(0).get_partial_shape()
+        shape[0] = openvino.Dimension()
+        given = opset13.parameter(shape, node.output(0).get_element_type())
+        for target in node.output(0).get_target_inputs():
+            target.replace_source_output(given.output(0))
+        inputs.append(given)
+    wanted = next(each for each in model.outputs if output in each.get_names())
+    try:
+        return openvino.Model([opset13.result(wanted.get_node().input_value(0))], inputs)
+    except RuntimeError:
+        return None
+
+
 class _Graph:
     """One compiled ONNX graph, called from many threads, each with an inference request of its own."""
 

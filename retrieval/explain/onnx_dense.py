@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from indexes.base import Vectors
 from retrieval.encoders.base import Pixels, unit
 from retrieval.encoders.description import verify_encoder_folder
-from retrieval.encoders.onnx import OnnxEncoder, shared_core
+from retrieval.encoders.onnx import OnnxEncoder, graph_behind, shared_core
 from retrieval.errors import RuntimeUnavailable, SettingsError, WeightsUnavailable
 from retrieval.explain.heat import HeatMap
 
@@ -52,7 +52,7 @@ class DenseTower:
                 raise self._other_pooling()
             self._kept = len(before.outputs)
             before.add_outputs([mean.input_value(0) for mean in means])
-            head = _behind(behind, folder.image.output)
+            head = graph_behind(behind, _pooling(behind), folder.image.output)
             if head is None:
                 raise self._other_pooling()
             self._before = core.compile_model(before, "CPU", _F32)
@@ -108,29 +108,6 @@ def _pooling(model: Any) -> list[Any]:
         if math.isqrt(positions) ** 2 == positions > 1:
             found.append((positions, op))
     return [op for positions, op in found if positions == found[-1][0]]
-
-
-def _behind(model: Any, output: str) -> Any | None:
-    """The graph from the pooled features to the embedding; None where it needs anything else of the picture."""
-    import openvino
-    from openvino import opset13
-
-    inputs = []
-    for mean in _pooling(model):
-        pooled = mean.output(0)
-        shape = pooled.get_partial_shape()
-        shape[0] = openvino.Dimension()
-        given = opset13.parameter(shape, pooled.get_element_type())
-        for target in pooled.get_target_inputs():
-            target.replace_source_output(given.output(0))
-        inputs.append(given)
-    wanted = next(result for result in model.outputs if output in result.get_names())
-    # After the replacement the result hangs on the new inputs alone, unless something else reads the picture.
-    result = opset13.result(wanted.get_node().input_value(0))
-    try:
-        return openvino.Model([result], inputs)
-    except RuntimeError:
-        return None
 
 
 def _rows(features: NDArray[np.floating]) -> NDArray[np.float32]:
