@@ -31,7 +31,9 @@ def old(tmp_path: Path) -> Path:
     """The gallery of the fourth version."""
     if load_encoder(BUILTIN).spec.fingerprint == FINGERPRINT:
         pytest.skip("the model of the fourth version is today's")
-    return unpack(tmp_path)[0]
+    gallery = unpack(tmp_path)[0]
+    Gallery(gallery).bring_up_to_date()  # the catalog's own form is another matter than its model
+    return gallery
 
 
 def two_lines(err: str) -> tuple[str, str]:
@@ -130,6 +132,16 @@ def test_the_daemon_starts_and_answers_what_it_can(old: Path, tmp_path_factory: 
             assert (now := status(Gallery(old))) is not None and now["served"] >= 1
         finally:
             stop(Gallery(old))
+
+
+def test_the_shell_answers_what_it_can(old: Path) -> None:
+    done = subprocess.run(
+        [*START, "shell"], input="a dog\na cow\na yellow lemon\n", cwd=ROOT, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PHOTOSEEK_GALLERY": str(old)}, timeout=120, check=False,
+    )  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert len(lines) == 10 and lines[0].endswith("dog.jpg") and lines[5].endswith("lemon.png")
+    check_said(*two_lines(done.stderr))
 
 
 def test_the_web_page_answers_what_it_can(old: Path) -> None:
