@@ -224,7 +224,10 @@ def report_rows(report: IndexReport) -> list[tuple[str, str]]:
 
         kinds = "; ".join(f"{kind} {count}" for kind, count in in_words(report.passed_over))
         rows.append(("passed over", kinds))
-    rows.append(("pictures in the gallery", f"{report.images:,}"))
+    if report.decoder_lines:
+        lines = plural(report.decoder_lines, "line")
+        rows.append(("told by decoders", f"{lines} about damaged pictures; the first: {report.decoder_first}"))
+    rows.append(("pictures afterwards" if report.is_dry_run else "pictures in the gallery", f"{report.images:,}"))
     if report.index:
         rows.append(("index", report.index))
     rate = f", {report.encoded / total:.1f} images/s" if report.encoded and total else ""

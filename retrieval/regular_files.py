@@ -70,3 +70,14 @@ def change_time(found: os.stat_result) -> int | None:
     many network file systems give new ones at every mount, and whatever replaces a file on the others has another time.
     """
     return None if os.name == "nt" else found.st_ctime_ns
+
+
+def is_gone(path: str) -> bool:
+    """True if there is no such file; a folder that we may not look into says nothing."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # no file can have a name with a NUL in it
+        return True
+    except OSError:
+        return False
+    return False

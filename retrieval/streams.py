@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO
 
+STDERR = 2
+"""The descriptor."""
+
 
 class ReaderLeft(Exception):
     """Nobody reads our output any more. Not an OSError: nothing on the way may take it for a fault of its own."""
@@ -54,17 +57,31 @@ def own_streams() -> None:
                 setattr(sys, name, open(nowhere, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
     if os.name == "posix":
         sys.stdout = _again(sys.stdout, _Output)
-        sys.stderr = _again(sys.stderr, _Remarks)
+        sys.stderr = _again(sys.stderr, _Remarks, apart=True)
 
 
-def _again(stream: IO[str], kind: type[io.FileIO]) -> IO[str]:
-    """The same file behind another kind of raw stream."""
+_is_stderr_apart = False
+
+
+def is_stderr_apart() -> bool:
+    """True if what Python writes to stderr takes a way of its own, so that descriptor 2 is the libraries' alone."""
+    return _is_stderr_apart
+
+
+def _again(stream: IO[str], kind: type[io.FileIO], *, apart: bool = False) -> IO[str]:
+    """The same file behind another kind of raw stream.
+
+    Args:
+        apart: by a descriptor of its own.
+    """
+    global _is_stderr_apart
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     try:
-        raw = kind(stream.fileno(), "wb", closefd=False)
+        raw = kind(os.dup(stream.fileno()) if apart else stream.fileno(), "wb", closefd=False)
     except (OSError, ValueError):
         return stream
+    _is_stderr_apart = _is_stderr_apart or (apart and stream.fileno() == STDERR)
     stream.flush()
     size = io.DEFAULT_BUFFER_SIZE
     return io.TextIOWrapper(

@@ -205,7 +205,7 @@ def test_leaves_import_no_siblings() -> None:
         "filters": {"errors", "folding", "labels.tag_text", "paths"},
         "folding": set(),
         "labels/tag_text": {"errors"},
-        "labels/xmp": {"errors", "labels.tag_text", "pictures.dates"},
+        "labels/xmp": {"errors", "labels.tag_text", "pictures.dates", "regular_files"},
         "labels/moves": {"paths", "regular_files"},
         "regular_files": set(),
         "paths": set(),

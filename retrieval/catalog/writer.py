@@ -20,6 +20,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from retrieval.catalog import schema
 from retrieval.catalog.batch import Batch, Counts, FailedImage, IndexedImage, KnownFailure, KnownFile
+from retrieval.catalog.known import KNOWN_FAILURES, KNOWN_FILES
 from retrieval.catalog.schema import (
     embeddings,
     encoders,
@@ -34,6 +35,7 @@ from retrieval.encoders.base import EncoderSpec
 from retrieval.folding import fold
 from retrieval.labels.moves import LabelMoves
 from retrieval.paths import decode_path, encode_path, is_below
+from retrieval.regular_files import is_gone
 from retrieval.system_errors import of_sqlite
 
 
@@ -204,19 +206,13 @@ class Catalog:
         with self._engine.connect() as connection:
             driver = connection.connection.driver_connection
             assert driver is not None
-            rows = driver.execute(
-                """SELECT i.name, i.id, i.size, i.mtime_ns, i.is_retired, e.id IS NOT NULL, i.ctime_ns FROM images AS i
-                   LEFT JOIN embeddings AS e ON e.image_id = i.id AND e.encoder_id = ? WHERE i.folder_id = ?""",
-                (encoder_id, folder_id),
-            ).fetchall()
+            rows = driver.execute(KNOWN_FILES, (encoder_id, folder_id)).fetchall()
         return {row[0] if type(row[0]) is str else decode_path(row[0]): row[1:] for row in rows}
 
     def known_failures(self, folder_id: int) -> dict[str, KnownFailure]:
         """Name -> (failure id, size, mtime_ns, is_transient)."""
         with self._engine.connect() as connection:
-            rows = connection.exec_driver_sql(
-                "SELECT name, id, size, mtime_ns, is_transient FROM failures WHERE folder_id = ?", (folder_id,)
-            ).fetchall()
+            rows = connection.exec_driver_sql(KNOWN_FAILURES, (folder_id,)).fetchall()
         return {decode_path(row[0]): (row[1], row[2], row[3], bool(row[4])) for row in rows}
 
     def is_known(self, folder_id: int, name: str) -> bool:
@@ -379,20 +375,9 @@ def _moved_from(connection: Connection, content_hash: bytes, unplugged: Sequence
     for id_, folder, name in connection.execute(_SAME_BYTES, {"hash": content_hash}):
         if any(is_below(folder, mount) for mount in unplugged):
             continue
-        if _is_gone(os.path.join(folder, name)):
+        if is_gone(os.path.join(folder, name)):
             return int(id_)
     return None
-
-
-def _is_gone(path: str) -> bool:
-    """True if there is no such file; a folder that we may not look into says nothing."""
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # no file can have a name with a NUL in it
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _record_failure(connection: Connection, failure: FailedImage, change: int) -> bool:

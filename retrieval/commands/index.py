@@ -61,6 +61,9 @@ def index(
     prune: Annotated[
         bool, typer.Option("--prune", help="Folders that are missing were deleted: their pictures are gone.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what a run would do: nothing is written, no model is loaded.")
+    ] = False,
     profile: Annotated[bool, typer.Option("--profile", help="Print seconds per stage at the end.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
     thumbnails: Annotated[
@@ -79,49 +82,72 @@ def index(
     from retrieval import output
     from retrieval.encoders.choice import advice, choose_for_indexing
     from retrieval.gallery import Gallery
+    from retrieval.indexing.compare import Looks
+    from retrieval.indexing.dry_run import DryRun
     from retrieval.indexing.indexer import Indexer
     from retrieval.indexing.interrupt import stop_on_interrupt
     from retrieval.indexing.progress import JsonProgress, shown_progress
+    from retrieval.indexing.wishes import Wishes
     from retrieval.pictures.device_images import device_decoder
     from retrieval.streams import plural, printable, work_goes_on
 
     opened = Gallery(gallery)
-    opened.bring_up_to_date()
-    encoder = choose_for_indexing(opened, model or None, device=device, precision=precision or None, compiled=compiled)
-    decoder = device_decoder(encoder) if gpu_decode else None
-    indexer = Indexer(opened, encoder, workers=workers or None, decoder=decoder)
-
     told = JsonProgress(sys.stdout) if json_progress else None
     quiet = quiet or json_progress
 
-    def begin() -> None:
+    show_progress = None if told is None else told.show
+    stopping = "stopping after the pictures in flight; nothing is lost ..."
+
+    def begin(name: str, on: str | None) -> None:
         if told is not None:
-            told.begin(str(opened.path), encoder.spec.name, encoder.device)
+            told.begin(str(opened.path), name, on)
         if not quiet:
-            say(f"gallery {opened.path}\nmodel   {encoder.spec.name} on {encoder.device}")
+            say(f"gallery {opened.path}")
+            say("dry run: nothing is written" if on is None else f"model   {name} on {on}")
+
+    def begin_run() -> None:
+        begin(encoder.spec.name, encoder.device)
+        if not quiet:
             for line in advice(encoder.spec):
                 say(line)
 
-    stopping = "stopping after the pictures in flight; nothing is lost ..."
+    if not dry_run:
+        opened.bring_up_to_date()
+        encoder = choose_for_indexing(
+            opened, model or None, device=device, precision=precision or None, compiled=compiled
+        )
+        workers = workers or encoder.streams
+        indexer = Indexer(opened, encoder, workers=workers, decoder=device_decoder(encoder) if gpu_decode else None)
     with (
         work_goes_on(sys.stdout),
         stop_on_interrupt(lambda: say(stopping)) as stop,
         shown_progress(sys.stderr, quiet=quiet) as show,
     ):
-        report = indexer.run(
-            folders or (),
-            exclude=exclude or (),
-            include=include or (),
-            no_exclude=no_exclude,
-            index_spec=index_spec or None,
-            retry_failures=retry_failures,
-            verify_content=verify_content,
-            prune=prune,
-            on_begin=begin,
-            on_progress=show if told is None else told.show,
-            stop=stop,
-        )
-    if thumbnails and not report.interrupted:
+        if dry_run:
+            report = DryRun(opened, model=model or None, precision=precision or None).run(
+                folders or (),
+                Wishes(exclude or (), include or (), no_exclude),
+                Looks(retry_failures, verify_content, prune),
+                index_spec=index_spec or None,
+                on_begin=lambda name: begin(name, None),
+                on_progress=show_progress or show,
+                stop=stop,
+            )
+        else:
+            report = indexer.run(
+                folders or (),
+                exclude=exclude or (),
+                include=include or (),
+                no_exclude=no_exclude,
+                index_spec=index_spec or None,
+                retry_failures=retry_failures,
+                verify_content=verify_content,
+                prune=prune,
+                on_begin=begin_run,
+                on_progress=show_progress or show,
+                stop=stop,
+            )
+    if thumbnails and not dry_run and not report.interrupted:
         _make_thumbnails(opened, quiet=quiet)
     if told is not None:
         told.end(report)
@@ -130,13 +156,14 @@ def index(
         say(f"{printable(problem.path)}: {problem.reason}; its {kept} kept")
     if any(problem.is_absence for problem in report.problems):
         say("if that was deleted on purpose: photoseek index --prune")
+    again = "would be indexed again" if dry_run else "is indexed again"
     for path in report.lifted:
-        say(f"{printable(path)}: had been forgotten; it is indexed again because it was named")
+        say(f"{printable(path)}: had been forgotten; it {again} because it was named")
     if not quiet:
         output.write_pairs(output.report_rows(report), sys.stderr)
     if profile:
-        output.write_pairs(output.profile_rows(report, workers or encoder.streams), sys.stderr)
-    if report.failures_known and not quiet:
+        output.write_pairs(output.profile_rows(report, workers or 1), sys.stderr)
+    if report.failures_known and not quiet and not dry_run:
         failing = plural(report.failures_known, "file cannot", "files cannot")
         say(f"{failing} be used; see: photoseek info --failures")
     if report.failures_passing and not quiet:
@@ -148,7 +175,7 @@ def index(
         say(f"searches go on with {report.words_by}, which knows words; to look for pictures that {report.encoder}")
         say(f"finds alike, run: photoseek similar PHOTO --model {report.encoder}")
     if report.interrupted:
-        say("stopped early; the next run goes on from here")
+        say("stopped early; " + ("not all was looked at" if dry_run else "the next run goes on from here"))
         raise typer.Exit(130)
     if not report.images:
         say(output.nothing_indexed(report.failures_known, report.passed_over))

@@ -5,14 +5,23 @@ from __future__ import annotations
 import logging
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
+from retrieval.catalog.reader import CatalogReader
 from retrieval.encoders.base import Encoder, EncoderSpec, OnTorch
 from retrieval.encoders.load import default_encoder_name, load_encoder, load_encoder_by_fingerprint
-from retrieval.encoders.models import BUILTIN, PREFERENCE, is_builtin
-from retrieval.errors import CpuOnly, EarlierBuiltin, EncoderError, GalleryNotFound, SettingsError
+from retrieval.encoders.models import BUILTIN, PREFERENCE, canonical_name, is_builtin
+from retrieval.errors import CpuOnly, EarlierBuiltin, EncoderError, GalleryNotFound, SettingsError, WeightsUnavailable
 from retrieval.gallery import Gallery
 
 logger = logging.getLogger("photoseek")
+
+
+class ModelInUse(NamedTuple):
+    """A model that was not loaded; ``fingerprint`` is empty if it is not known before that."""
+
+    name: str
+    fingerprint: str
 
 
 def choose_encoder(
@@ -64,6 +73,36 @@ def choose_for_indexing(
     except EarlierBuiltin:
         logger.warning("this gallery's model is of an earlier photoseek: every picture is encoded again by %s", BUILTIN)
         return choose_encoder(gallery, BUILTIN, device=device, precision=precision, compiled=compiled)
+
+
+def spec_for_indexing(reader: CatalogReader | None, name: str | None, *, precision: str | None = None) -> ModelInUse:
+    """Which model :func:`choose_for_indexing` would take, without loading it.
+
+    Args:
+        reader: of the gallery; None if it was never made.
+
+    Raises:
+        EncoderError: an unknown or damaged model, or not the one that the gallery was built with.
+    """
+    row = reader.active_encoder() if reader is not None and name is None else None
+    try:
+        if row is None:
+            spec = load_encoder(name or default_encoder_name(), runtime="onnx", precision=precision).spec  # type: ignore[arg-type]  # checked there
+        else:
+            spec = load_encoder_by_fingerprint(
+                row.fingerprint,
+                row.name,
+                row.source,
+                runtime="onnx",
+                precision=precision,  # type: ignore[arg-type]  # checked there
+            ).spec
+    except EarlierBuiltin:
+        spec = load_encoder(BUILTIN, runtime="onnx").spec
+    except WeightsUnavailable:  # a model on torch: what it computes is known by the name that it had
+        if row is None and reader is not None:
+            row = next((each for each in reader.encoders() if each.name == canonical_name(name or "")), None)
+        return ModelInUse(name or "", "") if row is None else ModelInUse(row.name, row.fingerprint)
+    return ModelInUse(spec.name, spec.fingerprint)
 
 
 def _chosen(gallery: Gallery, name: str | None, device: str, precision: str | None) -> Encoder:

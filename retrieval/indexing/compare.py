@@ -88,6 +88,7 @@ class FolderComparison:
         self._report = report
         self._roots = list(roots)
         self._looks = looks
+        self._unplugged = unplugged
         self._absence = Absence(self._roots, () if looks.prune else unplugged, catalog.count_present)
         # For the whole run: a folder below two roots is walked once, but its absence is judged for both.
         self._known: dict[str, tuple[int, bool]] = {}
@@ -99,6 +100,11 @@ class FolderComparison:
 
     def begin_root(self, root: str) -> None:
         """Start with a folder that the user named."""
+        mount = mount_point(root)
+        if mount != mount_point("/"):
+            self._catalog.folder_id(mount, is_mount=True)
+        # An unplugged drive's folder stays a mount: this run is not the last one that must not empty it.
+        self._catalog.folder_id(root, is_root=True, is_mount=mount == root or root in self._unplugged)
         self._walked.add(root)
         self._known |= self._catalog.folders_below(root)
         for each in self._roots:

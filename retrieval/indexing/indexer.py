@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from retrieval.catalog.batch import Batch, IndexedImage
-from retrieval.catalog.exclusions import Exclusions, changed
+from retrieval.catalog.exclusions import Exclusions
 from retrieval.catalog.forgetting import exclusions, forget, replace_exclusions
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.stored import damaged_images
 from retrieval.catalog.writer import Catalog
 from retrieval.encoders.base import Encoder
 from retrieval.encoders.models import is_known_image_only
-from retrieval.errors import RetrievalError, SettingsError
 from retrieval.gallery import Gallery
 from retrieval.indexing.absence import ROOT_IS_GONE
 from retrieval.indexing.compare import FolderComparison, Looks
-from retrieval.indexing.ignore import parse
 from retrieval.indexing.passed_over import PassedOver, as_json
 from retrieval.indexing.pipeline import Candidate, Pipeline, Results
 from retrieval.indexing.report import IndexReport, Progress
-from retrieval.indexing.scan import count_files, is_mounted, mount_point, walk
+from retrieval.indexing.scan import count_files, walk
 from retrieval.indexing.sync import IndexKeeper
+from retrieval.indexing.wishes import Wishes, checked_spec, resolved_roots, unplugged
 from retrieval.paths import is_below
 from retrieval.pictures.device_images import DeviceDecoder
+from retrieval.pictures.quiet import native_messages
 from retrieval.search.adapted import adapt_stored
+from retrieval.system_errors import explained
 
 COMMIT_SECONDS = 2.0
 """A killed run loses at most what was finished in this time ..."""
@@ -110,27 +109,6 @@ class Indexer:
             return run.execute(given, Wishes(exclude, include, no_exclude), index_spec, on_begin)
 
 
-@dataclass(frozen=True)
-class Wishes:
-    """What a run was asked to leave out from now on, and to take back."""
-
-    exclude: Sequence[str] = ()
-    include: Sequence[str] = ()
-    no_exclude: bool = False
-
-    def check(self) -> None:
-        """Raises SettingsError for a pattern that is none."""
-        parse(self.exclude, "--exclude")
-        parse(self.include, "--include")
-
-    def applied(self, before: Exclusions, roots: Sequence[str]) -> Exclusions:
-        """What is left out when this has been done for each of ``roots``."""
-        after = before
-        for root in roots:
-            after = Exclusions(changed(after, root, self.exclude, self.include, start_anew=self.no_exclude))
-        return after
-
-
 class _Run:
     """One run. Lives as long as ``Indexer.run``: the state that its steps share."""
 
@@ -166,7 +144,7 @@ class _Run:
         wishes.check()  # a pattern that is none is refused before any work
         roots = self._roots(given)
         if index_spec is not None:
-            self._catalog.set_index_spec(_checked_spec(index_spec, self._encoder.spec.dim))
+            self._catalog.set_index_spec(checked_spec(index_spec, self._encoder.spec.dim))
         self._leave_out(roots if given else sorted(self._all_roots), wishes, is_named=bool(given))
         self._unplugged = [] if self._looks.prune else unplugged(self._catalog.mounts())
         self._encoder_id = self._catalog.register_encoder(self._encoder.spec)
@@ -174,11 +152,13 @@ class _Run:
         on_begin()
         try:
             self._work(roots)
-        except RetrievalError as error:
+        except Exception as error:
             # Said by ``info``, which would take it for a run that was killed.
-            with suppress(RetrievalError):
+            known = explained(error)
+            message = f"a fault in the program: {type(error).__name__}" if known is None else known.message
+            with suppress(Exception):  # the disk may be full: the first error is the one to tell
                 self._catalog.roll_back()
-                self._catalog.finish_run(run_id, "failed", {"error": error.message})
+                self._catalog.finish_run(run_id, "failed", {"error": message})
             raise
         self.report.seconds["total"] = time.perf_counter() - self._started
         outcome = "interrupted" if self.report.interrupted else "complete"
@@ -200,6 +180,7 @@ class _Run:
             self.report.interrupted |= self._stop()
             if self._decoder is not None:
                 self.report.decoded_on = self._decoder.taken()
+            self.report.decoder_lines, self.report.decoder_first = native_messages()
             if not self.report.interrupted:
                 self._progress.total = self._progress.done
             self._commit(keeper)
@@ -218,11 +199,7 @@ class _Run:
         """Remember what is left out from now on; a folder that is named is not left out any more."""
         with self._catalog.transaction() as connection:
             before = exclusions(connection)
-            if is_named:
-                lifted = [row for root in roots for row in before.lifted(root)]
-                self.report.lifted = [root for root in roots if before.lifted(root)]
-                before = Exclusions(row for row in before.rows if row not in lifted)
-            self._lasting = wishes.applied(before, roots)
+            self._lasting, self.report.lifted = wishes.applied(before, roots, roots if is_named else ())
             replace_exclusions(connection, self._lasting.rows)
 
     def _tell_of_the_walk(self) -> None:
@@ -258,8 +235,9 @@ class _Run:
             workers=self._workers,
             decoder=self._decoder,
         )
+        native_messages()  # whatever was read before
         if self._decoder is not None:
-            self._decoder.taken()  # whatever it was used for before
+            self._decoder.taken()  # likewise
         with self._counting(roots):
             for results in pipeline.run(self._candidates(roots), stop=self._stop):
                 self._take(results, keeper)
@@ -270,21 +248,7 @@ class _Run:
         """The folders to walk, resolved; ones that are gone but known are reported and left out."""
         with self._gallery.reader() as reader:
             known = reader.roots()
-        if not given and not known:
-            raise SettingsError("no folder was given and none was indexed before", "run: photoseek index FOLDER")
-        roots = []
-        for folder in given or known:
-            path = Path(folder).expanduser()
-            resolved = os.path.realpath(path)
-            if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be looked into
-                roots.append(resolved)
-            elif given and os.path.exists(path):  # noqa: PTH110
-                raise SettingsError(f"{folder} is not a folder", "give the folder that holds the pictures")
-            elif (missing := self._known_as(os.path.abspath(path), resolved, known)) is not None:
-                self._missing.append(missing)
-            else:
-                raise SettingsError(f"there is no folder {folder}", "check the spelling, or mount the drive")
-        roots = list(dict.fromkeys(roots))
+        roots, self._missing = resolved_roots(given, known, self._catalog.count_present)
         if self._looks.prune:
             self._prune(self._missing)
             known = [root for root in known if root not in self._missing]
@@ -293,13 +257,6 @@ class _Run:
                 self.report.kept(folder, ROOT_IS_GONE, self._catalog.count_present(folder), is_absence=True)
         self._all_roots = {*known, *roots}
         return roots
-
-    def _known_as(self, path: str, resolved: str, known: Sequence[str]) -> str | None:
-        """The name under which the catalog knows a folder that is not there; a link may lie in its place by now."""
-        for each in (resolved, path):
-            if each in known or self._catalog.count_present(each):
-                return each
-        return None
 
     def _prune(self, missing: Sequence[str]) -> None:
         with self._catalog.transaction() as connection:
@@ -352,12 +309,6 @@ class _Run:
             self._looks,
         )
         for root in roots:
-            mount = mount_point(root)
-            if mount != mount_point("/"):
-                self._catalog.folder_id(mount, is_mount=True)
-            # An unplugged drive's folder stays a mount: this run is not the last one that must not empty it.
-            was_mount = root in self._unplugged
-            self._catalog.folder_id(root, is_root=True, is_mount=mount == root or was_mount)
             comparison.begin_root(root)
             walking = walk(root, lasting=self._lasting, seen=seen, elsewhere=self._elsewhere(root))
             while True:
@@ -445,21 +396,3 @@ class _Run:
             self._progress.stage = stage
             self._progress.seconds = now - self._started
             self._on_progress(self._progress)
-
-
-def unplugged(mounts: Sequence[str]) -> list[str]:
-    """Those that are not mounted now, symbolic links to where one of them was included."""
-    gone = [mount for mount in mounts if not is_mounted(mount)]
-    links = [mount for mount in mounts if any(is_below(os.path.realpath(mount), drive) for drive in gone)]
-    return list(dict.fromkeys(gone + links))
-
-
-def _checked_spec(text: str, dim: int) -> str | None:
-    """The specification in its canonical spelling, None for ``auto``; SpecError before any work is done."""
-    from indexes import IndexSpec, create_index
-
-    if text.lower() == "auto":
-        return None
-    spec = IndexSpec.parse(text)
-    create_index(spec, dim).close()
-    return str(spec)

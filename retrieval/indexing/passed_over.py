@@ -7,6 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from retrieval.pictures.formats import RAW_EXTENSIONS
+
 HIDDEN = "hidden"
 BY_DEFAULT = "left out by default"
 BY_PATTERN = "left out by a pattern"
@@ -15,8 +17,7 @@ WITHOUT_EXTENSION = "without extension"
 OTHER = "other files"
 
 _KINDS = {
-    "RAW": "3fr ari arw bay braw cap cr2 cr3 crw dcr dcs dng drf eip erf fff gpr iiq k25 kdc mdc mef mos mrw nef nrw "
-    "orf ori pef ptx pxn r3d raf raw rw2 rwl rwz sr2 srf srw x3f",
+    "RAW": " ".join(extension[1:] for extension in RAW_EXTENSIONS),
     "video": "3g2 3gp asf avi f4v flv insv lrv m2t m2ts m2v m4v mkv mod mov mp4 mpe mpeg mpg mts mxf ogv tod ts vob "
     "webm wmv",
     "audio": "aac aif aiff amr flac m4a mid midi mp3 oga ogg opus wav wma",

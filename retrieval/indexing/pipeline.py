@@ -212,7 +212,7 @@ class Pipeline:
 
     def _prepare_one(self, candidate: Candidate, prepared: _Prepared) -> None:
         started = time.perf_counter()
-        data, candidate = _read(candidate)
+        data, candidate = read_candidate(candidate)
         digest = content_hash(data)
         known = self._lookups.find(digest)
         read = time.perf_counter()
@@ -344,7 +344,7 @@ def _chunks(candidates: Iterable[Candidate | None], size: int) -> Iterator[list[
         yield chunk
 
 
-def _read(candidate: Candidate) -> tuple[bytes, Candidate]:
+def read_candidate(candidate: Candidate) -> tuple[bytes, Candidate]:
     """The whole file, and the candidate with the size and time that belong to exactly these bytes."""
     with open_regular(os.path.join(candidate.folder, candidate.name)) as file:
         found = os.fstat(file.fileno())

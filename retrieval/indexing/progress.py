@@ -101,9 +101,9 @@ def rate(progress: Progress) -> str:
 class JsonProgress:
     """Tells a program: an object a line, each with ``event``; a reader that went away does not end the run.
 
-    ``begin`` (gallery, encoder, device) comes when everything asked for has been found possible, ``progress`` (stage,
-    done, total, encoded, failed: counts or null; rate: images a second through the encoder; seconds; seconds_left)
-    at most every ``JSON_SECONDS``, ``report`` (report: see ``IndexReport.as_dict``) last.
+    ``begin`` (gallery, encoder, device: null in a dry run) comes when everything asked for has been found possible,
+    ``progress`` (stage, done, total, encoded, failed: counts or null; rate: images a second through the encoder;
+    seconds; seconds_left) at most every ``JSON_SECONDS``, ``report`` (report: see ``IndexReport.as_dict``) last.
     """
 
     def __init__(self, out: IO[str]) -> None:
@@ -113,7 +113,7 @@ class JsonProgress:
         self._last = -JSON_SECONDS
         self._seen: deque[tuple[float, int]] = deque()
 
-    def begin(self, gallery: str, encoder: str, device: str) -> None:
+    def begin(self, gallery: str, encoder: str, device: str | None) -> None:
         """The run has started."""
         self._write({"event": "begin", "gallery": gallery, "encoder": encoder, "device": device})
 

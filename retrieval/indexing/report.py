@@ -72,6 +72,7 @@ class IndexReport:
         failures_known: files that cannot be indexed, this run's and earlier ones'.
         failures_passing: those of them that are tried again in the next run (permission, memory, I/O).
         passed_over: files that are no pictures, and what was left out, by kind and extension.
+        decoder_lines, decoder_first: what decoders wrote about damaged pictures and is not shown: lines, the first one.
         lifted: what had been forgotten and is indexed again, because it was named.
         problems: folders that could not be walked; nothing below them was retired.
         seconds: per stage. ``read``, ``decode`` and ``encode`` are sums over all threads; ``walk``, ``commit`` and
@@ -80,6 +81,7 @@ class IndexReport:
         still_searching_with: the encoder that searches go on using because this one has not seen all images yet.
         words_by: the encoder that searches go on using because this one is image-only.
         interrupted: the run was stopped; the next one goes on from here.
+        is_dry_run: nothing was done; it says what a run would do (see ``dry_run.py``).
     """
 
     encoder: str
@@ -94,6 +96,8 @@ class IndexReport:
     failures_known: int = 0
     failures_passing: int = 0
     passed_over: dict[str, dict[str, int]] = field(default_factory=dict)
+    decoder_lines: int = 0
+    decoder_first: str = ""
     lifted: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -101,6 +105,7 @@ class IndexReport:
     still_searching_with: str | None = None
     words_by: str | None = None
     interrupted: bool = False
+    is_dry_run: bool = False
 
     def kept(self, path: str, reason: str, images: int, *, is_absence: bool = False) -> None:
         """Note a folder that could not be walked, whose images stay."""
@@ -121,9 +126,12 @@ class IndexReport:
             "failures_known": self.failures_known,
             "failures_passing": self.failures_passing,
             "passed_over": self.passed_over,
+            "decoder_lines": self.decoder_lines,
+            "decoder_first": self.decoder_first,
             "lifted": self.lifted,
             "problems": [vars(problem) for problem in self.problems],
             "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
             "index": self.index,
             "interrupted": self.interrupted,
+            **({"dry_run": True} if self.is_dry_run else {}),
         }

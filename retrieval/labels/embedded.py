@@ -10,8 +10,9 @@ from pathlib import Path
 
 from retrieval.errors import QueryError
 from retrieval.labels.tag_text import clean_caption, clean_tag
-from retrieval.labels.xmp import MAX_BYTES, UnreadableXmp, Xmp, open_regular, parse_xmp
+from retrieval.labels.xmp import MAX_BYTES, UnreadableXmp, Xmp, parse_xmp
 from retrieval.pictures.dates import parse_moment
+from retrieval.regular_files import open_regular
 
 _PACKET = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
@@ -50,8 +51,8 @@ def read_embedded(path: str | Path) -> Xmp:
     """The same of a file; of a JPEG no more is read than what comes before the picture.
 
     Raises:
-        UnreadableXmp: see :func:`retrieval.labels.xmp.parse_xmp`, or not a regular file.
-        OSError: the file cannot be read.
+        UnreadableXmp: see :func:`retrieval.labels.xmp.parse_xmp`.
+        OSError: the file cannot be read, or is no ordinary file.
     """
     with open_regular(path) as file:
         data = file.read(_HEAD)

@@ -6,13 +6,7 @@ import os
 
 from retrieval.folding import fold
 from retrieval.labels.xmp import Xmp, read_sidecar
-
-RAW_EXTENSIONS = frozenset({
-    ".3fr", ".ari", ".arw", ".bay", ".cap", ".cr2", ".cr3", ".crw", ".dcr", ".dcs", ".dng", ".drf", ".eip", ".erf",
-    ".fff", ".gpr", ".iiq", ".k25", ".kdc", ".mdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".ptx",
-    ".pxn", ".r3d", ".raf", ".raw", ".rw2", ".rwl", ".rwz", ".sr2", ".srf", ".srw", ".x3f",
-})  # fmt: skip
-"""Of what cameras write beside or in place of a JPEG; lower-case, with the dot."""
+from retrieval.pictures.formats import RAW_EXTENSIONS
 
 _ALIKE = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif", ".heif": ".heic", ".hif": ".heic"}
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 from xml.parsers import expat
 
 from retrieval.errors import QueryError
 from retrieval.labels.tag_text import clean_caption, clean_tag
 from retrieval.pictures.dates import Moment, parse_moment
+from retrieval.regular_files import read_regular
 
 MAX_BYTES = 16 << 20
 """Sidecars are a few kB; those with brushed masks of an image editor reach some MB."""
@@ -109,18 +107,9 @@ def read_sidecar(path: str | Path) -> Xmp:
 
     Raises:
         UnreadableXmp: see :func:`parse_xmp`.
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, is no ordinary file or too large.
     """
-    with open_regular(path) as file:
-        return parse_xmp(file.read(MAX_BYTES + 1))
-
-
-def open_regular(path: str | Path) -> IO[bytes]:
-    """A file for reading, and nothing else that may have its name."""
-    # A pipe of this name would keep us waiting for ever.
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise UnreadableXmp("not a file")
-    return Path(path).open("rb")
+    return parse_xmp(read_regular(path, MAX_BYTES))
 
 
 @dataclass

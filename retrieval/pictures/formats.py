@@ -24,6 +24,14 @@ IMAGE_EXTENSIONS = frozenset(
 )
 """Lower-case, with the dot. Only says which files are worth reading; the content decides what they are."""
 
+RAW_EXTENSIONS = frozenset({
+    ".3fr", ".ari", ".arw", ".bay", ".braw", ".cap", ".cr2", ".cr3", ".crw", ".dcr", ".dcs", ".dng", ".drf",
+    ".eip", ".erf", ".fff", ".gpr", ".iiq", ".k25", ".kdc", ".mdc", ".mef", ".mos", ".mrw", ".nef", ".nrw",
+    ".orf", ".ori", ".pef", ".ptx", ".pxn", ".r3d", ".raf", ".raw", ".rw2", ".rwl", ".rwz", ".sr2", ".srf",
+    ".srw", ".x3f",
+})  # fmt: skip
+"""Of what cameras write beside or in place of a JPEG, which is not decoded; lower-case, with the dot."""
+
 _PLUGINS = {
     "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
     "PNG": ("PIL.PngImagePlugin", "PngImageFile"),

@@ -1,18 +1,33 @@
-"""Silence for the decoders' warnings in the thread that reads a picture, and nowhere else.
+"""Silence for the decoders: their warnings in the thread that reads a picture, and what their C code writes.
 
 Pillow warns about damaged EXIF, odd palettes and large pictures through :mod:`warnings`, which are noise to
 the owner of the photo and, under ``-W error``, exceptions in the middle of a decoder.
 ``warnings.catch_warnings`` swaps process-wide lists, so two threads that use it undo each other. Instead one
 filter is installed whose category matches only while the asking thread is inside :func:`quietly`.
+
+Libraries in C (libtiff above all) write to descriptor 2 itself. In a program of ours, Python's stderr takes another
+way to the same place (``streams.own_streams``), and that descriptor leads into memory while a picture is read.
+Which of several threads caused a line cannot be known, so lines are counted, and the first one is kept.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
+
+from retrieval.streams import STDERR, is_stderr_apart
+
+_FIRST_LINE = 200
+"""Bytes of it that are kept."""
+
+_HELD = 1 << 16
+"""Bytes after which what was written is counted and dropped, also while other pictures are being read."""
 
 
 class _Here(threading.local):
@@ -40,15 +55,96 @@ def _not_here(record: logging.LogRecord) -> bool:
 logging.getLogger("PIL.TiffImagePlugin").addFilter(_not_here)
 
 
+class NativeMessages(NamedTuple):
+    """What the decoders' C code wrote to descriptor 2: how many lines, and the first one."""
+
+    lines: int
+    first: str
+
+
+class _Native:
+    """Leads descriptor 2 aside from the first picture that is being read to the end of the last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._aside = self._kept = -1
+        self._lines, self._first = 0, b""
+
+    def enter(self) -> None:
+        with self._lock:
+            self._readers += 1
+            if self._readers == 1:
+                with suppress(OSError):  # no descriptor left: then it is written where it always was
+                    if self._aside < 0:
+                        self._aside = _file_in_memory()
+                    self._kept = os.dup(STDERR)
+                    os.dup2(self._aside, STDERR, inheritable=True)
+
+    def leave(self) -> None:
+        with self._lock:
+            self._readers -= 1
+            if self._readers == 0 and self._kept >= 0:
+                os.dup2(self._kept, STDERR, inheritable=True)
+                os.close(self._kept)
+                self._kept = -1
+                self._count()
+            elif self._aside >= 0 and os.fstat(self._aside).st_size > _HELD:
+                self._count()
+
+    def _count(self) -> None:
+        size = os.fstat(self._aside).st_size
+        if not size:
+            return
+        at = 0
+        while block := os.pread(self._aside, _HELD, at):
+            if not self._first:
+                self._first = block.strip().partition(b"\n")[0][:_FIRST_LINE]
+            self._lines += block.count(b"\n")
+            at += len(block)
+        os.ftruncate(self._aside, 0)  # it is written at its end, wherever that is
+
+    def taken(self) -> NativeMessages:
+        with self._lock:
+            found = NativeMessages(self._lines, self._first.decode("utf-8", "replace"))
+            self._lines, self._first = 0, b""
+        return found
+
+
+def _file_in_memory() -> int:
+    import fcntl  # which Windows lacks; there nothing is led aside
+
+    if hasattr(os, "memfd_create"):
+        number = os.memfd_create("decoders")
+    else:
+        with tempfile.TemporaryFile() as file:
+            number = os.dup(file.fileno())
+    fcntl.fcntl(number, fcntl.F_SETFL, fcntl.fcntl(number, fcntl.F_GETFL) | os.O_APPEND)
+    return number
+
+
+_native = _Native()
+
+
+def native_messages() -> NativeMessages:
+    """What the decoders' C code wrote since this was asked last, in all threads."""
+    return _native.taken()
+
+
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Drop the warnings that this thread raises inside the block; other threads keep theirs."""
+    """Drop the warnings that this thread raises inside the block, and keep what C code writes to stderr meanwhile."""
     # Whoever changed the filters since (a test runner, for example) put theirs in front of ours.
     if not warnings.filters or warnings.filters[0][2] is not _DecoderWarning:
         with _installing:
             warnings.simplefilter("ignore", category=_DecoderWarning)
+    is_led_aside = _here.depth == 0 and is_stderr_apart()
+    if is_led_aside:
+        _native.enter()
     _here.depth += 1
     try:
         yield
     finally:
         _here.depth -= 1
+        if is_led_aside:
+            _native.leave()

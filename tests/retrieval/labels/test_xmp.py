@@ -93,12 +93,16 @@ def test_files_are_bounded_and_pipes_are_not_waited_for(tmp_path: Path, monkeypa
     path.write_bytes(packet(["red"]))
     assert read_sidecar(path).tags == ("red",)
     monkeypatch.setattr(xmp, "MAX_BYTES", 100)
-    with pytest.raises(UnreadableXmp, match="larger"):
+    with pytest.raises(OSError, match="larger than 100 bytes"):
         read_sidecar(path)
+    with pytest.raises(UnreadableXmp, match="larger"):
+        parse_xmp(path.read_bytes())
     os.mkfifo(tmp_path / "pipe.xmp")
+    (tmp_path / "endless.xmp").symlink_to("/dev/zero")
     for read in (read_sidecar, read_embedded):
-        with pytest.raises(UnreadableXmp, match="not a file"):
-            read(tmp_path / "pipe.xmp")
+        for name in ("pipe.xmp", "endless.xmp"):
+            with pytest.raises(OSError, match="not an ordinary file"):
+                read(tmp_path / name)
     with pytest.raises(FileNotFoundError):
         read_sidecar(tmp_path / "none.xmp")
 
