@@ -141,12 +141,12 @@ class _Attempt:
         for root in roots:
             comparison.begin_root(root)
             others = [other for other in all_roots if other != root]
-            for folder in walk(root, lasting=lasting, seen=seen, elsewhere=others):
-                for candidate in comparison.compare(folder):
+            for found in walk(root, lasting=lasting, seen=seen, elsewhere=others):
+                for candidate in comparison.compare(found):
                     if self._stop():
                         break
                     self._judge(candidate)
-                self._progress.done += len(folder.files)
+                self._progress.done += len(found.files)
                 self._progress.failed = self.report.counts.failed
                 now = time.perf_counter()
                 if now - last >= _PROGRESS_SECONDS:
