@@ -9,7 +9,7 @@ words, an invoice of another month, another gradient; ``duplicate_documents.py``
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,18 +44,21 @@ class Variant:
     data: bytes
 
 
-def duplicate_set(originals: int, seed: int = 0) -> Iterator[Variant]:
-    """The files of ``originals`` pictures and of everything made from each."""
-    for number in range(originals):
+def duplicate_set(numbers: Iterable[int], seed: int = 0) -> Iterator[Variant]:
+    """The files of the originals of these numbers, and of everything made from each.
+
+    The kinds take turns: 0 and 1 are scenes, 2 a page, 3 a gradient, 4 to 12 ``DOCUMENTS``, 13 a scene again.
+    """
+    for number in numbers:
         draws = (scene, scene, page, gradient)
         at = number % (len(draws) + len(DOCUMENTS))
         yield from _around(number, draws[at], seed) if at < len(draws) else _documents(number, at - len(draws), seed)
 
 
-def write_set(folder: Path, originals: int, seed: int = 0) -> list[Variant]:
+def write_set(folder: Path, numbers: Iterable[int], seed: int = 0) -> list[Variant]:
     """Write :func:`duplicate_set` into ``folder``; the variants in order."""
     folder.mkdir(parents=True, exist_ok=True)
-    variants = list(duplicate_set(originals, seed))
+    variants = list(duplicate_set(numbers, seed))
     for variant in variants:
         (folder / variant.name).write_bytes(variant.data)
     return variants

@@ -196,7 +196,7 @@ def main() -> None:
             print(vectors_table(asked.vectors, Path(place), asked.model).to_markdown())
         if not asked.hashes and not asked.vectors:
             folder = Path(place) / "pictures"
-            variants = write_set(folder, asked.originals)
+            variants = write_set(folder, range(asked.originals))
             print(hash_table(variants).to_markdown())
             print(outcome_table(variants, folder, asked.model).to_markdown())
 

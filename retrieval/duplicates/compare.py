@@ -21,15 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from retrieval.duplicates.evidence import mean_square
 from retrieval.duplicates.tiles import STRONG, TILE, Box, Plane, Tiles, contrast, smoothed
 
 Verdict = Literal["copy", "different", "edited", "other frame", "too small"]
 Values = NDArray[np.float32]
 
-LIGHT, STEP_SHARE, RESIZED = 0.9, 1.2 / 16, 3.0
+LIGHT, STEP_SHARE, CLIPPED, RESIZED = 0.9, 1.2 / 16, 0.4 / 16, 3.0
 """Grey levels by which brightness and colours of copies may differ in the large: so many, this share of the coarser
-file's quantization step (compression rounds the mean of a plain page to an eighth of it), and up to so many more if one
-of them was resized (what sharp filters add beside lines is cut off at white), by the share of strong contrasts."""
+file's quantization step (compression rounds the mean of a plain page to an eighth of it), and two things by the share
+of strong contrasts: a share of that step (of the ringing beside text, what is whiter than white is cut off, so that
+pages get darker), and up to so many more if one of them was resized (sharp filters do the same)."""
 
 _COLOUR_LEVELS, _COLOUR_SHARE = 24.0, 0.5
 _REDUCED = 4  # colour is stored at half the detail of brightness in most files
@@ -82,7 +84,8 @@ def compare(first: Image.Image, second: Image.Image, step: float = 12.0) -> Comp
     one, other = fitted.convert("L"), smaller.convert("L")
     colours = _reduced(fitted), _reduced(smaller)
     tiles = Tiles(one, other, np.maximum(*(_colour_contrast(values) for values in colours)))
-    allowed = LIGHT + STEP_SHARE * step + (RESIZED * tiles.strong if larger.size != smaller.size else 0)
+    cut_off = CLIPPED * step + (RESIZED if larger.size != smaller.size else 0)
+    allowed = LIGHT + STEP_SHARE * step + cut_off * tiles.strong
     verdict = _verdict(tiles, larger, smaller, colours, one, other, allowed, step)
     return Comparison(verdict, tiles.worst, tiles.levels, tiles.box, tiles.rms)
 
@@ -119,15 +122,16 @@ def _fitted(larger: Image.Image, smaller: Image.Image) -> Image.Image:
     """By the filter, and the part of a pixel to a side, that explain the smaller one best."""
     if larger.size == smaller.size:
         return larger
-    wanted = _luma(smaller)
+    wanted = smaller.convert("L")
     made = {resample: larger.resize(smaller.size, resample) for resample in _FILTERS}
-    left = {resample: float(np.square(_luma(image) - wanted).mean()) for resample, image in made.items()}
+    luma = {resample: image.convert("L") for resample, image in made.items()}
+    left = {resample: mean_square(image, wanted) for resample, image in luma.items()}
     best = min(_FILTERS, key=left.__getitem__)
-    dx, dy = shift(_luma(made[best]), wanted)
+    dx, dy = shift(_values(luma[best]), _values(wanted))
     if _LEAST_SHIFT < max(abs(dx), abs(dy)) <= _LARGEST_SHIFT:  # programs disagree about where a pixel's middle is
         moved = _moved(larger, dx * larger.width / smaller.width, dy * larger.height / smaller.height)
         moved = moved.resize(smaller.size, best)
-        if float(np.square(_luma(moved) - wanted).mean()) < 0.9 * left[best]:
+        if mean_square(moved.convert("L"), wanted) < 0.9 * left[best]:
             return moved
     return made[best]
 
@@ -151,8 +155,8 @@ def shift(one: Values, other: Values) -> tuple[float, float]:
     return (c * u - b * v) / determinant, (a * v - b * u) / determinant
 
 
-def _luma(image: Image.Image) -> Values:
-    return np.asarray(image.convert("L"), dtype=np.float32)
+def _values(image: Image.Image) -> Values:
+    return np.asarray(image, dtype=np.float32)
 
 
 # Light and colour

@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageChops
 
 from retrieval.errors import UnreadableImage
 from retrieval.pictures.formats import is_cut_short, open_image, sniff
@@ -33,6 +33,7 @@ _LEAST_STEP, _LEAST_VALUES, _ON_STEPS = 5.0, 200, 0.15
 
 _BLOCKS = 4096
 _NOISE_TIMES, _DETAIL_SHARE, _LEAST_DETAIL = 1.5, 0.06, 6.0
+_SQUARES = np.arange(256, dtype=np.float64) ** 2
 _FILTERS = (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS, Image.Resampling.BILINEAR, Image.Resampling.NEAREST)
 
 
@@ -185,16 +186,20 @@ def is_enlarged(larger: Image.Image, smaller: Image.Image, steps: Steps | None) 
         steps: of the larger one, if it is a JPEG.
     """
     wanted, source = larger.convert("L"), smaller.convert("L")
-    left, best = min(((_energy(made, wanted), made) for made in _enlargements(source, wanted.size)), key=lambda x: x[0])
     half = source.resize((max(source.width // 2, 1), max(source.height // 2, 1)), Image.Resampling.LANCZOS)
-    finest = _energy(half.resize(source.size, Image.Resampling.BICUBIC), source)
+    finest = mean_square(half.resize(source.size, Image.Resampling.BICUBIC), source)
     if finest < _LEAST_DETAIL:  # a soft picture: nothing can be told, and the larger one stays
         return False
-    return left <= _NOISE_TIMES * _compression_noise(best, steps) + _DETAIL_SHARE * finest
+    made = [source.resize(wanted.size, resample) for resample in _FILTERS]
+    left, best = min(((mean_square(image, wanted), image) for image in made), key=lambda x: x[0])
+    left -= _DETAIL_SHARE * finest
+    return left <= 0 or left <= _NOISE_TIMES * _compression_noise(best, steps)
 
 
-def _enlargements(source: Image.Image, size: tuple[int, int]) -> list[Image.Image]:
-    return [source.resize(size, resample) for resample in _FILTERS]
+def mean_square(one: Image.Image, other: Image.Image) -> float:
+    """Of the differences of two ``L`` pictures of one size; exact, and much faster than by way of an array."""
+    counts = np.array(ImageChops.difference(one, other).histogram(), dtype=np.float64)
+    return float(counts @ _SQUARES) / max(one.width * one.height, 1)
 
 
 def _compression_noise(image: Image.Image, steps: Steps | None) -> float:
@@ -203,11 +208,7 @@ def _compression_noise(image: Image.Image, steps: Steps | None) -> float:
         return 0.0
     stored = io.BytesIO()
     image.save(stored, "JPEG", qtables=[steps.ravel().astype(int).clip(1, 255).tolist()])
-    return _energy(Image.open(stored), image)
-
-
-def _energy(one: Image.Image, other: Image.Image) -> float:
-    return float(np.square(np.asarray(one, dtype=np.float32) - np.asarray(other, dtype=np.float32)).mean())
+    return mean_square(Image.open(stored), image)
 
 
 def _dct() -> NDArray[np.float32]:

@@ -57,7 +57,7 @@ class Group:
 def stars(
     ranked: Iterable[int],
     neighbours: Mapping[int, Sequence[int]],
-    star: Callable[[int, Sequence[int]], tuple[T, Iterable[int]] | None],
+    star: Callable[[int, Callable[[int], list[int]]], tuple[T, Iterable[int]] | None],
 ) -> Iterator[T | None]:
     """Make a group around each picture that is in none yet, in this order; None where there is none.
 
@@ -67,15 +67,19 @@ def stars(
     Args:
         ranked: the pictures.
         neighbours: which others each is near to.
-        star: (picture, candidates) -> the group around it and the ids in it; asked once for each picture.
+        star: (picture, free) -> the group around it and the ids in it; asked once for each picture. ``free`` says which
+            neighbours of a picture are in no group yet.
     """
     taken: set[int] = set()
+
+    def free(id_: int) -> list[int]:
+        return [other for other in neighbours.get(id_, ()) if other not in taken]
+
     for center in ranked:
         if center in taken:
             continue
         taken.add(center)
-        free = [other for other in neighbours.get(center, ()) if other not in taken]
-        found = star(center, free) if free else None
+        found = star(center, free) if free(center) else None
         if found is not None:
             taken.update(found[1])
         yield None if found is None else found[0]

@@ -72,8 +72,8 @@ def find_look_alikes(
     records = {image.id: image for image in reader.records(sorted(neighbours))}
     ranked = sorted(records.values(), key=by_size)
 
-    def star(center: int, candidates: Sequence[int]) -> tuple[Group, list[int]] | None:
-        own = [other for other in candidates if other in records]
+    def star(center: int, free: Callable[[int], list[int]]) -> tuple[Group, list[int]] | None:
+        own = [other for other in free(center) if other in records]
         if not own:
             return None
         members = [center, *own]

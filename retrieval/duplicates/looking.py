@@ -8,7 +8,7 @@ Groups are stars around the largest picture, which has the most to compare. If a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -84,12 +84,13 @@ class Looker:
         ranked = sorted((candidate.image for candidate in self._candidates.values()), key=by_size)
         return stars([image.id for image in ranked], neighbours, self._star)
 
-    def _star(self, center: int, others: Sequence[int]) -> tuple[Group, list[int]] | None:
+    def _star(self, center: int, free: Callable[[int], list[int]]) -> tuple[Group, list[int]] | None:
         """The group around a picture, and the ids in it."""
-        found = self._copies(center, self._alike(center, others))
+        found = self._copies(center, self._alike(center, free(center)))
         if not found:
             return None
         compared = {center: found}
+        upright = {center: UPRIGHT} | {id_: each.turn for id_, each in found.items()}  # shown as the center is
         members = [center, *found]
         keeper = center
         while True:
@@ -97,13 +98,13 @@ class Looker:
             keeper = members[choice.keeper]
             if keeper in compared:
                 break
-            back = inverse(compared[center][keeper].turn)
-            turns = {
-                id_: composed(UPRIGHT if id_ == center else compared[center][id_].turn, back)
-                for id_ in members
-                if id_ != keeper
-            }
+            back = inverse(upright[keeper])
+            turns = {id_: composed(upright[id_], back) for id_ in members if id_ != keeper}
+            # What was near to the largest one by a bit too little may be near to the one that is kept.
+            more = [id_ for id_ in free(keeper) if id_ not in turns and not self._are_different(center, id_)]
+            turns |= self._alike(keeper, more)
             compared[keeper] = self._copies(keeper, turns)
+            upright |= {id_: composed(turns[id_], upright[keeper]) for id_ in more if id_ in compared[keeper]}
             members = [keeper, *compared[keeper]]
             if center not in members:  # can only be by a hair; the first keeper holds
                 members = [center, *compared[center]]
@@ -117,6 +118,11 @@ class Looker:
             return None
         group = Group("same picture", self._candidates[keeper].image, others_of, choice.reasons)
         return group, [keeper, *own]
+
+    def _are_different(self, first: int, second: int) -> bool:
+        """True if something in them was seen to differ."""
+        seen = self.no_copies.get((min(first, second), max(first, second)))
+        return seen is not None and seen.comparison.verdict == "different"
 
     def _member(self, keeper: int, image: ImageRecord, found: Found) -> Member:
         near = self._edges.get((min(keeper, image.id), max(keeper, image.id)))
@@ -181,9 +187,10 @@ class Looker:
         larger, smaller = sorted((first, second), key=lambda o: -o.picture.width * o.picture.height)
         if larger.picture.width < _LARGER * smaller.picture.width:
             return
+        pixels = self._candidates[smaller.image.id].pixels
+        if self._candidates[larger.image.id].detailed <= pixels:
+            return  # known to be the enlargement of a smaller one
         if is_enlarged(larger.picture, smaller.picture, larger.evidence.steps):
-            known = self._candidates[larger.image.id].detailed
-            pixels = min(known, self._candidates[smaller.image.id].pixels)
             self._update(larger, detail=pixels)
 
     def _update(self, opened: _Opened, **known: object) -> None:

@@ -12,7 +12,7 @@ from retrieval.duplicates.finding import Found
 from retrieval.duplicates.groups import Group, Member
 from retrieval.duplicates.plan import Plan
 from retrieval.output import human_bytes
-from retrieval.streams import printable
+from retrieval.streams import plural, printable
 
 _VERDICTS = {
     "different": "something in it differs",
@@ -83,16 +83,20 @@ def summary_lines(found: Found) -> list[str]:
         if groups:
             others = sum(len(group.others) for group in groups)
             size = human_bytes(sum(group.bytes_of_others for group in groups))
-            lines.append(f"{kind}: {len(groups):,} groups, {others:,} pictures beside the keepers, {size}")
-    lines.append(f"looked through {found.images:,} pictures")
+            beside = f"{plural(others, 'picture')} beside the keepers"
+            lines.append(f"{kind}: {plural(len(groups), 'group')}, {beside}, {size}")
+    lines.append(f"looked through {plural(found.images, 'picture')}")
     if found.plain:
-        lines.append(f"{found.plain:,} have too little in them to tell copies by (black frames): same bytes only")
+        plain = plural(found.plain, "has", "have")
+        lines.append(f"{plain} too little in them to tell copies by (black frames): same bytes only")
     if found.crowded:
-        lines.append(f"{found.crowded:,} are too many alike to compare each with each; try --under FOLDER")
+        crowded = plural(found.crowded, "is", "are")
+        lines.append(f"{crowded} too many alike to compare each with each; try --under FOLDER")
     if found.linked:
         lines.append(linked_line(found))
     if found.nearly and not any(group.kind == "look-alike" for group in found.groups):
-        lines.append(f"{found.nearly:,} pairs are nearly the same and no copies; to see them: --look-alikes")
+        pairs = plural(found.nearly, "pair is", "pairs are")
+        lines.append(f"{pairs} nearly the same and no copies; to see them: --look-alikes")
     if found.unseen:
         lines.append(f"{found.unseen:,} could not be looked at (missing or changed since): photoseek index")
     return lines
@@ -100,7 +104,8 @@ def summary_lines(found: Found) -> list[str]:
 
 def linked_line(found: Found) -> str:
     """How many names are links: no duplicates."""
-    return f"{found.linked:,} are links to a file that has another name here already: nothing to save"
+    links = plural(found.linked, "is a link", "are links")
+    return f"{links} to a file that has another name here already: nothing to save"
 
 
 def write_plan(plan: Plan, out: IO[str], *, as_json: bool = False) -> None:
@@ -122,10 +127,11 @@ def plan_line(plan: Plan) -> str:
     left = f"; {len(staying):,} would stay, for the reasons given" if staying else ""
     if not going:
         return f"nothing to {'link' if plan.action == 'link' else 'move'}{left}"
-    count, size = len(going), human_bytes(sum(step.size for step in going))
+    pictures, size = plural(len(going), "picture"), human_bytes(sum(step.size for step in going))
     if plan.action == "link":
-        return f"would replace {count:,} pictures ({size}) by hard links to their keepers{left}; to do it, add --yes"
-    return f"would move {count:,} pictures ({size}) to the trash{left}; to do it, add --yes"
+        links = "a hard link to its keeper" if len(going) == 1 else "hard links to their keepers"
+        return f"would replace {pictures} ({size}) by {links}{left}; to do it, add --yes"
+    return f"would move {pictures} ({size}) to the trash{left}; to do it, add --yes"
 
 
 def _why(group: Group) -> str:

@@ -29,6 +29,7 @@ from retrieval.errors import SettingsError
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
 from retrieval.paths import decode_path
+from retrieval.streams import plural
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def _plan(gallery: Gallery, found: Found, asked: Asked) -> Plan | None:
 
 def _told(outcomes: list[Outcome], did: str, say: Callable[[str], None]) -> bool:
     done = sum(outcome.done for outcome in outcomes)
-    say(f"{done:,} pictures {did}")
+    say(f"{plural(done, 'picture')} {did}")
     if done < len(outcomes):
         say(f"{len(outcomes) - done:,} left where they are, for the reasons given")
     return done == len(outcomes)

@@ -53,12 +53,22 @@ def test_filters(run: Run, place: Path) -> None:
     assert "same picture" not in run("duplicates", "--format", "jpeg")[1]
 
 
+def test_the_keeper_is_who_the_user_says(run: Run, place: Path) -> None:
+    for flags in (("--prefer", place / "small"), ("--keep", "smallest")):
+        code, out, err = run("duplicates", *flags, "--json")
+        assert code == 0, err
+        (keeper,) = {g["keeper"]["path"] for g in map(json.loads, out.splitlines()) if g["kind"] == "same picture"}
+        assert keeper == str(place / SMALL)
+    code, _, err = run("duplicates", "--keep", "nicest")
+    assert code == 2 and "--keep" in err
+
+
 @pytest.mark.parametrize("act", ["--trash", "--link"])
 def test_without_yes_nothing_is_done(run: Run, place: Path, tmp_path: Path, act: str) -> None:
     before = contents(place)
     code, out, err = run("duplicates", act)
     assert code == 0 and "same bytes" in out
-    assert ("would move 2 pictures" if act == "--trash" else "would replace 1 pictures") in err and "--yes" in err
+    assert ("would move 2 pictures" if act == "--trash" else "would replace 1 picture (") in err and "--yes" in err
     assert contents(place) == before
     assert not (tmp_path / "gallery" / "trash").exists()
 

@@ -107,6 +107,25 @@ def test_labels_are_merged_and_come_apart_again(gallery: Gallery, folder: Path) 
     assert said(gallery, folder / "enlarged.jpg") == {("beach", "user"), ("sea", "user"), ("at sea", "user")}
 
 
+def test_ratings_are_merged_and_come_apart_again(gallery: Gallery, folder: Path) -> None:
+    index(gallery, folder)
+
+    def ratings(name: str) -> list[tuple[int, str]]:
+        sql = """SELECT r.rating, r.source FROM ratings AS r JOIN images AS i ON i.id = r.image_id
+                 WHERE i.name = ? ORDER BY r.rating"""
+        with gallery.reader() as reader:
+            return [tuple(row) for row in reader.rows(sql, (name,))]
+
+    with gallery.writer() as catalog, catalog.transaction() as connection:
+        sql = "INSERT INTO ratings (image_id, rating, source) SELECT id, 4, 'xmp' FROM images WHERE name = ?"
+        connection.exec_driver_sql(sql, ("enlarged.jpg",))
+    assert ratings("enlarged.jpg") == [(4, "xmp")] and ratings(CAMERA) == []
+    trash(gallery, find_duplicates(gallery).groups)
+    assert ratings(CAMERA) == [(4, "merged")]
+    undo_trash(gallery)
+    assert ratings("enlarged.jpg") == [(4, "xmp")] and ratings(CAMERA) == []
+
+
 def test_a_plan_is_what_happens_and_no_link_is_broken(gallery: Gallery, folder: Path) -> None:
     (folder / "newest").symlink_to(folder / "saved again.png")
     (folder / "to the link").symlink_to(folder / "newest")

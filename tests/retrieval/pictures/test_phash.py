@@ -64,7 +64,7 @@ def test_plain_pictures_say_so_and_gradients_do_not() -> None:
 
 def test_copies_keep_it_and_other_pictures_do_not() -> None:
     originals: list[bytes] = []
-    for variant in duplicate_set(8):
+    for variant in duplicate_set(range(8)):
         image = read_picture(variant.data, Preprocessing(size=64))
         if not variant.kind:
             originals.append(image.phash[:8])
