@@ -181,6 +181,14 @@ def _digest(key: bytes, blob: bytes, is_cut: int) -> bytes:
     return blake3(key + blob + bytes([is_cut])).digest(8)
 
 
+def _add_digests(connection: sqlite3.Connection) -> None:
+    """Bring a table without digests up to date. Its texts stay: where the model is gone they cannot be made again."""
+    connection.execute("ALTER TABLE texts ADD COLUMN digest BLOB NOT NULL DEFAULT x''")
+    rows = connection.execute("SELECT number, key, vector, is_cut FROM texts").fetchall()
+    digests = [(_digest(bytes(key), bytes(vector), int(is_cut)), number) for number, key, vector, is_cut in rows]
+    connection.executemany("UPDATE texts SET digest = ? WHERE number = ?", digests)
+
+
 def _connect(file: Path) -> sqlite3.Connection:
     """Open for reading and writing (SQLite falls back to reading where it may not write).
 
@@ -197,8 +205,10 @@ def _connect(file: Path) -> sqlite3.Connection:
         if version < _VERSION:
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
-                if connection.execute("PRAGMA user_version").fetchone()[0] < _VERSION:  # nobody was faster
-                    connection.execute("DROP TABLE IF EXISTS texts")  # an older form: made again as it is asked for
+                found = connection.execute("PRAGMA user_version").fetchone()[0]
+                if found < _VERSION:  # nobody was faster
+                    if found == 1:
+                        _add_digests(connection)
                     connection.execute(_TABLE)
                     connection.execute(f"PRAGMA user_version = {_VERSION}")
         elif version != _VERSION:

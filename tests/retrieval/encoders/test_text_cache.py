@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from blake3 import blake3
 
 from indexes.base import Vectors
 from retrieval.encoders import cache as cache_module
@@ -187,14 +188,18 @@ def test_rows_under_each_others_key_are_not_used(cache: TextCache, tmp_path: Pat
     assert cache.find(["one", "two"]) == {}
 
 
-def test_a_file_of_an_older_version_is_replaced(tmp_path: Path) -> None:
+def test_a_file_of_an_older_version_is_brought_up_to_date(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / CACHE_NAME)) as connection, connection:
         connection.execute(
             "CREATE TABLE texts (number INTEGER PRIMARY KEY, key BLOB UNIQUE, vector BLOB, is_cut INTEGER)"
         )
+        key = blake3(f"{FINGERPRINT}\nold".encode()).digest()
+        row = (key, entry(2).vector.astype("<f4").tobytes(), 1)
+        connection.execute("INSERT INTO texts (key, vector, is_cut) VALUES (?, ?, ?)", row)
         connection.execute("PRAGMA user_version = 1")
     with closing(TextCache(tmp_path / CACHE_NAME, FINGERPRINT, 8)) as cache:
-        assert cache.find(["one"]) == {}
+        kept = cache.find(["old", "one"])
+        assert list(kept) == ["old"] and kept["old"].is_cut and np.array_equal(kept["old"].vector, entry(2).vector)
         cache.add(["one"], [entry(1)])
         assert cache.find(["one"]).keys() == {"one"}
 
