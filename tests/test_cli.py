@@ -286,8 +286,8 @@ def test_queries_from_a_file_know_the_language_and_the_filters(
     code, _, err = run("search", "--queries-from", file, *conditions, gallery=indexed_examples)
     assert code == 1 and err.count("left out because the gallery knows no date") == 1
     file.write_text("a dog\nimg:https://example.org/a.jpg\n")
-    code, _, err = run("search", "--queries-from", file, gallery=indexed_examples)
-    assert code == 2 and two_lines(err) and "line 2: " in err and "--allow-url" in err
+    code, out, err = run("search", "--queries-from", file, gallery=indexed_examples)
+    assert code == 2 and "line 2: " in err and "--allow-url" in err and len(out.splitlines()) == 2
 
 
 @pytest.mark.parametrize("more", [("a cat",), ("--paths",), ("-0",), ("--without", "x")])
@@ -298,7 +298,7 @@ def test_queries_from_a_file_stand_alone(run: Run, indexed_examples: Path, tmp_p
     assert (code, out) == (2, "") and two_lines(err)
     file.write_text("a dog\n \n")
     code, out, err = run("search", "--queries-from", file, gallery=indexed_examples)
-    assert code == 2 and two_lines(err) and "line 2: the query is empty" in err
+    assert code == 2 and "line 2: the query is empty" in err and json.loads(out.splitlines()[1])["error"]
 
 
 def test_an_image_of_the_gallery_by_id(run: Run, indexed_examples: Path) -> None:

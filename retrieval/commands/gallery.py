@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from retrieval.commands.options import GalleryOption, JsonOption
-from retrieval.commands.say import say
+from retrieval.commands.say import others_go_on, say
 
 
 def info(
@@ -60,8 +60,9 @@ def forget(
     from retrieval.gallery import Gallery
     from retrieval.indexing.forgetting import forget_paths, told
 
-    report = forget_paths(Gallery(gallery), paths, purge=purge)
-    for line in told(report, purge=purge):
-        say(line)
+    with others_go_on("path", paths) as refused:
+        report = forget_paths(Gallery(gallery), paths, purge=purge, refused=refused)
+        for line in told(report, purge=purge):
+            say(line)
     if not report.is_log_empty:
         raise typer.Exit(3)

@@ -10,7 +10,7 @@ import typer
 
 from retrieval.commands import values
 from retrieval.commands.options import GalleryOption, JsonOption
-from retrieval.commands.say import say
+from retrieval.commands.say import others_go_on, say
 from retrieval.errors import QueryError
 
 LabelsOption = Annotated[
@@ -66,18 +66,21 @@ def label(
     if import_xmp:
         if changes:
             raise QueryError("--import-xmp stands alone", "give tags and captions in a second command")
-        for line in import_lines(take_over(opened, pictures or (), on_progress=counted(sys.stderr, "pictures"))):
-            say(line)
+        with others_go_on("picture", pictures or ()) as refused:
+            show = counted(sys.stderr, "pictures")
+            for line in import_lines(take_over(opened, pictures or (), on_progress=show, refused=refused)):
+                say(line)
         return
     if not pictures:
         raise QueryError("no picture is named", "give a picture or a folder of the gallery, or id:N")
     if changes:
         tags, removed = split_names(tag or ()), split_names(remove_tag or ())
         edit = LabelEdit(tuple(tags), tuple(removed), caption, remove_caption)
-        say(edit_line(edit_labels(opened, pictures, edit)))
+        with others_go_on("picture", pictures) as refused:
+            say(edit_line(edit_labels(opened, pictures, edit, refused)))
     else:
-        with opened.reader() as reader:
-            write_labels(labels_of(reader, find_images(reader, pictures)), sys.stdout, as_json=as_json)
+        with others_go_on("picture", pictures) as refused, opened.reader() as reader:
+            write_labels(labels_of(reader, find_images(reader, pictures, refused)), sys.stdout, as_json=as_json)
 
 
 def tag(
@@ -143,5 +146,8 @@ def classify(
 
     opened = Gallery(gallery)
     encoder = choose_encoder(opened, model or None)
-    found = classified(encoder, files_of(opened, pictures), read_labels(*labels or ()), templates, top=top)
-    write_classified(found, sys.stdout, as_json=as_json)
+    words = read_labels(*labels or ())
+    with others_go_on("picture", pictures) as refused:
+        files = files_of(opened, pictures, refused)
+        found = classified(encoder, files, words, templates, top=top, refused=refused)
+        write_classified(found, sys.stdout, as_json=as_json)

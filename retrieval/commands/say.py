@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 import typer
 
 from retrieval.streams import printable_lines
+
+if TYPE_CHECKING:
+    from retrieval.undone import Refused
 
 
 def say(line: str) -> None:
@@ -17,3 +24,27 @@ def needed(found: object) -> None:
     if not found:
         say("nothing found")
         raise typer.Exit(1)
+
+
+@contextmanager
+def others_go_on(one: str, items: Sequence[object] | None = None) -> Iterator[Refused | None]:
+    """Around a command on several items, see :mod:`retrieval.undone`: it ends with exit code 2 if one was not done.
+
+    Args:
+        one: what an item is called: picture, folder, line.
+        items: all of them; of a single one nothing else is to be done, and its error is raised as it is.
+    """
+    if items is not None and len(items) < 2:
+        yield None
+        return
+    from retrieval.undone import EXIT_CODE, Undone
+
+    undone = Undone(say)
+    try:
+        yield undone
+    except typer.Exit as ended:
+        if not undone.count or ended.exit_code > EXIT_CODE:
+            raise
+    if undone.count:
+        say(undone.summary(one, None if items is None else len(items)))
+        raise typer.Exit(EXIT_CODE)

@@ -26,7 +26,7 @@ from retrieval.commands.options import (
     listing_flags,
     showing_flags,
 )
-from retrieval.commands.say import needed, say
+from retrieval.commands.say import needed, others_go_on, say
 from retrieval.errors import QueryError
 
 if TYPE_CHECKING:
@@ -99,7 +99,8 @@ def search(
         with open_engine(gallery, model=model) as engine:
             like = Query((parse_term("text", "x"),), where, limit_in(engine, limit), min_score)
             tell_unknown(engine, where)
-            needed(answer_lines(engine, queries_from, like, sys.stdout, allow_urls=allow_url))
+            with others_go_on("line") as refused:
+                needed(answer_lines(engine, queries_from, like, sys.stdout, allow_urls=allow_url, refused=refused))
         return
     is_browsing = not terms and (where is not None or listing is not None or limit == ALL) and min_score is None
     if not is_browsing:

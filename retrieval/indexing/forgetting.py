@@ -13,6 +13,7 @@ from retrieval.errors import SettingsError
 from retrieval.gallery import Gallery
 from retrieval.indexing.sync import IndexKeeper
 from retrieval.streams import plural, printable
+from retrieval.undone import Refused, item
 
 
 @dataclass
@@ -28,7 +29,9 @@ class ForgetReport:
     is_log_empty: bool = True
 
 
-def forget_paths(gallery: Gallery, paths: Sequence[str | Path], *, purge: bool = False) -> ForgetReport:
+def forget_paths(
+    gallery: Gallery, paths: Sequence[str | Path], *, purge: bool = False, refused: Refused | None = None
+) -> ForgetReport:
     """Take folders and files (there or not) out of a gallery. The files themselves are not touched.
 
     Their thumbnails are deleted. Embeddings are kept, and so is what people said about the pictures: both come back
@@ -38,6 +41,7 @@ def forget_paths(gallery: Gallery, paths: Sequence[str | Path], *, purge: bool =
     Args:
         purge: delete everything that the gallery knows of them instead: rows, names, embeddings, labels. The database
             and the indexes are written anew, so that nothing of it is left in their files.
+        refused: told of a path that the gallery holds nothing of; without it, that is raised.
 
     Raises:
         GalleryNotFound: there is no gallery.
@@ -51,12 +55,13 @@ def forget_paths(gallery: Gallery, paths: Sequence[str | Path], *, purge: bool =
     with gallery.writer() as catalog:
         with catalog.transaction() as connection:
             for path in paths:
-                found = forget(connection, _spellings(path), purge=purge)
-                if found is None:
-                    raise SettingsError(
-                        f"the gallery holds nothing of {path}", f"it knows: {', '.join(known) or 'no folder'}"
-                    )
-                report.forgotten.append(found)
+                with item(path, refused):
+                    found = forget(connection, _spellings(path), purge=purge)
+                    if found is None:
+                        raise SettingsError(
+                            f"the gallery holds nothing of {path}", f"it knows: {', '.join(known) or 'no folder'}"
+                        )
+                    report.forgotten.append(found)
         if purge:
             _purge_indexes(gallery)
             report.is_log_empty = catalog.compact()

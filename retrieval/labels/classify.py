@@ -15,14 +15,16 @@ from retrieval.labels.tagging import best_labels, check_choice, chosen_templates
 from retrieval.labels.zeroshot import class_vectors, probabilities, scale_and_bias
 from retrieval.pictures.picture_file import encode_file
 from retrieval.search.query import parse_picture
+from retrieval.undone import OF_THE_ITEM, Refused, item
 
 
 @dataclass(frozen=True)
 class Classified:
-    """A picture file and its labels, most probable first."""
+    """A picture file and its labels, most probable first; or why there are none."""
 
     path: str
     labels: tuple[Predicted, ...]
+    error: str = ""
 
 
 def classify(
@@ -32,6 +34,7 @@ def classify(
     templates: str | Sequence[str] = "model",
     *,
     top: int = 0,
+    refused: Refused | None = None,
 ) -> Iterator[Classified]:
     """The probabilities of labels for picture files, one file after the other.
 
@@ -42,6 +45,7 @@ def classify(
         labels: see ``vocabulary.read_labels``.
         templates: the templates, or a choice for ``zeroshot.find_templates``.
         top: how many labels a picture, 0 for all.
+        refused: told of a file that cannot be read, which then gets no labels; without it, that is raised.
 
     Raises:
         QueryError: too few labels, or (at its turn) a file that cannot be read.
@@ -56,7 +60,18 @@ def classify(
     count = min(top, len(labels)) or len(labels)
     classes: Vectors | None = None
     for picture in pictures:
-        vector = encode_file(encoder, Path(picture))
+        vector: Vectors | None = None
+        reason = ""
+        try:
+            vector = encode_file(encoder, Path(picture))
+        except OF_THE_ITEM as error:
+            if refused is None:
+                raise
+            refused(str(picture), error)
+            reason = error.message
+        if vector is None:
+            yield Classified(str(picture), (), reason)
+            continue
         if classes is None:  # after a first picture: a misspelt path is told before seconds of text tower
             classes = class_vectors(encoder, labels, prompts)
         believed = probabilities(vector[None] @ classes.T, scale, bias)
@@ -64,20 +79,30 @@ def classify(
         yield Classified(str(picture), tuple(Predicted(labels[at], float(believed[0, at])) for at in best))
 
 
-def files_of(gallery: Gallery, pictures: Sequence[str]) -> list[str | Path]:
+def files_of(gallery: Gallery, pictures: Sequence[str], refused: Refused | None = None) -> list[str | Path]:
     """Paths of pictures as people write them: a path as it is, ``id:12`` as the path of a picture of the gallery.
+
+    Args:
+        refused: told of an id that the gallery does not have, which is then left out; without it, that is raised.
 
     Raises:
         UnknownImage: the gallery has no picture of this id.
         GalleryNotFound: an id was given and there is no gallery.
     """
-    parsed = [parse_picture(text) for text in pictures]
+    parsed: list[Path | int] = []
+    for text in pictures:
+        with item(text, refused):
+            parsed.append(parse_picture(text))
     paths: dict[int, str] = {}
     if wanted := [picture for picture in parsed if isinstance(picture, int)]:
         with gallery.reader() as reader:
             paths = {record.id: record.path for record in reader.records(wanted)}
-        if missing := [id_ for id_ in wanted if id_ not in paths]:
-            raise UnknownImage(
-                f"there is no image {missing[0]} in this gallery", "take an id from a search with --json"
-            )
-    return [paths[picture] if isinstance(picture, int) else picture for picture in parsed]
+    files: list[str | Path] = []
+    for picture in parsed:
+        with item(f"id:{picture}", refused):
+            if isinstance(picture, int) and picture not in paths:
+                raise UnknownImage(
+                    f"there is no image {picture} in this gallery", "take an id from a search with --json"
+                )
+            files.append(paths[picture] if isinstance(picture, int) else picture)
+    return files

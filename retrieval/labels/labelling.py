@@ -16,6 +16,7 @@ from retrieval.gallery import Gallery
 from retrieval.labels.reading import MERGED, USER
 from retrieval.labels.tag_text import clean_caption, clean_tag
 from retrieval.search.query import parse_picture
+from retrieval.undone import Refused, item
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -67,45 +68,57 @@ class EditReport:
     captions_removed: int = 0
 
 
-def find_images(reader: CatalogReader, targets: Iterable[str | Path | int]) -> list[int]:
+def find_images(
+    reader: CatalogReader, targets: Iterable[str | Path | int], refused: Refused | None = None
+) -> list[int]:
     """The ids of pictures of the gallery, each once.
 
     Args:
         targets: paths of pictures, of folders (everything indexed below them), ids, or ``id:12``.
+        refused: told of a target that the gallery does not hold, which is then left out; without it, that is raised.
 
     Raises:
         UnknownImage: the gallery holds no such picture, or nothing in that folder.
     """
     found: dict[int, None] = {}
     for target in targets:
-        picture = parse_picture(target) if isinstance(target, str) else target
-        if isinstance(picture, int):
-            ids = [record.id for record in reader.records([picture])]
-        else:
-            record = reader.record_at(picture)
-            ids = reader.select(Filter(under=(picture,))).tolist() if record is None else [record.id]
-        if not ids:
-            raise UnknownImage(
-                f"the gallery holds no picture {target}",
-                "index its folder first (photoseek index FOLDER), or take an id from a search with --json",
-            )
-        found.update(dict.fromkeys(ids))
+        with item(target, refused):
+            found.update(dict.fromkeys(_ids_of(reader, target)))
     return list(found)
 
 
-def edit_labels(gallery: Gallery, targets: Sequence[str | Path | int], edit: LabelEdit) -> EditReport:
+def _ids_of(reader: CatalogReader, target: str | Path | int) -> list[int]:
+    picture = parse_picture(target) if isinstance(target, str) else target
+    if isinstance(picture, int):
+        ids = [record.id for record in reader.records([picture])]
+    else:
+        record = reader.record_at(picture)
+        ids = reader.select(Filter(under=(picture,))).tolist() if record is None else [record.id]
+    if not ids:
+        raise UnknownImage(
+            f"the gallery holds no picture {target}",
+            "index its folder first (photoseek index FOLDER), or take an id from a search with --json",
+        )
+    return ids
+
+
+def edit_labels(
+    gallery: Gallery, targets: Sequence[str | Path | int], edit: LabelEdit, refused: Refused | None = None
+) -> EditReport:
     """Say something about pictures, as the user; what sidecars or a model say is not touched.
 
     Args:
-        targets: see :func:`find_images`.
+        targets, refused: see :func:`find_images`.
 
     Raises:
         UnknownImage: see :func:`find_images`; nothing is changed then.
         GalleryNotFound, GalleryLocked: there is no gallery, or another process writes to it.
     """
     with gallery.reader() as reader:
-        ids = find_images(reader, targets)
+        ids = find_images(reader, targets, refused)
     report = EditReport(len(ids))
+    if not ids:
+        return report
     with gallery.writer() as catalog, catalog.transaction() as connection:
         for tag in edit.tags:
             report.tags_added += add_rows(connection, "tags", [(id_, tag, USER) for id_ in ids])

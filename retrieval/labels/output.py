@@ -39,7 +39,10 @@ def write_classified(found: Iterable[Classified], out: IO[str], *, as_json: bool
     """Labels by probability: below each picture on a terminal, else lines of path, probability and label with tabs."""
     for picture in found:
         path = printable(picture.path)
-        if as_json:
+        if picture.error:
+            if as_json:
+                out.write(json.dumps({"path": picture.path, "labels": [], "error": picture.error}) + "\n")
+        elif as_json:
             labels = [{"label": p.tag, "probability": round(p.probability, 6)} for p in picture.labels]
             out.write(json.dumps({"path": picture.path, "labels": labels}) + "\n")
         elif out.isatty():

@@ -18,6 +18,7 @@ from retrieval.labels.pairing import FolderOutOfReach, Sidecars
 from retrieval.labels.reading import XMP, ImageLabels, labels_of
 from retrieval.labels.written import with_date, with_place
 from retrieval.labels.xmp import UnreadableXmp, Xmp
+from retrieval.undone import Refused
 
 _AT_ONCE = 500
 
@@ -45,6 +46,7 @@ def import_xmp(
     targets: Sequence[str | Path | int] = (),
     *,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+    refused: Refused | None = None,
 ) -> ImportReport:
     """Make the tags and captions of source ``xmp`` what XMP says now; those of the user are never touched.
 
@@ -54,7 +56,7 @@ def import_xmp(
     file is out of reach, what was known is kept.
 
     Args:
-        targets: pictures, folders or ids (see ``labelling.find_images``); default: the whole gallery.
+        targets, refused: pictures, folders or ids (see ``labelling.find_images``); default: the whole gallery.
 
     Raises:
         UnknownImage: the gallery holds nothing of a target.
@@ -62,7 +64,7 @@ def import_xmp(
     """
     report = ImportReport()
     with gallery.reader() as reader, gallery.writer() as catalog:
-        ids = find_images(reader, targets) if targets else reader.select(Filter()).tolist()
+        ids = find_images(reader, targets, refused) if targets else reader.select(Filter()).tolist()
         folders = Sidecars()
         for known in _in_blocks(reader, ids):
             changes: list[tuple[ImageLabels, Xmp]] = []

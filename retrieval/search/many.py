@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO
 
-from retrieval.errors import QueryError
+from retrieval.errors import QueryError, RetrievalError
 from retrieval.output import as_json
 from retrieval.regular_files import open_regular
 from retrieval.search.language import parse_query
 from retrieval.search.query import Query
 from retrieval.search.skipped import Skipped
+from retrieval.undone import OF_THE_ITEM, Refused
 
 if TYPE_CHECKING:
-    from retrieval.search.engine import QueryEngine
+    from retrieval.search.engine import Hit, QueryEngine
 
 BLOCK = 256
 """Queries at a time: enough for the text tower's largest products, and 2,560 records with ten hits each."""
@@ -27,7 +28,15 @@ BLOCK = 256
 _MAX_LINE = 1 << 16
 
 
-def answer_lines(engine: QueryEngine, source: str, like: Query, out: IO[str], *, allow_urls: bool = False) -> int:
+def answer_lines(
+    engine: QueryEngine,
+    source: str,
+    like: Query,
+    out: IO[str],
+    *,
+    allow_urls: bool = False,
+    refused: Refused | None = None,
+) -> int:
     """Search for each line of a file and write ``{"query": ..., "hits": [...]}`` for each, in order.
 
     A line is a query as on the command line (:mod:`retrieval.search.language`); hits look as with ``--json``.
@@ -36,37 +45,77 @@ def answer_lines(engine: QueryEngine, source: str, like: Query, out: IO[str], *,
         source: a UTF-8 file, or ``-`` for standard input.
         like: filter, number of hits and lowest score of every query; its own terms are not asked for.
         allow_urls: whether a line may name a picture on the network.
+        refused: told of a line that cannot be answered; it gets no hits but an ``error``. Without it, that is raised.
 
     Returns:
         How many of the queries found something.
 
     Raises:
-        QueryError: the file cannot be read, or a line is not a query; the message names the line. The blocks before
-            that line were answered.
+        QueryError: the file cannot be read or is none of text, or (without ``refused``) a line is not a query; the
+            message names the line. The blocks before that line were answered.
     """
     found, skipped = 0, Skipped()
     with nullcontext(sys.stdin.buffer) if source == "-" else _opened(source) as file:
-        queries = _queries(_lines(file, source), like, allow_urls)
+        queries = _queries(_lines(file, source), like, allow_urls, refused)
         while block := list(islice(queries, BLOCK)):
-            answers = engine.search_many([query for _, query in block], skipped)
-            for (text, _), hits in zip(block, answers, strict=True):
+            for line, hits in zip(block, _answers(engine, block, skipped, refused), strict=True):
                 found += bool(hits)
-                out.write(json.dumps({"query": text, "hits": [as_json(hit) for hit in hits]}) + "\n")
+                answer = {"query": line.text, "hits": [as_json(hit) for hit in hits]}
+                out.write(json.dumps(answer | ({"error": line.error} if line.error else {})) + "\n")
             out.flush()
     skipped.warn()
     return found
 
 
-def _queries(lines: Iterable[bytes], like: Query, allow_urls: bool) -> Iterator[tuple[str, Query]]:
-    """Each line's text and query."""
+@dataclass
+class _Line:
+    """A line of the file: its query, or why it has no answer."""
+
+    number: int
+    text: str
+    query: Query | None = None
+    error: str = ""
+
+    def refuse(self, error: RetrievalError, refused: Refused | None) -> None:
+        told = QueryError(f"line {self.number}: {error.message}", error.hint)
+        if refused is None:
+            raise told from None
+        refused(f"line {self.number}", told)
+        self.query, self.error = None, error.message
+
+
+def _queries(lines: Iterable[bytes], like: Query, allow_urls: bool, refused: Refused | None) -> Iterator[_Line]:
     for number, raw in enumerate(lines, 1):
+        coding = "utf-8-sig" if number == 1 else "utf-8"
+        line = _Line(number, raw.decode(coding, "replace").rstrip("\r\n"))
         try:
-            text = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-            yield text, replace(like, terms=parse_query(text, allow_urls=allow_urls))
+            raw.decode(coding)
+            line.query = replace(like, terms=parse_query(line.text, allow_urls=allow_urls))
         except UnicodeDecodeError:
-            raise QueryError(f"line {number} is not UTF-8 text", "save the file as UTF-8, a query a line") from None
+            line.refuse(QueryError("it is not UTF-8 text", "save the file as UTF-8, a query a line"), refused)
         except QueryError as error:
-            raise QueryError(f"line {number}: {error.message}", error.hint) from None
+            line.refuse(error, refused)
+        yield line
+
+
+def _answers(engine: QueryEngine, block: Sequence[_Line], skipped: Skipped, refused: Refused | None) -> list[list[Hit]]:
+    """The hits of each line, all lines at once; one by one where one of them names what cannot be used."""
+    asked = [line for line in block if line.query is not None]
+    try:
+        found = engine.search_many([line.query for line in asked if line.query is not None], skipped) if asked else []
+    except OF_THE_ITEM:
+        if refused is None:
+            raise
+        found = []
+        for line in asked:
+            try:
+                found += engine.search_many([line.query] if line.query is not None else [], skipped)
+            except OF_THE_ITEM as error:
+                line.refuse(error, refused)
+                found.append([])
+    answers = iter(found)
+    told = {id(line) for line in asked}
+    return [next(answers) if id(line) in told else [] for line in block]
 
 
 def _opened(source: str) -> BinaryIO:

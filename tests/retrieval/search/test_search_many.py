@@ -156,7 +156,7 @@ def test_blocks_keep_memory_bounded(
     [
         (b"red\n\nblue\n", "line 2: the query is empty"),
         (b"red\n0:blue\n", "line 2: a weight of 0"),
-        (b"red\nblue\n\xff\xfe\n", "line 3 is not UTF-8"),
+        (b"red\nblue\n\xff\xfe\n", "line 3: it is not UTF-8"),
         (b"red\n" + b"x" * 100_000, "line 2 is longer than 64 KiB"),
     ],
 )

@@ -1,0 +1,59 @@
+"""Work on several items: one that cannot be done is told and counted, and the others are done.
+
+The rule of every command that takes several pictures, folders or lines: results keep the order of the items, each item
+that could not be done is a line on stderr with its reason, and the exit code is 2 although the others were done. A
+single item that cannot be done is an ordinary error. What is wrong with the gallery, a model or the machine ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from retrieval.errors import QueryError, RetrievalError, SettingsError, UnknownImage, UnreadableImage
+from retrieval.streams import plural
+
+Refused = Callable[[str, RetrievalError], None]
+"""What is told of an item that cannot be done: its name, and why not."""
+
+OF_THE_ITEM = (QueryError, SettingsError, UnknownImage, UnreadableImage)
+"""Errors that lie in what was named, so that the next item may be better."""
+
+EXIT_CODE = QueryError.exit_code
+_TOLD = 20
+
+
+@contextmanager
+def item(name: object, refused: Refused | None) -> Iterator[None]:
+    """Around the work on one item: its own errors go to ``refused``; without it, and all others, are raised."""
+    try:
+        yield
+    except OF_THE_ITEM as error:
+        if refused is None:
+            raise
+        refused(str(name), error)
+
+
+class Undone:
+    """Counts the items that could not be done and tells the first of them.
+
+    Args:
+        say: tells a line.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self.count = 0
+
+    def __call__(self, name: str, error: RetrievalError) -> None:
+        """See :data:`Refused`."""
+        self.count += 1
+        if self.count <= _TOLD:
+            begin = "" if name in error.message else f"{name}: "
+            self._say(f"{begin}{error.message}; {error.hint}" if error.hint else begin + error.message)
+
+    def summary(self, one: str, total: int | None = None) -> str:
+        """The last line: how many of ``one`` (picture, folder) could not be used."""
+        told = f"; the first {_TOLD} are told above" if self.count > _TOLD else ""
+        others = "" if total is None or total <= self.count else "; the others are done"
+        return f"{plural(self.count, one)} could not be used{others}{told}"
