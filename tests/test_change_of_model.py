@@ -139,8 +139,8 @@ def test_the_shell_answers_what_it_can(old: Path) -> None:
         [*START, "shell"], input="a dog\na cow\na yellow lemon\n", cwd=ROOT, capture_output=True, text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT), "PHOTOSEEK_GALLERY": str(old)}, timeout=120, check=False,
     )  # fmt: skip
-    lines = done.stdout.split("\n")[:10]
-    assert lines[0].endswith("dog.jpg") and lines[5].endswith("lemon.png")
+    lines = done.stdout.split()[2::3]  # rank, score, path of each hit
+    assert lines[0].endswith("dog.jpg") and lines[5].endswith("lemon.png") and len(lines) == 10
     check_said(*two_lines(done.stderr))
 
 
