@@ -157,7 +157,8 @@ class Gallery:
         encoder = reader.active_encoder()
         if encoder is None:
             run = reader.last_run()
-            if run is None or run["outcome"] is None or not run["roots"]:
+            # A run that was cut off before its model was put to use has pictures, but nothing to search with.
+            if run is None or run["outcome"] is None or not run["roots"] or (run["report"] or {}).get("images"):
                 raise GalleryNotFound(f"nothing is indexed in {self.path}", "run: photoseek index FOLDER")
             from retrieval.output import nothing_indexed
 

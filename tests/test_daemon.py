@@ -267,11 +267,11 @@ def test_a_daemon_that_trickles_is_not_waited_for(place: Path, runtime: Path) ->
 
 def test_it_follows_the_catalog(photoseek: Photoseek, running: Path, tmp_path: Path) -> None:
     shutil.copytree(EXAMPLES / "birds", tmp_path / "more")
-    assert photoseek("search", "a bird", "--under", str(tmp_path / "more")).returncode == 1
+    assert photoseek("search", "a bird", "--under", str(tmp_path / "more")).returncode == 2
     assert photoseek("index", str(tmp_path / "more")).returncode == 0
     found = photoseek("search", "a bird", "--under", str(tmp_path / "more"), "--paths")
     assert found.returncode == 0 and str(tmp_path / "more").encode() in found.stdout
-    assert served(running) == 2
+    assert served(running) == 1, "an unknown folder is answered by the command itself"
 
 
 def test_an_exchanged_catalog_is_noticed(photoseek: Photoseek, running: Path, tmp_path: Path) -> None:

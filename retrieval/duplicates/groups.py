@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from retrieval.catalog.records import ImageRecord
-from retrieval.duplicates.compare import Comparison
+
+if TYPE_CHECKING:
+    from retrieval.duplicates.compare import Comparison  # brings Pillow, which a client of the server does without
 
 T = TypeVar("T")
 

@@ -39,4 +39,6 @@ def english_hint(texts: Iterable[str], model: str, *, nothing_matches: bool = Fa
     words = [text for text in texts if text.strip()]
     if not words or not (nothing_matches or any(map(is_foreign, words))) or not knows_english_only(model):
         return ""
-    return f"{model} knows English only; say it in English, or use a multilingual model (photoseek models)"
+    if any(map(is_foreign, words)):
+        return f"{model} knows English only; say it in English, or use a multilingual model (photoseek models)"
+    return f"{model} knows English only; for words of another language use a multilingual model (photoseek models)"

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 from blake3 import blake3
 
 from indexes.base import DEFAULT_EFFORT, Effort
-from retrieval.errors import GalleryNotFound, SettingsError
+from retrieval.errors import GalleryError, GalleryNotFound, SettingsError
 from retrieval.streams import plural
 
 if TYPE_CHECKING:
@@ -132,7 +132,9 @@ def write_tuning(folder: Path, tuning: Tuning) -> None:
             temporary.unlink()
         from retrieval.system_errors import not_written
 
-        raise not_written(folder, error, "give yourself the right to write there") from error
+        # The folder is the gallery's own: that it cannot be written is no slip of the person's.
+        problem = not_written(folder, error, "give yourself the right to write there")
+        raise GalleryError(problem.message, problem.hint) from error
 
 
 def read_tuning(folder: Path, spec: IndexSpec | None) -> Tuning | None:

@@ -156,7 +156,7 @@ def test_pieces_of_a_batch_train_the_same(tmp_path: Path, few: tuple[Loaded, Loa
     """In evaluation mode, as batch norms of pieces have statistics of pieces."""
     weights = []
     for chunk in (0, 4):
-        run = training(few, tmp_path / str(chunk), epochs=1, chunk=chunk, average=0.0)
+        run = training(few, tmp_path / str(chunk), epochs=1, chunk=chunk, average=0.0, precision="fp32")
         freeze(run.model, 3)
         run.model.module.eval()
         weights.append(run.run() and run.model.module.image.project.weight.detach().clone())  # type: ignore[union-attr]

@@ -116,7 +116,8 @@ def problem_of(error: Exception, instance: str | None = None) -> Problem:
         title, _, detail = _PLAIN.get(error.detail, str(error.detail)).partition("\n")
         return Problem(error.status_code, title, detail, instance=instance, headers=error.headers)
     known = explained(error)
-    if known is not None:
+    # A file of ours that is not there is a fault of the program, not of the machine: its log has the traceback.
+    if known is not None and not isinstance(error, FileNotFoundError):
         logger.error("%s could not be answered: %s", instance, known.message)
         return problem_of(known, instance)
     logger.error("%s could not be answered: %s", instance, error, exc_info=error)

@@ -28,7 +28,7 @@ from retrieval.encoders.fetch import (
     plan_model,
 )
 from retrieval.encoders.onnx import OnnxEncoder
-from retrieval.errors import EncoderError, UnknownEncoder, WeightsUnavailable
+from retrieval.errors import EncoderError, SystemProblem, UnknownEncoder, WeightsUnavailable
 from tests.retrieval.encoders.published_export import NAME, REPOSITORY
 from tests.retrieval.encoders.standin_hub import COMMIT, Hub
 from tests.retrieval.encoders.tiny_clip import TEXTS, reference
@@ -256,7 +256,7 @@ def test_full_disk_during_the_download_is_said(hub: Hub, tmp_path: Path, monkeyp
         return real(path, mode, *rest, **more)
 
     monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(WeightsUnavailable, match="No space left"):
+    with pytest.raises(SystemProblem, match="the disk is full"):
         fetch_model(NAME, tmp_path / "models", accept_licence=yes)
 
 
