@@ -81,8 +81,6 @@ class AdapterFolder:
 
 def write_adapter(folder: Path, base: EncoderSpec, matrix: Matrix, offset: Matrix, name: str) -> AdapterFolder:
     """Write an adapter to ``base``: an image embedding x becomes ``matrix @ x + offset``, scaled to length 1."""
-    from blake3 import blake3
-
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(folder / _WEIGHTS, {"matrix": matrix, "offset": offset})
     digest = hash_file(folder / _WEIGHTS)
@@ -91,7 +89,7 @@ def write_adapter(folder: Path, base: EncoderSpec, matrix: Matrix, offset: Matri
         "name": name,
         "source": "trained",
         "preprocessing": base.preprocessing.as_json(),
-        "fingerprint": blake3(f"adapter:{base.fingerprint}:{digest}".encode()).hexdigest(),
+        "fingerprint": _fingerprint(base.fingerprint, digest),
     }
     body = {
         "format": _FORMAT,
@@ -101,6 +99,13 @@ def write_adapter(folder: Path, base: EncoderSpec, matrix: Matrix, offset: Matri
     }
     write_atomically(folder / ADAPTER, json.dumps(body, indent=1, ensure_ascii=False) + "\n")
     return read_adapter(folder)
+
+
+def _fingerprint(base: str, weights: str) -> str:
+    """Identity of the embeddings, bound to the base's and to the content hash of the map."""
+    from blake3 import blake3
+
+    return blake3(f"adapter:{base}:{weights}".encode()).hexdigest()
 
 
 def read_adapter(path: Path) -> AdapterFolder:
@@ -124,6 +129,8 @@ def read_adapter(path: Path) -> AdapterFolder:
         hex_digest("blake3", data["blake3"])
         if not all(isinstance(text, str) and text for text in (spec.name, spec.licence, base.name)):
             raise ValueError("a name is missing")
+        if spec.fingerprint != _fingerprint(base.fingerprint, data["blake3"]):
+            raise ValueError("its fingerprint is not that of its base and weights")
     except (ValueError, TypeError, KeyError) as error:
         raise damaged(path / ADAPTER, reason_of(error)) from error
     check_present(path / _WEIGHTS, None)

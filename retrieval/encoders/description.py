@@ -159,6 +159,12 @@ class EncoderFolder:
     text: TextTower | None
     files: Mapping[str, FileRecord] = field(default_factory=dict)
 
+    def fingerprint_of_files(self) -> str:
+        """The fingerprint that the recorded hashes give. An exported model has its torch form's instead, which only
+        the weights of that form can confirm."""
+        weights = [record.blake3 for record in self.files.values()]
+        return fingerprint_of(self.spec.preprocessing, text=text_settings(self.text), weights=weights)
+
     def file(self, name: str) -> Path:
         """Where a file of this folder is."""
         return self.path / name

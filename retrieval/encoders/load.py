@@ -226,9 +226,27 @@ def _installed_folders() -> Iterator[EncoderFolder]:
         return
     for path in paths:
         try:
-            yield read_encoder_folder(path)
+            yield _read(path)
         except WeightsUnavailable as error:
             log.warning("model folder %s is left out: %s", path.name, error)
+
+
+def _read(path: Path) -> EncoderFolder:
+    """A folder that somebody else may have written: it is the built-in model only if its files are the same.
+
+    Raises:
+        WeightsUnavailable: see :func:`read_encoder_folder`; or it claims the built-in model's fingerprint.
+    """
+    folder = read_encoder_folder(path)
+    claimed = folder.spec.fingerprint
+    if claimed != folder.fingerprint_of_files():
+        shipped = read_encoder_folder(BUILTIN_FOLDER).spec.fingerprint
+        if claimed in (shipped, int8_fingerprint(shipped)):
+            raise WeightsUnavailable(
+                f"{path / DESCRIPTION} claims the fingerprint of {BUILTIN}, and its files are others",
+                f"use {BUILTIN} itself, or export the model again, which gives it a fingerprint of its own",
+            )
+    return folder
 
 
 def _installed_adapters() -> Iterator[AdapterFolder]:
@@ -280,14 +298,14 @@ def _find_folder(name: str) -> EncoderFolder | None:
     except SettingsError:
         path = models_folder()  # an image-only model's ":" or "@": below, it is found by what its folder says
     if (path / DESCRIPTION).is_file():
-        return read_encoder_folder(path)
+        return _read(path)
     wanted = canonical_name(name).casefold()
     return next((f for f in _installed_folders() if f.spec.name.casefold() == wanted), None)
 
 
 def _from_path(path: Path) -> EncoderFolder:
     """A folder outside the models folder; its path becomes the source, for a gallery to find it again."""
-    folder = read_encoder_folder(path)
+    folder = _read(path)
     return replace(folder, spec=replace(folder.spec, source=str(path.resolve())))
 
 

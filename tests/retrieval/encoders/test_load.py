@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.encoders.description import DESCRIPTION
+from retrieval.encoders.description import DESCRIPTION, hash_file, read_encoder_folder
+from retrieval.encoders.int8 import int8_fingerprint
 from retrieval.encoders.load import (
     BUILTIN_FOLDER,
     default_encoder_name,
@@ -195,3 +196,28 @@ def test_another_model_under_the_recorded_name_is_refused() -> None:
     assert "abababababab" in caught.value.message
     assert DATACOMP in caught.value.message
     assert "index" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["image.onnx", "text.safetensors", "merges.bin"])
+def test_a_folder_that_claims_to_be_the_built_in_model_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PHOTOSEEK_MODELS", str(tmp_path))
+    copy = tmp_path / "copy"
+    shutil.copytree(BUILTIN_FOLDER, copy)
+    shipped = load_encoder(BUILTIN).spec
+    assert load_encoder(str(copy)).spec.fingerprint == shipped.fingerprint  # the same files are the same model
+    content = bytearray((copy / name).read_bytes())
+    content[-1] ^= 1
+    (copy / name).write_bytes(content)
+    described = json.loads((copy / "encoder.json").read_text(encoding="utf-8"))
+    described["files"][name]["blake3"] = hash_file(copy / name)
+    for claim in (shipped.fingerprint, int8_fingerprint(shipped.fingerprint)):
+        (copy / "encoder.json").write_text(json.dumps(described | {"fingerprint": claim, "name": "mine"}))
+        for asked in (str(copy), "mine", "copy"):
+            with pytest.raises((WeightsUnavailable, UnknownEncoder), match=r"claims the fingerprint|no model"):
+                load_encoder(asked, runtime="onnx")
+        assert "mine" not in [spec.name for spec in installed()] and "claims the fingerprint" in caplog.text
+    own = read_encoder_folder(copy).fingerprint_of_files()
+    (copy / "encoder.json").write_text(json.dumps(described | {"fingerprint": own, "name": "mine"}))
+    assert load_encoder("mine").spec.fingerprint == own != shipped.fingerprint
