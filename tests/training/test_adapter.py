@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -122,15 +121,18 @@ def test_an_adapted_encoder_moves_pictures_and_no_texts(tmp_path: Path) -> None:
         adapted(read_adapter(tmp_path / "mine"), ColourEncoder(name="b"))
 
 
-def test_a_gallery_takes_an_adapter_without_reading_a_picture(tmp_path: Path, gallery: Gallery, photos: Path) -> None:
+def test_a_gallery_takes_an_adapter_without_reading_a_picture(
+    tmp_path: Path, gallery: Gallery, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     base = ColourEncoder(name="a")
     Indexer(gallery, base).run(photos)
     encoder = adapter_of(base, tmp_path / "mine")
     encoded = base.encoded
-    for photo in photos.rglob("*.*"):  # whoever read one would find no picture
-        before = photo.stat()
-        photo.write_bytes(bytes(before.st_size))
-        os.utime(photo, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    def unread(candidate: object) -> None:
+        raise AssertionError(f"{candidate} was read")
+
+    monkeypatch.setattr("retrieval.indexing.pipeline.read_candidate", unread)
     report = Indexer(gallery, encoder).run()
     assert (report.adapted, report.encoded, report.unchanged, report.images) == (6, 0, 6, 6)
     assert base.encoded == encoded
