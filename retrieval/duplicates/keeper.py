@@ -149,7 +149,7 @@ def _folder(candidate: Candidate, rule: KeeperRule) -> str:
 
 def _missing_facts(keeper: Candidate, others: Sequence[Candidate]) -> str:
     lacking = {fact for fact in facts(keeper.image) for other in others if fact not in facts(other.image)}
-    return f"it has the camera's {' and '.join(fact for fact in _FACTS if fact in lacking)}"
+    return f"it has a {' and '.join(fact for fact in _FACTS if fact in lacking)} that others lack"
 
 
 def _evidence(candidate: Candidate) -> Evidence:

@@ -59,7 +59,7 @@ def test_the_original_is_kept_and_the_reasons_are_told(gallery: Gallery, folder:
     (group,) = find_duplicates(index(gallery, folder)).groups
     assert Path(group.keeper.path).name == CAMERA
     assert {Path(member.image.path).name for member in group.others} == OTHERS
-    assert group.reasons == ("it has the camera's date and camera", "others have junk behind their end")
+    assert group.reasons == ("it has a date and camera that others lack", "others have junk behind their end")
     assert {member.turn for member in group.others} == {1, 2, 6}
 
 

@@ -147,14 +147,14 @@ def test_a_broken_link_is_noted_once_and_a_link_that_broke_is_retired(
 
 
 def _denying(monkeypatch: pytest.MonkeyPatch, *names: str, error: type[OSError] = PermissionError) -> None:
-    read = pipeline._read
+    read = pipeline.read_candidate
 
     def denied(candidate: Candidate) -> tuple[bytes, Candidate]:
         if candidate.name in names:
             raise error(13, "Permission denied")
         return read(candidate)
 
-    monkeypatch.setattr(pipeline, "_read", denied)
+    monkeypatch.setattr(pipeline, "read_candidate", denied)
 
 
 def test_what_may_pass_is_tried_again_on_every_run(
