@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.base import Vectors
-from retrieval.regular_files import change_time, open_regular
+from retrieval.regular_files import change_time, digest_of, open_regular
 
 OnDisk = Literal["same", "changed", "missing"]
 
@@ -129,17 +129,13 @@ class ImageRecord:
 @lru_cache(maxsize=10_000)
 def _holds(path: str, content_hash: bytes, identity: tuple[int, int, int, int]) -> bool:
     """True if the file has this content, and is (device, inode, size, time of change) still while it is read."""
-    from blake3 import blake3  # only few files ever come here
-
-    digest = blake3()
     try:
         with open_regular(path) as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+            digest = digest_of(file)
             found = os.fstat(file.fileno())
     except OSError:
         return False
-    return digest.digest() == content_hash and identity == (
+    return digest == content_hash and identity == (
         found.st_dev,
         found.st_ino,
         found.st_size,

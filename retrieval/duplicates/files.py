@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from blake3 import blake3
-
 from retrieval.catalog.records import ImageRecord
+from retrieval.regular_files import digest_of, open_regular
 
 _PIECE = 1 << 20
 _NO_HARD_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
@@ -91,11 +90,8 @@ def check_apart(one: Checked, other: Checked) -> None:
 
 def file_hash(path: str | Path) -> bytes:
     """32 bytes of BLAKE3 over a file, read piece by piece."""
-    hasher = blake3()
-    with Path(path).open("rb") as file:
-        while piece := file.read(_PIECE):
-            hasher.update(piece)
-    return hasher.digest()
+    with open_regular(path) as file:
+        return digest_of(file)
 
 
 def move(source: str, target: str, digest: bytes) -> None:

@@ -11,10 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from blake3 import blake3
-
 from retrieval.paths import decode_path, is_below
-from retrieval.regular_files import open_regular
+from retrieval.regular_files import digest_of, open_regular
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -128,7 +126,7 @@ def _shows_still(path: str, size: int, mtime_ns: int, digest: bytes, unplugged: 
         if found.st_mtime_ns == mtime_ns:
             return True
         with open_regular(path) as file:
-            return blake3(file.read()).digest() == digest
+            return digest_of(file) == digest
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:  # out of reach says nothing

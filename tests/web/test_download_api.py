@@ -24,6 +24,8 @@ from retrieval.catalog.records import ImageRecord
 from retrieval.encoders.load import load_encoder
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
+from retrieval.pictures.images import content_hash
+from retrieval.regular_files import change_time
 from retrieval.web.search import download_api
 from retrieval.web.search.archive import LEFT_OUT, packed, safe_names
 from tests.conftest import EXAMPLES
@@ -43,8 +45,8 @@ def listed(client: TestClient, **params: Any) -> list[dict[str, Any]]:
 
 def record_of(path: Path, image_id: int = 1) -> ImageRecord:
     found = path.stat()
-    facts: Any = ("JPEG", 4, 3, None, None, None, None, None, b"\0" * 32)
-    return ImageRecord(image_id, str(path), found.st_size, found.st_mtime_ns, *facts)
+    facts: Any = ("JPEG", 4, 3, None, None, None, None, None, content_hash(path.read_bytes()))
+    return ImageRecord(image_id, str(path), found.st_size, found.st_mtime_ns, *facts, ctime_ns=change_time(found))
 
 
 def archive_of(records: Sequence[ImageRecord], unknown: Sequence[int] = ()) -> zipfile.ZipFile:
@@ -124,12 +126,16 @@ def test_what_cannot_be_packed(client: TestClient, monkeypatch: pytest.MonkeyPat
 
 
 def test_what_is_not_there_any_more_is_left_out_and_named(tmp_path: Path) -> None:
-    files = {name: tmp_path / name for name in ("kept.jpg", "changed.jpg", "touched.jpg", "missing.jpg", "pipe.jpg")}
+    names = ("kept.jpg", "changed.jpg", "touched.jpg", "edited.jpg", "missing.jpg", "pipe.jpg")
+    files = {name: tmp_path / name for name in names}
     for name, path in files.items():
         path.write_bytes(name.encode())
     records = [record_of(path) for path in files.values()]
     files["changed.jpg"].write_bytes(b"longer than it was before")
     os.utime(files["touched.jpg"], (1, 1))
+    before = files["edited.jpg"].stat()  # as exiftool -P does: size and time of modification stay
+    files["edited.jpg"].write_bytes(b"EDITED.jpg")
+    os.utime(files["edited.jpg"], ns=(before.st_atime_ns, before.st_mtime_ns))
     files["missing.jpg"].unlink()
     files["pipe.jpg"].unlink()
     os.mkfifo(files["pipe.jpg"])
@@ -141,6 +147,7 @@ def test_what_is_not_there_any_more_is_left_out_and_named(tmp_path: Path) -> Non
         "picture 77\tnot in the gallery",
         f"{files['changed.jpg']}\tchanged since it was indexed",
         f"{files['touched.jpg']}\tchanged since it was indexed",
+        f"{files['edited.jpg']}\tchanged since it was indexed",
         f"{files['missing.jpg']}\tmissing",
         f"{files['pipe.jpg']}\tchanged since it was indexed",
     ]

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import time
 import unicodedata
 import zipfile
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import suppress
-from typing import IO, TYPE_CHECKING, BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
+from retrieval.catalog.records import FileChanged, ImageRecord
 from retrieval.folding import fold
 from retrieval.paths import as_text
-
-if TYPE_CHECKING:
-    from retrieval.catalog.records import ImageRecord
 
 LEFT_OUT = "left-out.txt"
 """The entry that names what is not in the archive, and why."""
@@ -100,20 +96,14 @@ def _added(archive: zipfile.ZipFile, sink: _Sink, record: ImageRecord, name: str
 
 def _opened(record: ImageRecord) -> tuple[BinaryIO | None, str]:
     """The file, if it still is the one that was indexed; else why not."""
-    descriptor = -1
     try:
-        # A pipe at that path must not keep us waiting for somebody who writes to it.
-        descriptor = os.open(record.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        found = os.fstat(descriptor)
-        if stat.S_ISREG(found.st_mode) and (found.st_size, found.st_mtime_ns) == (record.size, record.mtime_ns):
-            return os.fdopen(descriptor, "rb"), ""
+        return record.open(), ""
+    except FileChanged:
+        return None, "changed since it was indexed"
+    except (FileNotFoundError, NotADirectoryError):
+        return None, "missing"
     except OSError as error:
-        with suppress(OSError):
-            os.close(descriptor)
-        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
-        return None, "missing" if missing else error.strerror or "cannot be read"
-    os.close(descriptor)
-    return None, "changed since it was indexed"
+        return None, error.strerror or "cannot be read"
 
 
 def _when(mtime_ns: int) -> tuple[int, int, int, int, int, int]:
