@@ -5,8 +5,9 @@
     RetrievalError(message, hint)           exit 3 unless said otherwise
     ├── SettingsError, QueryError           exit 2: what was given, what is accepted; PageExpired
     ├── GalleryError                        GalleryNotFound, GalleryLocked, GalleryOutdated, GalleryTooNew, UnknownImage
-    ├── EncoderError                        UnknownEncoder (exit 2), WeightsUnavailable, TextNotSupported (exit 2),
-    │                                       EncoderMismatch (EarlierBuiltin), RuntimeUnavailable (CpuOnly)
+    ├── EncoderError                        UnknownEncoder (exit 2), WeightsUnavailable (ModelGone),
+    │                                       TextNotSupported (exit 2), EncoderMismatch (EarlierBuiltin),
+    │                                       RuntimeUnavailable (CpuOnly)
     ├── UnreadableImage                     exit 2 for a query; recorded, never raised, while indexing
     ├── SystemProblem                       a full or failing disk, a missing right, no memory (system_errors.py)
     └── VectorIndexError                    SpecError (exit 2), DimensionMismatch, DuplicateId, NotTrained,
@@ -40,6 +41,7 @@ __all__ = [
     "GalleryNotFound",
     "GalleryOutdated",
     "GalleryTooNew",
+    "ModelGone",
     "NotTrained",
     "PageExpired",
     "QueryError",
@@ -115,6 +117,10 @@ class UnknownEncoder(EncoderError):
 
 class WeightsUnavailable(EncoderError):
     """The weights are not here, damaged, or in a format we refuse; the hint says where to put which file."""
+
+
+class ModelGone(WeightsUnavailable):
+    """A gallery's model is not where it was; the message names the place."""
 
 
 class TextNotSupported(EncoderError):

@@ -98,10 +98,13 @@ class Catalog:
     # Encoders and runs
 
     def register_encoder(self, spec: EncoderSpec) -> int:
-        """The id of the encoder with this fingerprint, after adding it if it is new."""
+        """The id of the encoder with this fingerprint, after adding it if it is new; where it lies now is noted."""
         with self._engine.begin() as connection:
-            row = connection.execute(select(encoders.c.id).where(encoders.c.fingerprint == spec.fingerprint)).first()
+            known = encoders.c.fingerprint == spec.fingerprint
+            row = connection.execute(select(encoders.c.id, encoders.c.source).where(known)).first()
             if row is not None:
+                if row[1] != spec.source:
+                    connection.execute(update(encoders).where(known).values(source=spec.source))
                 return int(row[0])
             values = {
                 "fingerprint": spec.fingerprint,

@@ -11,7 +11,15 @@ from retrieval.catalog.reader import CatalogReader
 from retrieval.encoders.base import Encoder, EncoderSpec, OnTorch
 from retrieval.encoders.load import default_encoder_name, load_encoder, load_encoder_by_fingerprint
 from retrieval.encoders.models import BUILTIN, PREFERENCE, canonical_name, is_builtin
-from retrieval.errors import CpuOnly, EarlierBuiltin, EncoderError, GalleryNotFound, SettingsError, WeightsUnavailable
+from retrieval.errors import (
+    CpuOnly,
+    EarlierBuiltin,
+    EncoderError,
+    GalleryNotFound,
+    ModelGone,
+    SettingsError,
+    WeightsUnavailable,
+)
 from retrieval.gallery import Gallery
 
 logger = logging.getLogger("photoseek")
@@ -98,6 +106,8 @@ def spec_for_indexing(reader: CatalogReader | None, name: str | None, *, precisi
             ).spec
     except EarlierBuiltin:
         spec = load_encoder(BUILTIN, runtime="onnx").spec
+    except ModelGone:
+        raise
     except WeightsUnavailable:  # a model on torch: what it computes is known by the name that it had
         if row is None and reader is not None:
             row = next((each for each in reader.encoders() if each.name == canonical_name(name or "")), None)

@@ -14,16 +14,21 @@ from typing import TYPE_CHECKING, Literal, get_args
 from retrieval.encoders.base import Encoder, EncoderSpec
 from retrieval.encoders.description import DESCRIPTION, EncoderFolder, is_adapter, read_encoder_folder
 from retrieval.encoders.image_models import TIMM, parse_image_name
+from retrieval.encoders.install import folder_name
 from retrieval.encoders.int8 import int8_fingerprint
 from retrieval.encoders.models import BUILTIN, MODELS, PREFERENCE, canonical_name, is_builtin, unknown_encoder
+from retrieval.encoders.moved import holds_model, model_gone, recorded_place
 from retrieval.encoders.onnx import OnnxEncoder, Precision
 from retrieval.errors import (
     CpuOnly,
     EarlierBuiltin,
+    EncoderError,
     EncoderMismatch,
+    ModelGone,
     RetrievalError,
     RuntimeUnavailable,
     SettingsError,
+    UnknownEncoder,
     WeightsUnavailable,
 )
 
@@ -118,6 +123,9 @@ def load_encoder(
                     "leave out --device, or name a model for torch with --model (see: photoseek models)",
                 )
             return OnnxEncoder(folder, precision=chosen, threads=threads)
+        path = Path(name).expanduser()
+        if path.is_absolute() and not path.exists():
+            raise UnknownEncoder(f"there is no {path}, so no model in it", "look at the path, or name a model")
         if runtime == "onnx":
             raise _not_installed(name)
     return load_on_torch(name, precision=chosen, device=device)
@@ -141,8 +149,9 @@ def load_encoder_by_fingerprint(
 
     Raises:
         EarlierBuiltin: it is the built-in model of an earlier version, whose weights are gone.
-        EncoderMismatch: what is called ``name`` today is another model.
-        UnknownEncoder, WeightsUnavailable, RuntimeUnavailable, SettingsError: see :func:`load_encoder`.
+        EncoderMismatch: what is called ``name`` today, or lies where it was, is another model.
+        ModelGone: its folder was moved or removed.
+        WeightsUnavailable, RuntimeUnavailable, SettingsError: see :func:`load_encoder`.
     """
     for adapter in _adapters_that_may_be(name, source):
         if adapter.spec.fingerprint == fingerprint:
@@ -158,8 +167,19 @@ def load_encoder_by_fingerprint(
                 return OnnxEncoder(folder, precision=chosen, threads=threads)
             if fingerprint == int8_fingerprint(folder.spec.fingerprint):
                 return OnnxEncoder(folder, precision="int8", threads=threads)
-    encoder = load_encoder(name, runtime=runtime, precision=chosen, device=device, threads=threads)
+    place = recorded_place(name, source)
+    gone = place is not None and not holds_model(place)
+    try:
+        encoder = load_encoder(name, runtime=runtime, precision=chosen, device=device, threads=threads)
+    except EncoderError as error:
+        if gone or (place is None and isinstance(error, UnknownEncoder)):
+            raise model_gone(name, place or models_folder() / folder_name(name)) from error
+        if not isinstance(error, UnknownEncoder):
+            raise
+        encoder = load_encoder(str(place), runtime=runtime, precision=chosen, device=device, threads=threads)
     if encoder.spec.fingerprint != fingerprint:
+        if gone and place is not None:
+            raise model_gone(name, place)
         if is_builtin(name):
             raise EarlierBuiltin(
                 f"this gallery was built with {name} of an earlier photoseek ({fingerprint[:12]}), which this version "
@@ -195,6 +215,11 @@ def _with_base(
             device=device,
             threads=threads,
         )
+    except ModelGone as error:  # its place is written in the adapter, which no command changes
+        raise ModelGone(
+            f"{error.message}, and {adapter.spec.name} was trained on it",
+            f"put it back, or into the models folder {models_folder()}",
+        ) from error
     except EarlierBuiltin as error:
         raise EncoderMismatch(
             f"{adapter.spec.name} was trained on {adapter.base.name} of an earlier photoseek, not on {BUILTIN}",
@@ -268,20 +293,25 @@ def _read_adapter(path: Path) -> AdapterFolder:
 
 
 def _find_adapter(name: str) -> AdapterFolder | None:
-    """The adapter of a path or name; its path becomes its source, as for :func:`_from_path`."""
+    """The adapter of a path or name."""
     path = Path(name).expanduser()
     if is_adapter(path):
-        found = _read_adapter(path)
-        return replace(found, spec=replace(found.spec, source=str(path.resolve())))
+        return _adapter_at(path)
     return next((each for each in _installed_adapters() if each.spec.name.casefold() == name.casefold()), None)
 
 
 def _adapters_that_may_be(name: str, source: str) -> Iterator[AdapterFolder]:
     """One stat where the source is another kind of model, so that an ordinary query reads no folder for it."""
     if source and is_adapter(Path(source)):
-        yield _read_adapter(Path(source))
-    elif source in ("", "trained"):
+        yield _adapter_at(Path(source))
+    elif source in ("", "trained") or (Path(source).is_absolute() and not holds_model(Path(source))):
         yield from _installed_adapters()
+
+
+def _adapter_at(path: Path) -> AdapterFolder:
+    """An adapter outside the models folder; its path becomes its source, as for :func:`_from_path`."""
+    found = _read_adapter(path)
+    return replace(found, spec=replace(found.spec, source=str(path.resolve())))
 
 
 def _find_folder(name: str) -> EncoderFolder | None:

@@ -142,6 +142,7 @@ class QueryEngine:
         if self._encoder is None:
             from retrieval.encoders.load import load_encoder_by_fingerprint
 
+            self._check_tower()
             self._encoder = load_encoder_by_fingerprint(self._row.fingerprint, self._row.name, self._row.source)
         return self._encoder
 
@@ -338,13 +339,16 @@ class QueryEngine:
             raise no_words(self._reader.encoders(), self._row)
 
     def _check_tower(self) -> None:
-        """Its embeddings may have been dropped since this engine was opened, and its number given to another encoder.
+        """Its embeddings may have been dropped since this engine was opened, and its number given to another encoder;
+        or it was moved, and lies elsewhere now.
 
         Raises:
-            EncoderMismatch: they were.
+            EncoderMismatch: they were dropped.
         """
-        if self._row not in self._reader.encoders():
+        known = {(row.id, row.fingerprint): row for row in self._reader.encoders()}
+        if (self._row.id, self._row.fingerprint) not in known:
             raise EncoderMismatch(f"the embeddings by {self._row.name} were dropped", "open the gallery again")
+        self._row = known[self._row.id, self._row.fingerprint]
 
     def _vector(self, terms: Sequence[Term], texts: Mapping[str, CachedText]) -> Vectors:
         """(1, dim): texts as they were embedded, pictures one by one."""

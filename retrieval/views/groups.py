@@ -16,7 +16,7 @@ from indexes.kmeans import nearest_centres, train_centres
 from retrieval.catalog.records import ImageRecord
 from retrieval.catalog.stored import chosen_ids, sampled_vectors, stored_vectors
 from retrieval.encoders.models import is_known_image_only
-from retrieval.errors import QueryError
+from retrieval.errors import EncoderError, QueryError
 from retrieval.labels.tagging import chosen_templates, find_encoder
 from retrieval.labels.vocabulary import BUILTIN, read_labels
 from retrieval.labels.zeroshot import class_vectors
@@ -171,7 +171,11 @@ def _names(
     if encoder is None and not is_known_image_only(row.name):
         from retrieval.encoders.load import load_encoder_by_fingerprint
 
-        encoder = load_encoder_by_fingerprint(row.fingerprint, row.name, row.source)
+        try:
+            encoder = load_encoder_by_fingerprint(row.fingerprint, row.name, row.source)
+        except EncoderError as error:  # groups are made of stored embeddings, and only their names need the model
+            logger.warning("%s; the groups have no names\n%s", error.message, error.hint)
+            return [()] * len(found.centres)
     if encoder is None or not encoder.spec.has_text:
         others = [other.name for other in reader.encoders() if not is_known_image_only(other.name)]
         hint = f"; for names: --model {others[0]}" if others else ""
