@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Sequence
@@ -9,11 +10,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from retrieval.catalog.forgetting import Forgotten, forget
+from retrieval.catalog.writer import Catalog
 from retrieval.errors import SettingsError
 from retrieval.gallery import Gallery
 from retrieval.indexing.sync import IndexKeeper
 from retrieval.streams import plural, printable
 from retrieval.undone import Refused, item
+
+logger = logging.getLogger("photoseek")
+
+UNFINISHED = "forgetting"
+"""A file of the gallery that is there while its other files may hold what the catalog has let go of."""
+
+_PURGE, _FORGET = "purge", "forget"
+"""What that file says."""
 
 
 @dataclass
@@ -53,6 +63,7 @@ def forget_paths(
         known = reader.roots()
     report = ForgetReport()
     with gallery.writer() as catalog:
+        finish_forgetting(gallery, catalog)
         with catalog.transaction() as connection:
             for path in paths:
                 with item(path, refused):
@@ -62,15 +73,44 @@ def forget_paths(
                             f"the gallery holds nothing of {path}", f"it knows: {', '.join(known) or 'no folder'}"
                         )
                     report.forgotten.append(found)
-        if purge:
-            _purge_indexes(gallery)
-            report.is_log_empty = catalog.compact()
+            if report.forgotten:
+                _mark(gallery.path / UNFINISHED, _PURGE if purge else _FORGET)
+        if report.forgotten:
+            report.is_log_empty = _clean_files(gallery, catalog, purge=purge)
+    return report
+
+
+def finish_forgetting(gallery: Gallery, catalog: Catalog) -> None:
+    """Do what an earlier :func:`forget_paths` did not come to, if it was cut off behind its transaction."""
+    try:
+        begun = (gallery.path / UNFINISHED).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return
+    _clean_files(gallery, catalog, purge=begun != _FORGET)
+    logger.warning("an earlier photoseek forget was cut off; what was left of its work is done now")
+
+
+def _mark(file: Path, what: str) -> None:
+    """Written through to the disk: a power cut may follow the commit."""
+    with file.open("w", encoding="utf-8") as out:
+        out.write(what)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _clean_files(gallery: Gallery, catalog: Catalog, *, purge: bool) -> bool:
+    """Take what the catalog has let go of out of the gallery's other files; False as ``Catalog.compact``."""
     from retrieval.show.thumbnail_store import ThumbnailStore
 
+    is_log_empty = True
+    if purge:
+        _purge_indexes(gallery)
+        is_log_empty = catalog.compact()
     thumbnails = ThumbnailStore(gallery.path, 0)
     thumbnails.keep_only(gallery.catalog_path)
     thumbnails.close()
-    return report
+    (gallery.path / UNFINISHED).unlink()
+    return is_log_empty
 
 
 def told(report: ForgetReport, *, purge: bool) -> list[str]:

@@ -21,6 +21,7 @@ from retrieval.encoders.models import is_known_image_only
 from retrieval.gallery import Gallery
 from retrieval.indexing.absence import ROOT_IS_GONE
 from retrieval.indexing.compare import FolderComparison, Looks
+from retrieval.indexing.forgetting import finish_forgetting
 from retrieval.indexing.passed_over import PassedOver, as_json
 from retrieval.indexing.pipeline import Candidate, Pipeline, Results
 from retrieval.indexing.report import IndexReport, Progress
@@ -105,6 +106,7 @@ class Indexer:
         """
         given = [folders] if isinstance(folders, str | Path) else list(folders)
         with self.gallery.writer() as catalog:
+            finish_forgetting(self.gallery, catalog)
             run = _Run(self, catalog, Looks(retry_failures, verify_content, prune), on_progress, stop)
             return run.execute(given, Wishes(exclude, include, no_exclude), index_spec, on_begin)
 

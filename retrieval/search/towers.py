@@ -117,8 +117,10 @@ def drop_tower(gallery: Gallery, name: str, *, even_last: bool = False) -> Dropp
             )
         with catalog.transaction() as connection:
             removed = _delete(connection, row.id, active)
-    for folder in (gallery.index_path(row.fingerprint), gallery.relevance_path(row.fingerprint)):
-        shutil.rmtree(folder, ignore_errors=True)
+            # Before the commit: cut off between the two, a run makes the index again; the other way round nobody would
+            # ever remove it.
+            for folder in (gallery.index_path(row.fingerprint), gallery.relevance_path(row.fingerprint)):
+                shutil.rmtree(folder, ignore_errors=True)
     return Dropped(row, removed, active)
 
 

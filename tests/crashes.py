@@ -1,0 +1,218 @@
+"""Commands cut off at seeded moments: what they start from, and what has to be true afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from retrieval.gallery import Gallery
+from tests.command_child import state_of
+from tests.retrieval.states import check_agreement, rows
+
+Point = tuple[str, int]
+"""A kind of moment, and which one of its kind: ``call``, ``step``, or the ``size`` of a file in bytes."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended.
+
+    Attributes:
+        code: its exit code; None if it was killed.
+        states: of the catalog, in the order in which they were committed.
+        pending: the state that a commit without an answer was about to make.
+    """
+
+    code: int | None
+    printed: str
+    states: tuple[str, ...]
+    pending: str | None
+    counts: dict[str, int]
+
+    def check_manners(self) -> None:
+        """Whatever went wrong is told in two lines."""
+        assert "Traceback" not in self.printed and "a fault in the program" not in self.printed, self.printed
+
+
+class Commands:
+    """Talks to ``tests.command_child``."""
+
+    def __init__(self, models: Path) -> None:
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "tests.command_child"],
+            cwd=Path(__file__).parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env=os.environ | {"PHOTOSEEK_MODELS": str(models), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+
+    def run(self, gallery: Path, *arguments: str, point: Point | None = None, fresh: bool = False) -> Ended:
+        """One command; ``fresh``: in a Python of its own, with nothing imported before."""
+        job = {"gallery": str(gallery), "arguments": arguments, "point": point, "fresh": fresh}
+        assert self._child.stdin is not None and self._child.stdout is not None
+        self._child.stdin.write(json.dumps(job) + "\n")
+        self._child.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._child.stdout.readline())
+        status, states, pending, counts = answer["status"], [], None, {}
+        for what, value in answer["said"]:
+            if what == "committing":
+                pending = value
+            elif what == "committed":
+                states.append(value)
+                pending = None
+            else:
+                counts = value
+        if os.WIFSIGNALED(status):
+            assert os.WTERMSIG(status) in (signal.SIGKILL, signal.SIGXFSZ), answer["out"]
+        code = None if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        return Ended(code, answer["out"], tuple(states), pending, counts)
+
+    def close(self) -> None:
+        self._child.communicate()
+
+
+def state(gallery: Path) -> str:
+    """Of the catalog, looked at in a copy: opening it would mend what the next command has to meet."""
+    copy = gallery.with_name("looked-at")
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir()
+    for file in gallery.glob("catalog.sqlite*"):
+        shutil.copy(file, copy)
+    with closing(sqlite3.connect(copy / "catalog.sqlite")) as connection:
+        found = state_of(connection)
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    return found
+
+
+def meaning(gallery: Path) -> dict[str, Any]:
+    """What a gallery says, however its runs were cut up: no ids, no change numbers, no times."""
+    opened = Gallery(gallery)
+    at = "FROM images AS i JOIN folders AS f ON f.id = i.folder_id"
+    active = "(SELECT active_encoder_id FROM state)"
+    shown = f"""SELECT f.path, i.name, i.content_hash, e.vector {at} LEFT JOIN embeddings AS e
+                ON e.image_id = i.id AND e.encoder_id = {active} WHERE NOT i.is_retired"""
+    said = f"SELECT f.path, i.name, x.{{}}, x.source {at} JOIN {{}} AS x ON x.image_id = i.id"
+    return {
+        "pictures": sorted(rows(opened, shown)),
+        "tags": sorted(rows(opened, said.format("tag", "tags"))),
+        "captions": sorted(rows(opened, said.format("text", "captions"))),
+        "kept": sorted(rows(opened, "SELECT content_hash, kind, text, source FROM kept_labels")),
+        "failures": sorted(rows(opened, "SELECT name, reason FROM failures")),
+        "left out": rows(opened, "SELECT path, pattern, fingerprint FROM exclusions ORDER BY id"),
+        "predicted": sorted(rows(opened, f"SELECT i.name, x.tag {at} JOIN predicted_tags AS x ON x.image_id = i.id")),
+        "encoders": sorted(rows(opened, "SELECT fingerprint FROM encoders")),
+        "searched with": rows(opened, f"SELECT fingerprint FROM encoders WHERE id = {active}"),
+    }
+
+
+@dataclass
+class Scene:
+    """A command, and the gallery that it is killed over.
+
+    Attributes:
+        before: the gallery; None: there is none yet.
+        arguments: of the command.
+        is_repeatable: False if the command is an error where it was done before.
+        gone: pieces of text that no file of the gallery may hold when the command has ended.
+        first: state of the catalog before the command.
+        commits: how many transactions the whole command has.
+        final: what the gallery says after it.
+        counts: of moments in it.
+    """
+
+    before: Path | None
+    arguments: Sequence[str]
+    is_repeatable: bool = True
+    gone: Sequence[bytes] = ()
+    first: str = ""
+    commits: int = 0
+    final: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def prepare(self, commands: Commands, place: Path) -> None:
+        """Let the command run to its end, to know what it leaves."""
+        gallery = self.copied(place)
+        self.first = state(gallery)
+        ended = commands.run(gallery, *self.arguments)
+        assert ended.code == 0, ended.printed
+        self.commits, self.final, self.counts = len(ended.states), meaning(gallery), ended.counts
+        assert state(gallery) == (self.first, *ended.states)[-1]
+        check_index(gallery)
+        shutil.rmtree(gallery)
+
+    def copied(self, place: Path) -> Path:
+        shutil.rmtree(place, ignore_errors=True)
+        if self.before is not None:
+            shutil.copytree(self.before, place)
+        else:
+            place.mkdir()
+        return place
+
+    def points(self, rng: np.random.Generator, number: int) -> Iterator[Point]:
+        """So many moments, drawn so that each part of the command has its share of them."""
+        log, file = self.counts["log"], max(self.counts["log"], self.counts["file"])
+        calls, steps = self.counts["call"], self.counts["step"]
+        spans = {"call": (0, calls), "step": (0, steps), "log": (0, log), "file": (log, file)}
+        kinds = [("call", "step", "log", "call", "file")[at % 5] for at in range(number)]
+        for kind, (low, high) in spans.items():
+            parts = kinds.count(kind)
+            for part in range(parts):
+                at = low + 1 + int((part + rng.random()) / parts * (high - low))
+                yield ("size" if kind in ("log", "file") else kind), at
+
+
+def check_index(gallery: Path) -> None:
+    """Index and catalog agree for the model that searches use."""
+    opened = Gallery(gallery)
+    with opened.reader() as reader:
+        active = reader.active_encoder()
+    if active is not None:
+        check_agreement(opened, SimpleNamespace(spec=active))  # type: ignore[arg-type]
+
+
+def killed(commands: Commands, scene: Scene, place: Path, point: Point, *, fresh: bool = False) -> bool:
+    """Kill the command at a point, look at what it left, and go on; False if it ended before that."""
+    gallery = scene.copied(place)
+    ended = commands.run(gallery, *scene.arguments, point=point, fresh=fresh)
+    ended.check_manners()
+    found = state(gallery)
+    assert found in {(scene.first, *ended.states)[-1], ended.pending}, "what was committed, and nothing else"
+    assert ended.code in (None, 0), ended.printed
+
+    told = commands.run(gallery, "info", "--json")
+    told.check_manners()
+    if told.code == 0:
+        check_index(gallery)
+    else:  # nothing is in it yet, or it has the older form yet
+        assert told.code == 3 and len(told.printed.splitlines()) == 2, told.printed
+        assert found == scene.first or scene.before is None
+
+    again = commands.run(gallery, *scene.arguments)
+    again.check_manners()
+    commits = len(ended.states) + (found == ended.pending)
+    if commits < scene.commits or scene.is_repeatable:
+        assert again.code == 0, again.printed
+    else:
+        assert again.code in (2, 3), again.printed
+    assert meaning(gallery) == scene.final
+    check_index(gallery)
+    for file in gallery.rglob("*"):
+        if file.is_file():
+            content = file.read_bytes()
+            assert not [text for text in scene.gone if text in content], file
+    plain = commands.run(gallery, "index")
+    assert plain.code == 0 and meaning(gallery) == scene.final, plain.printed
+    shutil.rmtree(gallery)
+    return ended.code is None

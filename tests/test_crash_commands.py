@@ -1,0 +1,139 @@
+"""Commands as people start them, killed at counted moments: nothing that was committed is lost, the next one works.
+
+``PHOTOSEEK_CRASH_KILLS`` (kills of each command, 8 by default) and ``PHOTOSEEK_CRASH_SEED`` make it longer.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.crashes import Commands, Scene, killed
+from tests.earlier import unpack
+from tests.pictures import replace_picture, save_picture
+from tests.retrieval.states import move
+from tests.retrieval.xmp_files import packet
+
+pytest.importorskip("openvino")
+pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="this system has no fork, or no memfd")
+
+KILLS = int(os.environ.get("PHOTOSEEK_CRASH_KILLS", "8"))
+SEED = int(os.environ.get("PHOTOSEEK_CRASH_SEED", "1"))
+ONE_WORKER = ("--workers", "1")
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    """A folder in memory where there is one: a kill leaves the same there, and each fsync costs nothing."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def commands(place: Path) -> Iterator[Commands]:
+    made = Commands(place / "models")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def photos(place: Path) -> Path:
+    """Pictures of which some have sidecars, and two that are none."""
+    folder = place / "photos"
+    for number in range(20):
+        colour = ("red", "green", "blue", "yellow")[number % 4]
+        save_picture(folder / f"album {number // 7}" / f"picture-{number:02}.jpg", colour, seed=number, size=(24, 24))
+    for number in (1, 2, 9):
+        sidecar = folder / f"album {number // 7}" / f"picture-{number:02}.jpg.xmp"
+        sidecar.write_bytes(packet([f"keyword {number}"], description=f"from a sidecar, {number}"))
+    for number in range(2):
+        (folder / f"album {number}" / f"bad-{number}.jpg").write_bytes(b"\xff\xd8\xff no")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def labelled(commands: Commands, photos: Path, place: Path) -> Path:
+    """A gallery of the photos with tags and captions of its user's and a model's."""
+    gallery, album = place / "labelled", photos / "album 1"
+    for arguments in (
+        ("index", str(photos), *ONE_WORKER),
+        ("label", str(album), "--tag", "beach,sea", "--caption", "by the sea"),
+        ("label", str(photos / "album 0" / "picture-03.jpg"), "--tag", "mountains"),
+        ("tag", "--labels", "cat,dog,car"),
+    ):
+        ended = commands.run(gallery, *arguments)
+        assert ended.code == 0, ended.printed
+    return gallery
+
+
+def _changed(photos: Path, copy: Path) -> Path:
+    """The photos after what may happen to a folder between two runs."""
+    shutil.copytree(photos, copy)
+    move(copy / "album 1" / "picture-08.jpg", copy / "album 2" / "moved.jpg")
+    move(copy / "album 0", copy / "z album 0")
+    replace_picture(copy / "album 1" / "picture-09.jpg", "white", seed=9, size=(24, 24))
+    (copy / "album 1" / "picture-10.jpg").unlink()
+    save_picture(copy / "album 3" / "new.png", "yellow", seed=99, size=(24, 24))
+    (copy / "album 2" / "picture-15.jpg").write_bytes(b"turned bad")
+    return copy
+
+
+def _made(name: str, place: Path, photos: Path, request: pytest.FixtureRequest) -> Scene:
+    if name == "index, a first time":
+        return Scene(None, ("index", str(photos), *ONE_WORKER))
+    if name.startswith("the form of an older version"):
+        older = place / ("older " + name[-6:].strip())
+        older.mkdir()
+        old, pictures = unpack(older)
+        forget = ("forget", str(pictures / "cow.jpg"))
+        is_forget = name.endswith("forget")
+        return Scene(old, forget if is_forget else ("index", *ONE_WORKER), is_repeatable=not is_forget)
+    gallery: Path = request.getfixturevalue("labelled")
+    album, one = str(photos / "album 1"), str(photos / "album 2" / "picture-16.jpg")
+    if name == "index after changes":
+        before = place / "before changes"
+        shutil.copytree(photos, place / "photos as they were")
+        shutil.rmtree(photos)
+        _changed(place / "photos as they were", photos)
+        shutil.copytree(gallery, before, dirs_exist_ok=True)
+        return Scene(before, ("index", *ONE_WORKER))
+    arguments = {
+        "label": ("label", album, one, "--tag", "sea,sand", "--remove-tag", "beach", "--caption", "another one"),
+        "label --import-xmp": ("label", "--import-xmp"),
+        "forget": ("forget", album, one),
+        "forget --purge": ("forget", "--purge", album, one),
+        "tag": ("tag", "--labels", "red,green,blue"),
+    }[name]
+    gone = (b"picture-07", b"picture-16", b"by the sea") if name == "forget --purge" else ()
+    return Scene(gallery, arguments, "forget" not in name, gone)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "index, a first time", "label", "label --import-xmp", "tag", "forget", "forget --purge",
+        "the form of an older version, index", "the form of an older version, forget", "index after changes",
+    ],
+)  # fmt: skip
+def test_a_command_killed_at_any_moment_loses_nothing_and_the_next_one_works(
+    name: str, commands: Commands, photos: Path, place: Path, request: pytest.FixtureRequest
+) -> None:
+    scene, rng = _made(name, place, photos, request), np.random.default_rng([SEED, len(name)])
+    scene.prepare(commands, place / "whole")
+    ends: Counter[str] = Counter()
+    for at, point in enumerate(scene.points(rng, KILLS)):
+        try:
+            was_killed = killed(commands, scene, place / "gallery", point, fresh=at == 1)
+        except AssertionError as error:
+            raise AssertionError(f"{name}, killed at {point} of {scene.counts}, seed {SEED}") from error
+        ends[point[0] if was_killed else "ended before"] += 1
+    print(f"{name}: {dict(ends)} of {scene.counts}")
+    assert ends["call"] and ends["step"] and sum(ends.values()) - ends["ended before"] >= KILLS // 2
