@@ -98,7 +98,7 @@ class GalleryTooNew(GalleryError):
 
 
 class UnknownImage(GalleryError):
-    """An image id that the catalog does not hold."""
+    """A picture or folder that was named, by its path or its id, and of which the catalog holds nothing."""
 
 
 class SystemProblem(RetrievalError):

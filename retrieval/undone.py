@@ -24,11 +24,11 @@ _TOLD = 20
 
 
 @contextmanager
-def item(name: object, refused: Refused | None) -> Iterator[None]:
-    """Around the work on one item: its own errors go to ``refused``; without it, and all others, are raised."""
+def item(name: object, refused: Refused | None, own: tuple[type[RetrievalError], ...] = OF_THE_ITEM) -> Iterator[None]:
+    """Around the work on one item: its ``own`` errors go to ``refused``; without it, and all others, are raised."""
     try:
         yield
-    except OF_THE_ITEM as error:
+    except own as error:
         if refused is None:
             raise
         refused(str(name), error)

@@ -143,7 +143,7 @@ def test_a_query_that_cannot_be_read_is_pointed_at(run: Run, indexed_examples: P
         (("search", "--image", "id:999999"), 3, "999999"),
         (("similar", "/no/such.jpg"), 2, "cannot read"),
         (("tune", "--target", "1.5"), 2, "1.5"),
-        (("forget", "/no/such/folder"), 2, "holds nothing"),
+        (("forget", "/no/such/folder"), 3, "holds nothing"),
         (("index", "/no/such/folder"), 2, "no folder"),
         (("index", str(ROOT / "README.md")), 2, "not a folder"),
         (("index", str(EXAMPLES), "--index-spec", "HNWS32"), 2, "HNSW32"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from retrieval.gallery import Gallery
 from tests.conftest import EXAMPLES
 from tests.test_cli_labels import Photoseek, photoseek, place  # noqa: F401 - fixtures
 
@@ -34,8 +35,12 @@ def test_classify(photoseek: Photoseek, bad: list[Path], as_json: bool) -> None:
         assert len(rows) == 5 and len(rows[0]["labels"]) == len(rows[3]["labels"]) == 2 and "error" not in rows[3]
     else:
         assert [line.split("\t")[0] for line in out.splitlines()][:2] == [str(DOG)] * 2 and len(out.splitlines()) == 4
-    code, out, err = photoseek("classify", "id:99999", DOG, "--labels", "dog,car")
-    assert code == 2 and out.startswith(str(DOG)) and "no image 99999" in err
+    code, out, err = photoseek("classify", DOG, "id:99999", "id:1", "--labels", "dog,car", *["--json"] * as_json)
+    assert code == 2 and out.count("dog.jpg") == 2 - as_json and "no image 99999" in err
+    if as_json:
+        rows = [json.loads(line) for line in out.splitlines()]
+        assert [row["path"] for row in rows][:2] == [str(DOG), "id:99999"] and len(rows) == 3
+        assert rows[1] == {"path": "id:99999", "labels": [], "error": "there is no image 99999 in this gallery"}
 
 
 def test_a_single_item_is_an_ordinary_error(photoseek: Photoseek, bad: list[Path]) -> None:  # noqa: F811
@@ -48,8 +53,14 @@ def test_label(photoseek: Photoseek, bad: list[Path]) -> None:  # noqa: F811
     code, _, err = photoseek("label", "--tag", "mine", DOG, bad[1], "id:99999", "id:1")
     assert code == 2 and "2 pictures: 2 tags added" in err and "gone.jpg" in err and "99999" in err
     assert "2 pictures could not be used; the others are done" in err
-    code, out, _ = photoseek("label", bad[0], DOG, "--json")
-    assert code == 2 and json.loads(out)["tags"][0]["tag"] == "mine"
+    code, out, _ = photoseek("label", bad[0], DOG, "id:99999", DOG, "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert code == 2 and [row["path"] for row in rows] == [str(bad[0]), str(DOG), "id:99999"]
+    assert rows[1]["tags"][0]["tag"] == "mine" and "error" not in rows[1]
+    assert rows[0] == {"path": str(bad[0]), "error": f"the gallery holds no picture {bad[0]}"}
+    assert rows[2]["error"] == "the gallery holds no picture id:99999"
+    code, out, _ = photoseek("label", bad[0], DOG)
+    assert code == 2 and out.startswith(f"{DOG} (id:") and str(bad[0]) not in out
     code, out, err = photoseek("label", "--tag", "x", bad[0], bad[1])
     assert code == 2 and out == "" and err.splitlines()[-1] == "2 pictures could not be used"
     code, _, err = photoseek("label", "--import-xmp", DOG, bad[1])
@@ -60,6 +71,73 @@ def test_forget(photoseek: Photoseek, bad: list[Path]) -> None:  # noqa: F811
     code, _, err = photoseek("forget", bad[1], EXAMPLES / "animals")
     assert code == 2 and "pictures forgotten" in err and "holds nothing of" in err
     assert "1 path could not be used; the others are done" in err
+
+
+@pytest.mark.parametrize("more", [[], ["--purge"]])
+def test_what_the_gallery_does_not_hold_is_told_alike_by_every_command(
+    photoseek: Photoseek,  # noqa: F811
+    bad: list[Path],
+    place: Path,  # noqa: F811
+    more: list[str],
+) -> None:
+    for command in (["forget", *more], ["label"], ["label", "--tag", "x"], ["tag"]):
+        assert photoseek(*command, bad[1])[0] == 3, command
+    with Gallery(place).reader() as reader:  # which keeps SQLite's log from being emptied
+        reader.rows("BEGIN")
+        reader.rows("SELECT count(*) FROM images")
+        code, _, err = photoseek("forget", bad[1], EXAMPLES / "animals", *more)
+    assert code == (3 if more else 2) and "1 path could not be used" in err
+    assert ("catalog.sqlite-wal may still hold" in err) == bool(more)
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"], ["--json-progress"]])
+def test_index(photoseek: Photoseek, bad: list[Path], tmp_path: Path, more: list[str]) -> None:  # noqa: F811
+    """The good folders are indexed, in whatever place they stand."""
+    new = tmp_path / "new"
+    new.mkdir()
+    (new / "one.jpg").write_bytes(DOG.read_bytes())
+    code, _, err = photoseek("index", bad[1], new, bad[0], *more)
+    lines = err.splitlines()
+    assert code == 2 and lines[-1] == "2 folders could not be used; the others are done"
+    assert lines[:2] == [
+        f"there is no folder {bad[1]}; check the spelling, or mount the drive",
+        f"{bad[0]} is not a folder; give the folder that holds the pictures",
+    ]
+    found = photoseek("search", "--under", new, "--paths")[1].splitlines()
+    assert found == ([] if "--dry-run" in more else [str(new / "one.jpg")])
+    code, _, err = photoseek("index", bad[0], bad[1], *more)
+    assert code == 2 and err.splitlines()[2] == "photoseek: none of these folders can be indexed"
+    assert photoseek("search", "--under", EXAMPLES / "animals", "-n", "all", "--paths")[1]
+
+
+def test_tag(photoseek: Photoseek, bad: list[Path]) -> None:  # noqa: F811
+    birds = EXAMPLES / "birds"
+    code, out, err = photoseek("tag", bad[1], birds, "--labels", "bird,car", "--json")
+    assert code == 2 and json.loads(out)["pictures"] == len([*birds.iterdir()])
+    assert "holds nothing of" in err and err.endswith("1 folder could not be used; the others are done\n")
+    code, out, err = photoseek("tag", bad[1], bad[2], "--labels", "bird,car", "--json")
+    assert code == 2 and json.loads(out)["pictures"] == 0  # none, and not all
+    assert photoseek("search", "--tag", "bird", "--under", birds, "-n", "all")[0] == 0
+
+
+def test_comparing_models(photoseek: Photoseek, bad: list[Path]) -> None:  # noqa: F811
+    captions = EXAMPLES / "captions.tsv"
+    gone = bad[1].with_name("none")
+    code, out, err = photoseek("eval", "compare", gone, "builtin-64", "--data", captions, "--json")
+    assert code == 2 and [row["model"] for row in json.loads(out)["models"]] == ["builtin-64"]
+    assert str(gone) in err and err.endswith("1 model could not be used; the others are done\n")
+    code, out, err = photoseek("eval", "compare", bad[1], gone, "--data", captions)
+    assert code == 2 and out == "" and "none of these models can be used" in err
+    code, out, err = photoseek("eval", "compare", "builtin-64", gone, "--data", bad[0])
+    assert code == 2 and out == "" and len(err.splitlines()) == 2  # the data are wrong, not a model
+
+
+def test_duplicates_in_a_folder_that_the_gallery_does_not_hold(
+    photoseek: Photoseek,  # noqa: F811
+    bad: list[Path],
+) -> None:
+    code, out, err = photoseek("duplicates", "--under", bad[1])
+    assert code == 2 and "holds nothing of" in err and "no duplicates" not in err + out
 
 
 def test_lines_of_queries(photoseek: Photoseek, bad: list[Path], tmp_path: Path) -> None:  # noqa: F811

@@ -10,6 +10,7 @@ import typer
 
 from retrieval.commands import values
 from retrieval.commands.options import GalleryOption
+from retrieval.commands.say import others_go_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -197,12 +198,15 @@ def compare(
     form = choose_form(as_json=as_json, as_csv=as_csv)
     if plot is not None:
         chart_files.check_chart_path(plot)
-    found = compare(models, data, lambda name: _open(None, name, device)[1], labels_file=labels, seed=seed)
-    report = report_comparison(found, data)
-    _show(report, form)
-    if plot is not None:
-        title = f"Models on {data.name}"
-        chart_files.write_chart(chart(found, title), plot, title=title, table=report.tables[0])
+    with others_go_on("model", models) as refused:
+        found = compare(
+            models, data, lambda name: _open(None, name, device)[1], labels_file=labels, seed=seed, refused=refused
+        )
+        report = report_comparison(found, data)
+        _show(report, form)
+        if plot is not None:
+            title = f"Models on {data.name}"
+            chart_files.write_chart(chart(found, title), plot, title=title, table=report.tables[0])
 
 
 def _told() -> Callable[[int, int], None]:

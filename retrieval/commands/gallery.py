@@ -64,5 +64,5 @@ def forget(
         report = forget_paths(Gallery(gallery), paths, purge=purge, refused=refused)
         for line in told(report, purge=purge):
             say(line)
-    if not report.is_log_empty:
-        raise typer.Exit(3)
+        if not report.is_log_empty:
+            raise typer.Exit(3)

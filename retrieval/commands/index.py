@@ -10,7 +10,7 @@ import typer
 
 from retrieval.commands import values
 from retrieval.commands.options import GalleryOption
-from retrieval.commands.say import say
+from retrieval.commands.say import others_go_on, say
 from retrieval.streams import plural
 
 if TYPE_CHECKING:
@@ -118,68 +118,73 @@ def index(
         )
         workers = workers or encoder.streams
         indexer = Indexer(opened, encoder, workers=workers, decoder=device_decoder(encoder) if gpu_decode else None)
-    with (
-        work_goes_on(sys.stdout),
-        stop_on_interrupt(lambda: say(stopping)) as stop,
-        shown_progress(sys.stderr, quiet=quiet) as show,
-    ):
-        if dry_run:
-            report = DryRun(opened, model=model or None, precision=precision or None).run(
-                folders or (),
-                Wishes(exclude or (), include or (), no_exclude),
-                Looks(retry_failures, verify_content, prune),
-                index_spec=index_spec or None,
-                on_begin=lambda name: begin(name, None),
-                on_progress=show_progress or show,
-                stop=stop,
-            )
-        else:
-            report = indexer.run(
-                folders or (),
-                exclude=exclude or (),
-                include=include or (),
-                no_exclude=no_exclude,
-                index_spec=index_spec or None,
-                retry_failures=retry_failures,
-                verify_content=verify_content,
-                prune=prune,
-                on_begin=begin_run,
-                on_progress=show_progress or show,
-                stop=stop,
-            )
-    if thumbnails and not dry_run and not report.interrupted:
-        _make_thumbnails(opened, quiet=quiet)
-    if told is not None:
-        told.end(report)
-    for problem in report.problems:
-        kept = plural(problem.images_kept, "picture is", "pictures are")
-        say(f"{printable(problem.path)}: {problem.reason}; its {kept} kept")
-    if any(problem.is_absence for problem in report.problems):
-        say("if that was deleted on purpose: photoseek index --prune")
-    again = "would be indexed again" if dry_run else "is indexed again"
-    for path in report.lifted:
-        say(f"{printable(path)}: had been forgotten; it {again} because it was named")
-    if not quiet:
-        output.write_pairs(output.report_rows(report), sys.stderr)
-    if profile:
-        output.write_pairs(output.profile_rows(report, workers or 1), sys.stderr)
-    if report.failures_known and not quiet and not dry_run:
-        failing = plural(report.failures_known, "file cannot", "files cannot")
-        say(f"{failing} be used; see: photoseek info --failures")
-    if report.failures_passing and not quiet:
-        say(f"{report.failures_passing:,} of them may only be out of reach now: they are tried again in the next run")
-    if report.still_searching_with is not None:
-        say(f"searches go on with {report.still_searching_with}, which has seen more pictures than {report.encoder};")
-        say(f"to finish the change, run: photoseek index --model {report.encoder}")
-    if report.words_by is not None and not quiet:
-        say(f"searches go on with {report.words_by}, which knows words; to look for pictures that {report.encoder}")
-        say(f"finds alike, run: photoseek similar PHOTO --model {report.encoder}")
-    if report.interrupted:
-        say("stopped early; " + ("not all was looked at" if dry_run else "the next run goes on from here"))
-        raise typer.Exit(130)
-    if not report.images:
-        say(output.nothing_indexed(report.failures_known, report.passed_over))
-        raise typer.Exit(1)
+    with others_go_on("folder", folders or ()) as refused:
+        with (
+            work_goes_on(sys.stdout),
+            stop_on_interrupt(lambda: say(stopping)) as stop,
+            shown_progress(sys.stderr, quiet=quiet) as show,
+        ):
+            if dry_run:
+                report = DryRun(opened, model=model or None, precision=precision or None).run(
+                    folders or (),
+                    Wishes(exclude or (), include or (), no_exclude),
+                    Looks(retry_failures, verify_content, prune),
+                    index_spec=index_spec or None,
+                    on_begin=lambda name: begin(name, None),
+                    on_progress=show_progress or show,
+                    stop=stop,
+                    refused=refused,
+                )
+            else:
+                report = indexer.run(
+                    folders or (),
+                    exclude=exclude or (),
+                    include=include or (),
+                    no_exclude=no_exclude,
+                    index_spec=index_spec or None,
+                    retry_failures=retry_failures,
+                    verify_content=verify_content,
+                    prune=prune,
+                    on_begin=begin_run,
+                    on_progress=show_progress or show,
+                    stop=stop,
+                    refused=refused,
+                )
+        if thumbnails and not dry_run and not report.interrupted:
+            _make_thumbnails(opened, quiet=quiet)
+        if told is not None:
+            told.end(report)
+        for problem in report.problems:
+            kept = plural(problem.images_kept, "picture is", "pictures are")
+            say(f"{printable(problem.path)}: {problem.reason}; its {kept} kept")
+        if any(problem.is_absence for problem in report.problems):
+            say("if that was deleted on purpose: photoseek index --prune")
+        again = "would be indexed again" if dry_run else "is indexed again"
+        for path in report.lifted:
+            say(f"{printable(path)}: had been forgotten; it {again} because it was named")
+        if not quiet:
+            output.write_pairs(output.report_rows(report), sys.stderr)
+        if profile:
+            output.write_pairs(output.profile_rows(report, workers or 1), sys.stderr)
+        if report.failures_known and not quiet and not dry_run:
+            failing = plural(report.failures_known, "file cannot", "files cannot")
+            say(f"{failing} be used; see: photoseek info --failures")
+        if report.failures_passing and not quiet:
+            passing = f"{report.failures_passing:,} of them may only be out of reach now"
+            say(f"{passing}: they are tried again in the next run")
+        if report.still_searching_with is not None:
+            ahead = f"{report.still_searching_with}, which has seen more pictures than {report.encoder}"
+            say(f"searches go on with {ahead};")
+            say(f"to finish the change, run: photoseek index --model {report.encoder}")
+        if report.words_by is not None and not quiet:
+            say(f"searches go on with {report.words_by}, which knows words; to look for pictures that {report.encoder}")
+            say(f"finds alike, run: photoseek similar PHOTO --model {report.encoder}")
+        if report.interrupted:
+            say("stopped early; " + ("not all was looked at" if dry_run else "the next run goes on from here"))
+            raise typer.Exit(130)
+        if not report.images:
+            say(output.nothing_indexed(report.failures_known, report.passed_over))
+            raise typer.Exit(1)
 
 
 def _make_thumbnails(gallery: Gallery, *, quiet: bool) -> None:

@@ -55,9 +55,8 @@ def label(
     """Tags and captions of pictures: show them, or change yours. What a model predicts is kept apart."""
     from retrieval.gallery import Gallery
     from retrieval.indexing.progress import counted
-    from retrieval.labels.labelling import LabelEdit, edit_labels, find_images
+    from retrieval.labels.labelling import LabelEdit, edit_labels, labels_in_order
     from retrieval.labels.output import edit_line, import_lines, write_labels
-    from retrieval.labels.reading import labels_of
     from retrieval.labels.sidecars import import_xmp as take_over
     from retrieval.labels.tag_text import split_names
 
@@ -80,7 +79,7 @@ def label(
             say(edit_line(edit_labels(opened, pictures, edit, refused)))
     else:
         with others_go_on("picture", pictures) as refused, opened.reader() as reader:
-            write_labels(labels_of(reader, find_images(reader, pictures, refused)), sys.stdout, as_json=as_json)
+            write_labels(labels_in_order(reader, pictures, refused), sys.stdout, as_json=as_json)
 
 
 def tag(
@@ -111,18 +110,20 @@ def tag(
     from retrieval.labels.tagging import tag_gallery
     from retrieval.labels.vocabulary import read_labels
 
-    report = tag_gallery(
-        Gallery(gallery),
-        read_labels(*labels or ()),
-        templates,
-        model=model or None,
-        folders=folders or (),
-        top=top,
-        min_probability=min_probability,
-        on_progress=counted(sys.stderr, "pictures"),
-    )
-    write_tag_report(report, sys.stdout, as_json=as_json)
-    say(report_line(report))
+    with others_go_on("folder", folders or ()) as refused:
+        report = tag_gallery(
+            Gallery(gallery),
+            read_labels(*labels or ()),
+            templates,
+            model=model or None,
+            folders=folders or (),
+            top=top,
+            min_probability=min_probability,
+            on_progress=counted(sys.stderr, "pictures"),
+            refused=refused,
+        )
+        write_tag_report(report, sys.stdout, as_json=as_json)
+        say(report_line(report))
 
 
 def classify(

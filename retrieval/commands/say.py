@@ -28,7 +28,8 @@ def needed(found: object) -> None:
 
 @contextmanager
 def others_go_on(one: str, items: Sequence[object] | None = None) -> Iterator[Refused | None]:
-    """Around a command on several items, see :mod:`retrieval.undone`: it ends with exit code 2 if one was not done.
+    """Around a command on several items, see :mod:`retrieval.undone`: it ends with exit code 2 if one was not done,
+    or with the command's own if that is higher.
 
     Args:
         one: what an item is called: picture, folder, line.
@@ -40,11 +41,14 @@ def others_go_on(one: str, items: Sequence[object] | None = None) -> Iterator[Re
     from retrieval.undone import EXIT_CODE, Undone
 
     undone = Undone(say)
+    code, total = EXIT_CODE, None if items is None else len(items)
     try:
         yield undone
     except typer.Exit as ended:
-        if not undone.count or ended.exit_code > EXIT_CODE:
+        if not undone.count:
             raise
+        if ended.exit_code > code:
+            code, total = ended.exit_code, None  # nothing can be said of the others
     if undone.count:
-        say(undone.summary(one, None if items is None else len(items)))
-        raise typer.Exit(EXIT_CODE)
+        say(undone.summary(one, total))
+        raise typer.Exit(code)

@@ -25,6 +25,7 @@ import numpy as np
 from indexes.base import Ids
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.records import ImageRecord
+from retrieval.catalog.selection import check_names
 from retrieval.duplicates.candidates import Candidates, neighbours
 from retrieval.duplicates.groups import Group, Member
 from retrieval.duplicates.keeper import ORIGINAL, Candidate, KeeperRule, by_size, choose
@@ -81,13 +82,14 @@ def find_duplicates(
 
     Raises:
         GalleryNotFound: nothing is indexed.
-        QueryError: a cosine outside 0 to 1.
+        QueryError: a cosine outside 0 to 1, or a filter that names what the gallery does not hold.
     """
     if look_alikes is not None and not 0 < look_alikes <= 1:
         raise QueryError(f"look-alikes cannot have a cosine of {look_alikes:g} or more", "give a number from 0 to 1")
     with gallery.reader() as reader:
         columns = read_columns(reader)
         if where is not None and not where.is_empty():
+            check_names(reader, where, None)
             columns = columns.chosen(reader.select(where))
         exact, linked, names = _same_bytes(reader, columns.ids, rule)
         images = len(columns.ids)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from retrieval.encoders.base import Encoder
-from retrieval.errors import SettingsError
+from retrieval.errors import EncoderError, SettingsError
 from retrieval.evaluation.bootstrap import RESAMPLES, Estimate
 from retrieval.evaluation.caption_task import embed_captions
 from retrieval.evaluation.captions_file import Captions, read_captions
@@ -22,6 +23,7 @@ from retrieval.evaluation.label_tasks import embed_labelled
 from retrieval.evaluation.neighbours import knn_scores
 from retrieval.evaluation.tables import Cell, Report, Table
 from retrieval.labels.zeroshot import class_vectors, find_templates
+from retrieval.undone import Refused, item
 
 _COSTS = ("images/s", "dim", "bytes/image", "image tower MB", "text tower MB")
 _HIT_RATES = ("hit_rate@1", "hit_rate@5", "hit_rate@10")
@@ -52,6 +54,7 @@ def compare(
     labels_file: str | Path | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    refused: Refused | None = None,
 ) -> tuple[Compared, ...]:
     """Judge each encoder on the same pictures. They are encoded anew, also where a gallery has them: the time counts.
 
@@ -60,19 +63,27 @@ def compare(
         data: a file of captions: both directions' hit rates; or a folder of class folders: zero-shot, and k-NN with
             each picture left out of its own vote.
         load: a name to an encoder; called once for each, so that one model is in memory at a time.
+        refused: told of a model that cannot be loaded or asked, which is then left out; without it, that is raised.
 
     Raises:
-        SettingsError: fewer than two names.
+        SettingsError: fewer than two names, or no model that can be used.
         QueryError: the data cannot be read.
-        TextNotSupported: captions for an image-only encoder.
+        EncoderError: see ``refused``; TextNotSupported among them: captions for an image-only encoder.
     """
     if len(set(names)) < 2:
         raise SettingsError("one model cannot be compared", "name two or more: photoseek models")
     if Path(data).expanduser().is_dir():
         labelled = read_class_folders(data, labels_file)
-        return tuple(_on_labels(load(name), labelled, resamples, seed) for name in dict.fromkeys(names))
-    captions = read_captions(data)
-    return tuple(_on_captions(load(name), captions, resamples, seed) for name in dict.fromkeys(names))
+        judge = partial(_on_labels, labelled=labelled, resamples=resamples, seed=seed)
+    else:
+        judge = partial(_on_captions, captions=read_captions(data), resamples=resamples, seed=seed)
+    found: list[Compared] = []
+    for name in dict.fromkeys(names):
+        with item(name, refused, (EncoderError,)):
+            found.append(judge(load(name)))
+    if not found:
+        raise SettingsError("none of these models can be used", "name others: photoseek models")
+    return tuple(found)
 
 
 def _on_captions(encoder: Encoder, captions: Captions, resamples: int, seed: int) -> Compared:

@@ -28,6 +28,7 @@ from retrieval.paths import is_below
 from retrieval.pictures.formats import sniff
 from retrieval.pictures.images import content_hash
 from retrieval.regular_files import is_gone, open_regular
+from retrieval.undone import Refused
 
 _PROGRESS_SECONDS = 0.1
 _NO_ENCODER = -1
@@ -56,11 +57,13 @@ class DryRun:
         on_begin: Callable[[str], None] = lambda _: None,
         on_progress: Callable[[Progress], None] = lambda _: None,
         stop: Callable[[], bool] = lambda: False,
+        refused: Refused | None = None,
     ) -> IndexReport:
         """The report that ``Indexer.run`` with the same wishes would end with, as far as files can be judged unread.
 
         Args:
             on_begin: called with the name of the model.
+            refused: as for ``Indexer.run``.
 
         Raises:
             RetrievalError: as ``Indexer.run``; GalleryOutdated also for a gallery that a run would bring up to date.
@@ -78,7 +81,7 @@ class DryRun:
             rows = [] if reader is None else reader.encoders()
             row = next((each for each in rows if each.fingerprint == spec.fingerprint), None)
             attempt = _Attempt(reader, row, spec.name, looks, stop)
-            attempt.walk(folders, wishes, lambda: on_begin(spec.name), on_progress)
+            attempt.walk(folders, wishes, lambda: on_begin(spec.name), on_progress, refused)
         attempt.report.seconds["total"] = time.perf_counter() - started
         return attempt.report
 
@@ -112,9 +115,10 @@ class _Attempt:
         wishes: Wishes,
         on_begin: Callable[[], None],
         on_progress: Callable[[Progress], None],
+        refused: Refused | None,
     ) -> None:
         known = self._known.roots()
-        roots, missing = resolved_roots(given, known, self._known.count_present)
+        roots, missing = resolved_roots(given, known, self._known.count_present, refused)
         if self._looks.prune:
             self._prune(missing)
             known = [root for root in known if root not in missing]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from retrieval.catalog.forgetting import Forgotten, forget
 from retrieval.catalog.writer import Catalog
-from retrieval.errors import SettingsError
+from retrieval.errors import UnknownImage
 from retrieval.gallery import Gallery
 from retrieval.indexing.sync import IndexKeeper
 from retrieval.streams import plural, printable
@@ -56,7 +56,7 @@ def forget_paths(
     Raises:
         GalleryNotFound: there is no gallery.
         GalleryLocked: another process is writing.
-        SettingsError: the gallery holds nothing of a path; nothing is changed then.
+        UnknownImage: the gallery holds nothing of a path; nothing is changed then.
     """
     gallery.bring_up_to_date()
     with gallery.reader() as reader:
@@ -69,7 +69,7 @@ def forget_paths(
                 with item(path, refused):
                     found = forget(connection, _spellings(path), purge=purge)
                     if found is None:
-                        raise SettingsError(
+                        raise UnknownImage(
                             f"the gallery holds nothing of {path}", f"it knows: {', '.join(known) or 'no folder'}"
                         )
                     report.forgotten.append(found)

@@ -33,6 +33,7 @@ from retrieval.pictures.device_images import DeviceDecoder
 from retrieval.pictures.quiet import native_messages
 from retrieval.search.adapted import adapt_stored
 from retrieval.system_errors import explained
+from retrieval.undone import Refused
 
 COMMIT_SECONDS = 2.0
 """A killed run loses at most what was finished in this time ..."""
@@ -86,6 +87,7 @@ class Indexer:
         on_begin: Callable[[], None] = lambda: None,
         on_progress: Callable[[Progress], None] = lambda _: None,
         stop: Callable[[], bool] = lambda: False,
+        refused: Refused | None = None,
     ) -> IndexReport:
         """Index the folders (by default every folder that was ever given) and say what happened.
 
@@ -99,16 +101,18 @@ class Indexer:
             on_begin: called once, when everything asked for has been found possible.
             on_progress: called a few times a second, in this thread.
             stop: asked between chunks; once True, the work in flight is committed and the run ends.
+            refused: told of a folder that does not exist and was never indexed, and the others are indexed; without
+                it, that is raised and nothing is done.
 
         Raises:
-            SettingsError: a folder that does not exist and was never indexed, or no folder at all.
+            SettingsError: such a folder; or no folder at all, or none that can be used.
             GalleryLocked: another process is writing to the gallery.
         """
         given = [folders] if isinstance(folders, str | Path) else list(folders)
         with self.gallery.writer() as catalog:
             finish_forgetting(self.gallery, catalog)
             run = _Run(self, catalog, Looks(retry_failures, verify_content, prune), on_progress, stop)
-            return run.execute(given, Wishes(exclude, include, no_exclude), index_spec, on_begin)
+            return run.execute(given, Wishes(exclude, include, no_exclude), index_spec, on_begin, refused)
 
 
 class _Run:
@@ -141,10 +145,15 @@ class _Run:
         self._all_roots: set[str] = set()
 
     def execute(
-        self, given: Sequence[str | Path], wishes: Wishes, index_spec: str | None, on_begin: Callable[[], None]
+        self,
+        given: Sequence[str | Path],
+        wishes: Wishes,
+        index_spec: str | None,
+        on_begin: Callable[[], None],
+        refused: Refused | None,
     ) -> IndexReport:
         wishes.check()  # a pattern that is none is refused before any work
-        roots = self._roots(given)
+        roots = self._roots(given, refused)
         if index_spec is not None:
             self._catalog.set_index_spec(checked_spec(index_spec, self._encoder.spec.dim))
         self._leave_out(roots if given else sorted(self._all_roots), wishes, is_named=bool(given))
@@ -246,11 +255,11 @@ class _Run:
 
     # Which folders
 
-    def _roots(self, given: Sequence[str | Path]) -> list[str]:
+    def _roots(self, given: Sequence[str | Path], refused: Refused | None) -> list[str]:
         """The folders to walk, resolved; ones that are gone but known are reported and left out."""
         with self._gallery.reader() as reader:
             known = reader.roots()
-        roots, self._missing = resolved_roots(given, known, self._catalog.count_present)
+        roots, self._missing = resolved_roots(given, known, self._catalog.count_present, refused)
         if self._looks.prune:
             self._prune(self._missing)
             known = [root for root in known if root not in self._missing]

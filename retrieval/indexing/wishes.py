@@ -13,6 +13,7 @@ from retrieval.errors import SettingsError
 from retrieval.indexing.ignore import parse
 from retrieval.indexing.scan import is_mounted
 from retrieval.paths import is_below
+from retrieval.undone import Refused, item
 
 
 @dataclass(frozen=True)
@@ -49,16 +50,22 @@ class Roots(NamedTuple):
     missing: list[str]
 
 
-def resolved_roots(given: Sequence[str | Path], known: Sequence[str], count_present: Callable[[str], int]) -> Roots:
+def resolved_roots(
+    given: Sequence[str | Path],
+    known: Sequence[str],
+    count_present: Callable[[str], int],
+    refused: Refused | None = None,
+) -> Roots:
     """The folders of a run.
 
     Args:
         given: as a person named them; none: every one that is known.
         known: the folders that were given to earlier runs.
         count_present: how many present images lie at or below a folder.
+        refused: told of a folder that does not exist and was never indexed; without it, that is raised.
 
     Raises:
-        SettingsError: a folder that does not exist and was never indexed, or no folder at all.
+        SettingsError: such a folder; or no folder at all, or none that can be used.
     """
     if not given and not known:
         raise SettingsError("no folder was given and none was indexed before", "run: photoseek index FOLDER")
@@ -69,15 +76,18 @@ def resolved_roots(given: Sequence[str | Path], known: Sequence[str], count_pres
         resolved = os.path.realpath(path)
         if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be looked into
             roots.append(resolved)
-        elif given and os.path.exists(path):  # noqa: PTH110
-            raise SettingsError(f"{folder} is not a folder", "give the folder that holds the pictures")
-        else:
+            continue
+        with item(folder, refused):
+            if given and os.path.exists(path):  # noqa: PTH110
+                raise SettingsError(f"{folder} is not a folder", "give the folder that holds the pictures")
             # The name under which it is known; a link may lie in its place by now.
             names = (resolved, os.path.abspath(path))
             missing = next((name for name in names if name in known or count_present(name)), None)
             if missing is None:
                 raise SettingsError(f"there is no folder {folder}", "check the spelling, or mount the drive")
             gone.append(missing)
+    if not roots and not gone:
+        raise SettingsError("none of these folders can be indexed", "check their spelling, or mount the drive")
     return Roots(list(dict.fromkeys(roots)), gone)
 
 

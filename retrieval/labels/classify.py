@@ -8,14 +8,14 @@ from pathlib import Path
 
 from indexes.base import Vectors
 from retrieval.encoders.base import Encoder
-from retrieval.errors import QueryError, UnknownImage
+from retrieval.errors import QueryError, RetrievalError, UnknownImage
 from retrieval.gallery import Gallery
 from retrieval.labels.reading import Predicted
 from retrieval.labels.tagging import best_labels, check_choice, chosen_templates
 from retrieval.labels.zeroshot import class_vectors, probabilities, scale_and_bias
 from retrieval.pictures.picture_file import encode_file
 from retrieval.search.query import parse_picture
-from retrieval.undone import OF_THE_ITEM, Refused, item
+from retrieval.undone import OF_THE_ITEM, Refused
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Classified:
 
 def classify(
     encoder: Encoder,
-    pictures: Sequence[str | Path],
+    pictures: Sequence[str | Path | Classified],
     labels: Sequence[str],
     templates: str | Sequence[str] = "model",
     *,
@@ -42,6 +42,7 @@ def classify(
     returned.
 
     Args:
+        pictures: files; and what was refused already (:func:`files_of`), which is handed on.
         labels: see ``vocabulary.read_labels``.
         templates: the templates, or a choice for ``zeroshot.find_templates``.
         top: how many labels a picture, 0 for all.
@@ -60,17 +61,13 @@ def classify(
     count = min(top, len(labels)) or len(labels)
     classes: Vectors | None = None
     for picture in pictures:
-        vector: Vectors | None = None
-        reason = ""
+        if isinstance(picture, Classified):
+            yield picture
+            continue
         try:
             vector = encode_file(encoder, Path(picture))
         except OF_THE_ITEM as error:
-            if refused is None:
-                raise
-            refused(str(picture), error)
-            reason = error.message
-        if vector is None:
-            yield Classified(str(picture), (), reason)
+            yield _refused(str(picture), error, refused)
             continue
         if classes is None:  # after a first picture: a misspelt path is told before seconds of text tower
             classes = class_vectors(encoder, labels, prompts)
@@ -79,30 +76,44 @@ def classify(
         yield Classified(str(picture), tuple(Predicted(labels[at], float(believed[0, at])) for at in best))
 
 
-def files_of(gallery: Gallery, pictures: Sequence[str], refused: Refused | None = None) -> list[str | Path]:
+def files_of(
+    gallery: Gallery, pictures: Sequence[str], refused: Refused | None = None
+) -> list[str | Path | Classified]:
     """Paths of pictures as people write them: a path as it is, ``id:12`` as the path of a picture of the gallery.
 
     Args:
-        refused: told of an id that the gallery does not have, which is then left out; without it, that is raised.
+        refused: told of an id that the gallery does not have, which then comes back with its error and no labels;
+            without it, that is raised.
 
     Raises:
         UnknownImage: the gallery has no picture of this id.
         GalleryNotFound: an id was given and there is no gallery.
     """
-    parsed: list[Path | int] = []
+    parsed: list[Path | int | Classified] = []
     for text in pictures:
-        with item(text, refused):
+        try:
             parsed.append(parse_picture(text))
+        except OF_THE_ITEM as error:
+            parsed.append(_refused(text, error, refused))
     paths: dict[int, str] = {}
     if wanted := [picture for picture in parsed if isinstance(picture, int)]:
         with gallery.reader() as reader:
             paths = {record.id: record.path for record in reader.records(wanted)}
-    files: list[str | Path] = []
+    files: list[str | Path | Classified] = []
     for picture in parsed:
-        with item(f"id:{picture}", refused):
-            if isinstance(picture, int) and picture not in paths:
-                raise UnknownImage(
-                    f"there is no image {picture} in this gallery", "take an id from a search with --json"
-                )
-            files.append(paths[picture] if isinstance(picture, int) else picture)
+        if not isinstance(picture, int):
+            files.append(picture)
+        elif picture in paths:
+            files.append(paths[picture])
+        else:
+            what = f"there is no image {picture} in this gallery"
+            unknown = UnknownImage(what, "take an id from a search with --json")
+            files.append(_refused(f"id:{picture}", unknown, refused))
     return files
+
+
+def _refused(name: str, error: RetrievalError, refused: Refused | None) -> Classified:
+    if refused is None:
+        raise error
+    refused(name, error)
+    return Classified(name, (), error.message)

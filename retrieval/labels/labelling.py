@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +13,10 @@ from retrieval.errors import QueryError, UnknownImage
 from retrieval.filters import Filter
 from retrieval.folding import fold
 from retrieval.gallery import Gallery
-from retrieval.labels.reading import MERGED, USER
+from retrieval.labels.reading import MERGED, USER, ImageLabels, labels_of
 from retrieval.labels.tag_text import clean_caption, clean_tag
 from retrieval.search.query import parse_picture
-from retrieval.undone import Refused, item
+from retrieval.undone import OF_THE_ITEM, Refused, item
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -85,6 +85,32 @@ def find_images(
         with item(target, refused):
             found.update(dict.fromkeys(_ids_of(reader, target)))
     return list(found)
+
+
+@dataclass(frozen=True)
+class NotHeld:
+    """What was named among other pictures and is not in the gallery, and what is said of it."""
+
+    path: str
+    error: str
+
+
+def labels_in_order(
+    reader: CatalogReader, targets: Iterable[str | Path | int], refused: Refused | None = None
+) -> Iterator[ImageLabels | NotHeld]:
+    """What is said about pictures, each once, in the order in which they were named; see :func:`find_images`."""
+    seen: set[int] = set()
+    for target in targets:
+        try:
+            ids = [image_id for image_id in _ids_of(reader, target) if image_id not in seen]
+        except OF_THE_ITEM as error:
+            if refused is None:
+                raise
+            refused(str(target), error)
+            yield NotHeld(str(target), error.message)
+            continue
+        seen.update(ids)
+        yield from labels_of(reader, ids)
 
 
 def _ids_of(reader: CatalogReader, target: str | Path | int) -> list[int]:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import IO
 
 from retrieval.labels.classify import Classified
-from retrieval.labels.labelling import EditReport
+from retrieval.labels.labelling import EditReport, NotHeld
 from retrieval.labels.reading import USER, ImageLabels, Said
 from retrieval.labels.sidecars import ImportReport
 from retrieval.labels.tagging import TagReport
@@ -17,9 +17,13 @@ from retrieval.streams import plural, printable
 _SHOWN = 20
 
 
-def write_labels(found: Iterable[ImageLabels], out: IO[str], *, as_json: bool = False) -> None:
+def write_labels(found: Iterable[ImageLabels | NotHeld], out: IO[str], *, as_json: bool = False) -> None:
     """Everything that is said about pictures, each with its path and id; what a model says on a line of its own."""
     for labels in found:
+        if isinstance(labels, NotHeld):
+            if as_json:
+                out.write(json.dumps({"path": labels.path, "error": labels.error}) + "\n")
+            continue
         if as_json:
             out.write(json.dumps(_as_json(labels)) + "\n")
             continue

@@ -21,6 +21,7 @@ from retrieval.labels.labelling import spelt
 from retrieval.labels.tag_text import clean_tag
 from retrieval.labels.zeroshot import class_vectors, find_templates, probabilities, scale_and_bias
 from retrieval.search.towers import find_tower
+from retrieval.undone import Refused, item
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -64,6 +65,7 @@ def tag_gallery(
     top: int = 3,
     min_probability: float = MIN_PROBABILITY,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+    refused: Refused | None = None,
 ) -> TagReport:
     """Predict tags for the gallery from its stored embeddings, in place of what this encoder had predicted before.
 
@@ -80,6 +82,7 @@ def tag_gallery(
         top: how many tags a picture gets at most.
         min_probability: from 0 to 1; what is below is no tag.
         on_progress: called with pictures done and pictures to do.
+        refused: told of a folder below which nothing is indexed; without it, that is raised.
 
     Raises:
         QueryError: ``top`` or ``min_probability`` out of range, or too few labels.
@@ -96,7 +99,7 @@ def tag_gallery(
         row = find_encoder(gallery, reader, model, encoder)
         encoder = encoder or _load(row, reader.encoders())
         check_choice(labels, encoder)
-        chosen = _below(reader, folders)
+        chosen = _below(reader, folders, refused)
         scorer = _Scorer(encoder, labels, chosen_templates(templates, encoder), top, min_probability)
         report = TagReport(row.name, len(labels))
         total = reader.count(row.id) if chosen is None else len(chosen)
@@ -205,12 +208,18 @@ def _load(row: EncoderRow, rows: Sequence[EncoderRow]) -> Encoder:
     return load_encoder_by_fingerprint(row.fingerprint, row.name, row.source)
 
 
-def _below(reader: CatalogReader, folders: Sequence[str | Path]) -> Ids | None:
+def _below(reader: CatalogReader, folders: Sequence[str | Path], refused: Refused | None) -> Ids | None:
     """The sorted ids of the pictures below folders; None for all."""
+    if not folders:
+        return None
+    found: list[Ids] = [np.empty(0, np.int64)]
     for folder in folders:
-        if not len(reader.select(Filter(under=(Path(folder).expanduser(),)))):
-            raise UnknownImage(f"the gallery holds nothing of {folder}", f"run: photoseek index {folder}")
-    return reader.select(Filter(under=tuple(Path(f).expanduser() for f in folders))) if folders else None
+        with item(folder, refused):
+            below = reader.select(Filter(under=(Path(folder).expanduser(),)))
+            if not len(below):
+                raise UnknownImage(f"the gallery holds nothing of {folder}", f"run: photoseek index {folder}")
+            found.append(below)
+    return np.unique(np.concatenate(found))
 
 
 def _delete(connection: Connection, encoder_id: int, ids: Ids) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.errors import SettingsError
+from retrieval.errors import UnknownImage
 from retrieval.gallery import Gallery
 from retrieval.indexing.forgetting import forget_paths, told
 from retrieval.indexing.indexer import Indexer
@@ -107,7 +107,7 @@ def test_what_the_gallery_does_not_hold_cannot_be_forgotten_and_nothing_is_done_
     indexed: Gallery, photos: Path, encoder: ColourEncoder
 ) -> None:
     for purge in (False, True):
-        with pytest.raises(SettingsError, match="holds nothing of"):
+        with pytest.raises(UnknownImage, match="holds nothing of"):
             forget_paths(indexed, [photos / "green.jpg", photos / "never.jpg"], purge=purge)
     assert len(ids(indexed, encoder, photos)) == len(PHOTOS)
 
