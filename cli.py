@@ -118,9 +118,9 @@ def main() -> None:
         from typer.completion import get_completion_inspect_parameters
 
         get_completion_inspect_parameters()
-    import logging
+    from retrieval.logs import log_to_stderr
 
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    log_to_stderr()
     with errors_in_two_lines("photoseek"):
         begin_work()
         app(prog_name="photoseek" if "_PHOTOSEEK_COMPLETE" in os.environ else None)

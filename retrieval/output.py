@@ -257,11 +257,11 @@ def nothing_indexed(failures: int, passed_over: Mapping[str, Mapping[str, int]])
 
 
 def write_pairs(rows: Iterable[tuple[str, str]], out: IO[str]) -> None:
-    """Two aligned columns; nothing in the second one steers a terminal."""
-    rows = list(rows)
+    """Two aligned columns; nothing in them steers a terminal."""
+    rows = [(printable(label), printable(value)) for label, value in rows]
     width = max((len(label) for label, _ in rows), default=0)
     for label, value in rows:
-        out.write(f"{label:<{width}}  {printable(value)}\n")
+        out.write(f"{label:<{width}}  {value}\n")
 
 
 def counts_text(counts: Mapping[str, int], shown: int = 10) -> str:

@@ -105,7 +105,7 @@ def write_failures(reader: CatalogReader, out: IO[str], *, as_json: bool = False
             out.write(json.dumps(vars(failure)) + "\n")
         else:
             again = " (tried again in the next run)" if failure.is_passing else ""
-            out.write(f"{failure.reason}{again}\t{printable(failure.path)}\n")
+            out.write(f"{printable(failure.reason)}{again}\t{printable(failure.path)}\n")
 
 
 def _label_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:

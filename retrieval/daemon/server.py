@@ -22,6 +22,7 @@ from retrieval.daemon.client import socket_path
 from retrieval.daemon.talk import MAX_REQUEST, VERSION, is_own_peer, is_private, read_line, settings
 from retrieval.errors import SettingsError
 from retrieval.gallery import Gallery
+from retrieval.logs import plain_handler
 from retrieval.search.current import CurrentEngine
 from retrieval.search.engine import QueryEngine
 
@@ -182,7 +183,7 @@ def _in_folder(folder: str) -> Iterator[None]:
 @contextmanager
 def _log_to(stream: io.StringIO) -> Iterator[None]:
     """Warnings go to the client, in the form that the command line gives them."""
-    handler = logging.StreamHandler(stream)
+    handler = plain_handler(stream)
     propagates, logger.propagate = logger.propagate, False
     logger.addHandler(handler)
     try:

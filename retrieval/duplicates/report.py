@@ -29,7 +29,7 @@ def write_groups(groups: Sequence[Group], out: IO[str], *, as_json: bool = False
             out.write(json.dumps(group_as_json(group)) + "\n")
             continue
         out.write(f"{group.kind}, {len(group.others) + 1} pictures\n")
-        out.write(f"  keep  {_line(group.keeper)}{_why(group)}\n")
+        out.write(f"  keep  {_line(group.keeper)}{printable(_why(group))}\n")
         for member in group.others:
             out.write(f"        {_line(member.image)}{_nearness(member)}\n")
     if not groups and not as_json:

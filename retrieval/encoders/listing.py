@@ -73,7 +73,7 @@ def write_models(out: IO[str], *, as_json: bool = False) -> None:
         "pictures only: for `photoseek similar --model NAME`; +cls, +gap or +cls+gap behind the name chooses the "
         "feature, @SIZE the pixels;\nany other of timm's models is timm:NAME.\n"
         "ImageNet: zero-shot top-1; COCO: text to image R@1; published figures in per cent, not measured here.\n"
-        f"Installed models are in {models_folder()}.\n"
+        f"Installed models are in {printable(str(models_folder()))}.\n"
     )
 
 
@@ -90,7 +90,8 @@ def fetch_with_licence(name: str, err: IO[str], *, accepted: bool, weights: bool
     from retrieval.encoders.fetch import fetch_model, fetch_weights
 
     def ask(plan: FetchPlan) -> bool:
-        err.write(f"{plan.name}: {human_bytes(plan.bytes)} from {plan.repositories}, licence {plan.licence}\n")
+        asked = f"{plan.name}: {human_bytes(plan.bytes)} from {plan.repositories}, licence {plan.licence}"
+        err.write(printable(asked) + "\n")
         if accepted:
             return True
         if not err.isatty():

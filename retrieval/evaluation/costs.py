@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from retrieval.encoders.adapter import AdaptedEncoder
 from retrieval.encoders.base import Encoder
 from retrieval.encoders.models import MODELS
 
@@ -25,8 +26,9 @@ class Costs(NamedTuple):
 
 
 def costs_of(encoder: Encoder) -> Costs:
-    """Sizes of an encoder: of the files it runs from, of the loaded model on torch, else of the table of models."""
-    image, text = _towers(encoder)
+    """Sizes of an encoder: of the files it runs from, of the loaded model on torch, else of the table of models;
+    of an adapter, those of its base."""
+    image, text = _towers(encoder.base if isinstance(encoder, AdaptedEncoder) else encoder)
     return Costs(encoder.spec.dim, 2 * encoder.spec.dim, image, text if encoder.spec.has_text else None)
 
 

@@ -66,10 +66,10 @@ def write_report(report: Report, form: Form, out: IO[str]) -> None:
     else:
         write_pairs(((label, cell_text(value)) for label, value in report.about.items()), out)
         for table in report.tables:
-            out.write(f"\n{table.name}\n")
+            out.write(f"\n{printable(table.name)}\n")
             _write_table(table, out)
         if report.notes:
-            out.write("\n" + "\n".join(report.notes) + "\n")
+            out.write("\n" + "\n".join(map(printable, report.notes)) + "\n")
 
 
 def as_json(report: Report) -> dict[str, object]:
@@ -109,7 +109,7 @@ def _rounded(value: float) -> float | None:
 
 
 def _write_table(table: Table, out: IO[str]) -> None:
-    rows = [list(table.head), *([cell_text(cell) for cell in row] for row in table.rows)]
+    rows = [[printable(name) for name in table.head], *([cell_text(cell) for cell in row] for row in table.rows)]
     for line in _aligned(rows) if out.isatty() else ("\t".join(row) for row in rows):
         out.write(line.rstrip(" ") + "\n")
 

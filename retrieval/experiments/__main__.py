@@ -15,6 +15,7 @@ import typer
 from retrieval import program
 from retrieval.errors import SettingsError
 from retrieval.experiments import EXPERIMENTS
+from retrieval.logs import log_to_stderr
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -70,7 +71,7 @@ def experiment(
 
 def main() -> None:
     """Run the command line: a line on stderr for each training; errors are two lines, as everywhere."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log_to_stderr(logging.INFO)
     program.begin()
     with program.errors_in_two_lines():
         program.begin_work()

@@ -16,6 +16,7 @@ from retrieval.explain.measure import measure
 from retrieval.explain.report import describe
 from retrieval.explain.subject import Subject, find_subject
 from retrieval.pictures.picture_file import read_pixels
+from retrieval.streams import printable
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def explain(name: str, wish: Wish, out: IO[str]) -> None:
     if wish.as_json:
         out.write(json.dumps(report | _heat_json(heat)) + "\n")
     else:
-        out.write("\n".join(report_lines(report, heat)).lstrip("\n") + "\n")
+        out.write("\n".join(map(printable, report_lines(report, heat))).lstrip("\n") + "\n")
 
 
 def check_answers(out: IO[str], *, as_json: bool) -> bool:

@@ -133,7 +133,7 @@ class Shell:
         session = self._session
         if not line.clears and line.where is None and line.k is None:
             self._begin()
-            self._out.write((filter_words(session.where) or "no filter") + "\n")
+            self._out.write((printable(filter_words(session.where)) or "no filter") + "\n")
             return
         hits = session.filter(None if line.clears else line.where or session.where, line.k)
         if session.query is not None:

@@ -13,6 +13,7 @@ from retrieval.encoders.base import unit
 from retrieval.encoders.description import is_adapter
 from retrieval.encoders.load import installed, load_encoder, load_encoder_by_fingerprint
 from retrieval.errors import TextNotSupported, WeightsUnavailable
+from retrieval.evaluation.costs import costs_of
 from retrieval.evaluation.metrics import hits_at
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
@@ -198,3 +199,10 @@ def test_trained_adapter_is_an_encoder_like_any_other(
 def test_an_adapter_needs_words(tmp_path: Path) -> None:
     with pytest.raises(TextNotSupported):
         train_adapter(rotated_space(10)[2], ColourEncoder(has_text=False), tmp_path / "x")
+
+
+def test_an_adapter_costs_what_its_base_costs(tmp_path: Path) -> None:
+    base = load_encoder("builtin-64")
+    eye, zero = np.eye(base.spec.dim, dtype=np.float32), np.zeros(base.spec.dim, np.float32)
+    encoder = adapted(write_adapter(tmp_path / "mine", base.spec, eye, zero, "mine"), base)
+    assert costs_of(encoder) == costs_of(base) and costs_of(encoder).image_mb

@@ -15,6 +15,7 @@ from torch import Tensor
 from retrieval import program
 from retrieval.encoders.base import Preprocessing
 from retrieval.encoders.tokenizer import ClipTokenizer
+from retrieval.logs import log_to_stderr
 from retrieval.training.builtin.data import Data, gather
 from retrieval.training.builtin.image_stage import TOWER, ImageStage, ImageTraining, Names, embed, names_of
 from retrieval.training.builtin.judge import class_report, judge_folder, labels_of
@@ -52,7 +53,7 @@ WorkOption = Annotated[Path, typer.Option("--work", help="Folder for checkpoints
 @app.callback()
 def begin() -> None:
     """Log to the screen; take the low priority of a job that runs for hours."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    log_to_stderr(logging.INFO, "%(asctime)s %(message)s")
     os.nice(5)
 
 
