@@ -113,7 +113,8 @@ def test_a_query_that_cannot_be_read_is_pointed_at(run: Run, indexed_examples: P
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("search",), 2, "empty"),
+        (("search", "--min-score", "0.3"), 2, "without words nothing has a score"),
+        (("search", "--relevant"), 2, "without words nothing can be relevant"),
         (("search", "   "), 2, "empty"),
         (("search", "--without", "x"), 2, "avoid"),
         (("search", "0:x"), 2, "weight"),

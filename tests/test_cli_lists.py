@@ -30,9 +30,9 @@ def photoseek(indexed_examples: Path, tmp_path_factory: pytest.TempPathFactory) 
             " taken_instant = 1714564800000000 + id * 1000000 WHERE id <= 40"
         )
 
-    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def call(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-W", "error", str(ROOT / "cli.py"), *arguments],
+            [sys.executable, "-W", "error", str(ROOT / "cli.py"), *arguments], input=given,
             env=os.environ | {"PHOTOSEEK_GALLERY": str(place), "PHOTOSEEK_MODELS": str(place / "models")},
             capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
@@ -128,3 +128,16 @@ def test_what_cannot_be_is_said_in_two_lines(photoseek: Photoseek, arguments: li
     assert (done.returncode, done.stdout) == (2, "")
     first, second = done.stderr.splitlines()
     assert first.startswith("photoseek: ") and message in first and second.strip()
+
+
+def test_without_words_pictures_are_listed_alike_by_the_command_and_the_shell(photoseek: Photoseek) -> None:
+    every = photoseek("search", "-n", "all", "--paths").stdout.splitlines()
+    assert len(every) == 120 and every[0].endswith("/" + Path(every[0]).name)
+    assert photoseek("search", "--paths").stdout.splitlines() == every[:10]
+    (first,) = lines(photoseek("search", "--json", "-n", "1"))
+    assert first["path"] == every[0] and first["score"] is None
+    assert [row["path"] for row in lines(photoseek("search", "-n", "3", "--json"))] == every[:3]
+    png = photoseek("search", "--format", "png,webp", "-n", "3", "--paths").stdout.splitlines()
+    asked = photoseek("shell", given="-n 3\nmore\n--format png,webp -n 3\n").stdout.split("\n\n")
+    shown = [[line.split("\t")[-1] for line in answer.strip().splitlines()] for answer in asked]
+    assert shown == [every[:3], every[3:6], png]

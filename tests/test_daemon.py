@@ -120,7 +120,7 @@ def test_answers_are_the_same_bytes(photoseek: Photoseek, running: Path, argumen
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("search",),
+        ("search", "--relevant"),
         ("search", "0:x"),
         ("search", "x", "-n", "0"),
         ("search", "x", "--no-such-flag"),

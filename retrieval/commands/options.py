@@ -105,9 +105,6 @@ _FILTER_FLAGS: dict[str, Any] = {
 }
 """Field of ``Filter`` -> its flag."""
 
-_NAMES = ("tag", "format", "orientation")
-"""Conditions on names, of which several may stand in one argument; commas are a part of all other values."""
-
 _EPILOG = (
     "All conditions have to hold; of one that is repeated, any value is enough. "
     f"--no-{', --no-'.join(_REFUSABLE)} leave out what matches. Tags, formats and orientations may also be given "
@@ -171,11 +168,10 @@ def filter_flags(command: Callable[..., None]) -> Callable[..., None]:
     def made(given: dict[str, Any]) -> object:
         from retrieval.filters import parse_filter
 
-        several = [name for name in given if name.removeprefix("no_") in _NAMES and given[name]]
-        if several:
-            from retrieval.labels.tag_text import split_names
+        if any("," in str(text) for value in given.values() if isinstance(value, list) for text in value):
+            from retrieval.labels.tag_text import split_conditions
 
-            given = given | {name: split_names(given[name]) for name in several}
+            given = split_conditions(given)
         return parse_filter(**given)
 
     filtered: Any = _with_flags(command, "where", _FILTER_FLAGS, made)

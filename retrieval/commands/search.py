@@ -51,8 +51,8 @@ def search(
         list[str] | None,
         typer.Argument(
             metavar="TEXT...",
-            help="What to look for, such as: '2:beach + sunset - people + img:photo.jpg'. Without it: what passes the "
-            "filter, newest first.",
+            help="What to look for, such as: '2:beach + sunset - people + img:photo.jpg'. Without it: all pictures, "
+            "or those that pass the filter, newest first.",
         ),
     ] = None,
     image: Annotated[
@@ -102,7 +102,9 @@ def search(
             with others_go_on("line") as refused:
                 needed(answer_lines(engine, queries_from, like, sys.stdout, allow_urls=allow_url, refused=refused))
         return
-    is_browsing = not terms and (where is not None or listing is not None or limit == ALL) and min_score is None
+    is_browsing = not terms
+    if is_browsing and min_score is not None:
+        raise QueryError("without words nothing has a score", "say what to look for, or leave out --min-score")
     if not is_browsing:
         Query(tuple(terms))  # nothing is opened for what cannot be asked
         _hint_at_files(texts or ())

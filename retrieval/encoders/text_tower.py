@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from retrieval.encoders.description import Activation, TextTower
 from retrieval.encoders.weights_file import WeightsFile, as_float32
 from retrieval.errors import WeightsUnavailable
+from retrieval.streams import plural
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -146,7 +147,7 @@ class NumpyTextTower:
         width = self._tokens.shape[1]
         if width % self._text.heads:
             raise WeightsUnavailable(
-                f"{self._file}: a width of {width} does not divide into {self._text.heads} heads",
+                f"{self._file}: a width of {width} does not divide into {plural(self._text.heads, 'head')}",
                 "encoder.json and weights are of two models",
             )
         context = max(len(self._positions), self._text.context_length)

@@ -20,6 +20,7 @@ from retrieval.indexing.scan import describe_os_error
 from retrieval.indexing.schedules import Collect, ahead_of_device, each_on_its_own
 from retrieval.pictures.images import content_hash, read_picture
 from retrieval.regular_files import read_regular
+from retrieval.streams import plural
 
 if TYPE_CHECKING:
     from retrieval.gallery import Gallery
@@ -114,7 +115,8 @@ def embed_files(
     failed = tuple((each.file.path, each.reason) for each in made.values() if each.vector is None)
     if not good:
         why = f": {failed[0][0]}: {failed[0][1]}" if failed else ""
-        raise QueryError(f"none of {len(paths)} pictures can be used{why}", "are the paths relative to the file?")
+        what = f"none of {plural(len(paths), 'picture')} can be used{why}"
+        raise QueryError(what, "are the paths relative to the file?")
     vectors = np.stack([each.vector for each in good if each.vector is not None])
     rows = np.array([each.file.row for each in good], dtype=np.int64)
     return Embedded(rows, vectors, tuple(each.digest for each in good), failed, stored, seconds)

@@ -157,7 +157,7 @@ def few_shot(
     possible = sorted({each for each in shots if 1 <= each <= smallest})
     if not possible or draws < 2:
         raise SettingsError(
-            f"{shots} shots cannot be drawn {draws} times: the smallest class has {smallest} pictures to learn from",
+            f"{shots} shots cannot be drawn {draws} times: to learn from, the smallest class has: {smallest}",
             "give numbers of shots up to that, and two draws at least",
         )
     means: dict[int, list[float]] = {n: [] for n in possible}

@@ -10,6 +10,7 @@ from retrieval.experiments.learning import accuracy, classify, learn, made, mflo
 from retrieval.experiments.outcome import Chart, Outcome, compared, joined, outcome, spread
 from retrieval.experiments.setting import Setting
 from retrieval.experiments.towers import convolutional, transformer
+from retrieval.streams import plural
 
 VIT, CNN = "ViT", "CNN"
 _FACTOR = 5
@@ -44,7 +45,7 @@ def run(data: Data, setting: Setting) -> Outcome:
         setting,
         tables,
         Chart(tuple(points), "pictures a class to learn from", "acc@1"),
-        shows=f"with {numbers[0]} pictures a class, {few}; with {numbers[-1]}, {many}.",
+        shows=f"with {plural(numbers[0], 'picture')} a class, {few}; with {numbers[-1]}, {many}.",
         leaves_open="where the transformer overtakes: ViT's took tens of millions of pictures (figure 4). "
         "Both have one learning rate and one augmentation, and either could be helped by others.",
     )

@@ -19,6 +19,7 @@ from retrieval.experiments.mae_picture import Shown, sheet
 from retrieval.experiments.outcome import Chart, Outcome, compared, outcome, spread
 from retrieval.experiments.setting import Setting
 from retrieval.experiments.towers import transformer
+from retrieval.streams import plural
 
 RATIOS = (0.25, 0.5, 0.75, 0.9)
 PATCH = 8
@@ -67,7 +68,7 @@ def run(data: Data, setting: Setting) -> Outcome:
         leaves_open="which share is best for large models: the paper's 75 % (figure 5) is that of ViT-L after 800 "
         "epochs of ImageNet. Losses of different shares are about other patches and cannot be compared; k-NN favours "
         "colour, which pixels give away for nothing.",
-        steps=f"{pace.steps} steps of {setting.batch} pictures, no labels",
+        steps=f"{plural(pace.steps, 'step')} of {plural(setting.batch, 'picture')}, no labels",
         pictures=sheet(shown),
     )
 

@@ -15,6 +15,7 @@ from retrieval.evaluation.probe import student_interval
 from retrieval.evaluation.tables import Cell, Report, Table
 from retrieval.experiments.data import Data
 from retrieval.experiments.setting import Setting
+from retrieval.streams import plural
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -74,10 +75,11 @@ def outcome(
         "classes": len(data.names),
         "to learn from": len(data.train),
         "to judge by": len(data.test),
-        "a training": steps or f"{setting.steps} steps of {setting.batch} pictures",
-        "intervals": f"95 %, Student's t over {setting.seeds} seeds of weights, batches and crops, not over pictures",
+        "a training": steps or f"{plural(setting.steps, 'step')} of {plural(setting.batch, 'picture')}",
+        "intervals": f"95 %, Student's t over {plural(setting.seeds, 'seed')} of weights, batches and crops, "
+        "not over pictures",
         "chance": 1 / len(data.names),
-        "run on": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+        "run on": f"{platform.machine()}, {plural(torch.get_num_threads(), 'thread')}, torch {torch.__version__}",
     }
     warning = (QUICK_NOTE,) if setting.name == "quick" else ()
     return Outcome(
@@ -99,7 +101,7 @@ def compared(one: str, ones: Sequence[float], other: str, others: Sequence[float
     gap = student_interval([a - b for a, b in zip(ones, others, strict=True)])
     text = f"{one} minus {other}: {gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
     if len(ones) < _FEWEST or gap.low <= 0 <= gap.high:
-        return f"{text}, not told apart by {len(ones)} seeds"
+        return f"{text}, not told apart by {plural(len(ones), 'seed')}"
     return f"{text}, {one if gap.low > 0 else other} is ahead"
 
 

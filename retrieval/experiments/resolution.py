@@ -11,6 +11,7 @@ from retrieval.experiments.learning import Pace, accuracy, classify, learn, made
 from retrieval.experiments.outcome import Chart, Outcome, compared, joined, outcome, spread
 from retrieval.experiments.setting import Setting
 from retrieval.experiments.towers import transformer
+from retrieval.streams import plural
 
 PATCH = 8
 HEAD = ("pixels", "tokens", "MFLOPs", "acc@1 as it is", "acc@1 after tuning at that size")
@@ -49,7 +50,8 @@ def run(data: Data, setting: Setting) -> Outcome:
         line = [Point(told, cost, spread(found[size])) for told, (size, cost) in zip(names, costs.items(), strict=True)]
         points += joined(line, name)
     own, largest = setting.size, sizes(setting)[-1]
-    steps = f"{setting.steps} steps of {setting.batch} pictures at {own} pixels, then {tuning.steps} at each size"
+    first = f"{plural(setting.steps, 'step')} of {plural(setting.batch, 'picture')} at {own} pixels"
+    steps = f"{first}, then {tuning.steps} at each size"
     return outcome(
         data,
         setting,

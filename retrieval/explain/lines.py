@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from retrieval.explain.heat import HeatMap
+from retrieval.streams import plural
 
 _POOLS = {
     "cls": "the class token",
@@ -99,18 +100,18 @@ def _tokens(image: Mapping[str, Any], masking: Mapping[str, Any] | None) -> Iter
     grid, size, patch = image["grid"], image["size"], image["patch"]
     yield "patches", f"{size} / {patch} = {grid}; {grid} x {grid} = {image['patches']} patches"
     prefix = [name for name, there in (("class token", image["class_token"]),) if there]
-    prefix += [f"{image['registers']} registers"] if image["registers"] else []
+    prefix += [plural(image["registers"], "register")] if image["registers"] else []
     yield "tokens", f"{image['tokens']} ({image['patches']} patches{''.join(f' + {each}' for each in prefix)})"
     weights, bias = image["patch_projection"]["weights"], image["patch_projection"]["bias"]
     tail = f"and {bias:,} more" if image["stem_convolutions"] else f"bias {bias:,}" if bias else "no bias"
     if image["stem_convolutions"]:
-        how = f"{image['stem_convolutions']} convolutions to {image['width']} channels"
+        how = f"{plural(image['stem_convolutions'], 'convolution')} to {image['width']} channels"
     else:
         how = f"{patch} x {patch} x 3 x {image['width']}"
     yield "patch projection", f"{how} = {weights:,} parameters, {tail}"
     positions = image["positions"]
     kind = _POSITIONS[positions["kind"]]
-    counted = f": {positions['rows']} rows of {image['width']} = {positions['parameters']:,} parameters"
+    counted = f": {plural(positions['rows'], 'row')} of {image['width']} = {positions['parameters']:,} parameters"
     resized = f", resized from those for {positions['trained_size']} px" if "trained_size" in positions else ""
     yield "positions", kind + (counted if positions["rows"] else "") + resized
     if masking is not None:
@@ -119,15 +120,18 @@ def _tokens(image: Mapping[str, Any], masking: Mapping[str, Any] | None) -> Iter
 
 
 def _encoder(image: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    heads = f"{image['heads']} heads of {image['width'] // image['heads']}" if image["heads"] else "heads not known"
+    heads = "heads not known"
+    if image["heads"]:
+        heads = f"{plural(image['heads'], 'head')} of {image['width'] // image['heads']}"
     gated = " (gated: SwiGLU)" if image["gated"] else ""
-    yield "size", f"{image['layers']} blocks of width {image['width']}, {heads}, perceptron {image['hidden']:,}{gated}"
+    blocks = f"{plural(image['layers'], 'block')} of width {image['width']}"
+    yield "size", f"{blocks}, {heads}, perceptron {image['hidden']:,}{gated}"
     yield "embedding", f"{_POOLS[image['pooling']]}, {image['dim']} numbers"
 
 
 def _text(text: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     sees = "each token sees those before it" if text["causal"] else "each token sees every other"
-    yield "size", f"{text['layers']} blocks of width {text['width']}, {text['heads']} heads; {sees}"
+    yield "size", f"{plural(text['layers'], 'block')} of width {text['width']}, {plural(text['heads'], 'head')}; {sees}"
     yield "tokens", f"{text['context']} at most, of a vocabulary of {text['vocabulary']:,}"
 
 

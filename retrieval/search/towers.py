@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from retrieval.encoders.image_models import parse_image_name
 from retrieval.encoders.models import BUILTIN, canonical_name, is_builtin, is_known_image_only, text_not_supported
 from retrieval.errors import SettingsError, TextNotSupported, UnknownEncoder
+from retrieval.streams import plural
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -81,9 +82,8 @@ def warn_of_unseen(reader: CatalogReader, row: EncoderRow, seen: int) -> None:
     """Tell that an encoder is behind: ``photoseek index`` alone brings only the active one up to date."""
     present = reader.count()
     if seen < present:
-        logger.warning(
-            "%s has seen %d of %d pictures; the rest: photoseek index --model %s", row.name, seen, present, row.name
-        )
+        pictures = plural(present, "picture")
+        logger.warning("%s has seen %d of %s; the rest: photoseek index --model %s", row.name, seen, pictures, row.name)
 
 
 def drop_tower(gallery: Gallery, name: str, *, even_last: bool = False) -> Dropped:

@@ -11,6 +11,7 @@ from typing import Any, Literal, NoReturn
 
 from retrieval.errors import QueryError
 from retrieval.filters import Filter, parse_filter
+from retrieval.labels.tag_text import split_conditions
 from retrieval.search.language import parse_query
 from retrieval.search.query import Term, picture_term
 
@@ -22,6 +23,7 @@ HELP = """a dog                      a query: words, 2:beach + sunset - people, 
 a dog --camera canon -n 5  with filters (as photoseek search --help lists them), for this query
 more                       the next hits
 like 3, not 5 6            more like hit 3, less like hits 5 and 6; they add up
+--under trip -n 20         filters alone: what passes them, newest first
 similar 3                  what looks like hit 3
 show 3, open 3             what is known of hit 3; open its file
 filter --after 2023        a filter for all that follows; filter off; filter (says which)
@@ -43,7 +45,7 @@ class Line:
     """What a line asks for.
 
     Args:
-        terms: of a query.
+        terms: of a query; none: pictures are listed, newest first.
         numbers: of hits, as they are shown.
         where: the filter that was written; None if none was.
         k: how many hits, if that was written.
@@ -81,7 +83,8 @@ def parse_line(text: str, *, allow_urls: bool = False) -> Line:
         return Line("filter", where=where, k=k, clears=rest.lower() == "off")
     query, flags = _split(text)
     where, k = _flags(flags)
-    return Line("query", parse_query(query, allow_urls=allow_urls), where=where, k=k)
+    terms = parse_query(query, allow_urls=allow_urls) if query.strip() else ()
+    return Line("query", terms, where=where, k=k)
 
 
 def hit_term(image_id: int) -> Term:
@@ -126,5 +129,5 @@ def _flags(text: str) -> tuple[Filter | None, int | None]:
     k = given.pop("k")
     if k is not None and not (k.isdecimal() and 0 < int(k) <= 10_000):
         raise QueryError(f"cannot return {k} hits", "give a number from 1 to 10,000")
-    where = parse_filter(**given)
+    where = parse_filter(**split_conditions(given))
     return None if where.is_empty() else where, None if k is None else int(k)

@@ -136,12 +136,11 @@ class Shell:
             self._out.write((printable(filter_words(session.where)) or "no filter") + "\n")
             return
         hits = session.filter(None if line.clears else line.where or session.where, line.k)
-        if session.query is not None:
+        if session.is_asked:
             self._show(hits)
 
     def _show(self, hits: list[Hit], *, nothing: str = "nothing found") -> None:
-        query = self._session.query
-        where = None if query is None else query.where
+        query, where = self._session.query, self._session.asked_where
         if where is not None and (unknown := self._session.engine.selection(where).told()):
             self._say(unknown)
         texts = [] if query is None else [str(term.value) for term in query.terms if term.kind == "text"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from retrieval.errors import QueryError
+from retrieval.search.browse import browse
 from retrieval.search.feedback import rocchio
+from retrieval.search.pages import Listing
 from retrieval.search.query import Query, Term
 from retrieval.shell.lines import hit_term
 
@@ -17,6 +19,13 @@ if TYPE_CHECKING:
     from retrieval.search.engine import Hit, QueryEngine
 
 MAX_DEPTH = 10_000
+
+
+class _Listed(NamedTuple):
+    """Pictures that are listed without anything to look for."""
+
+    where: Filter | None
+    k: int
 
 
 class Session:
@@ -37,13 +46,19 @@ class Session:
         self.where: Filter | None = None
         self.shown: list[Hit] = []
         self._query: Query | None = None
+        self._listed: _Listed | None = None
         self._direction: Vectors | None = None
         self._leave_out: int | None = None
         self._relevant: dict[int, None] = {}
         self._not_relevant: dict[int, None] = {}
 
     def ask(self, terms: Sequence[Term], where: Filter | None = None, k: int | None = None) -> list[Hit]:
-        """A new query; what was said of hits is forgotten. ``where`` is for this query, in place of the session's."""
+        """A new query; what was said of hits is forgotten. ``where`` is for this query, in place of the session's.
+
+        Without terms, pictures are listed, newest first.
+        """
+        if not terms:
+            return self._list(_Listed(where or self.where, k or self.k))
         return self._start(Query(tuple(terms), where=where or self.where, k=k or self.k))
 
     def similar(self, number: int) -> list[Hit]:
@@ -53,8 +68,7 @@ class Session:
 
     def more(self) -> list[Hit]:
         """The next hits; none if there are no others."""
-        query = self._asked()
-        found = self._ranked(len(self.shown) + query.k)
+        found = self._ranked(len(self.shown) + self._asked().k)
         new = found[len(self.shown) :]
         self.shown += new
         return new
@@ -64,9 +78,13 @@ class Session:
 
         Judgements add up until the next query. What was said to be not relevant is not shown again.
         """
-        self._asked()
+        asked = self._asked()
         good = [self.hit(number).image.id for number in relevant]
         bad = [self.hit(number).image.id for number in not_relevant]
+        if isinstance(asked, _Listed):  # nothing was looked for: the liked pictures are the query
+            if not good:
+                raise QueryError("nothing was looked for", "like a picture, or type what to look for: a red bird")
+            self._start(Query(tuple(map(hit_term, good)), where=asked.where, k=asked.k))
         for ids, into, out_of in (
             (good, self._relevant, self._not_relevant),
             (bad, self._not_relevant, self._relevant),
@@ -81,6 +99,8 @@ class Session:
         if where is not None:
             self.engine.selection(where)  # names that the gallery does not hold are refused here
         self.where, self.k = where, k or self.k
+        if self._listed is not None:
+            return self._list(_Listed(where, self.k))
         if self._query is None:
             return []
         self._query = Query(self._query.terms, where=where, k=self.k)
@@ -89,6 +109,7 @@ class Session:
     def reset(self) -> None:
         """Forget everything but how many hits are shown at a time."""
         self.where, self.shown, self._query, self._direction, self._leave_out = None, [], None, None, None
+        self._listed = None
         self._relevant, self._not_relevant = {}, {}
 
     def hit(self, number: int) -> Hit:
@@ -104,21 +125,40 @@ class Session:
 
     @property
     def query(self) -> Query | None:
-        """What was asked last, with its filter; None at first."""
+        """What was looked for last, with its filter; None at first, and where pictures were only listed."""
         return self._query
+
+    @property
+    def is_asked(self) -> bool:
+        """True if there is something that a filter can be laid on."""
+        return (self._query or self._listed) is not None
+
+    @property
+    def asked_where(self) -> Filter | None:
+        """The filter of what was asked last."""
+        asked = self._query or self._listed
+        return None if asked is None else asked.where
+
+    def _list(self, listed: _Listed) -> list[Hit]:
+        if listed.where is not None:
+            self.engine.selection(listed.where)  # before anything is forgotten: it may fail
+        self._query, self._direction, self._leave_out, self._listed = None, None, None, listed
+        self._relevant, self._not_relevant = {}, {}
+        return self._from_start()
 
     def _start(self, query: Query, leave_out: int | None = None) -> list[Hit]:
         direction = self.engine.direction(query)  # before anything is forgotten: it may fail
         if query.where is not None:
             self.engine.selection(query.where)  # and so may this
-        self._query, self._direction, self._leave_out = query, direction, leave_out
+        self._query, self._direction, self._leave_out, self._listed = query, direction, leave_out, None
         self._relevant, self._not_relevant = {}, {}
         return self._from_start()
 
-    def _asked(self) -> Query:
-        if self._query is None:
+    def _asked(self) -> Query | _Listed:
+        asked = self._query or self._listed
+        if asked is None:
             raise QueryError("nothing was asked yet", "type what to look for: a red bird")
-        return self._query
+        return asked
 
     def _from_start(self) -> list[Hit]:
         self.shown = self._ranked(self._asked().k)
@@ -127,6 +167,8 @@ class Session:
     def _ranked(self, count: int) -> list[Hit]:
         """The first ``count`` hits, ranked without those that were said to be not relevant."""
         query, direction = self._asked(), self._direction
+        if isinstance(query, _Listed):
+            return list(browse(self.engine, query.where, Listing(), min(count, MAX_DEPTH)).hits)
         assert direction is not None
         if self._relevant or self._not_relevant:
             direction = rocchio(direction, self._stored(self._relevant), self._stored(self._not_relevant))

@@ -22,6 +22,7 @@ from retrieval.evaluation.embed import embed_files
 from retrieval.evaluation.tables import Cell, Report, as_json
 from retrieval.indexing.scan import describe_os_error
 from retrieval.pictures.images import content_hash, read_picture
+from retrieval.streams import plural
 from retrieval.training.adapting import fit_map, meanings_of
 from retrieval.training.judging import figures
 from retrieval.training.pairs import Pairs
@@ -77,7 +78,8 @@ def train_adapter(
     pairs = pairs.take(seen.rows)
     rows, held = split_by_content(seen.digests, share, seed)
     if len(rows) < 4 or not any(pairs.said[row] for row in held.tolist()):
-        raise QueryError(f"{len(rows)} pictures are too few to fit a map to", "give more pictures")
+        few = plural(len(rows), "picture is", "pictures are")
+        raise QueryError(f"{few} too few to fit a map to", "give more pictures")
     about: dict[str, Cell] = {
         "from": encoder.spec.name,
         "trained": f"an adapter, {encoder.spec.dim * (encoder.spec.dim + 1):,} numbers",
@@ -137,7 +139,7 @@ def _read(encoder: Encoder, sources: Sequence[Source]) -> _Seen:
         if pixels:
             vectors.append(encoder.encode_images(np.stack(pixels)))
     if not rows:
-        raise QueryError(f"none of {len(sources)} pictures can be used: {failed[0][1]}", "give another tar")
+        raise QueryError(f"none of {plural(len(sources), 'picture')} can be used: {failed[0][1]}", "give another tar")
     return _Seen(np.array(rows, dtype=np.int64), np.concatenate(vectors), tuple(digests), 0, tuple(failed))
 
 

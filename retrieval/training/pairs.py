@@ -13,6 +13,7 @@ from retrieval.errors import GalleryError, QueryError
 from retrieval.evaluation.captions_file import read_captions
 from retrieval.evaluation.class_folders import read_class_folders
 from retrieval.labels.zeroshot import PLACE, check_templates
+from retrieval.streams import plural
 from retrieval.training.sources import Source, read_tar
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ def _ways(name: str, templates: tuple[str, ...]) -> tuple[str, ...]:
 def _checked(pairs: Pairs, where: str) -> Pairs:
     if len(pairs) < 4 or len({meaning for said in pairs.said for meaning in said}) < 2:
         raise QueryError(
-            f"{where} has {len(pairs)} pictures with captions, too few to learn anything from",
+            f"{where} has {plural(len(pairs), 'picture')} with captions, too few to learn anything from",
             "give four pictures at least, with two different captions",
         )
     return pairs

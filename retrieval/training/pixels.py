@@ -17,6 +17,7 @@ from retrieval.encoders.onnx import available_cpus
 from retrieval.errors import QueryError, UnreadableImage
 from retrieval.indexing.scan import describe_os_error
 from retrieval.pictures.images import content_hash, read_picture
+from retrieval.streams import plural
 from retrieval.training.pairs import Pairs
 from retrieval.training.sources import Source
 
@@ -120,11 +121,11 @@ def load_pictures(
     for name, reason in failed[:_NAMED]:
         logger.warning("left out: %s: %s", name, reason)
     if len(failed) > _NAMED:
-        logger.warning("left out: %d pictures in all", len(failed))
+        logger.warning("left out: %s in all", plural(len(failed), "picture"))
     if not good:
         name, reason = failed[0]
         raise QueryError(
-            f"none of {total} pictures can be used: {name}: {reason}", "are the paths relative to the file?"
+            f"none of {plural(total, 'picture')} can be used: {name}: {reason}", "are the paths relative to the file?"
         )
     kept = pairs.take(np.array(good, dtype=np.int64))
     return Loaded(kept, tuple(digests), tuple(failed), preprocessing, stored[: len(good)] if fits else None)

@@ -16,6 +16,7 @@ from retrieval.encoders.install import folder_name
 from retrieval.encoders.load import load_encoder
 from retrieval.errors import QueryError
 from retrieval.evaluation.tables import Cell, Report, as_json
+from retrieval.streams import plural
 from retrieval.training.judging import embed, figures
 from retrieval.training.pairs import CLASS_TEMPLATES, Pairs
 from retrieval.training.pixels import Loaded, load_pictures
@@ -120,7 +121,7 @@ def _load(pairs: Pairs, model: Trainable, plan: Plan, told: Told) -> tuple[Loade
     rows, held = split_by_content(loaded.digests, plan.share, plan.settings.seed)
     data = loaded.take(rows)
     if len(data) < 2:
-        raise QueryError(f"{len(data)} pictures are too few to train on", "give more pictures")
+        raise QueryError(f"{plural(len(data), 'picture is', 'pictures are')} too few to train on", "give more pictures")
     return data, replace(load_pictures(loaded.pairs.take(held), look), failed=())
 
 

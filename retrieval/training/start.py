@@ -25,7 +25,10 @@ class Mode:
     @property
     def name(self) -> str:
         """For a person."""
-        return "everything" if self.last_blocks is None else f"the last {self.last_blocks} blocks of each tower"
+        if self.last_blocks is None:
+            return "everything"
+        blocks = "block" if self.last_blocks == 1 else f"{self.last_blocks} blocks"
+        return f"the last {blocks} of each tower"
 
 
 def start_model(name: str, *, device: str = "auto", seed: int = 0) -> Trainable:

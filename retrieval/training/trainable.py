@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from indexes.base import Vectors
 from retrieval.encoders.base import EncoderSpec, Pixels, Preprocessing, unit
 from retrieval.errors import SettingsError
+from retrieval.streams import plural
 from retrieval.training.augment import normalised
 
 _AT_ONCE = 64
@@ -156,7 +157,7 @@ def freeze(model: Trainable, last_blocks: int | None) -> int:
         layers = model.layers()
         most = max(len(layers.image), len(layers.text))
         if not 0 <= last_blocks <= most:
-            raise SettingsError(f"the towers have no {last_blocks} blocks", f"--last-blocks 0 to {most}")
+            raise SettingsError(f"the towers have no {plural(last_blocks, 'block')}", f"--last-blocks 0 to {most}")
         for blocks in (layers.image, layers.text):
             for block in list(blocks)[max(0, len(blocks) - last_blocks) :]:
                 block.requires_grad_(True).train()

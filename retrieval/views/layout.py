@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from indexes.base import Vectors
 from retrieval.errors import RetrievalError, SettingsError
+from retrieval.streams import plural
 
 Method = Literal["pca", "umap"]
 Places = NDArray[np.float32]
@@ -39,7 +40,7 @@ def choose_method(choice: str, pictures: int) -> Method:
     if choice == "umap" and not has_umap:
         raise UmapUnavailable("umap-learn is not installed", "pip install 'photoseek[map]', or use --method pca")
     if choice == "umap" and pictures < _LEAST_FOR_UMAP:
-        raise SettingsError(f"{pictures} pictures are too few for UMAP", "use --method pca")
+        raise SettingsError(f"{plural(pictures, 'picture is', 'pictures are')} too few for UMAP", "use --method pca")
     return "umap" if choice == "umap" or (choice == "auto" and has_umap and pictures >= _LEAST_FOR_UMAP) else "pca"
 
 

@@ -14,7 +14,7 @@ from retrieval.output import file_uri
 from retrieval.show.page import END, head, write_html
 from retrieval.show.thumbnails import data_uri, thumbnails
 from retrieval.show.wording import filter_words
-from retrieval.streams import printable
+from retrieval.streams import plural, printable
 
 if TYPE_CHECKING:
     from retrieval.filters import Filter
@@ -45,8 +45,9 @@ def atlas_page(atlas: Atlas, where: Filter | None = None) -> Iterator[str]:
     script = _SCRIPT.read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     yield head("Map", style=_STYLE, policy=f"; script-src 'sha256-{digest}'")
-    shown = f"{len(atlas.places):,}" + (f" of {atlas.pictures:,}" if atlas.pictures > len(atlas.places) else "")
-    about = " · ".join(filter(None, (f"{shown} pictures", atlas.method.upper(), atlas.encoder, filter_words(where))))
+    shown = f"{len(atlas.places):,} of " if atlas.pictures > len(atlas.places) else ""
+    shown += plural(atlas.pictures, "picture")
+    about = " · ".join(filter(None, (shown, atlas.method.upper(), atlas.encoder, filter_words(where))))
     yield f"<header><h1>Map</h1>{escape(printable(about))}</header><canvas></canvas><div id=seen></div>\n"
     yield '<script type="application/json" id="places">[\n'
     pictures = thumbnails((place.image for place in atlas.places), _SIDE)

@@ -11,6 +11,8 @@ from retrieval.filters import Filter
 from retrieval.search.query import Term
 from retrieval.shell.lines import Line, parse_line
 
+DOG = (Term("text", "a dog"),)
+
 
 @pytest.mark.parametrize(
     ("text", "line"),
@@ -38,6 +40,13 @@ from retrieval.shell.lines import Line, parse_line
         ("rock -- roll", Line("query", (Term("text", "rock -- roll"),))),
         ('"a --tag x"', Line("query", (Term("text", "a --tag x"),))),
         ("a dog --no-format png -n 3", Line("query", (Term("text", "a dog"),), where=Filter(no_format=("PNG",)), k=3)),
+        ("--format png,webp -n 3", Line("query", where=Filter(format=("PNG", "WEBP")), k=3)),
+        ("a dog --tag a,b --no-tag c,d", Line("query", DOG, where=Filter(tag=("a", "b"), no_tag=("c", "d")))),
+        ("a dog --tag '\"Paris, France\",sea'", Line("query", DOG, where=Filter(tag=("paris, france", "sea")))),
+        (
+            "a dog --camera 'a,b' --orientation portrait,square",
+            Line("query", DOG, where=Filter(camera=("a,b",), orientation=("portrait", "square"))),
+        ),
         ("a dog --tag a --tag b", Line("query", (Term("text", "a dog"),), where=Filter(tag=("a", "b")))),
     ],
 )
@@ -55,7 +64,6 @@ def test_lines(text: str, line: Line) -> None:
         ("a dog --after 20x", "not a date"),
         ("a dog -n 0", "cannot return"),
         ("a dog --limit many", "cannot return"),
-        ("--camera x", "empty"),
         ("0:x", "weight"),
         ("img:https://example.org/x.jpg", "network"),
         ("x --after 2024 --before 2023", "2024"),

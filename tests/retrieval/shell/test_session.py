@@ -11,8 +11,10 @@ import pytest
 from retrieval.errors import QueryError
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
+from retrieval.search.browse import browse
 from retrieval.search.engine import QueryEngine
 from retrieval.search.feedback import rocchio
+from retrieval.search.pages import Listing
 from retrieval.search.query import Query, Term
 from retrieval.shell.session import Session
 from tests.fakes import ColourEncoder
@@ -65,6 +67,25 @@ def test_similar_and_the_filter(engine: QueryEngine) -> None:
     assert session.ask(RED) == first
     session.reset()
     assert session.filter(Filter(format=("PNG",))) == [] and session.query is None
+
+
+def test_without_words_pictures_are_listed(engine: QueryEngine) -> None:
+    session = Session(engine, 2)
+    everything = [hit.image.id for hit in browse(engine, None, Listing(), 10).hits]
+    pages = [session.ask(()), session.more(), session.more(), session.more()]
+    assert [[hit.image.id for hit in page] for page in pages] == [everything[at : at + 2] for at in (0, 2, 4, 6)]
+    assert [hit.rank for hit in session.shown] == [1, 2, 3, 4, 5, 6] and session.query is None
+    found = session.ask((), Filter(format=("PNG",)), 5)
+    assert {hit.image.format for hit in found} == {"PNG"} and len(found) == 2
+    with pytest.raises(QueryError, match="nothing was looked for"):
+        session.judge(not_relevant=[1])
+    assert session.shown == found
+    assert len(session.filter(None, 6)) == 6  # the list again, without a filter
+    liked, other = session.hit(3).image.id, session.hit(5).image.id
+    hits = session.judge(relevant=[3], not_relevant=[5])
+    assert hits[0].image.id == liked and other not in [hit.image.id for hit in hits] and len(hits) == 5
+    session.reset()
+    assert session.filter(None) == []
 
 
 def test_what_fails_changes_nothing(engine: QueryEngine) -> None:
