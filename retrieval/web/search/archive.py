@@ -7,7 +7,7 @@ import re
 import time
 import unicodedata
 import zipfile
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import IO, BinaryIO, cast
 
 from retrieval.catalog.records import FileChanged, ImageRecord
@@ -54,7 +54,7 @@ def _parts(name: str) -> tuple[str, str]:
     return (stem, dot + suffix) if stem and len(suffix) <= 16 else (name, "")
 
 
-def packed(records: Sequence[ImageRecord], unknown: Sequence[int]) -> Iterator[bytes]:
+def packed(records: Sequence[ImageRecord], unknown: Sequence[int]) -> Generator[bytes, None, None]:
     """The pieces of a ZIP of the records' files, stored as they are: pictures are compressed already.
 
     A file that is missing, or is not any more the one that was indexed, is left out; the entry :data:`LEFT_OUT`, which

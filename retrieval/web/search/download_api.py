@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import numpy as np
 from fastapi import APIRouter, HTTPException, Query, Request
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from retrieval.errors import UnknownImage
 from retrieval.output import cell
@@ -66,9 +67,25 @@ _PACKED = _said(
 
 
 class _Attachment(StreamingResponse):
-    def __init__(self, content: Any, media_type: str, name: str) -> None:
+    """A file that is made while it is sent. Where the client leaves, its making is ended at once: left to the garbage
+    collector, an archive would be closed before the entry that is open in it, and that would be told as a fault.
+    """
+
+    def __init__(
+        self, content: Generator[bytes, None, None] | AsyncGenerator[bytes, None], media_type: str, name: str
+    ) -> None:
         disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
         super().__init__(content, media_type=media_type, headers=disposition)
+        self._content = content
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if isinstance(self._content, Generator):
+                self._content.close()
+            else:
+                await self._content.aclose()
 
 
 @router.get("/export", response_class=StreamingResponse, responses=_EXPORTED)
@@ -116,7 +133,9 @@ def _fields(asked: ListFields) -> dict[str, Any]:
     return {name: getattr(asked, name) for name in ListFields.model_fields}
 
 
-async def _rows(readers: Readers, blocks: Sequence[Callable[[CatalogReader], bytes]]) -> AsyncIterator[bytes]:
+async def _rows(
+    readers: Readers, blocks: Sequence[Callable[[CatalogReader], bytes]]
+) -> AsyncGenerator[bytes, None]:
     yield _as_csv([_COLUMNS])
     for block in blocks:
         yield await _patiently(readers, block)
