@@ -27,6 +27,9 @@ CALLS = FILE_CALLS | SQL_CALLS
 STEP = 50
 """Instructions of SQLite's machine between two moments at which a statement can be cut off."""
 
+MOST_SECONDS = 300
+"""Of processor time: what goes round for ever ends then, by another signal than the killed ones."""
+
 IMPORTED_FIRST = (
     "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "alembic.command", "alembic.runtime.migration", "cli", "faiss",
     "filelock", "openvino", "retrieval.catalog.writer", "retrieval.commands.gallery", "retrieval.commands.index",
@@ -55,11 +58,12 @@ class Killer:
     """Counts what a command does, kills it at one of these moments, and tells of each transaction.
 
     Kinds of moments: ``call`` before a call that changes a disk or a database, ``step`` within a statement of SQLite.
-    ``counts`` has how many there were of each, and the largest sizes of the catalog's log and file in bytes.
+    ``counts`` has how many there were of each, the largest sizes of the catalog's log and
+    file in bytes, and after which call the last transaction was committed.
     """
 
     def __init__(self, point: tuple[str, int] | None, tell: Callable[[str, str], None]) -> None:
-        self.counts = {"call": 0, "step": 0, "log": 0, "file": 0}
+        self.counts = {"call": 0, "step": 0, "log": 0, "file": 0, "committed": 0}
         self._point = point
         self._tell = tell
         self._is_asking = False
@@ -98,6 +102,7 @@ class Killer:
             if state is not None:
                 self._tell("committed", state)
                 self._note_sizes(argument.__self__)
+                self.counts["committed"] = self.counts["call"]
 
     def _begin_commit(self, connection: object) -> None:
         if not isinstance(connection, sqlite3.Connection) or not connection.in_transaction:
@@ -131,6 +136,7 @@ def limit_files(size: int) -> None:
 def run(job: dict[str, Any], told: int) -> None:
     """Run the command as its program does; never returns."""
     kind, number = job["point"] or (None, 0)
+    resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
 
     def tell(what: str, value: object) -> None:
         os.write(told, json.dumps([what, value]).encode() + b"\n")

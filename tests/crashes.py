@@ -161,11 +161,12 @@ class Scene:
         return place
 
     def points(self, rng: np.random.Generator, number: int) -> Iterator[Point]:
-        """So many moments, drawn so that each part of the command has its share of them."""
+        """So many moments: behind the last commit, and drawn so that each part of the command has its share of them."""
+        yield "call", self.counts["committed"] + 1
         log, file = self.counts["log"], max(self.counts["log"], self.counts["file"])
         calls, steps = self.counts["call"], self.counts["step"]
         spans = {"call": (0, calls), "step": (0, steps), "log": (0, log), "file": (log, file)}
-        kinds = [("call", "step", "log", "call", "file")[at % 5] for at in range(number)]
+        kinds = [("call", "step", "log", "call", "file")[at % 5] for at in range(number - 1)]
         for kind, (low, high) in spans.items():
             parts = kinds.count(kind)
             for part in range(parts):

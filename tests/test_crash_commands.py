@@ -15,10 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from retrieval.catalog.records import unpack_vectors
+from retrieval.gallery import Gallery
 from tests.crashes import Commands, Scene, killed
 from tests.earlier import unpack
 from tests.pictures import replace_picture, save_picture
-from tests.retrieval.states import move
+from tests.retrieval.states import move, rows
 from tests.retrieval.xmp_files import packet
 
 pytest.importorskip("openvino")
@@ -86,6 +88,21 @@ def _changed(photos: Path, copy: Path) -> Path:
     return copy
 
 
+def _traces(gallery: Path) -> list[bytes]:
+    """Of what is purged: names, a caption, and embeddings as the index holds them."""
+    stored = rows(
+        Gallery(gallery),
+        """SELECT e.vector FROM embeddings AS e JOIN images AS i ON i.id = e.image_id JOIN folders AS f
+           ON f.id = i.folder_id WHERE f.path LIKE '%album 1' OR i.name = 'picture-16.jpg'""",
+    )
+    blobs = [row[0] for row in stored]
+    vectors = [vector.tobytes() for vector in unpack_vectors(blobs, len(blobs[0]) // 2)]
+    texts = [b"picture-07", b"picture-16", b"by the sea"]
+    held = b"".join(file.read_bytes() for file in gallery.rglob("*") if file.is_file())
+    assert len(vectors) > 5 and all(trace in held for trace in vectors + texts)
+    return vectors + texts
+
+
 def _made(name: str, place: Path, photos: Path, request: pytest.FixtureRequest) -> Scene:
     if name == "index, a first time":
         return Scene(None, ("index", str(photos), *ONE_WORKER))
@@ -112,7 +129,7 @@ def _made(name: str, place: Path, photos: Path, request: pytest.FixtureRequest) 
         "forget --purge": ("forget", "--purge", album, one),
         "tag": ("tag", "--labels", "red,green,blue"),
     }[name]
-    gone = (b"picture-07", b"picture-16", b"by the sea") if name == "forget --purge" else ()
+    gone = _traces(gallery) if name == "forget --purge" else ()
     return Scene(gallery, arguments, "forget" not in name, gone)
 
 

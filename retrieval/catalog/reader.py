@@ -113,6 +113,10 @@ class CatalogReader:
             row = None
         if row is None:
             raise GalleryNotFound(f"nothing is indexed in {self._path.parent}", "run: photoseek index FOLDER")
+        if type(row[0]) is not str or len(row[0]) != len(CATALOG_VERSION) or not row[0].isdecimal():
+            from retrieval.system_errors import damaged
+
+            raise damaged(self._path, "it does not say its version")
         if row[0] < CATALOG_VERSION:
             raise GalleryOutdated(
                 "this gallery was written by an older photoseek", "bring it up to date: run photoseek index once"

@@ -36,7 +36,7 @@ from retrieval.folding import fold
 from retrieval.labels.moves import LabelMoves
 from retrieval.paths import decode_path, encode_path, is_below
 from retrieval.regular_files import is_gone
-from retrieval.system_errors import of_sqlite
+from retrieval.system_errors import damaged, of_sqlite
 
 
 class Catalog:
@@ -285,6 +285,7 @@ class Catalog:
         self._retired = gone
         return counts
 
+
 def _next_change(connection: Connection) -> int:
     """The number that this transaction gives to the rows it touches."""
     return int(connection.execute(select(state.c.change)).scalar_one()) + 1
@@ -324,7 +325,7 @@ def _commit_image(
             is_embedded = connection.execute(_EMBEDDED, {"encoder": encoder_id, "image": row_id}).first() is not None
             outcome = "verified" if image.is_reused and is_embedded else "encoded_again"
     else:
-        row_id = _moved_from(connection, image.content_hash, unplugged)
+        row_id = _moved_from(connection, image, unplugged)
         outcome = "added" if row_id is None else "moved"
     if row_id is None:
         row_id = _inserted_id(connection.execute(_INSERT, columns | {"added_at": _now()}))
@@ -366,16 +367,24 @@ _FORGET_FAILURE = delete(failures).where(
     failures.c.folder_id == bindparam("folder"), failures.c.name == bindparam("file")
 )
 _SAME_BYTES = (
-    select(images.c.id, folders.c.path, images.c.name)
+    select(images.c.id, images.c.folder_id, folders.c.path, images.c.name)
     .join(folders, folders.c.id == images.c.folder_id)
     .where(images.c.content_hash == bindparam("hash"))
     .order_by(images.c.id)
 )
 
 
-def _moved_from(connection: Connection, content_hash: bytes, unplugged: Sequence[str]) -> int | None:
-    """The image that was moved here: same bytes, and its old path is gone (but not merely unplugged)."""
-    for id_, folder, name in connection.execute(_SAME_BYTES, {"hash": content_hash}):
+def _moved_from(connection: Connection, image: IndexedImage, unplugged: Sequence[str]) -> int | None:
+    """The image that was moved here: same bytes, and its old path is gone (but not merely unplugged).
+
+    Raises:
+        GalleryError: the image is here already, where the database did not find it by its name: it would be listed
+            twice from now on.
+    """
+    for id_, folder_id, folder, name in connection.execute(_SAME_BYTES, {"hash": image.content_hash}):
+        if (folder_id, name) == (image.folder_id, image.name):
+            path = Path(str(connection.engine.url.database))
+            raise damaged(path, "pictures that it holds are not found by their names", "write")
         if any(is_below(folder, mount) for mount in unplugged):
             continue
         if is_gone(os.path.join(folder, name)):

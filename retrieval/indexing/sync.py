@@ -20,7 +20,7 @@ from indexes import (
 )
 from indexes.base import Vectors
 from retrieval.catalog.reader import CatalogReader, EncoderRow
-from retrieval.errors import SnapshotCorrupt, SnapshotStale
+from retrieval.errors import SnapshotCorrupt, SnapshotStale, SpecError
 
 logger = logging.getLogger("photoseek")
 
@@ -143,7 +143,10 @@ def wanted_spec(reader: CatalogReader, encoder: EncoderRow, saved: Manifest | No
     asked = reader.index_spec()
     if asked is None:
         return recommended
-    spec = IndexSpec.parse(asked)
+    try:
+        spec = IndexSpec.parse(str(asked))
+    except SpecError:  # it was checked before it was stored: the catalog is damaged
+        return recommended.spec, "chosen by size: what was asked for with --index-spec cannot be read any more"
     if spec.minimum_training > images:
         return recommended.spec, f"{spec} was asked for, but needs {spec.minimum_training:,} pictures to train"
     return spec, "asked for with --index-spec"
