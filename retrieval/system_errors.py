@@ -123,6 +123,7 @@ def of_sqlite(error: sqlite3.Error, path: Path | None = None, doing: str = "use"
 def damaged(path: Path | None, what: str, doing: str = "read") -> GalleryError:
     """The error for a catalog whose bytes are not what they were."""
     name = f"the catalog {path}" if path is not None else "a database of the gallery"
+    what = " ".join(what.split())  # SQLite repeats what it read as a statement, over several lines
     return GalleryError(
         f"cannot {doing} {name}, it is damaged: {what}",
         "restore it from a backup, or index into a new --gallery; no picture is touched by this",
