@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from retrieval.pictures.declared import KEY, GreyTable, grey_table, profile_of
+
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
 
@@ -74,11 +76,15 @@ def average_colour(small: Image.Image, source: Image.Image) -> int:
     return int.from_bytes(dot.tobytes(), "big")
 
 
-def _to_srgb(source: Image.Image, mode: str | None = None) -> ImageCmsTransform | None:
-    profile = source.info.get("icc_profile")
+def _to_srgb(source: Image.Image, mode: str | None = None) -> ImageCmsTransform | GreyTable | None:
+    mode = mode or source.mode
+    declared = source.info.get(KEY)
+    if declared is not None and mode == "L":
+        return grey_table(declared)
+    profile = source.info.get("icc_profile") if declared is None else profile_of(declared)
     if not isinstance(profile, bytes) or not profile or len(profile) > _MAX_PROFILE_BYTES:
         return None
-    return _transform(profile, mode or source.mode)
+    return _transform(profile, mode)
 
 
 # lcms2 keeps no state in a transform while it runs, so threads share them. A phone has one profile for all

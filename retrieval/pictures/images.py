@@ -16,6 +16,7 @@ from PIL.ImageFile import ImageFile
 from retrieval.encoders.base import Preprocessing
 from retrieval.errors import UnreadableImage
 from retrieval.pictures.colour import average_colour, flatten, to_srgb, with_alpha
+from retrieval.pictures.declared import declare
 from retrieval.pictures.exif import Exif, exif_of, read_exif
 from retrieval.pictures.formats import (
     IMAGE_EXTENSIONS,
@@ -218,6 +219,7 @@ def _decode(data: bytes, name: str, wanted: Callable[[int, int], tuple[int, int]
         image = read_what_is_there(data, name, lambda part: _reopened(part, name, image.size if draft else None))
     if name == "JPEG2000":
         _refuse_wrapped(image, jpeg2000_depth(data))
+    declare(image, name, data)
     if exif is None:
         exif = read_exif(image)
     if scale == 1:
