@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,13 @@ from tests.conftest import EXAMPLES
 
 ROOT = Path(__file__).parent.parent
 Photoseek = Callable[..., subprocess.CompletedProcess[str]]
+
+
+LISTS = (
+    *(f"retrieval.search.{name}" for name in ("pages", "relevance", "calibration", "bursts", "browse", "cursor")),
+    *(f"retrieval.labels.{name}" for name in ("vocabulary", "zeroshot")),
+)
+"""What only lists in another order, and relevance, need."""
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +75,9 @@ def test_plain_search_measures_and_loads_nothing_new(indexed_examples: Path) -> 
     code = (
         f"import sys, cli; sys.argv = ['photoseek', 'search', 'a dog', '--gallery', {str(indexed_examples)!r}]\n"
         "try:\n    cli.main()\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\n"
-        "new = ('pages', 'relevance', 'calibration', 'bursts', 'cursor', 'vocabulary', 'zeroshot')\n"
-        "print(*[name for name in new if f'retrieval.{name}' in sys.modules])"
+        f"print(*[name for name in {LISTS!r} if name in sys.modules])"
     )
+    assert all(find_spec(name) for name in LISTS)  # else a module of another name would be loaded unseen
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == ""
     assert not (indexed_examples / "relevance").exists()

@@ -15,7 +15,9 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from retrieval.filters import Filter
 from retrieval.gallery import Gallery
+from retrieval.indexing.forgetting import forget_paths
 from retrieval.indexing.indexer import Indexer
 from retrieval.labels.embedded import read_embedded, read_inside
 from retrieval.labels.reading import ImageLabels, labels_of
@@ -274,6 +276,44 @@ def test_date_place_and_rating_by_a_later_import_and_gone_with_the_sidecar(photo
     (photos / "a.xmp").write_bytes(said('xmp:Rating="2"'))
     found = known(photos)["a.jpg"]
     assert (*facts(found), found.rating) == (None, None, None, 2)
+
+
+def test_a_rating_is_kept_by_content_like_other_labels(photos: Path) -> None:
+    """After ``forget``, and where another picture lies at the path meanwhile; a purge deletes it."""
+    gallery, encoder = Gallery(photos.parent / "gallery"), ColourEncoder()
+    save_picture(photos / "a.jpg", "red", seed=1)
+    save_picture(photos / "b.jpg", "green", seed=3)  # a folder that is suddenly empty would not be believed
+    (photos / "a.xmp").write_bytes(said('xmp:Rating="4"'))
+    assert known(photos)["a.jpg"].rating == 4
+    (photos / "a.xmp").unlink()
+
+    elsewhere = photos.parent / "elsewhere"
+    elsewhere.mkdir()
+    (photos / "a.jpg").rename(elsewhere / "moved.jpg")
+    Indexer(gallery, encoder).run(photos)
+    save_picture(photos / "a.jpg", "blue", seed=2)
+    Indexer(gallery, encoder).run(photos)
+    assert ratings(gallery) == {"a.jpg": None, "b.jpg": None}
+    Indexer(gallery, encoder).run(elsewhere)
+    assert ratings(gallery) == {"a.jpg": None, "b.jpg": None, "moved.jpg": 4}
+
+    forget_paths(gallery, [elsewhere])
+    assert ratings(gallery) == {"a.jpg": None, "b.jpg": None}
+    (elsewhere / "moved.jpg").rename(elsewhere / "again.jpg")
+    Indexer(gallery, encoder).run(elsewhere)
+    assert ratings(gallery) == {"a.jpg": None, "b.jpg": None, "again.jpg": 4}
+
+    forget_paths(gallery, [elsewhere], purge=True)
+    third = photos.parent / "third"
+    elsewhere.rename(third)
+    Indexer(gallery, encoder).run(third)
+    assert ratings(gallery) == {"a.jpg": None, "b.jpg": None, "again.jpg": None}
+
+
+def ratings(gallery: Gallery) -> dict[str, int | None]:
+    with gallery.reader() as reader:
+        found = labels_of(reader, reader.select(Filter()).tolist())
+    return {Path(labels.image.path).name: labels.rating for labels in found}
 
 
 def test_what_the_picture_says_itself_stays_and_a_copy_elsewhere_takes_nothing_along(photos: Path) -> None:
