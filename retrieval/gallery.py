@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from indexes import IndexSpec, VectorIndex
 from indexes.base import DEFAULT_EFFORT, Effort
+from retrieval.catalog.damage import told_as_damage
 from retrieval.catalog.reader import CatalogReader, EncoderRow
 from retrieval.errors import GalleryError, GalleryLocked, GalleryNotFound, GalleryOutdated, SettingsError
 from retrieval.indexing.sync import exact_index, open_index, saved_manifest
@@ -71,7 +72,8 @@ class Gallery:
         """A read-only view of the catalog; GalleryNotFound where there is none."""
         reader = CatalogReader(self.catalog_path)
         try:
-            yield reader
+            with told_as_damage(self.catalog_path):
+                yield reader
         finally:
             reader.close()
 
@@ -88,7 +90,8 @@ class Gallery:
         with self._lock():
             catalog = Catalog(self.catalog_path)
             try:
-                yield catalog
+                with told_as_damage(self.catalog_path):
+                    yield catalog
             finally:
                 catalog.close()
 
