@@ -57,7 +57,7 @@ def test_what_cannot_be_read_is_left_out_and_told(photos: Path, encoder: ColourE
     np.testing.assert_allclose(found.vectors, expected([photos / "red-1.jpg", photos / "green.jpg"]), atol=1e-6)
     assert {path.name for path, _ in found.failed} == {"broken.jpg", "gone.jpg", "trip", "pipe.jpg"}
     assert {path.name: reason for path, reason in found.failed}["pipe.jpg"].startswith("not an ordinary file")
-    with pytest.raises(QueryError, match=r"none of 1 pictures can be used: .*gone\.jpg: no such file"):
+    with pytest.raises(QueryError, match=r"none of 1 picture can be used: .*gone\.jpg: no such file"):
         embed_files(encoder, [photos / "gone.jpg"])
 
 
