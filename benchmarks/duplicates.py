@@ -185,7 +185,7 @@ def vectors_table(count: int, folder: Path, model: str) -> Table:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--originals", type=int, default=ORIGINALS)
-    parser.add_argument("--model", default="builtin-64")
+    parser.add_argument("--model", default="builtin-224")
     parser.add_argument("--hashes", type=int, default=0)
     parser.add_argument("--vectors", type=int, default=0)
     asked = parser.parse_args()

@@ -13,7 +13,7 @@ from benchmarks.tables import Table
 
 def memory_tables(bench: Bench) -> list[Table]:
     """Peak resident memory of ``photoseek index`` in a fresh process, against one picture with the same model."""
-    runs: list[tuple[str, Kind, int]] = [("builtin-64", "thumbnail", count) for count in (1, *bench.sizes.memory)]
+    runs: list[tuple[str, Kind, int]] = [("builtin-224", "thumbnail", count) for count in (1, *bench.sizes.memory)]
     runs += [(bench.model, "large", count) for count in dict.fromkeys((1, bench.sizes.large))]
     alone: dict[str, int] = {}
     rows = []

@@ -56,7 +56,7 @@ class ColdCommand:
 def query_tables(bench: Bench) -> list[Table]:
     """Cold commands, alternating with a bare interpreter and the peer; then warm queries."""
     searched = []
-    for model in dict.fromkeys(("builtin-64", bench.model)):
+    for model in dict.fromkeys(("builtin-224", bench.model)):
         encoder = load_encoder(model)
         files = _files_below(encoder.folder.path) if isinstance(encoder, OnnxEncoder) else []
         for count in bench.sizes.galleries:

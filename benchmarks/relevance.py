@@ -179,7 +179,7 @@ def main(say: Callable[[str], None] = print) -> None:
     """Print the table for a folder."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, nargs="?")
-    parser.add_argument("--model", default="builtin-64")
+    parser.add_argument("--model", default="builtin-224")
     parser.add_argument("--gallery", type=Path, help="keep the embeddings here (default: nowhere)")
     parser.add_argument("--labels", type=Path, help="what the classes are called: folder, tab, name a line")
     parser.add_argument("--gap", type=float, help="made embeddings in place of a folder")

@@ -96,7 +96,7 @@ def _bench(given: argparse.Namespace, wanted: Sequence[str], stopwatch: Stopwatc
     sizes = QUICK if given.quick else Sizes()
     if given.million:
         sizes = replace(sizes, vectors=(*sizes.vectors, 1_000_000))
-    model = given.model or ("builtin-64" if given.quick else RANDOM)
+    model = given.model or ("builtin-224" if given.quick else RANDOM)
     if model == RANDOM and wanted != ["gpu"]:  # which makes one of its own, for torch
         model = str(data.random_model())
     rounds = given.rounds or (1 if given.quick else 5)

@@ -195,7 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seconds", type=float, default=60.0, help="of each of the two phases (default 60)")
     add("--photos", type=int, default=100_000, help="in the gallery (default 100,000)")
     add("--pause", type=float, default=2.0, help="mean seconds that people think in the second phase (default 2)")
-    add("--model", metavar="NAME|FOLDER", default="builtin-64", help="encoder (default builtin-64)")
+    add("--model", metavar="NAME|FOLDER", default="builtin-224", help="encoder (default builtin-224)")
     add("--data", metavar="DIR", type=Path, help="where test data is kept (default: your cache folder)")
     add("--write", action="store_true", help=f"also write {RESULTS.relative_to(RESULTS.parent.parent)}")
     return parser

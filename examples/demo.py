@@ -22,7 +22,7 @@ K = 5
 def main() -> None:
     shutil.rmtree(GALLERY, ignore_errors=True)
     gallery = Gallery(GALLERY)
-    encoder = load_encoder("builtin-64")
+    encoder = load_encoder("builtin-224")
 
     print(f"1. Index {PHOTOS.name}/ with {encoder.spec.name} on {encoder.device}\n")
     with shown_progress(sys.stderr) as show:
@@ -55,7 +55,7 @@ def print_recall(engine: QueryEngine) -> None:
     print(f"recall@{K}    {found / len(captions):.3f}   (by chance {K / len(captions):.3f})")
     print(f"median rank {median} of {len(captions)}")
     print(
-        "\nbuiltin-64 is small and never saw these pictures. For a real model, where there is a network:\n"
+        "\nbuiltin-224 is small and never saw these pictures. For a real model, where there is a network:\n"
         "    photoseek models fetch ViT-B-32-SigLIP2-256/webli"
     )
 

@@ -5,7 +5,7 @@ Ten lines that index a folder and search it::
     from retrieval import Gallery, Indexer, Query, QueryEngine, load_encoder
 
     gallery = Gallery("my-gallery")
-    report = Indexer(gallery, load_encoder("builtin-64")).run("~/Photos")
+    report = Indexer(gallery, load_encoder("builtin-224")).run("~/Photos")
     print(report.images, "images")
 
     with QueryEngine(gallery) as engine:

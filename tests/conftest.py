@@ -65,5 +65,5 @@ def indexed_examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from retrieval.encoders.load import load_encoder
 
     place = tmp_path_factory.mktemp("examples") / "gallery"
-    Indexer(Gallery(place), load_encoder("builtin-64")).run(EXAMPLES)
+    Indexer(Gallery(place), load_encoder("builtin-224")).run(EXAMPLES)
     return place

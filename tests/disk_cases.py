@@ -29,14 +29,14 @@ READING = [
 WRITING = [
     ["label", OWL, "-t", "x"], ["label", str(BIRDS), "--import-xmp"], ["tag", "--labels", "cat,dog"],
     ["forget", str(BIRDS)], ["index", str(EXAMPLES / "space")], ["duplicates", "--trash", "--yes"],
-    ["models", "drop", "builtin-64", "--yes"],
+    ["models", "drop", "builtin-224", "--yes"],
 ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("made") / "gallery"
-    Indexer(Gallery(place), load_encoder("builtin-64")).run(BIRDS)
+    Indexer(Gallery(place), load_encoder("builtin-224")).run(BIRDS)
     return place
 
 

@@ -83,7 +83,7 @@ def test_no_change_run_is_set_beside_the_bare_walk(printed: str) -> None:
 def test_cold_queries_are_whole_processes(printed: str) -> None:
     rows = table(printed, "Cold query")
     bare = value(rows["python -c pass"][2])
-    search = next(cells for name, cells in rows.items() if name.startswith("search, builtin-64"))
+    search = next(cells for name, cells in rows.items() if name.startswith("search, builtin-224"))
     assert value(search[2]) > 2 * bare  # peak memory: numpy and the text tower are in this process
     assert value(search[3]) > 1
     assert value(next(iter(table(printed, "Warm query").values()))[0]) < value(search[0])
@@ -162,7 +162,7 @@ def test_gpu_indexes_stand_beside_the_cpus(tmp_path: Path) -> None:
     from tests.indexes.stand_in import cpu_for_gpu
 
     with Stopwatch() as stopwatch:
-        bench = Bench(Data(tmp_path / "data"), "builtin-64", None, QUICK, 1, stopwatch)
+        bench = Bench(Data(tmp_path / "data"), "builtin-224", None, QUICK, 1, stopwatch)
         with cpu_for_gpu() as device:
             (table,) = index_tables(bench)
         (without,) = index_tables(bench)

@@ -318,7 +318,7 @@ def test_a_long_text_is_reported(run: Run, indexed_examples: Path, caplog: pytes
 def test_info_tells_what_is_there(run: Run, indexed_examples: Path) -> None:
     code, out, _ = run("info", gallery=indexed_examples)
     assert code == 0
-    for words in ("120", "builtin-64", "Exact", str(EXAMPLES), "complete"):
+    for words in ("120", "builtin-224", "Exact", str(EXAMPLES), "complete"):
         assert words in out
     facts = json.loads(run("info", "--json", gallery=indexed_examples)[1])
     assert facts["images"] == 120
@@ -333,7 +333,7 @@ def test_models_lists_every_row(run: Run) -> None:
     assert code == 0
     assert all(name in out for name in MODELS)
     rows = [json.loads(line) for line in run("models", "--json")[1].splitlines()]
-    assert [row["name"] for row in rows if row["default"]] == ["builtin-64"]
+    assert [row["name"] for row in rows if row["default"]] == ["builtin-224"]
     assert all(row["licence"] for row in rows)
 
 
@@ -351,7 +351,7 @@ def test_a_program_may_watch_an_indexing_run(run: Run) -> None:
     code, out, err = run("index", EXAMPLES / "birds", "--json-progress")
     first, *between, last = [json.loads(line) for line in out.splitlines()]
     assert (code, err) == (0, "")
-    assert first["event"] == "begin" and first["encoder"] == "builtin-64"
+    assert first["event"] == "begin" and first["encoder"] == "builtin-224"
     assert {line["event"] for line in between} == {"progress"}
     assert last["event"] == "report" and last["report"]["added"] == last["report"]["images"] == 14
     code, out, err = run("index", "/no/such/folder", "--json-progress")

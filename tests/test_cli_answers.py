@@ -115,7 +115,7 @@ def test_no_name_steers_the_terminal(run: Run, tmp_path: Path, gallery: Gallery)
     odd = "a\x1b]0;owned\x07\x9b31m\n\u202e.jpg"
     (tmp_path / "p").mkdir()
     shutil.copyfile(EXAMPLES / "animals" / "dog.jpg", tmp_path / "p" / odd)
-    Indexer(gallery, load_encoder("builtin-64")).run(tmp_path / "p")
+    Indexer(gallery, load_encoder("builtin-224")).run(tmp_path / "p")
     page = tmp_path / "page.html"
     code, out, err = run(
         "search", "a dog", "--preview-as", "blocks", "--html", page, "--copy-to", tmp_path / "c", gallery=gallery.path
@@ -160,7 +160,7 @@ def test_a_contact_sheet(run: Run, indexed_examples: Path, tmp_path: Path) -> No
     seen = Tags(text)
     assert "script" not in {tag for tag, _ in seen.tags}
     assert query in seen.text and "--glob animals/" in seen.text and "--format JPEG" in seen.text
-    assert "builtin-64" in seen.text
+    assert "builtin-224" in seen.text
     links = [attrs["href"] for tag, attrs in seen.tags if tag == "a"]
     assert links == [Path(hit["path"]).as_uri() for hit in hits]
     for hit in hits:

@@ -123,12 +123,12 @@ def test_tag(photoseek: Photoseek, bad: list[Path]) -> None:  # noqa: F811
 def test_comparing_models(photoseek: Photoseek, bad: list[Path]) -> None:  # noqa: F811
     captions = EXAMPLES / "captions.tsv"
     gone = bad[1].with_name("none")
-    code, out, err = photoseek("eval", "compare", gone, "builtin-64", "--data", captions, "--json")
-    assert code == 2 and [row["model"] for row in json.loads(out)["models"]] == ["builtin-64"]
+    code, out, err = photoseek("eval", "compare", gone, "builtin-224", "--data", captions, "--json")
+    assert code == 2 and [row["model"] for row in json.loads(out)["models"]] == ["builtin-224"]
     assert str(gone) in err and err.endswith("1 model could not be used; the others are done\n")
     code, out, err = photoseek("eval", "compare", bad[1], gone, "--data", captions)
     assert code == 2 and out == "" and "none of these models can be used" in err
-    code, out, err = photoseek("eval", "compare", "builtin-64", gone, "--data", bad[0])
+    code, out, err = photoseek("eval", "compare", "builtin-224", gone, "--data", bad[0])
     assert code == 2 and out == "" and len(err.splitlines()) == 2  # the data are wrong, not a model
 
 

@@ -113,7 +113,7 @@ def test_an_index_of_another_gallery_is_not_believed(
         target.parent.mkdir(exist_ok=True)
         shutil.copy(path, target)
     other = Gallery(tmp_path / "other")
-    Indexer(other, load_encoder("builtin-64")).run(tmp_path / "photos")
+    Indexer(other, load_encoder("builtin-224")).run(tmp_path / "photos")
     shutil.rmtree(gallery / "index")
     shutil.copytree(other.path / "index", gallery / "index")
     assert ask(gallery) == wanted

@@ -29,7 +29,7 @@ def photoseek(gallery: Path, *arguments: str | Path) -> subprocess.CompletedProc
 
 @pytest.mark.parametrize(
     "command",
-    [("index", BIRDS), ("eval", "zeroshot", EXAMPLES), ("explain", "builtin-64", "--measure")],
+    [("index", BIRDS), ("eval", "zeroshot", EXAMPLES), ("explain", "builtin-224", "--measure")],
     ids=lambda command: str(command[0]),
 )
 def test_no_command_falls_back_to_the_cpu_in_silence(command: tuple[str | Path, ...], tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_nothing_relevant_says_so_and_prints_nothing(photoseek: Photoseek, form:
     done = photoseek("search", "the minutes of a committee about taxes", "--relevant", *form)
     assert (done.returncode, done.stdout) == (1, "")
     said = [line for line in done.stderr.splitlines() if not line.startswith("measuring")]
-    hint = "builtin-64 knows English only; for words of another language use a multilingual model (photoseek models)"
+    hint = "builtin-224 knows English only; for words of another language use a multilingual model (photoseek models)"
     assert said[:2] == [hint, "nothing in this gallery matches well"]
     assert "leave out --relevant" in said[2] and len(said) == 3
 

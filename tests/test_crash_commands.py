@@ -112,7 +112,7 @@ def _made(name: str, place: Path, photos: Path, request: pytest.FixtureRequest) 
         old, pictures = unpack(older)
         forget = ("forget", str(pictures / "cow.jpg"))
         is_forget = name.endswith("forget")
-        return Scene(old, forget if is_forget else ("index", *ONE_WORKER), is_repeatable=not is_forget)
+        return Scene(old, forget if is_forget else ("index", *ONE_WORKER), is_repeatable=not is_forget, is_renewed=True)
     gallery: Path = request.getfixturevalue("labelled")
     album, one = str(photos / "album 1"), str(photos / "album 2" / "picture-16.jpg")
     if name == "index after changes":

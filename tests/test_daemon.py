@@ -278,7 +278,7 @@ def test_an_exchanged_catalog_is_noticed(photoseek: Photoseek, running: Path, tm
     from retrieval.encoders.load import load_encoder
 
     other = Gallery(tmp_path / "fewer")
-    Indexer(other, load_encoder("builtin-64")).run(EXAMPLES / "birds")
+    Indexer(other, load_encoder("builtin-224")).run(EXAMPLES / "birds")
     shutil.rmtree(running / "index")
     other.catalog_path.replace(running / "catalog.sqlite")
     shutil.copytree(other.path / "index", running / "index")

@@ -50,7 +50,7 @@ def test_index_then_search_then_similar(album: Path, tmp_path: Path) -> None:
     first = photoseek("index", album, gallery=gallery)
     assert first.returncode == 0, first.stderr
     assert first.stdout == ""
-    assert "builtin-64" in first.stderr and "photoseek models fetch" in first.stderr
+    assert "builtin-224" in first.stderr and "photoseek models fetch" in first.stderr
     total = sum(1 for file in album.rglob("*") if file.is_file())
 
     found = hits(photoseek("search", "a dog", "--json", "-n", "5", gallery=gallery))

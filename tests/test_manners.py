@@ -91,7 +91,7 @@ def test_a_table_for_spreadsheets(photoseek: Photoseek, indexed_examples: Path) 
     photoseek("label", "id:1", "-t", tags, "-t", "park", "--caption", "-1+1")
     text = photoseek("search", "--tag", "zoo", "--csv").stdout
     [row] = csv.DictReader(io.StringIO(text, newline=""))
-    assert row["tags"] == "'=hyperlink(\"x\"); park; zoo" and row["captions"] == "'-1+1"
+    assert row["tags"] == '\'=hyperlink("x"); park; zoo' and row["captions"] == "'-1+1"
     assert (row["rank"], row["score"], row["id"]) == ("1", "", "1") and row["added_at"]
     [hit] = objects(photoseek("search", "--tag", "zoo,park", "--json"))
     assert hit["tags"] == ['=hyperlink("x")', "park", "zoo"] and hit["captions"] == ["-1+1"]
@@ -146,11 +146,13 @@ def test_answers_of_the_shell_stand_apart(place: Path) -> None:
 
 
 def test_a_query_in_another_script_gets_a_hint(photoseek: Photoseek) -> None:
-    hint = "builtin-64 knows English only; say it in English, or use a multilingual model (photoseek models)"
+    hint = "builtin-224 knows English only; say it in English, or use a multilingual model (photoseek models)"
     assert hint in photoseek("search", "собака").stderr.splitlines()
     assert "English" not in photoseek("search", "a dog").stderr
     nothing = photoseek("search", "Steuererklärung des Finanzamts", "--relevant", code=1).stderr.splitlines()
-    perhaps = "builtin-64 knows English only; for words of another language use a multilingual model (photoseek models)"
+    perhaps = (
+        "builtin-224 knows English only; for words of another language use a multilingual model (photoseek models)"
+    )
     assert next(line for line in nothing if not line.startswith("measuring")) == perhaps
 
 
@@ -162,7 +164,7 @@ def test_a_query_in_another_script_gets_a_hint(photoseek: Photoseek) -> None:
         ("search x --format we", ["webp"]),
         ("similar x --orientation p", ["portrait"]),
         ("search x --sort ", ["score", "date", "name"]),
-        ("search x --model b", ["builtin-64"]),
+        ("search x --model b", ["builtin-224"]),
         ("index --model ViT-B-32-Sig", ["ViT-B-32-SigLIP2-256/webli"]),
         ("label id:3 --remove-tag zoo2", ["zoo2"]),
         ("search --camera Al", ["Alpha\\ 1"]),

@@ -31,7 +31,7 @@ PLACES = [
     ["eval", "retrieval", "FILE"],
     ["eval", "zeroshot", str(EXAMPLES), "--labels", "FILE"],
     ["eval", "zeroshot", str(EXAMPLES), "--templates", "FILE"],
-    ["eval", "compare", "builtin-64", "builtin-64", "--data", "FILE"],
+    ["eval", "compare", "builtin-224", "builtin-224", "--data", "FILE"],
     ["train", "FILE", "--adapter"],
     ["models", "import", "FILE"],
     ["index", "FILE"],

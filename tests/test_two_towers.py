@@ -35,11 +35,11 @@ def paths(out: str) -> list[str]:
 
 def test_words_and_look_alikes_from_one_gallery(run: Run, weights: Path) -> None:  # noqa: F811
     name = f"dinov2-s14+cls+gap@42={weights}"
-    assert run("index", BIRDS, "--model", "builtin-64", "-q")[0] == 0
+    assert run("index", BIRDS, "--model", "builtin-224", "-q")[0] == 0
     by_words = run("search", "a flamingo", "--paths", "-n", "3")
     code, _, err = run("index", BIRDS, "--model", name, "--device", "cpu")
     assert code == 0, err
-    assert "searches go on with builtin-64" in err and f"--model {name}" in err
+    assert "searches go on with builtin-224" in err and f"--model {name}" in err
     assert run("search", "a flamingo", "--paths", "-n", "3") == by_words
 
     flamingo = BIRDS / "flamingo.png"
@@ -54,18 +54,18 @@ def test_words_and_look_alikes_from_one_gallery(run: Run, weights: Path) -> None
 
     code, out, err = run("search", "a flamingo", "--model", "dinov2-s14")
     assert (code, out) == (2, "")
-    assert err.count("\n") == 2 and "cannot search by words" in err and "--model builtin-64" in err
+    assert err.count("\n") == 2 and "cannot search by words" in err and "--model builtin-224" in err
     code, out, err = run("similar", flamingo, "--model", "dinov2-l14")
     assert (code, out, err.count("\n")) == (2, "", 2)
     assert "did you mean dinov2-s14" in err
 
     code, _, err = run("models", "drop", "dinov2-s14")
-    assert code == 0 and "searches use builtin-64" in err
+    assert code == 0 and "searches use builtin-224" in err
     assert run("search", "a flamingo", "--paths", "-n", "3") == by_words
     assert run("similar", flamingo, "--model", "dinov2-s14")[0] == 2
-    code, _, err = run("models", "drop", "builtin-64")
+    code, _, err = run("models", "drop", "builtin-224")
     assert code == 2 and "--yes" in err
-    assert run("models", "drop", "builtin-64", "--yes")[0] == 0
+    assert run("models", "drop", "builtin-224", "--yes")[0] == 0
     assert run("search", "a flamingo")[0] == 3
 
 
@@ -83,12 +83,12 @@ def test_an_exported_image_tower_indexes_without_torch(
     assert "OpenVINO" in err
     assert run("similar", EXAMPLES / "animals" / "dog.jpg", "-n", "2", "--paths")[0] == 0
     code, _, err = run("search", "a dog")
-    assert code == 2 and "builtin-64" in err
+    assert code == 2 and "builtin-224" in err
 
 
 def test_the_list_tells_pictures_only_and_licences(run: Run) -> None:  # noqa: F811
     rows = {row["name"]: row for row in map(json.loads, run("models", "--json")[1].splitlines())}
-    assert not rows["dinov2-b14"]["has_text"] and rows["builtin-64"]["has_text"]
+    assert not rows["dinov2-b14"]["has_text"] and rows["builtin-224"]["has_text"]
     assert not any(row["default"] for row in rows.values() if not row["has_text"])
     lines = {line.split()[0]: line for line in run("models")[1].splitlines() if line.strip()}
     assert "(pictures only)" in lines["dinov2-b14"] and "(pictures only)" not in lines["ViT-B-32/laion2b_s34b_b79k"]

@@ -47,7 +47,7 @@ def place(tmp_path: Path) -> Path:
     pictures = sorted(path.relative_to(classes) for path in classes.rglob("*.png"))
     rows = [f"{path}\ta {path.parent} in {path.name}" for path in pictures]
     (classes / "captions.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    base = load_encoder("builtin-64").spec
+    base = load_encoder("builtin-224").spec
     folder = tmp_path / "models" / f"adapter {EVIL}"
     write_adapter(folder, base, np.eye(base.dim, dtype=np.float32), np.zeros(base.dim, np.float32), EVIL)
     return classes
@@ -86,7 +86,7 @@ def test_commands(run: Run, place: Path, tmp_path: Path) -> None:
         ("eval", "retrieval", place / f"none {EVIL}.tsv"),
         ("eval", "zeroshot", place),
         ("eval", "probe", place),
-        ("eval", "compare", "builtin-64", EVIL, f"none {EVIL}", "--data", place / "captions.tsv"),
+        ("eval", "compare", "builtin-224", EVIL, f"none {EVIL}", "--data", place / "captions.tsv"),
         ("train", place, "--adapter", "--out", tmp_path / f"out {EVIL}"),
         ("index", "--model", EVIL),
         ("forget", place / "dog", place / f"none {EVIL}"),

@@ -58,7 +58,7 @@ class EncoderSpec:
     """One encoder as a row: what it is, not how it is run.
 
     Args:
-        name: how people call it, e.g. ``builtin-64`` or ``ViT-B-32-256/datacomp_s34b_b86k``.
+        name: how people call it, e.g. ``builtin-224`` or ``ViT-B-32-256/datacomp_s34b_b86k``.
         family: ``clip``, ``siglip``, ``pe``, ``mobileclip`` ... (decides which advice we give, never the maths).
         source: where the weights come from (``builtin``, a folder, an open_clip name and tag, a hub repository).
         dim: length of an embedding.

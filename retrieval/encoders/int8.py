@@ -42,6 +42,7 @@ def int8_spec(spec: EncoderSpec) -> EncoderSpec:
 def round_weights(model: Any) -> Any:
     """Replace the constant matrices of an ``openvino.Model`` by int8 and one float32 scale an output channel.
 
+    A classifier keeps its numbers: a softmax makes large differences of small ones, and it costs next to nothing.
     Symmetric: ``scale = max |row| / 127``. OpenVINO's CPU plugin recognises Convert and Multiply before a MatMul and
     multiplies in int8, scaling activations as they come.
     """
@@ -50,7 +51,7 @@ def round_weights(model: Any) -> Any:
 
     for product in model.get_ordered_ops():
         weights = _constant(product) if product.get_type_name() == "MatMul" else None
-        if weights is None:
+        if weights is None or _is_classifier(product):
             continue
         settings = product.get_attributes()
         rows = weights if settings["transpose_b"] else np.ascontiguousarray(weights.T)
@@ -62,6 +63,18 @@ def round_weights(model: Any) -> Any:
         product.output(0).replace(new.output(0))
     model.validate_nodes_and_infer_types()
     return model
+
+
+def _is_classifier(product: Any) -> bool:
+    """True if a softmax is made of a product, perhaps scaled and shifted before."""
+    reached = product
+    while True:
+        consumers = [target.get_node() for target in reached.output(0).get_target_inputs()]
+        if len(consumers) != 1 or consumers[0].get_type_name() not in ("Add", "Multiply", "Softmax"):
+            return False
+        if consumers[0].get_type_name() == "Softmax":
+            return True
+        reached = consumers[0]
 
 
 def _constant(product: Any) -> Any:

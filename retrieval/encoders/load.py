@@ -93,7 +93,7 @@ def load_encoder(
     """The encoder of a name; its towers wake at their first use.
 
     Args:
-        name: ``builtin-64``, an installed model, a folder with ``encoder.json``; for the torch runtime an
+        name: ``builtin-224``, an installed model, a folder with ``encoder.json``; for the torch runtime an
             open_clip ``MODEL/TAG``, ``local-dir:PATH``, ``hf-hub:ORG/REPO``, or an image-only model (``image_models``).
         runtime: ``auto`` takes the ONNX form where it is installed, unless ``device`` asks for a GPU.
         precision: of the image tower; ``None`` reads PHOTOSEEK_PRECISION, else ``auto``.

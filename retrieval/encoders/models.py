@@ -16,7 +16,7 @@ from typing import Literal
 from retrieval.encoders.image_models import IMAGE_MODELS, ImageModel, parse_image_name
 from retrieval.errors import TextNotSupported, UnknownEncoder
 
-BUILTIN = "builtin-64"
+BUILTIN = "builtin-224"
 EARLIER_BUILTINS = ("builtin-64",)
 """What the built-in model was called before. The names still mean the one that ships today; which of them a gallery was
 built with, its fingerprint tells."""
@@ -32,7 +32,7 @@ class EncoderRow:
     """One model.
 
     Args:
-        name: ``MODEL/TAG`` as open_clip spells both, ``builtin-64``, or a name of ``image_models``.
+        name: ``MODEL/TAG`` as open_clip spells both, ``builtin-224``, or a name of ``image_models``.
         family: decides which advice we give, never the maths.
         source: who makes it: ships with photoseek, ``open_clip`` (model and tag are in the name), or ``timm``.
         licence: of the weights, SPDX where there is one.
@@ -151,7 +151,7 @@ def _image_only(model: ImageModel) -> EncoderRow:
 _MULTILINGUAL = "multilingual"
 _ROWS = (
     EncoderRow(
-        BUILTIN, "clip", "builtin", "photoseek", 256, 64, 32, 0.5, 3.1, 7.4, note="tiny; ships with photoseek"
+        BUILTIN, "clip", "builtin", "photoseek", 384, 224, 32, 0.9, 6.5, 7.5, note="small; ships with photoseek"
     ),
     _siglip("ViT-B-32-SigLIP2-256/webli", 768, 256, 94.6, 282.3, 11.5, 74.0, 47.2,
             immich="ViT-B-32-SigLIP2-256__webli", note="recommended on a CPU; multilingual"),

@@ -66,8 +66,8 @@ class _Count:
                 rows = self._convolution(node, rows or self._size**2)
             elif node.kind in ("MatMul", "Gemm"):
                 self._product(node, rows)
-            elif rows is not None:
-                rows = self._moved(node, rows)
+            elif rows is not None or node.kind in _POOLS:  # a pooling may stand before every convolution
+                rows = self._moved(node, rows or self._size**2)
             if rows is not None:
                 self._rows.update(dict.fromkeys(node.outputs, rows))
         if not self._grid or not self._dense.layers:

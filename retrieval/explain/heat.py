@@ -113,7 +113,8 @@ def _automatic(encoder: Encoder, text: str) -> Method:
 def _rollout(encoder: Any, pixels: Pixels, shape: VisionShape | None) -> HeatMap:
     inner: Any = encoder.base if isinstance(encoder, AdaptedEncoder) else encoder
     if shape is None:
-        raise SettingsError(f"{encoder.spec.name} is no plain vision transformer", "use --heat occlusion")
+        what = f"{encoder.spec.name} is no plain vision transformer"
+        raise SettingsError(what, "use --heat dense, or --heat occlusion")
     from retrieval.explain.rollout import rollout_map
 
     if isinstance(getattr(inner, "folder", None), EncoderFolder):

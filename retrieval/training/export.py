@@ -30,6 +30,7 @@ from retrieval.encoders.onnx import OnnxEncoder
 from retrieval.encoders.tokenizer import load_tokenizer
 from retrieval.errors import EncoderError
 from retrieval.training.halving import halve_matrices, in_half
+from retrieval.training.hybrid import HybridTower
 from retrieval.training.towers import Block, ImageTower, TextTower
 
 ROUNDING_GATE = 5e-3
@@ -63,7 +64,7 @@ class TowerParity:
 
 
 def export_towers(
-    image: ImageTower,
+    image: ImageTower | HybridTower,
     text: TextTower,
     folder: Path,
     *,
@@ -79,8 +80,8 @@ def export_towers(
 ) -> TowerParity:
     """Write an encoder folder: graph, text weights under open_clip's tensor names, merge table, description.
 
-    The towers are not changed. ``preprocessing.size`` may differ from the size the image tower was made for: its
-    position embeddings are interpolated once, here.
+    The towers are not changed. ``preprocessing.size`` may differ from the size that an :class:`.ImageTower` was made
+    for: its position embeddings are interpolated once, here.
 
     Args:
         folder: made if it is not there; files of the same names in it are replaced.
@@ -93,7 +94,8 @@ def export_towers(
     """
     started = time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
-    image, text = at_size(image, preprocessing.size).cpu().eval(), copy.deepcopy(text).cpu().eval()
+    image = at_size(image, preprocessing.size) if isinstance(image, ImageTower) else copy.deepcopy(image)
+    image, text = image.cpu().eval(), copy.deepcopy(text).cpu().eval()
     for tower in (image, text):
         for key, value in tower.state_dict().items():
             in_half(value.float().numpy(), key)
@@ -194,7 +196,7 @@ def text_weights(text: TextTower) -> dict[str, Tensor]:
     return {name: value.detach() for name, value in weights.items()}
 
 
-def measure(image: ImageTower, text: TextTower, folder: EncoderFolder) -> tuple[float, float]:
+def measure(image: ImageTower | HybridTower, text: TextTower, folder: EncoderFolder) -> tuple[float, float]:
     """Largest absolute differences (image, text) between torch and a folder run as users run it, in float32."""
     written = OnnxEncoder(folder, precision="fp32", threads=1)
     pixels = parity_pixels(folder.spec.preprocessing.size)
@@ -225,7 +227,7 @@ def torch_texts(tower: nn.Module, rows: Sequence[Sequence[int]]) -> Vectors:
     return unit(features.numpy())
 
 
-def _write_image(tower: ImageTower, preprocessing: Preprocessing, path: Path) -> None:
+def _write_image(tower: ImageTower | HybridTower, preprocessing: Preprocessing, path: Path) -> None:
     # Two pictures: with one, a broadcast over the batch is traced as no broadcast at all.
     side = preprocessing.size
     example = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(3))

@@ -230,17 +230,17 @@ def test_costs_of_the_builtin_model() -> None:
     from retrieval.encoders.load import BUILTIN_FOLDER, load_encoder
     from retrieval.evaluation.costs import costs_of
 
-    found = costs_of(load_encoder("builtin-64"))
+    found = costs_of(load_encoder("builtin-224"))
     assert found.image_mb == pytest.approx((BUILTIN_FOLDER / "image.onnx").stat().st_size / 1e6)
     assert found.text_mb == pytest.approx((BUILTIN_FOLDER / "text.safetensors").stat().st_size / 1e6)
-    assert (found.dim, found.bytes_per_image) == (256, 512)
+    assert (found.dim, found.bytes_per_image) == (384, 768)
 
 
 def test_builtin_model_on_the_examples(indexed_examples: Path) -> None:
     """Far above chance (1 of 120), and from the gallery the same as encoded anew, up to float16."""
     from retrieval.encoders.load import load_encoder
 
-    encoder = load_encoder("builtin-64")
+    encoder = load_encoder("builtin-224")
     stored = report_captions(encoder, EXAMPLES / "captions.tsv", gallery=Gallery(indexed_examples), with_index=True)
     fresh = report_captions(encoder, EXAMPLES / "captions.tsv")
     assert stored.about["embeddings from the gallery"] == 120

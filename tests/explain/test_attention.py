@@ -18,18 +18,33 @@ from retrieval.pictures.picture_file import read_pixels
 DOG = Path(__file__).parent.parent.parent / "examples" / "photos" / "animals" / "dog.jpg"
 
 
-def test_the_builtin_model_shows_its_attention() -> None:
-    subject = find_subject("builtin-64")
-    assert subject.encoder is not None and subject.anatomy.shape is not None
+@pytest.mark.torch
+def test_a_hybrid_in_onnx_form_shows_its_attention(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from retrieval.encoders.base import Preprocessing
+    from retrieval.encoders.description import read_encoder_folder
+    from retrieval.encoders.load import BUILTIN_FOLDER
     from retrieval.encoders.onnx import OnnxEncoder
+    from retrieval.explain.graph import read_graph
+    from retrieval.explain.graph_shape import graph_shape
     from retrieval.explain.onnx_attention import attentions
+    from retrieval.training.builtin.text_stage import tower_for
+    from retrieval.training.export import export_towers
+    from retrieval.training.towers import ImageTower, ImageTowerConfig
 
-    assert isinstance(subject.encoder, OnnxEncoder)
-    shape, pixels = subject.anatomy.shape.image, read_pixels(subject.encoder, DOG)
-    seen = attentions(subject.encoder, pixels)
+    merges = BUILTIN_FOLDER / "merges.bin"
+    tower = ImageTower(ImageTowerConfig(64, 16, 48, 2, 3, 384, stem=(8, 16, 24, 48), blocks=(0, 1, 0, 0)))
+    export_towers(
+        tower, tower_for(merges), tmp_path, merges=merges, preprocessing=Preprocessing(64), name="made", licence="none",
+        scale=None,
+    )  # fmt: skip
+    encoder = OnnxEncoder(read_encoder_folder(tmp_path))
+    shape, pixels = graph_shape(read_graph(tmp_path / "image.onnx"), 64), read_pixels(encoder, DOG)
+    assert shape is not None and (shape.heads, shape.tokens, shape.layers) == (3, 16, 2)
+    seen = attentions(encoder, pixels)
     assert [each.shape for each in seen] == [(shape.heads, shape.tokens, shape.tokens)] * shape.layers
     assert all(np.allclose(each.sum(axis=-1), 1, atol=1e-5) for each in seen)
-    found = make_heat(subject.encoder, pixels, method="rollout", shape=shape)
+    found = make_heat(encoder, pixels, method="rollout", shape=shape)
     assert found is not None and found.values.shape == (shape.grid, shape.grid)
     assert found.values.sum() == pytest.approx(1, abs=1e-6) and found.values.min() > 0
 

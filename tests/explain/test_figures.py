@@ -38,7 +38,7 @@ def test_figures_in_words() -> None:
     paper = found["ImageNet zero-shot, as its paper prints it"]
     assert paper.value == 76.2 and "Radford" in paper.source
     assert all(each.source and each.protocol and 0 < each.value < 100 for name in MODELS for each in figures_of(name))
-    assert figures_of("builtin-64") == figures_of("nobody/knows") == ()
+    assert figures_of("builtin-224") == figures_of("nobody/knows") == ()
 
 
 def test_notes_of_the_table_agree() -> None:

@@ -11,17 +11,21 @@ from retrieval.encoders.load import BUILTIN_FOLDER
 from retrieval.errors import WeightsUnavailable
 from retrieval.explain.cost import image_parts, text_parts, total
 from retrieval.explain.graph import Graph, Node, read_graph
+from retrieval.explain.graph_cost import graph_cost
 from retrieval.explain.graph_shape import graph_shape, text_shape
 
 
-def test_the_builtin_model_tells_its_shape() -> None:
+def test_the_builtin_model_is_counted_over_its_graph() -> None:
     folder = read_encoder_folder(BUILTIN_FOLDER)
     graph = read_graph(folder.file(folder.image.file))
     size = folder.spec.preprocessing.size
-    shape = graph_shape(graph, size)
-    assert shape is not None
-    assert shape.size == size and shape.dim == folder.spec.dim and shape.heads > 0
-    assert total(image_parts(shape)).parameters == graph.parameters
+    assert graph_shape(graph, size) is None  # a convolutional body, a block, a memory: no plain vision transformer
+    cost = graph_cost(graph, size)
+    assert cost is not None and cost.grid == size // 32
+    assert total(cost.parts).parameters == graph.parameters
+    block = 12 * 320**2  # the matrices of one block; and its tokens meet each other twice
+    products = next(part for part in cost.parts if "over the positions" in part.name)
+    assert products.parameters == block and products.flops == 2 * 49 * block + 2 * 2 * 49**2 * 320
     text = text_shape(folder)
     assert text is not None and folder.text is not None
     assert text.context == folder.text.context_length and text.dim == folder.spec.dim

@@ -114,7 +114,7 @@ def test_rollout_follows_the_pooling(pool: str) -> None:
 
 
 def test_what_does_not_go_together() -> None:
-    encoder, pixels = load_encoder("builtin-64"), red_in_blue(0, 0, 8)
+    encoder, pixels = load_encoder("builtin-224"), red_in_blue(0, 0, 8)
     with pytest.raises(SettingsError, match="no heat map"):
         make_heat(encoder, pixels, method="magic")  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="knows no text"):

@@ -135,9 +135,9 @@ def test_row_19_dense_tokens_drop_the_prefix(architecture: str, prefix: int) -> 
 
 @pytest.mark.parametrize("patch", [1, 8, 16])
 def test_row_20_patches_make_the_picture_again(patch: int) -> None:
-    pixels = read_pixels(load_encoder("builtin-64"), DOG)
+    pixels = read_pixels(load_encoder("builtin-224"), DOG)
     pieces = cut(pixels, patch)
-    assert pieces.shape == ((64 // patch) ** 2, 3, patch, patch)
+    assert pieces.shape == ((224 // patch) ** 2, 3, patch, patch)
     assert np.array_equal(join(pieces), pixels)  # bit for bit
     assert np.array_equal(pieces[1], pixels[:, :patch, patch : 2 * patch])  # row by row
 
@@ -146,7 +146,7 @@ def test_row_20_patches_make_the_picture_again(patch: int) -> None:
 def test_row_20_patches_are_what_the_projection_sees() -> None:
     """Cutting and a matrix product is the convolution with kernel and stride of a patch."""
     torch = pytest.importorskip("torch")
-    pixels = read_pixels(load_encoder("builtin-64"), DOG)
+    pixels = read_pixels(load_encoder("builtin-224"), DOG)
     weight = torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     whole = torch.from_numpy(pixels).double()[None]
     expected = torch.nn.functional.conv2d(whole, weight, stride=8).flatten(2)[0].T

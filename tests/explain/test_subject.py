@@ -8,12 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from retrieval.encoders.description import read_encoder_folder
 from retrieval.encoders.image_models import IMAGE_MODELS
+from retrieval.encoders.load import BUILTIN_FOLDER
 from retrieval.encoders.models import MODELS
 from retrieval.errors import SettingsError, UnknownEncoder
 from retrieval.explain import subject as subject_module
-from retrieval.explain.cost import image_parts, text_parts, total
+from retrieval.explain.cost import text_parts, total
 from retrieval.explain.families import open_clip_shape, timm_shape
+from retrieval.explain.graph import read_graph
+from retrieval.explain.graph_cost import graph_cost
+from retrieval.explain.graph_shape import text_shape
 from retrieval.explain.subject import TABLE, find_subject
 
 ROOT = Path(__file__).parent.parent.parent
@@ -70,13 +75,14 @@ def test_names_and_sizes(nothing_installed: None) -> None:
 
 
 def test_the_builtin_model_is_read_from_its_files() -> None:
-    found = find_subject("builtin-64")
+    found = find_subject("builtin-224")
     assert found.encoder is not None and found.missing == "" and found.spec is not None
-    assert found.anatomy.shape is not None and found.anatomy.shape.text is not None
+    assert found.anatomy.shape is None  # no plain vision transformer: its graph is counted
     assert found.preprocessing == found.spec.preprocessing
-    parts = found.anatomy.image
-    assert parts == image_parts(found.anatomy.shape.image)
-    assert found.anatomy.text == text_parts(found.anatomy.shape.text)
+    folder = read_encoder_folder(BUILTIN_FOLDER)
+    cost, text = graph_cost(read_graph(folder.file(folder.image.file)), 224), text_shape(folder)
+    assert cost is not None and found.anatomy.image == cost.parts
+    assert text is not None and found.anatomy.text == text_parts(text)
 
 
 def test_describing_needs_no_engine() -> None:
@@ -84,7 +90,7 @@ def test_describing_needs_no_engine() -> None:
         "import sys, io\n"
         "from retrieval.explain.show import Wish, check_answers, explain\n"
         "out = io.StringIO()\n"
-        "for name in ('builtin-64', 'ViT-B-16', 'vit_base_patch16_224'):\n    explain(name, Wish(), out)\n"
+        "for name in ('builtin-224', 'ViT-B-16', 'vit_base_patch16_224'):\n    explain(name, Wish(), out)\n"
         "assert check_answers(out, as_json=False)\n"
         "heavy = {'torch', 'openvino', 'open_clip', 'timm', 'faiss', 'sqlalchemy', 'PIL'}\n"
         "assert not heavy & {m.partition('.')[0] for m in sys.modules}, heavy & set(sys.modules)"

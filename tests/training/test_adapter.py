@@ -79,7 +79,7 @@ def test_disliked_examples_push_away() -> None:
 
 def test_held_out_recall_of_the_examples_rises() -> None:
     """Each example photo is held out once, over its thirteen folders' names."""
-    encoder = load_encoder("builtin-64")
+    encoder = load_encoder("builtin-224")
     from retrieval.evaluation.embed import embed_files
 
     pairs = read_pairs(EXAMPLES)
@@ -182,7 +182,7 @@ def test_trained_adapter_is_an_encoder_like_any_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, indexed_examples: Path
 ) -> None:
     monkeypatch.setenv("PHOTOSEEK_MODELS", str(tmp_path / "models"))
-    base, out = load_encoder("builtin-64"), tmp_path / "models" / "mine"
+    base, out = load_encoder("builtin-224"), tmp_path / "models" / "mine"
     pairs = read_pairs(EXAMPLES / "captions.tsv")
     report = train_adapter(pairs, base, out, gallery=Gallery(indexed_examples), share=0.2)
     assert report.about["embeddings from the gallery"] == 120
@@ -202,7 +202,7 @@ def test_an_adapter_needs_words(tmp_path: Path) -> None:
 
 
 def test_an_adapter_costs_what_its_base_costs(tmp_path: Path) -> None:
-    base = load_encoder("builtin-64")
+    base = load_encoder("builtin-224")
     eye, zero = np.eye(base.spec.dim, dtype=np.float32), np.zeros(base.spec.dim, np.float32)
     encoder = adapted(write_adapter(tmp_path / "mine", base.spec, eye, zero, "mine"), base)
     assert costs_of(encoder) == costs_of(base) and costs_of(encoder).image_mb

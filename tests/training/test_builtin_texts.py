@@ -22,7 +22,6 @@ from retrieval.training.builtin.text_stage import TextStage, TextTraining, fidel
 from retrieval.training.builtin.wordnet import WordNet  # noqa: E402
 from retrieval.training.export import text_weights  # noqa: E402
 from retrieval.training.towers import TextTower, TextTowerConfig  # noqa: E402
-from tests.training.test_builtin import wordnet  # noqa: E402, F401
 
 pytestmark = pytest.mark.torch
 
@@ -84,7 +83,7 @@ def test_articles(name: str, said: str) -> None:
     assert article(name) == said
 
 
-def test_the_lesson_weighs_what_is_photographed_and_keeps_some_apart(wordnet: WordNet) -> None:  # noqa: F811
+def test_the_lesson_weighs_what_is_photographed_and_keeps_some_apart(wordnet: WordNet) -> None:
     pytest.importorskip("timm")
     vocabulary = Vocabulary(wordnet)
     vocabulary.add_name("cat")
@@ -97,11 +96,11 @@ def test_the_lesson_weighs_what_is_photographed_and_keeps_some_apart(wordnet: Wo
     assert not set(typed()) & set(learned) and len(typed()) > 150, "the queries that judge are not learned"
 
 
-def test_wordnets_other_files_are_read_where_they_are(wordnet: WordNet, tmp_path: Path) -> None:  # noqa: F811
+def test_wordnets_other_files_are_read_where_they_are(wordnet: WordNet, wordnet_folder: Path) -> None:
     assert wordnet.examples() == ["the cat sat"] and wordnet.count("cat") == 0 and not wordnet.irregular_plurals
-    (tmp_path / "cntlist.rev").write_text("cat%1:05:00:: 1 42\ncat%1:18:01:: 2 3\ncat%2:35:00:: 1 9\n")
-    (tmp_path / "noun.exc").write_text("mice mouse\n")
-    again = WordNet(tmp_path)
+    (wordnet_folder / "cntlist.rev").write_text("cat%1:05:00:: 1 42\ncat%1:18:01:: 2 3\ncat%2:35:00:: 1 9\n")
+    (wordnet_folder / "noun.exc").write_text("mice mouse\n")
+    again = WordNet(wordnet_folder)
     assert again.count("Cat") == 45 and again.irregular_plurals == {"mouse": "mice"}
 
 

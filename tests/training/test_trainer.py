@@ -188,7 +188,7 @@ def test_training_goes_on_from_what_was_trained(tmp_path: Path, few: tuple[Loade
     assert np.abs(np.array(after) - again).max() < 0.1, "the same pictures are held out, the same weights judged"
 
 
-@pytest.mark.parametrize("name", ["builtin-64", "scratch-huge"])
+@pytest.mark.parametrize("name", ["builtin-224", "scratch-huge"])
 def test_what_cannot_be_trained_on_says_so(tmp_path: Path, few: tuple[Loaded, Loaded], name: str) -> None:
     with pytest.raises(SettingsError):
         train(few[0].pairs, Plan(name, Mode(), Settings(epochs=1), tmp_path / "x"))

@@ -36,7 +36,7 @@ def web_gallery(tmp_path_factory: pytest.TempPathFactory) -> Gallery:
     place = tmp_path_factory.mktemp("web")
     shutil.copytree(EXAMPLES, place / "photos")
     gallery = Gallery(place / "gallery")
-    Indexer(gallery, load_encoder("builtin-64")).run(place / "photos")
+    Indexer(gallery, load_encoder("builtin-224")).run(place / "photos")
     return gallery
 
 

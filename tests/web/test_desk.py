@@ -107,7 +107,7 @@ def test_a_text_is_embedded_once(own_gallery: Gallery, calls: list[list[str]], m
     with desk_of(own_gallery) as desk:
         first, both, again = asyncio.run(asked(desk))
     assert [call for call in calls if call != ["warm"]] == [["a horse"], ["two horses"]]
-    assert first.shape == (1, 256) and both.shape == (2, 256)
+    assert first.shape == (1, 384) and both.shape == (2, 384)
     assert np.array_equal(first[0], both[1]) and np.array_equal(first, again)
 
 
@@ -212,14 +212,14 @@ def test_nothing_is_there_yet_and_then_there_is(gallery: Gallery, tmp_path: Path
         for _ in range(2):
             with pytest.raises(GalleryNotFound):
                 count(desk)
-        Indexer(gallery, load_encoder("builtin-64")).run(photos_of(tmp_path, "animals/dog.jpg", "animals/cow.jpg"))
+        Indexer(gallery, load_encoder("builtin-224")).run(photos_of(tmp_path, "animals/dog.jpg", "animals/cow.jpg"))
         assert count(desk) == 2
-        Indexer(gallery, load_encoder("builtin-64")).run(photos_of(tmp_path, "animals/fox.jpg"))
+        Indexer(gallery, load_encoder("builtin-224")).run(photos_of(tmp_path, "animals/fox.jpg"))
         assert count(desk) == 3
 
 
 def test_another_catalog_at_the_same_place(gallery: Gallery, tmp_path: Path, own_gallery: Gallery) -> None:
-    Indexer(gallery, load_encoder("builtin-64")).run(photos_of(tmp_path, "animals/dog.jpg"))
+    Indexer(gallery, load_encoder("builtin-224")).run(photos_of(tmp_path, "animals/dog.jpg"))
     with desk_of(gallery) as desk:
         assert count(desk) == 1
         shutil.rmtree(gallery.path)
@@ -233,14 +233,14 @@ def test_another_model_becomes_active(gallery: Gallery, photos: Path) -> None:
     Indexer(gallery, ColourEncoder(has_text=False)).run(photos)
     with desk_of(gallery) as desk:
         assert asyncio.run(desk.run(lambda engine: engine.encoder_row.name)) == "colour"
-        Indexer(gallery, load_encoder("builtin-64")).run(photos)
-        assert asyncio.run(desk.run(lambda engine: engine.encoder_row.name)) == "builtin-64"
-        assert asyncio.run(desk.texts(["a dog"])).shape == (1, 256)
+        Indexer(gallery, load_encoder("builtin-224")).run(photos)
+        assert asyncio.run(desk.run(lambda engine: engine.encoder_row.name)) == "builtin-224"
+        assert asyncio.run(desk.texts(["a dog"])).shape == (1, 384)
 
 
 def test_a_named_model_stays(gallery: Gallery, photos: Path) -> None:
     Indexer(gallery, ColourEncoder()).run(photos)
-    Indexer(gallery, load_encoder("builtin-64")).run(photos)
+    Indexer(gallery, load_encoder("builtin-224")).run(photos)
     with desk_of(gallery, model="colour") as desk:
         assert asyncio.run(desk.run(lambda engine: engine.encoder_row.name)) == "colour"
     with desk_of(gallery, model="colours") as desk, pytest.raises(UnknownEncoder):
@@ -248,9 +248,9 @@ def test_a_named_model_stays(gallery: Gallery, photos: Path) -> None:
 
 
 def test_vectors_of_one_model_are_not_taken_for_anothers(gallery: Gallery, photos: Path, tmp_path: Path) -> None:
-    Indexer(gallery, load_encoder("builtin-64")).run(photos)
+    Indexer(gallery, load_encoder("builtin-224")).run(photos)
     with desk_of(gallery) as desk:
-        assert asyncio.run(desk.texts(["red"])).shape == (1, 256)
+        assert asyncio.run(desk.texts(["red"])).shape == (1, 384)
         shutil.rmtree(gallery.path)
         Indexer(gallery, ColourEncoder(has_text=False)).run(photos)
         with pytest.raises(Exception) as caught:  # whatever it is, it is not the other model's vector

@@ -93,7 +93,7 @@ def test_names_are_no_formulas(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     shutil.copy(EXAMPLES / "animals" / "dog.jpg", tmp_path / "photos" / "=1+1,\n.jpg")
     gallery = Gallery(tmp_path / "gallery")
-    Indexer(gallery, load_encoder("builtin-64")).run(tmp_path / "photos")
+    Indexer(gallery, load_encoder("builtin-224")).run(tmp_path / "photos")
     with client_of(gallery) as client:
         [row] = table(client.get(EXPORT).content)
     assert row["name"] == "'=1+1,\n.jpg"

@@ -28,7 +28,7 @@ ADDRESS = "/api/v1/duplicates"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Some animals; of one another copy, of another one a smaller one."""
+    """Some animals; of one another copy, of another one a smaller one, of a third a part that looks like it."""
     photos = tmp_path_factory.mktemp("duplicates") / "photos"
     photos.mkdir()
     for name in ("dog", "horse", "gnu", "cow"):
@@ -36,7 +36,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(photos / "dog.jpg", photos / "dog again.jpg")
     with Image.open(photos / "horse.jpg") as horse:
         horse.resize((horse.width * 3 // 4, horse.height * 3 // 4)).save(photos / "horse small.jpg", quality=85)
-    Indexer(Gallery(photos.parent / "gallery"), load_encoder("builtin-64")).run(photos)
+    with Image.open(photos / "cow.jpg") as cow:
+        cow.crop((cow.width // 7, cow.height // 7, cow.width, cow.height)).save(photos / "cow nearer.jpg")
+    Indexer(Gallery(photos.parent / "gallery"), load_encoder("builtin-224")).run(photos)
     return photos.parent
 
 
@@ -79,7 +81,7 @@ def test_what_the_command_line_finds_is_answered(web: TestClient, twice: Gallery
     assert same["bytes_of_others"] == same["others"][0]["bytes"] and same["others_total"] == 1
     assert same["keeper"]["on_disk"] == "same" and len(same["keeper"]["hash"]) == 16
     assert answer["kinds"]["same bytes"] == {"groups": 1, "others": 1, "bytes": answer["groups"][0]["bytes_of_others"]}
-    assert answer["images"] == 6 and answer["total"] == len(own)
+    assert answer["images"] == 7 and answer["total"] == len(own)
 
 
 def test_pages_and_kinds(web: TestClient) -> None:
@@ -151,13 +153,13 @@ def test_missing_hashes_are_kept_only_while_nobody_else_writes(
     other = duplicates_job.Duplicates(twice)
     while isinstance(other.ask(None, change), duplicates_job.Finding):
         time.sleep(0.02)
-    assert hashes(twice) == 5, "of the two with the same bytes one is enough"
+    assert hashes(twice) == 6, "of the two with the same bytes one is enough"
 
 
 def test_a_picture_that_is_gone_is_said_to_be(twice: Gallery, folder: Path, tmp_path: Path) -> None:
     own = tmp_path / "photos"
     shutil.copytree(folder / "photos", own)
-    Indexer(twice, load_encoder("builtin-64")).run(own)
+    Indexer(twice, load_encoder("builtin-224")).run(own)
     with client_of(twice) as client:
         found(client)
         (own / "dog again.jpg").unlink()

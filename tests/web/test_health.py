@@ -27,7 +27,7 @@ def test_healthz(client: TestClient) -> None:
 def test_stats_are_what_info_prints(client: TestClient) -> None:
     facts = client.get("/api/v1/stats").json()
     assert facts["images"] == sum(facts["formats"].values()) > 50
-    assert [encoder["name"] for encoder in facts["encoders"]] == ["builtin-64"]
+    assert [encoder["name"] for encoder in facts["encoders"]] == ["builtin-224"]
 
 
 def test_stats_can_tell_of_folders_that_are_no_text(own_gallery: Gallery) -> None:

@@ -99,7 +99,7 @@ class Served:
 def serve(place: Path) -> Iterator[Served]:
     save_kinds(place / "photos")
     gallery = Gallery(place / "gallery")
-    report = Indexer(gallery, load_encoder("builtin-64")).run(place / "photos")
+    report = Indexer(gallery, load_encoder("builtin-224")).run(place / "photos")
     assert report.counts.failed == 0
     with client_of(gallery) as client:
         yield Served(client, gallery, place / "photos")
@@ -117,7 +117,7 @@ def own(tmp_path: Path) -> Iterator[Served]:
     save_picture(tmp_path / "photos/a.jpg", "red", size=(300, 200))
     save_picture(tmp_path / "photos/b.png", "blue", seed=1, size=(300, 200))
     gallery = Gallery(tmp_path / "gallery")
-    Indexer(gallery, load_encoder("builtin-64")).run(tmp_path / "photos")
+    Indexer(gallery, load_encoder("builtin-224")).run(tmp_path / "photos")
     with client_of(gallery) as client:
         yield Served(client, gallery, tmp_path / "photos")
 
@@ -384,7 +384,7 @@ def test_what_was_put_in_a_files_place_does_not_come_out(own: Served, tmp_path: 
 def test_a_picture_that_is_retired_is_not_there_any_more(own: Served) -> None:
     own.get("a.jpg", "/thumbnail")
     (own.folder / "a.jpg").unlink()
-    Indexer(own.gallery, load_encoder("builtin-64")).run(own.folder)
+    Indexer(own.gallery, load_encoder("builtin-224")).run(own.folder)
     for what in ("", "/thumbnail", "/view", "/file"):
         problem(own.get("a.jpg", what), 404)
         assert own.get("b.png", what).status_code == 200

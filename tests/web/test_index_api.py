@@ -33,7 +33,7 @@ COLOURS = ("red", "green", "blue")
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    return load_encoder("builtin-64")
+    return load_encoder("builtin-224")
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_a_run_is_watched_to_its_report(web: TestClient, small: Gallery, tmp_pat
     assert len(set(ids)) == len(ids)
     assert [state.running for state in states] == [True] * (len(states) - 1) + [False]
     last = states[-1]
-    assert last.state == "done" and last.encoder == "builtin-64" and last.error is None and last.finished_at
+    assert last.state == "done" and last.encoder == "builtin-224" and last.error is None and last.finished_at
     assert last.report is not None and (last.report["added"], last.report["failed"]) == (1, 1)
     state = web.get(INDEX).json()
     assert [Path(each["path"]).name for each in state["failures"]] == ["broken.jpg"]

@@ -30,7 +30,7 @@ def large(tmp_path: Path) -> Gallery:
     (tmp_path / "photos").mkdir()
     Image.fromarray(noise).save(tmp_path / "photos" / "noise.bmp")
     gallery = Gallery(tmp_path / "gallery")
-    Indexer(gallery, load_encoder("builtin-64")).run(tmp_path / "photos")
+    Indexer(gallery, load_encoder("builtin-224")).run(tmp_path / "photos")
     return gallery
 
 

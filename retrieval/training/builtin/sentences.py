@@ -95,6 +95,12 @@ def typed() -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
+def imagenet_kinds() -> list[str]:
+    """The wnids of ImageNet's 1,000 kinds, in the order of every classifier."""
+    text = (files("timm.data") / "_info" / _LISTS[0][0]).read_text(encoding="utf-8")
+    return re.findall(r"n\d{8}", text)
+
+
 def _photographed() -> list[tuple[str, float]]:
     """Wnids of timm's tables of ImageNet, with their extra weight."""
     folder = files("timm.data") / "_info"

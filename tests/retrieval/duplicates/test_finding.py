@@ -160,7 +160,7 @@ def test_a_chain_is_not_one_group() -> None:
 
 def test_precision_and_recall_on_known_pictures(tmp_path: Path) -> None:
     """The benchmark's table on a scene and a page, with the built-in model."""
-    table = outcome_table(write_set(tmp_path / "set", (0, 2)), tmp_path / "set", "builtin-64")
+    table = outcome_table(write_set(tmp_path / "set", (0, 2)), tmp_path / "set", "builtin-224")
     shares = {row[0]: float(row[2]) for row in table.rows}
     copies = [share for case, share in shares.items() if case.startswith("copy")]
     assert np.mean(copies) >= 0.98, table.notes

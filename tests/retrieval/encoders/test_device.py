@@ -104,8 +104,8 @@ def test_compiling_is_for_models_on_torch(
     encoder = choose_encoder(gallery, f"local-dir:{tiny_models['clip']}", device="cpu", compiled=True)
     encoder.encode_images(pictures(CPU_BATCH))
     assert compiled_sizes == [CPU_BATCH]
-    with pytest.raises(SettingsError, match="only models on torch can be compiled, and builtin-64 runs on cpu"):
-        choose_encoder(gallery, "builtin-64", device="cpu", compiled=True)
+    with pytest.raises(SettingsError, match="only models on torch can be compiled, and builtin-224 runs on cpu"):
+        choose_encoder(gallery, "builtin-224", device="cpu", compiled=True)
 
 
 def test_an_adapter_is_where_its_base_is_and_is_compiled_with_it(

@@ -43,9 +43,9 @@ def test_the_table_needs_no_numpy() -> None:
 def test_a_text_query_wakes_no_engine() -> None:
     code = (
         "from retrieval.encoders.load import load_encoder\n"
-        "encoder = load_encoder('builtin-64')\n"
+        "encoder = load_encoder('builtin-224')\n"
         "encoder.is_cut('a dog')\n"
-        "assert encoder.encode_texts(['a dog']).shape == (1, 256)"
+        "assert encoder.encode_texts(['a dog']).shape == (1, 384)"
     )
     modules = modules_after(code)
     assert not modules & HEAVY
@@ -55,7 +55,7 @@ def test_a_text_query_wakes_no_engine() -> None:
 def test_listing_models_wakes_no_engine() -> None:
     code = (
         "from retrieval.encoders.load import default_encoder_name, installed\n"
-        "assert default_encoder_name() == 'builtin-64' and len(installed()) == 1"
+        "assert default_encoder_name() == 'builtin-224' and len(installed()) == 1"
     )
     assert not modules_after(code) & HEAVY
 
@@ -65,6 +65,6 @@ def test_an_image_wakes_openvino_only() -> None:
     code = (
         "import numpy\n"
         "from retrieval.encoders.load import load_encoder\n"
-        "load_encoder('builtin-64').encode_images(numpy.zeros((1, 3, 64, 64), 'uint8'))"
+        "load_encoder('builtin-224').encode_images(numpy.zeros((1, 3, 224, 224), 'uint8'))"
     )
     assert modules_after(code) & HEAVY == {"openvino"}

@@ -40,7 +40,8 @@ def test_names_are_taken_apart_and_put_together(given: str, canonical: str) -> N
 
 
 @pytest.mark.parametrize(
-    "other", ["ViT-B-32/openai", "builtin-64", "local-dir:/a+b", "timm:", "dinov2", "x+gap", "", "local-dir:dinov2-b14"]
+    "other",
+    ["ViT-B-32/openai", "builtin-224", "local-dir:/a+b", "timm:", "dinov2", "x+gap", "", "local-dir:dinov2-b14"],
 )
 def test_other_names_are_not_ours(other: str) -> None:
     assert parse_image_name(other) is None
@@ -67,7 +68,7 @@ def test_image_only_models_are_in_the_table_and_never_the_default() -> None:
 def test_the_error_for_words_names_a_model_that_has_them() -> None:
     error = text_not_supported("dinov2-b14")
     assert "dinov2-b14" in error.message and "words" in error.message
-    assert "builtin-64" in error.hint and MODELS["builtin-64"].has_text
+    assert "builtin-224" in error.hint and MODELS["builtin-224"].has_text
     assert error.exit_code == 2
 
 

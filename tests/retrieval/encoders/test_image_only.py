@@ -304,7 +304,7 @@ def test_words_are_refused_in_two_lines(vit: Path) -> None:
     for ask in (lambda: encoder.encode_texts(["a dog"]), lambda: encoder.is_cut("a dog")):
         with pytest.raises(TextNotSupported, match="pictures only") as caught:
             ask()
-        assert "builtin-64" in caught.value.hint
+        assert "builtin-224" in caught.value.hint
 
 
 # From the hub's cache, to the form without torch

@@ -75,7 +75,7 @@ def test_spellings(spelling: str) -> None:
 
 
 def test_paths_and_open_clip_forms_are_left_alone() -> None:
-    for name in ("local-dir:/models/a__b", "hf-hub:org/re__po", "/data/a__b:c", "./x__y", "builtin-64"):
+    for name in ("local-dir:/models/a__b", "hf-hub:org/re__po", "/data/a__b:c", "./x__y", "builtin-224"):
         assert canonical_name(name) == name
 
 

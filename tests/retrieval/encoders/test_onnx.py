@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrieval.encoders.base import Preprocessing
+from retrieval.encoders.base import Pixels, Preprocessing
 from retrieval.encoders.description import (
     DESCRIPTION,
     EncoderFolder,
@@ -24,30 +24,40 @@ from retrieval.encoders.description import (
 from retrieval.encoders.load import BUILTIN_FOLDER
 from retrieval.encoders.onnx import OnnxEncoder, available_cpus, shared_core
 from retrieval.errors import EncoderError, SettingsError, TextNotSupported, WeightsUnavailable
+from retrieval.pictures.images import read_picture
+from tests.conftest import EXAMPLES
 
 pytest.importorskip("openvino")
 
+SIDE, DIM = 224, 384
+
 # The first five numbers of two embeddings in float32, the text by torch and the picture by ONNX Runtime: other
 # weights, another order of channels, another normalisation or another tokenizer would change them.
-DOG = [-0.20664, 0.062839, 0.04003, -0.087755, 0.074989]
-PICTURE = [-0.668822, 0.050438, -0.010579, 0.105337, 0.036124]
+DOG = [-0.34168, -0.040479, -0.152718, 0.277576, -0.09679]
+PICTURE = [-0.101587, 0.052878, 0.027972, -0.008621, 0.054735]
 
 
 def picture() -> np.ndarray[Any, np.dtype[np.uint8]]:
     """A smooth picture whose three channels differ."""
-    y, x = np.mgrid[0:64, 0:64]
-    channels = [128 + 90 * np.sin(x / 9), 128 + 90 * np.cos(y / 7), (x + y) * 2 % 256]
+    y, x = np.mgrid[0:SIDE, 0:SIDE]
+    channels = [128 + 90 * np.sin(x / 31), 128 + 90 * np.cos(y / 25), (x + y) % 256]
     return np.stack(channels)[None].astype(np.uint8)
 
 
 def pictures(seed: int, count: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Blotches of colour of many sizes."""
     rng = np.random.default_rng(seed)
-    out = np.empty((count, 3, 64, 64), np.uint8)
+    out = np.empty((count, 3, SIDE, SIDE), np.uint8)
     for i in range(count):
         cells = 1 << rng.integers(0, 5)
-        out[i] = np.kron(rng.integers(0, 256, (3, cells, cells)), np.ones((64 // cells, 64 // cells)))
+        out[i] = np.kron(rng.integers(0, 256, (3, cells, cells)), np.ones((SIDE // cells, SIDE // cells)))
     return out
+
+
+def animals(encoder: OnnxEncoder) -> Pixels:
+    """The example pictures of animals, as they reach the tower."""
+    files = sorted((EXAMPLES / "animals").iterdir())
+    return np.stack([read_picture(file.read_bytes(), encoder.spec.preprocessing).pixels for file in files])
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +67,7 @@ def encoder() -> OnnxEncoder:
 
 def test_pinned_text_embedding(encoder: OnnxEncoder) -> None:
     vector = encoder.encode_texts(["a dog"])
-    assert vector.shape == (1, 256)
+    assert vector.shape == (1, DIM)
     assert vector.dtype == np.float32
     np.testing.assert_allclose(vector[0, :5], DOG, atol=2e-6)
     assert np.linalg.norm(vector[0]) == pytest.approx(1, abs=1e-6)
@@ -65,7 +75,7 @@ def test_pinned_text_embedding(encoder: OnnxEncoder) -> None:
 
 def test_pinned_image_embedding(encoder: OnnxEncoder) -> None:
     vector = encoder.encode_images(picture())
-    assert vector.shape == (1, 256)
+    assert vector.shape == (1, DIM)
     np.testing.assert_allclose(vector[0, :5], PICTURE, atol=2e-5)
 
 
@@ -91,11 +101,12 @@ def test_bf16_ranks_pictures_like_fp32(encoder: OnnxEncoder) -> None:
     half = OnnxEncoder(encoder.folder, "auto", threads=1)
     if "bf16" not in half.device:
         pytest.skip("this CPU does not compute in bf16")
-    pixels = pictures(2, 64)
+    pixels = animals(encoder)
     full, fast = encoder.encode_images(pixels), half.encode_images(pixels)
-    assert (full * fast).sum(1).min() > 0.999
-    assert 0 < np.abs(full - fast).max() < 0.01
-    assert np.abs(full @ full.T - fast @ fast.T).max() < 0.01
+    assert (full * fast).sum(1).min() > 0.98 and np.median((full * fast).sum(1)) > 0.998
+    assert 0 < np.abs(full - fast).max() < 0.05
+    best, found = (np.argsort(-(each @ each.T), axis=1)[:, 1] for each in (full, fast))
+    assert (best == found).mean() > 0.9
 
 
 def test_batches_do_not_matter(encoder: OnnxEncoder) -> None:
@@ -103,8 +114,8 @@ def test_batches_do_not_matter(encoder: OnnxEncoder) -> None:
     together = encoder.encode_images(pixels)
     alone = np.concatenate([encoder.encode_images(pixels[i : i + 1]) for i in range(7)])
     np.testing.assert_allclose(together, alone, atol=1e-5)
-    assert encoder.encode_images(pixels[:0]).shape == (0, 256)
-    assert encoder.encode_texts([]).shape == (0, 256)
+    assert encoder.encode_images(pixels[:0]).shape == (0, DIM)
+    assert encoder.encode_texts([]).shape == (0, DIM)
 
 
 def test_strided_pixels_are_read_right(encoder: OnnxEncoder) -> None:
@@ -143,8 +154,8 @@ def test_ctrl_c_arrives_after_encoders_have_gone() -> None:
     code = (
         "import signal, numpy as np\n"
         "from retrieval.encoders.load import load_encoder\n"
-        "encoders = [load_encoder('builtin-64', precision='fp32', threads=1) for _ in range(3)]\n"
-        "for encoder in encoders: encoder.encode_images(np.zeros((1, 3, 64, 64), np.uint8))\n"
+        "encoders = [load_encoder('builtin-224', precision='fp32', threads=1) for _ in range(3)]\n"
+        "for encoder in encoders: encoder.encode_images(np.zeros((1, 3, 224, 224), np.uint8))\n"
         "del encoder\n"
         "while encoders: del encoders[0]\n"
         "try:\n    signal.raise_signal(signal.SIGINT)\n"
@@ -163,12 +174,12 @@ def test_is_cut(encoder: OnnxEncoder) -> None:
 
 def test_what_it_says_about_itself(encoder: OnnxEncoder) -> None:
     assert encoder.device == "cpu (OpenVINO, fp32)"
-    assert (encoder.streams, encoder.batch_size) == (2, 32)
+    assert (encoder.streams, encoder.batch_size) == (2, 8)
     assert OnnxEncoder(encoder.folder).streams == available_cpus() >= 1
 
 
 def test_wrong_use(encoder: OnnxEncoder) -> None:
-    with pytest.raises(EncoderError, match=r"takes \(n, 3, 64, 64\) uint8"):
+    with pytest.raises(EncoderError, match=r"takes \(n, 3, 224, 224\) uint8"):
         encoder.encode_images(pictures(0, 1)[:, :, :32])
     with pytest.raises(EncoderError, match="float32"):
         encoder.encode_images(pictures(0, 1).astype(np.float32))  # type: ignore[arg-type]
@@ -254,7 +265,7 @@ def test_text_graph_gets_rows_as_the_tokenizer_makes_them(tmp_path: Path) -> Non
 
 def test_an_image_only_model_says_so(tmp_path: Path) -> None:
     shutil.copy(BUILTIN_FOLDER / "image.onnx", tmp_path)
-    made = OnnxEncoder(describe(tmp_path, dim=256, preprocessing=Preprocessing(64)))
+    made = OnnxEncoder(describe(tmp_path, dim=DIM, preprocessing=Preprocessing(SIDE)))
     for use in (lambda: made.encode_texts(["a dog"]), lambda: made.is_cut("a dog")):
         with pytest.raises(TextNotSupported, match="pictures only"):
             use()
@@ -263,7 +274,7 @@ def test_an_image_only_model_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"dim": 255}, "256 numbers"),
+        ({"dim": 255}, "384 numbers"),
         ({"image": ImageTower("image.onnx", "picture", "embedding")}, "cannot be used"),
         ({"image": ImageTower("image.onnx", "pixels", "logits")}, "cannot be used"),
         ({"preprocessing": Preprocessing(32)}, "cannot be used|failed"),
@@ -271,7 +282,7 @@ def test_an_image_only_model_says_so(tmp_path: Path) -> None:
 )
 def test_a_description_that_does_not_fit_the_graph(tmp_path: Path, changes: dict[str, Any], word: str) -> None:
     shutil.copy(BUILTIN_FOLDER / "image.onnx", tmp_path)
-    folder = describe(tmp_path, **({"dim": 256, "preprocessing": Preprocessing(64)} | changes))
+    folder = describe(tmp_path, **({"dim": DIM, "preprocessing": Preprocessing(SIDE)} | changes))
     side = folder.spec.preprocessing.size
     with pytest.raises(EncoderError, match=word):
         OnnxEncoder(folder, "fp32").encode_images(np.zeros((1, 3, side, side), np.uint8))
@@ -286,9 +297,9 @@ def test_a_file_that_is_no_graph(tmp_path: Path) -> None:
 def test_text_weights_of_another_width(tmp_path: Path) -> None:
     shutil.copytree(BUILTIN_FOLDER, tmp_path, dirs_exist_ok=True)
     (tmp_path / DESCRIPTION).write_text(
-        (tmp_path / DESCRIPTION).read_text("utf-8").replace('"dim": 256', '"dim": 128'), "utf-8"
+        (tmp_path / DESCRIPTION).read_text("utf-8").replace('"dim": 384', '"dim": 128'), "utf-8"
     )
-    with pytest.raises(WeightsUnavailable, match="256 numbers"):
+    with pytest.raises(WeightsUnavailable, match="384 numbers"):
         OnnxEncoder(read_encoder_folder(tmp_path)).encode_texts(["a dog"])
 
 

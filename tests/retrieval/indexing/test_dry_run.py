@@ -33,7 +33,7 @@ SAID = (
 
 @pytest.fixture(scope="module")
 def builtin() -> Encoder:
-    return load_encoder("builtin-64")
+    return load_encoder("builtin-224")
 
 
 def touch(file: Path, seconds: int) -> None:

@@ -49,7 +49,7 @@ def test_one_template_is_the_plain_prompt(encoder: ColourEncoder) -> None:
 def test_builtin_model_tells_dogs_from_teapots() -> None:
     from retrieval.encoders.load import load_encoder
 
-    encoder = load_encoder("builtin-64")
+    encoder = load_encoder("builtin-224")
     vectors = class_vectors(encoder, ["dog", "wolf", "teapot"], find_templates("80"))
     cosines = vectors @ vectors.T
     assert cosines[0, 1] > cosines[0, 2]
@@ -142,7 +142,7 @@ def test_class_vectors_are_those_of_open_clip() -> None:
     theirs = pytest.importorskip("open_clip.zero_shot_classifier")
     from retrieval.encoders.load import load_encoder
 
-    encoder = load_encoder("builtin-64")
+    encoder = load_encoder("builtin-224")
 
     class Texts(list[str]):
         def to(self, device: str) -> Texts:

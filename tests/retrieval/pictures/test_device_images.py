@@ -138,7 +138,7 @@ def test_large_photos_agree_with_the_cpus_reduced_decoding() -> None:
 
 def test_embeddings_are_the_same_but_for_rounding() -> None:
     """On the trained built-in model; this is why they share a fingerprint with those of the CPU's decoder."""
-    encoder = load_encoder("builtin-64")
+    encoder = load_encoder("builtin-224")
     files = [path.read_bytes() for path in sorted(EXAMPLES.rglob("*.jpg"))[:24]]
     decoder = DeviceDecoder(encoder.spec.preprocessing, "cpu")
     found = [picture.pixels for picture in decoder.read(files) if isinstance(picture, Picture)]
@@ -279,15 +279,16 @@ def test_a_gpu_that_is_not_there_is_said_before_any_work() -> None:
 def test_the_command_says_what_was_decoded_where(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["photoseek", "index", str(folder), "--gallery", str(tmp_path / "g"), "--model", "builtin-64"]
+    arguments = ["photoseek", "index", str(folder), "--gallery", str(tmp_path / "g"), "--model", "builtin-224"]
     monkeypatch.setattr("sys.argv", [*arguments, "--device", "cpu", "--gpu-decode"])
     with pytest.raises(SystemExit) as stopped:
         cli.main()
     assert stopped.value.code == SettingsError.exit_code
     what, to_do = capsys.readouterr().err.splitlines()
-    assert "builtin-64 runs on cpu" in what and "--device cuda" in to_do
+    assert "builtin-224 runs on cpu" in what and "--device cuda" in to_do
     assert not (tmp_path / "g").exists()
-    monkeypatch.setattr(device_images, "device_decoder", lambda _: DeviceDecoder(INPUT, "cpu"))
+    preprocessing = load_encoder("builtin-224").spec.preprocessing
+    monkeypatch.setattr(device_images, "device_decoder", lambda _: DeviceDecoder(preprocessing, "cpu"))
     with pytest.raises(SystemExit) as stopped:
         cli.main()
     assert not stopped.value.code

@@ -98,7 +98,7 @@ def test_words_for_a_gallery_without_any_name_a_model_to_index_with(
     Indexer(gallery, image_only).run(photos)
     with QueryEngine(gallery) as engine, pytest.raises(TextNotSupported) as caught:
         engine.search(Query.text("red"))
-    assert "photoseek index --model builtin-64" in caught.value.hint
+    assert "photoseek index --model builtin-224" in caught.value.hint
 
 
 def test_what_only_its_files_tell_is_asked_of_the_encoder(gallery: Gallery, photos: Path) -> None:

@@ -44,7 +44,7 @@ def graph(tmp_path: Path) -> Iterator[Gallery]:
     from retrieval.encoders.load import load_encoder
 
     gallery = Gallery(tmp_path / "graph")
-    Indexer(gallery, load_encoder("builtin-64")).run(EXAMPLES, index_spec="HNSW8")
+    Indexer(gallery, load_encoder("builtin-224")).run(EXAMPLES, index_spec="HNSW8")
     yield gallery
 
 
@@ -84,9 +84,9 @@ def test_the_next_index_run_keeps_it_and_another_kind_does_not_use_it(graph: Gal
     from retrieval.encoders.load import load_encoder
 
     write_tuning(folder_of(graph), KEPT)
-    Indexer(graph, load_encoder("builtin-64")).run()
+    Indexer(graph, load_encoder("builtin-224")).run()
     assert read_tuning(folder_of(graph), SPEC) == KEPT
-    Indexer(graph, load_encoder("builtin-64")).run(index_spec="HNSW16")
+    Indexer(graph, load_encoder("builtin-224")).run(index_spec="HNSW16")
     assert read_tuning(folder_of(graph), IndexSpec.parse("HNSW16")) is None
     with QueryEngine(graph) as engine:
         assert len(engine.search(Query.text("a dog"))) == 10

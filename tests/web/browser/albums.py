@@ -60,7 +60,7 @@ def make_album(place: Path) -> Gallery:
         folder = place / "photos" / (str(year) if at else "undated")
         paths.append(save_taken(source, folder / source.name, Taken(at, CAMERAS[number % len(CAMERAS)], where)))
     gallery = Gallery(place / "gallery")
-    Indexer(gallery, load_encoder("builtin-64")).run(place / "photos")
+    Indexer(gallery, load_encoder("builtin-224")).run(place / "photos")
     edit_labels(gallery, paths[:2], LabelEdit(tags=("family",)))
     return gallery
 
@@ -78,7 +78,7 @@ def make_doubles(place: Path) -> Gallery:
         large.save(folder / third.name, quality=95)
         large.resize(image.size).save(folder / f"small {third.stem}.png")
     gallery = Gallery(place / "gallery")
-    Indexer(gallery, load_encoder("builtin-64")).run(folder)
+    Indexer(gallery, load_encoder("builtin-224")).run(folder)
     return gallery
 
 

@@ -37,7 +37,7 @@ def holiday(tmp_path: Path) -> Gallery:
             # Another quality each time: files of equal bytes would be one picture in the catalog.
             picture.convert("RGB").save(tmp_path / "photos" / name, quality=70 + second, exif=exif)
     gallery = Gallery(tmp_path / "gallery")
-    Indexer(gallery, load_encoder("builtin-64")).run(tmp_path / "photos")
+    Indexer(gallery, load_encoder("builtin-224")).run(tmp_path / "photos")
     return gallery
 
 

@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
     for source in SOURCES[:6]:
         shutil.copy(source, folder)
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 and nothing else")
-    Indexer(Gallery(tmp_path / "gallery"), load_encoder("builtin-64")).run(folder)
+    Indexer(Gallery(tmp_path / "gallery"), load_encoder("builtin-224")).run(folder)
     return folder
 
 
@@ -56,7 +56,7 @@ def test_the_gallery_is_told(open_page: Callable[..., Page], server: Running, fo
         zip(page.locator(".stats dt").all_inner_texts(), page.locator(".stats dd").all_inner_texts(), strict=True)
     )
     assert facts["Pictures"].split("\n") == ["6", "6 JPEG"]
-    assert facts["Model"].startswith("builtin-64")
+    assert facts["Model"].startswith("builtin-224")
     assert facts["Cannot be used"].startswith("1")
     assert page.locator(".folder-list").inner_text() == str(folder)
     page.get_by_text("1 file that cannot be used").click()

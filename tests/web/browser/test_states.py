@@ -86,5 +86,5 @@ def copied_gallery(tmp_path: Path) -> Gallery:
     for folder in ("flowers", "sea"):
         shutil.copytree(EXAMPLES / folder, tmp_path / "photos" / folder)
     gallery = Gallery(tmp_path / "gallery")
-    Indexer(gallery, load_encoder("builtin-64")).run(tmp_path / "photos")
+    Indexer(gallery, load_encoder("builtin-224")).run(tmp_path / "photos")
     return gallery
