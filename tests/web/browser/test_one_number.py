@@ -72,7 +72,7 @@ def test_relevance_stays_in_every_order(open_page: Callable[..., Page], album: R
 
 
 def test_facets_and_button_follow_only_good_matches(open_page: Callable[..., Page], album: Running) -> None:
-    page = open_page("/?q=a+bird", server=album)
+    page = open_page("/?q=an+animal", server=album)
     wait_for_pictures(page)
     count = good_matches(page)
     until(page, SUM_IS.replace("FACETS", FACETS), argument=["Shape", 28])
