@@ -61,6 +61,7 @@ export function bars(months) {
 export function histogram(onRange) {
   let data = bars([{ month: "2000-01", count: 0 }]);
   let [from, to] = [0, 0];
+  let filter = { after: null, before: null };
   const drawing = s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" });
   const handles = ["Earliest month", "Latest month"].map((label, side) =>
     h("span", { class: "handle", role: "slider", tabIndex: 0, "aria-label": label, "data-side": side, onkeydown: onKey }),
@@ -122,7 +123,10 @@ export function histogram(onRange) {
     else from = Math.max(data.low, Math.min(next, to));
     place();
     clearTimeout(waiting);
-    waiting = setTimeout(send, 250); // a held key is one question, not thirty
+    waiting = setTimeout(() => {
+      waiting = 0;
+      send();
+    }, 250); // a held key is one question, not thirty
   }
   let waiting = 0;
 
@@ -204,10 +208,21 @@ export function histogram(onRange) {
      * @param {string|null} after @param {string|null} before as they stand in the filter
      */
     update(months, after, before) {
-      if (drag) return;
       data = bars(months);
-      from = after ? Math.min(data.high, Math.max(data.low, monthOf(after))) : data.low;
-      to = before ? Math.max(data.low, Math.min(data.high, lastMonthOf(before))) : data.high;
+      const within = (month) => Math.min(data.high, Math.max(data.low, month));
+      const isNew = filter.after !== after || filter.before !== before;
+      filter = { after, before };
+      if (isNew) {
+        clearTimeout(waiting); // the filter was changed elsewhere meanwhile: that is the later wish
+        waiting = 0;
+      }
+      if (drag || waiting) {
+        // Counts of an earlier question arrive while a person moves a handle: it stays where it was put.
+        [from, to] = [within(from), within(to)];
+      } else {
+        from = after ? within(monthOf(after)) : data.low;
+        to = before ? within(lastMonthOf(before)) : data.high;
+      }
       if (to < from) to = from;
       draw();
       place();
