@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 
 from benchmarks.measure import tell
 from benchmarks.model import NAME, write_random_model
-from retrieval.encoders.onnx import available_cpus
+from retrieval.encoders.onnx.encoder import available_cpus
 from retrieval.indexing.scan import walk
 
 Kind = Literal["thumbnail", "small", "large"]

@@ -29,7 +29,7 @@ from retrieval.duplicates import find_duplicates
 from retrieval.duplicates.candidates import BITS
 from retrieval.duplicates.hamming import near_pairs
 from retrieval.encoders.base import unit
-from retrieval.encoders.load import load_encoder
+from retrieval.encoders.registry import load_encoder
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from retrieval.pictures.phash import PLAIN, perceptual_hash

@@ -12,7 +12,7 @@ from benchmarks.stages import StageCases
 from benchmarks.tables import Table
 from indexes.base import Vectors
 from retrieval.encoders.base import Encoder
-from retrieval.encoders.load import load_encoder
+from retrieval.encoders.registry import load_encoder
 from retrieval.errors import SettingsError
 from retrieval.pictures.images import read_picture
 

@@ -25,7 +25,7 @@ from benchmarks.stages import StageCases
 from benchmarks.tables import Table
 from indexes.base import Vectors
 from retrieval.encoders.base import DeviceEncoder, Encoder, Pixels
-from retrieval.encoders.onnx import available_cpus
+from retrieval.encoders.onnx.encoder import available_cpus
 from retrieval.errors import RuntimeUnavailable
 from retrieval.indexing.schedules import PIECE
 from retrieval.pictures.device_images import DeviceDecoder, device_decoder
@@ -43,7 +43,7 @@ def gpu_tables(bench: Bench) -> list[Table]:
         RuntimeUnavailable: there is none, or no torch.
     """
     _check_cuda()
-    from retrieval.encoders.clip import load_clip_encoder
+    from retrieval.encoders.torch.clip import load_clip_encoder
 
     generated = bench.model == RANDOM or Path(bench.model).name == NAME
     model = f"local-dir:{bench.data.made('torch-model', _write_model)}" if generated else bench.model
@@ -194,7 +194,7 @@ def _write_model(folder: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from retrieval.encoders.open_clip_model import import_open_clip
+    from retrieval.encoders.torch.open_clip_model import import_open_clip
 
     open_clip = import_open_clip()
     torch.manual_seed(0)

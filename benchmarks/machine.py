@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks.tables import Table
-from retrieval.encoders.onnx import available_cpus
+from retrieval.encoders.onnx.encoder import available_cpus
 
 _PACKAGES = ("photoseek", "numpy", "openvino", "faiss-cpu", "pillow", "sqlalchemy")
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "bf16")

@@ -17,8 +17,8 @@ from benchmarks.stopwatch import Timed
 from benchmarks.tables import Table
 from benchmarks.warm import measure_warm
 from retrieval.encoders.cache import CACHE_NAME
-from retrieval.encoders.load import load_encoder
-from retrieval.encoders.onnx import OnnxEncoder
+from retrieval.encoders.onnx.encoder import OnnxEncoder
+from retrieval.encoders.registry import load_encoder
 from retrieval.gallery import Gallery
 
 _BARE = "python -c pass"

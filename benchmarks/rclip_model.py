@@ -23,8 +23,8 @@ def write_rclip_data(folder: Path) -> None:
     """Write towers, merge table and (empty) licence files where rclip looks for them."""
     import torch
 
-    from retrieval.encoders.export import write_graph
-    from retrieval.encoders.open_clip_model import import_open_clip
+    from retrieval.encoders.install.export import write_graph
+    from retrieval.encoders.torch.open_clip_model import import_open_clip
 
     class Texts(torch.nn.Module):
         def __init__(self, model: Any) -> None:

@@ -11,7 +11,7 @@ from benchmarks.galleries import made_gallery
 from benchmarks.measure import alternate, seconds, tell
 from benchmarks.settings import Bench
 from benchmarks.tables import Table
-from retrieval.encoders.load import load_encoder
+from retrieval.encoders.registry import load_encoder
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from retrieval.indexing.scan import walk

@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 from benchmarks.tables import Table
 from indexes.base import Vectors
 from retrieval.encoders.base import Encoder, unit
-from retrieval.encoders.load import load_encoder
-from retrieval.evaluation.class_folders import Labelled, read_class_folders
-from retrieval.evaluation.embed import embed_files
+from retrieval.encoders.registry import load_encoder
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
+from retrieval.lab.evaluation.class_folders import Labelled, read_class_folders
+from retrieval.lab.evaluation.embed import embed_files
 from retrieval.labels.zeroshot import scale_and_bias
 from retrieval.search.calibration import Calibration, Measured, everyday, unlikely
 from retrieval.search.relevance import CUT

@@ -31,7 +31,7 @@ from benchmarks.run import RESULTS, cache_folder
 from benchmarks.served import Served
 from benchmarks.settings import ROOT, SERVING
 from benchmarks.tables import Table, sections
-from retrieval.encoders.load import load_encoder
+from retrieval.encoders.registry import load_encoder
 
 _WARM_UP_S = 3.0
 _BARE_QUERIES = 300

@@ -19,8 +19,8 @@ from benchmarks.tables import Table
 from retrieval.catalog.batch import Batch, IndexedImage, Metadata
 from retrieval.catalog.records import pack_vector
 from retrieval.encoders.base import Encoder, Pixels
-from retrieval.encoders.load import load_encoder
-from retrieval.encoders.onnx import available_cpus
+from retrieval.encoders.onnx.encoder import available_cpus
+from retrieval.encoders.registry import load_encoder
 from retrieval.errors import UnreadableImage
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import COMMIT_IMAGES, Indexer

@@ -42,9 +42,7 @@ CHECKED_BYTES = 128 << 20
 _ATTEMPTS = 5
 
 
-def save_snapshot(
-    index: StoredIndex, folder: Path, *, fingerprint: str, change: int, revision: str = ""
-) -> Manifest:
+def save_snapshot(index: StoredIndex, folder: Path, *, fingerprint: str, change: int, revision: str = "") -> Manifest:
     """Write ``index`` to ``folder`` and return what was recorded about it.
 
     Only one process may save to a folder at a time; any number may open what is there.

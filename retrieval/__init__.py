@@ -22,7 +22,7 @@ TYPE_CHECKING = False  # what type checkers take for true; importing typing woul
 if TYPE_CHECKING:
     from typing import Any
 
-    from retrieval.encoders.load import load_encoder
+    from retrieval.encoders.registry import load_encoder
     from retrieval.errors import RetrievalError
     from retrieval.filters import Filter
     from retrieval.gallery import Gallery
@@ -61,7 +61,7 @@ _HOME = {
     "RetrievalError": "errors",
     "Term": "search.query",
     "find_page": "search.pages",
-    "load_encoder": "encoders.load",
+    "load_encoder": "encoders.registry",
 }
 
 

@@ -36,7 +36,7 @@ class Gallery:
                            be deleted at any time
         relevance/<16 hex>/ what unrelated searches find, per encoder fingerprint (calibration.py); can be deleted, too
         text-cache.sqlite  embeddings of words that were searched for (encoders/cache.py); can be deleted at any time
-        thumbnails.sqlite  small pictures for the web page (show/thumbnail_store.py), thumbnails.lock beside it; can be
+        thumbnails.sqlite  small pictures for the page (rendering/thumbnail_store.py), thumbnails.lock beside it; can be
                            deleted at any time
         forgetting         there while these files may hold what was forgotten (indexing/forgetting.py)
         writer.lock        held by the one process that writes; writer.json says who that is

@@ -34,9 +34,9 @@ IMPORTED_FIRST = (
     "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "alembic.command", "alembic.runtime.migration", "cli", "faiss",
     "filelock", "openvino", "retrieval.catalog.writer", "retrieval.commands.gallery", "retrieval.commands.index",
     "retrieval.commands.labels", "retrieval.commands.models", "retrieval.commands.search", "retrieval.daemon.client",
-    "retrieval.encoders.onnx", "retrieval.indexing.dry_run", "retrieval.indexing.forgetting",
+    "retrieval.encoders.onnx.encoder", "retrieval.indexing.dry_run", "retrieval.indexing.forgetting",
     "retrieval.indexing.indexer", "retrieval.labels.sidecars", "retrieval.labels.tagging", "retrieval.overview",
-    "retrieval.search.engine", "retrieval.show.thumbnail_store", "retrieval.start", "retrieval.system_errors",
+    "retrieval.search.engine", "retrieval.rendering.thumbnail_store", "retrieval.start", "retrieval.system_errors",
 )  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def indexed(gallery: Gallery, photos: Path, encoder: ColourEncoder) -> Gallery:
 @pytest.fixture(scope="session")
 def indexed_examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A gallery of the example photos, made by the built-in model. Read it, do not change it."""
-    from retrieval.encoders.load import load_encoder
+    from retrieval.encoders.registry import load_encoder
 
     place = tmp_path_factory.mktemp("examples") / "gallery"
     Indexer(Gallery(place), load_encoder("builtin-224")).run(EXAMPLES)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.encoders.load import load_encoder
+from retrieval.encoders.registry import load_encoder
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from tests.conftest import EXAMPLES

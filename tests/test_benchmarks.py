@@ -18,7 +18,7 @@ from benchmarks.settings import QUICK, Bench
 from benchmarks.stopwatch import CommandFailed, Stopwatch
 from benchmarks.tables import Table
 from benchmarks.vit import VitSize, vit_weights, write_vit
-from retrieval.encoders.load import load_encoder
+from retrieval.encoders.registry import load_encoder
 from retrieval.errors import RuntimeUnavailable
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -130,8 +130,8 @@ def test_gpu_tables_bound_the_run_by_the_slower_stage(tmp_path: Path, monkeypatc
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     pytest.importorskip("open_clip")
     from benchmarks.gpu import device_tables
-    from retrieval.encoders import torch_encoder
-    from retrieval.encoders.clip import load_clip_encoder
+    from retrieval.encoders.torch import encoder as torch_encoder
+    from retrieval.encoders.torch.clip import load_clip_encoder
     from retrieval.pictures.device_images import DeviceDecoder
     from tests.retrieval.encoders.tiny_clip import write_model
 

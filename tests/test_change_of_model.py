@@ -13,8 +13,8 @@ import pytest
 pytest.importorskip("openvino")
 
 from retrieval.daemon.control import status, stop
-from retrieval.encoders.load import load_encoder, load_encoder_by_fingerprint
-from retrieval.encoders.models import BUILTIN, EARLIER_BUILTINS, is_builtin
+from retrieval.encoders.names.models import BUILTIN, EARLIER_BUILTINS, is_builtin
+from retrieval.encoders.registry import load_encoder, load_encoder_by_fingerprint
 from retrieval.errors import EarlierBuiltin
 from retrieval.gallery import Gallery
 from retrieval.search.engine import QueryEngine

@@ -327,7 +327,7 @@ def test_info_tells_what_is_there(run: Run, indexed_examples: Path) -> None:
 
 
 def test_models_lists_every_row(run: Run) -> None:
-    from retrieval.encoders.models import MODELS
+    from retrieval.encoders.names.models import MODELS
 
     code, out, _ = run("models")
     assert code == 0

@@ -110,7 +110,7 @@ def test_nothing_is_drawn_into_pipes_unasked(run: Run, indexed_examples: Path) -
 
 
 def test_no_name_steers_the_terminal(run: Run, tmp_path: Path, gallery: Gallery) -> None:
-    from retrieval.encoders.load import load_encoder
+    from retrieval.encoders.registry import load_encoder
 
     odd = "a\x1b]0;owned\x07\x9b31m\n\u202e.jpg"
     (tmp_path / "p").mkdir()

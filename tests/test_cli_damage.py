@@ -104,7 +104,7 @@ def test_an_index_of_another_gallery_is_not_believed(
     gallery: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The same pictures in another order under the same change number: the ids mean other ones."""
-    from retrieval.encoders.load import load_encoder
+    from retrieval.encoders.registry import load_encoder
 
     wanted = ask(gallery)
     pictures = sorted(path for path in EXAMPLES.rglob("*") if path.suffix in (".jpg", ".png"))

@@ -61,9 +61,7 @@ def test_a_command_killed_at_any_moment_can_be_given_again(tmp_path: Path) -> No
     killed = 0
     for delay in (0.0, 0.005, 0.02, 0.05, 0.2):  # after the file of the catalog is there
         shutil.rmtree(tmp_path / "gallery", ignore_errors=True)
-        child = subprocess.Popen(
-            [sys.executable, CLI, "index", str(BIRDS)], env=environment, stderr=subprocess.DEVNULL
-        )
+        child = subprocess.Popen([sys.executable, CLI, "index", str(BIRDS)], env=environment, stderr=subprocess.DEVNULL)
         while not catalog.exists() and child.poll() is None:
             time.sleep(0.0005)
         time.sleep(delay)

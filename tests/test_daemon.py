@@ -275,7 +275,7 @@ def test_it_follows_the_catalog(photoseek: Photoseek, running: Path, tmp_path: P
 
 
 def test_an_exchanged_catalog_is_noticed(photoseek: Photoseek, running: Path, tmp_path: Path) -> None:
-    from retrieval.encoders.load import load_encoder
+    from retrieval.encoders.registry import load_encoder
 
     other = Gallery(tmp_path / "fewer")
     Indexer(other, load_encoder("builtin-224")).run(EXAMPLES / "birds")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from retrieval.errors import QueryError
-from retrieval.training.pairs import read_pairs
+from retrieval.lab.training.pairs import read_pairs
 from tests.pictures import save_picture
 
 ROOT = Path(__file__).parent.parent

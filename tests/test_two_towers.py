@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("timm")
 
-from retrieval.encoders.export import export_onnx
-from retrieval.encoders.image_only import load_image_encoder
+from retrieval.encoders.install.export import export_onnx
+from retrieval.encoders.torch.image_only import load_image_encoder
 from tests.conftest import EXAMPLES
 from tests.retrieval.encoders.tiny_timm import VIT, write_timm
 from tests.test_cli import Run, run  # noqa: F401
@@ -77,7 +77,7 @@ def test_an_exported_image_tower_indexes_without_torch(
 ) -> None:
     pytest.importorskip("openvino")
     export_onnx(load_image_encoder(f"dinov2-s14@42={weights}", device="cpu"), tmp_path / "models")
-    monkeypatch.setattr("retrieval.encoders.load.find_spec", lambda name: None)
+    monkeypatch.setattr("retrieval.encoders.registry.find_spec", lambda name: None)
     code, _, err = run("index", BIRDS, "--model", "dinov2-s14@42")
     assert code == 0, err
     assert "OpenVINO" in err

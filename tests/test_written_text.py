@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from retrieval.encoders.adapter import write_adapter
-from retrieval.encoders.load import load_encoder
-from retrieval.evaluation.tables import Report, Table, write_report
+from retrieval.encoders.registry import load_encoder
+from retrieval.lab.evaluation.tables import Report, Table, write_report
 from retrieval.logs import plain_handler
 from retrieval.output import write_pairs
 from tests.conftest import EXAMPLES

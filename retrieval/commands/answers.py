@@ -17,10 +17,10 @@ from retrieval.paths import CLI
 
 if TYPE_CHECKING:
     from retrieval.filters import Filter
+    from retrieval.rendering.showing import Showing
     from retrieval.search.engine import Hit, QueryEngine
     from retrieval.search.pages import Listing, Page
     from retrieval.search.query import Term
-    from retrieval.show.showing import Showing
 
 PROGRAM = [sys.executable, CLI]
 """How this command line is called, without arguments."""
@@ -95,12 +95,12 @@ def show_hits(hits: list[Hit], form: Form, asked: Asked, engine: QueryEngine) ->
         said = {labels.image.id: labels for labels in labels_of(engine.reader, ids, engine.encoder_row)}
     with work_goes_on(sys.stdout):
         if form.showing is not None:
-            from retrieval.show.showing import draw
+            from retrieval.rendering.showing import draw
 
             draw(hits, form.showing, sys.stdin, sys.stdout)
         write_hits(hits, lines, sys.stdout, said)
     if form.showing is not None:
-        from retrieval.show import showing
+        from retrieval.rendering import showing
 
         told = showing.Asked(asked.terms, asked.where, engine.encoder_row.name)
         if not showing.act(hits, form.showing, told, say, open_file):

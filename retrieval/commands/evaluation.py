@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from retrieval.encoders.base import Encoder
-    from retrieval.evaluation.tables import Form, Report
     from retrieval.gallery import Gallery
+    from retrieval.lab.evaluation.tables import Form, Report
 
 eval_app = typer.Typer(
     help="How good a model is, on your data: captions, class folders.",
@@ -60,8 +60,8 @@ def retrieval_(
     as_csv: CsvOption = False,
 ) -> None:
     """Find pictures by their captions and captions by their pictures."""
-    from retrieval.evaluation.caption_task import report_captions
-    from retrieval.evaluation.tables import choose_form
+    from retrieval.lab.evaluation.caption_task import report_captions
+    from retrieval.lab.evaluation.tables import choose_form
 
     form = choose_form(as_json=as_json, as_csv=as_csv)
     opened, encoder = _open(gallery, model, device)
@@ -88,8 +88,8 @@ def zeroshot(
     as_csv: CsvOption = False,
 ) -> None:
     """Tell classes apart by their names alone."""
-    from retrieval.evaluation.label_tasks import report_zero_shot
-    from retrieval.evaluation.tables import choose_form
+    from retrieval.lab.evaluation.label_tasks import report_zero_shot
+    from retrieval.lab.evaluation.tables import choose_form
 
     form = choose_form(as_json=as_json, as_csv=as_csv)
     opened, encoder = _open(gallery, model, device)
@@ -121,8 +121,8 @@ def probe(
     as_csv: CsvOption = False,
 ) -> None:
     """Learn classes from labelled pictures: nearest neighbours and logistic regression on the embeddings."""
-    from retrieval.evaluation.label_tasks import report_probe
-    from retrieval.evaluation.tables import choose_form
+    from retrieval.lab.evaluation.label_tasks import report_probe
+    from retrieval.lab.evaluation.tables import choose_form
 
     form = choose_form(as_json=as_json, as_csv=as_csv)
     opened, encoder = _open(gallery, model, device)
@@ -156,9 +156,9 @@ def few_shot(
     as_csv: CsvOption = False,
 ) -> None:
     """Learn classes from a few labelled pictures each."""
-    from retrieval.evaluation.label_tasks import report_few_shot
-    from retrieval.evaluation.probe import parse_shots
-    from retrieval.evaluation.tables import choose_form
+    from retrieval.lab.evaluation.label_tasks import report_few_shot
+    from retrieval.lab.evaluation.probe import parse_shots
+    from retrieval.lab.evaluation.tables import choose_form
 
     form = choose_form(as_json=as_json, as_csv=as_csv)
     numbers = parse_shots(shots)
@@ -191,9 +191,9 @@ def compare(
     as_csv: CsvOption = False,
 ) -> None:
     """Judge several models on the same data, with what each costs. Every picture is encoded anew, to be timed."""
-    from retrieval.evaluation import chart_files
-    from retrieval.evaluation.compare import chart, compare, report_comparison
-    from retrieval.evaluation.tables import choose_form
+    from retrieval.lab.evaluation import chart_files
+    from retrieval.lab.evaluation.compare import chart, compare, report_comparison
+    from retrieval.lab.evaluation.tables import choose_form
 
     form = choose_form(as_json=as_json, as_csv=as_csv)
     if plot is not None:
@@ -224,6 +224,6 @@ def _open(gallery: Path | None, model: str, device: str) -> tuple[Gallery, Encod
 
 
 def _show(report: Report, form: Form) -> None:
-    from retrieval.evaluation.tables import write_report
+    from retrieval.lab.evaluation.tables import write_report
 
     write_report(report, form, sys.stdout)

@@ -190,7 +190,7 @@ def index(
 def _make_thumbnails(gallery: Gallery, *, quiet: bool) -> None:
     from retrieval.indexing.interrupt import stop_on_interrupt
     from retrieval.indexing.progress import counted
-    from retrieval.show.ahead import make_ahead
+    from retrieval.rendering.ahead import make_ahead
 
     def silent(_done: int, _total: int) -> None:
         pass

@@ -194,7 +194,7 @@ def showing_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the flags of what is done with hits in place of its parameter ``showing: Showing | None``."""
 
     def made(given: dict[str, Any]) -> object:
-        from retrieval.show.showing import Showing
+        from retrieval.rendering.showing import Showing
 
         return Showing(**given)
 

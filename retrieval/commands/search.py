@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from retrieval.filters import Filter
+    from retrieval.rendering.showing import Showing
     from retrieval.search.engine import QueryEngine
     from retrieval.search.pages import Listing
     from retrieval.search.query import Term
-    from retrieval.show.showing import Showing
 
 
 @filter_flags

@@ -27,8 +27,8 @@ def shell(
     allow_url: AllowUrlOption = False,
 ) -> None:
     """Search again and again with the model kept awake. Say what is like it and what is not; type help there."""
+    from retrieval.rendering.showing import Showing
     from retrieval.shell.loop import run_shell
-    from retrieval.show.showing import Showing
 
     showing = Showing(preview=preview, preview_as=preview_as)
     with open_engine(gallery, model=model) as engine:

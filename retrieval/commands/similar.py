@@ -25,8 +25,8 @@ from retrieval.commands.options import (
 
 if TYPE_CHECKING:
     from retrieval.filters import Filter
+    from retrieval.rendering.showing import Showing
     from retrieval.search.pages import Listing
-    from retrieval.show.showing import Showing
 
 
 @filter_flags

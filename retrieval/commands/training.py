@@ -14,7 +14,7 @@ from retrieval.errors import SettingsError
 
 if TYPE_CHECKING:
     from retrieval.gallery import Gallery
-    from retrieval.training.pairs import Pairs
+    from retrieval.lab.training.pairs import Pairs
 
 
 def train(
@@ -64,10 +64,10 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Train a model on your own pictures, and say what it gained."""
-    from retrieval.encoders.load import models_folder
-    from retrieval.evaluation.tables import write_report
+    from retrieval.encoders.registry import models_folder
     from retrieval.gallery import Gallery
-    from retrieval.training.report import check_out
+    from retrieval.lab.evaluation.tables import write_report
+    from retrieval.lab.training.report import check_out
 
     if adapter + (last_blocks is not None) + full > 1:
         raise SettingsError("--adapter, --last-blocks and --full exclude each other", "give one of them")
@@ -78,8 +78,8 @@ def train(
     interrupted = False
     if adapter:
         from retrieval.encoders.choice import choose_encoder
-        from retrieval.training.adapter_run import train_adapter
-        from retrieval.training.progress import say_begin
+        from retrieval.lab.training.adapter_run import train_adapter
+        from retrieval.lab.training.progress import say_begin
 
         encoder = choose_encoder(opened, begin or None, device=device)
         report = train_adapter(
@@ -87,8 +87,8 @@ def train(
         )
     else:
         from retrieval.indexing.interrupt import stop_on_interrupt
-        from retrieval.training.choices import plan_of
-        from retrieval.training.progress import shown_training
+        from retrieval.lab.training.choices import plan_of
+        from retrieval.lab.training.progress import shown_training
 
         plan = plan_of(
             begin, target, last_blocks=last_blocks, loss=loss, epochs=epochs, minutes=minutes, batch=batch, chunk=chunk,
@@ -97,7 +97,7 @@ def train(
         )  # fmt: skip
         stopping = "stopping after this step; the best weights so far are kept ..."
         with stop_on_interrupt(lambda: say(stopping)) as stop, shown_training(sys.stderr, quiet=quiet) as told:
-            from retrieval.training.run import train as run
+            from retrieval.lab.training.run import train as run
 
             report, interrupted = run(found, plan, told=told, stop=stop)
     write_report(report, "json" if as_json else "table", sys.stdout)
@@ -110,7 +110,7 @@ def train(
 
 
 def _pairs(place: Path | None, gallery: Gallery, from_gallery: bool, disliked: Path | None) -> Pairs:
-    from retrieval.training.pairs import pairs_of_gallery, read_pairs
+    from retrieval.lab.training.pairs import pairs_of_gallery, read_pairs
 
     if (place is None) != from_gallery:
         raise SettingsError(

@@ -87,7 +87,7 @@ def towers(reader: CatalogReader) -> list[str]:
 
 def models(ctx: Any, incomplete: str) -> list[str]:
     """Every model that has a name."""
-    from retrieval.encoders.models import MODELS
+    from retrieval.encoders.names.models import MODELS
 
     return _beginning(MODELS, incomplete)
 

@@ -32,9 +32,9 @@ def clusters(
     """Group the pictures that look alike, and name each group. Only embeddings are read."""
     from retrieval.gallery import Gallery
     from retrieval.labels.vocabulary import read_labels
-    from retrieval.show.page import check_page_path
-    from retrieval.views.groups import group_gallery
-    from retrieval.views.tell import write_groups, write_groups_page
+    from retrieval.overview_maps.groups import group_gallery
+    from retrieval.overview_maps.tell import write_groups, write_groups_page
+    from retrieval.rendering.page import check_page_path
 
     if html is not None:
         check_page_path(html)
@@ -59,9 +59,9 @@ def map_(
 ) -> None:
     """Lay the pictures on a plane, near each other if they look alike. A page with thumbnails, or coordinates."""
     from retrieval.gallery import Gallery
-    from retrieval.show.page import check_page_path
-    from retrieval.views.atlas import draw_atlas, write_places
-    from retrieval.views.page import write_atlas_page
+    from retrieval.overview_maps.atlas import draw_atlas, write_places
+    from retrieval.overview_maps.page import write_atlas_page
+    from retrieval.rendering.page import check_page_path
 
     if html is not None:
         check_page_path(html)

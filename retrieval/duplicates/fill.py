@@ -10,7 +10,7 @@ from pathlib import Path
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.records import ImageRecord
 from retrieval.encoders.base import Preprocessing
-from retrieval.encoders.onnx import available_cpus
+from retrieval.encoders.onnx.encoder import available_cpus
 from retrieval.errors import GalleryError, UnreadableImage
 from retrieval.gallery import Gallery
 from retrieval.pictures.images import content_hash, read_picture

@@ -23,7 +23,7 @@ from retrieval.duplicates.groups import Group, Member, stars
 from retrieval.duplicates.keeper import Candidate, KeeperRule, by_size, choose
 from retrieval.duplicates.pixels import Viewer
 from retrieval.duplicates.turns import UPRIGHT, composed, inverse, turned
-from retrieval.encoders.onnx import available_cpus
+from retrieval.encoders.onnx.encoder import available_cpus
 from retrieval.errors import UnreadableImage
 from retrieval.pictures.images import read_whole
 

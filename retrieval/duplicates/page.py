@@ -10,8 +10,8 @@ from pathlib import Path
 from retrieval.catalog.records import ImageRecord
 from retrieval.duplicates.groups import Group, Member
 from retrieval.output import human_bytes
-from retrieval.show.page import END, check_page_path, figure, head, write_html
-from retrieval.show.thumbnails import data_uri, thumbnails
+from retrieval.rendering.page import END, check_page_path, figure, head, write_html
+from retrieval.rendering.thumbnails import data_uri, thumbnails
 
 __all__ = ["GROUPS_SHOWN", "check_page_path", "page", "write_page"]
 

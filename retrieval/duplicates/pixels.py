@@ -24,7 +24,7 @@ from PIL import Image
 from retrieval.catalog.records import ImageRecord
 from retrieval.duplicates.turns import UPRIGHT, turned
 from retrieval.encoders.base import Preprocessing
-from retrieval.encoders.onnx import available_cpus
+from retrieval.encoders.onnx.encoder import available_cpus
 from retrieval.errors import UnreadableImage
 from retrieval.pictures.images import read_picture
 

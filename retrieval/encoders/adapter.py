@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from indexes.base import Vectors
 from retrieval.encoders.base import DeviceEncoder, Encoder, EncoderSpec, Pixels, unit
-from retrieval.encoders.checks import (
+from retrieval.encoders.files.checks import (
     build_row,
     check_present,
     damaged,
@@ -34,8 +34,8 @@ from retrieval.encoders.checks import (
     whole,
     write_atomically,
 )
-from retrieval.encoders.description import ADAPTER, hash_file, parse_preprocessing
-from retrieval.encoders.weights_file import WeightsFile, write_weights
+from retrieval.encoders.files.description import ADAPTER, hash_file, parse_preprocessing
+from retrieval.encoders.files.weights_file import WeightsFile, write_weights
 from retrieval.errors import WeightsUnavailable
 
 _WEIGHTS = "adapter.safetensors"

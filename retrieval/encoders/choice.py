@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from retrieval.catalog.reader import CatalogReader
 from retrieval.encoders.base import Encoder, EncoderSpec, OnTorch
-from retrieval.encoders.load import default_encoder_name, load_encoder, load_encoder_by_fingerprint
-from retrieval.encoders.models import BUILTIN, PREFERENCE, canonical_name, is_builtin
+from retrieval.encoders.names.models import BUILTIN, PREFERENCE, canonical_name, is_builtin
+from retrieval.encoders.registry import default_encoder_name, load_encoder, load_encoder_by_fingerprint
 from retrieval.errors import (
     CpuOnly,
     EarlierBuiltin,

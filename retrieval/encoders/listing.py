@@ -6,15 +6,15 @@ import json
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from retrieval.encoders.load import default_encoder_name, installed, load_on_torch, models_folder
-from retrieval.encoders.models import MODELS, EncoderRow
+from retrieval.encoders.names.models import MODELS, EncoderRow
+from retrieval.encoders.registry import default_encoder_name, installed, load_on_torch, models_folder
 from retrieval.errors import SettingsError
 from retrieval.output import human_bytes
 from retrieval.streams import printable
 
 if TYPE_CHECKING:
     from retrieval.encoders.base import EncoderSpec
-    from retrieval.encoders.fetch import FetchPlan
+    from retrieval.encoders.install.fetch import FetchPlan
 
 
 def model_rows() -> list[dict[str, Any]]:
@@ -87,7 +87,7 @@ def fetch_with_licence(name: str, err: IO[str], *, accepted: bool, weights: bool
         SettingsError: nobody is there to be asked.
         EncoderError: refused, or the download failed (what is there is kept for the next try).
     """
-    from retrieval.encoders.fetch import fetch_model, fetch_weights
+    from retrieval.encoders.install.fetch import fetch_model, fetch_weights
 
     def ask(plan: FetchPlan) -> bool:
         asked = f"{plan.name}: {human_bytes(plan.bytes)} from {plan.repositories}, licence {plan.licence}"
@@ -124,7 +124,7 @@ def fetch_with_licence(name: str, err: IO[str], *, accepted: bool, weights: bool
 
 def import_folder(folder: Path) -> Path:
     """Install a model from a folder in the layout of Immich's exports; the installed folder."""
-    from retrieval.encoders.immich import import_immich_folder
+    from retrieval.encoders.install.immich import import_immich_folder
 
     return import_immich_folder(folder, models_folder())
 
@@ -136,7 +136,7 @@ def export_model(name: str, into: Path | None) -> list[tuple[str, str]]:
         EncoderError: the export differs from the original; nothing is installed then.
         RuntimeUnavailable: torch is not installed.
     """
-    from retrieval.encoders.export import export_onnx
+    from retrieval.encoders.install.export import export_onnx
 
     report = export_onnx(load_on_torch(name, device="cpu"), into or models_folder())
     text = "no text tower" if report.text_difference is None else f"{report.text_difference:.1e}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from retrieval.encoders.description import ADAPTER, DESCRIPTION
-from retrieval.encoders.image_models import parse_image_name
-from retrieval.encoders.models import BUILTIN
+from retrieval.encoders.files.description import ADAPTER, DESCRIPTION
+from retrieval.encoders.names.image_models import parse_image_name
+from retrieval.encoders.names.models import BUILTIN
 from retrieval.errors import ModelGone
 
 _CONFIGURATIONS = (DESCRIPTION, ADAPTER, "open_clip_config.json", "config.json")

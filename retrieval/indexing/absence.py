@@ -30,9 +30,7 @@ class Absence:
         count_present: how many present images lie at or below a folder.
     """
 
-    def __init__(
-        self, roots: Iterable[str], unplugged: Sequence[str], count_present: Callable[[str], int]
-    ) -> None:
+    def __init__(self, roots: Iterable[str], unplugged: Sequence[str], count_present: Callable[[str], int]) -> None:
         self._roots = sorted(roots, key=len, reverse=True)
         self._unplugged = unplugged
         self._count_present = count_present

@@ -100,7 +100,7 @@ def _mark(file: Path, what: str) -> None:
 
 def _clean_files(gallery: Gallery, catalog: Catalog, *, purge: bool) -> bool:
     """Take what the catalog has let go of out of the gallery's other files; False as ``Catalog.compact``."""
-    from retrieval.show.thumbnail_store import ThumbnailStore
+    from retrieval.rendering.thumbnail_store import ThumbnailStore
 
     is_log_empty = True
     if purge:

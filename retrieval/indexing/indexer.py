@@ -17,7 +17,7 @@ from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.stored import damaged_images
 from retrieval.catalog.writer import Catalog
 from retrieval.encoders.base import Encoder
-from retrieval.encoders.models import is_known_image_only
+from retrieval.encoders.names.models import is_known_image_only
 from retrieval.gallery import Gallery
 from retrieval.indexing.absence import ROOT_IS_GONE
 from retrieval.indexing.compare import FolderComparison, Looks

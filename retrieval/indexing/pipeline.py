@@ -32,7 +32,7 @@ from retrieval.catalog.batch import FailedImage, IndexedImage, Metadata
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.records import instant, pack_vector
 from retrieval.encoders.base import DeviceEncoder, Encoder, Pixels
-from retrieval.encoders.onnx import available_cpus
+from retrieval.encoders.onnx.encoder import available_cpus
 from retrieval.errors import EncoderError, UnreadableImage
 from retrieval.indexing.scan import describe_os_error
 from retrieval.indexing.schedules import Collect, ahead_of_device, each_on_its_own
@@ -354,9 +354,7 @@ def read_candidate(candidate: Candidate) -> tuple[bytes, Candidate]:
         after = os.fstat(file.fileno())
     if len(data) != found.st_size or after.st_mtime_ns != found.st_mtime_ns:
         raise InterruptedError(0, "changed while it was read")
-    return data, replace(
-        candidate, size=found.st_size, mtime_ns=found.st_mtime_ns, ctime_ns=change_time(found)
-    )
+    return data, replace(candidate, size=found.st_size, mtime_ns=found.st_mtime_ns, ctime_ns=change_time(found))
 
 
 def _indexed(

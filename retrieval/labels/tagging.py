@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from indexes.base import Ids, Vectors
 from retrieval.catalog.reader import CatalogReader, EncoderRow
 from retrieval.catalog.stored import stored_vectors
-from retrieval.encoders.models import is_known_image_only, text_not_supported
+from retrieval.encoders.names.models import is_known_image_only, text_not_supported
 from retrieval.errors import EncoderMismatch, QueryError, UnknownImage
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
@@ -199,7 +199,7 @@ def best_labels(believed: NDArray[np.float64], top: int) -> NDArray[np.int64]:
 
 
 def _load(row: EncoderRow, rows: Sequence[EncoderRow]) -> Encoder:
-    from retrieval.encoders.load import load_encoder_by_fingerprint
+    from retrieval.encoders.registry import load_encoder_by_fingerprint
 
     if is_known_image_only(row.name):
         others = [other.name for other in rows if not is_known_image_only(other.name)]

@@ -143,5 +143,3 @@ def _mail_date(text: str) -> Moment | None:
         return Moment(datetime(*found[:6]), None, 0, (found[9] or 0) // 60 if has_zone else None)
     except (TypeError, ValueError, IndexError):
         return None
-
-

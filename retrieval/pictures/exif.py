@@ -15,6 +15,7 @@ from retrieval.pictures.dates import Moment, Precision, microseconds, parse_mome
 
 _MAX_TEXT = 100
 
+
 def _utf8(_self: object, data: bytes, _legacy_api: bool = True) -> bytes:
     return data
 

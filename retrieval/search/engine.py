@@ -140,7 +140,7 @@ class QueryEngine:
     def encoder(self) -> Encoder:
         """The encoder; loaded on first use."""
         if self._encoder is None:
-            from retrieval.encoders.load import load_encoder_by_fingerprint
+            from retrieval.encoders.registry import load_encoder_by_fingerprint
 
             self._check_tower()
             self._encoder = load_encoder_by_fingerprint(self._row.fingerprint, self._row.name, self._row.source)
@@ -330,7 +330,7 @@ class QueryEngine:
         return known
 
     def _check_words(self) -> None:
-        from retrieval.encoders.models import is_known_image_only
+        from retrieval.encoders.names.models import is_known_image_only
 
         # By its name first: a model that cannot answer need not be loaded to say so.
         if is_known_image_only(self._row.name) or not self.encoder.spec.has_text:

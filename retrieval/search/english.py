@@ -11,7 +11,7 @@ _OTHER_LANGUAGES = ("multilingual", "siglip2", "i18n", "xlm", "nllb", "mt5")
 
 def knows_english_only(model: str) -> bool:
     """True for a model whose captions were English; False also for models that we know nothing of."""
-    from retrieval.encoders.models import MODELS
+    from retrieval.encoders.names.models import MODELS
 
     row = MODELS.get(model)
     if row is None or not row.has_text:

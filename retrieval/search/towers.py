@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from retrieval.encoders.image_models import parse_image_name
-from retrieval.encoders.models import BUILTIN, canonical_name, is_builtin, is_known_image_only, text_not_supported
+from retrieval.encoders.names.image_models import parse_image_name
+from retrieval.encoders.names.models import BUILTIN, canonical_name, is_builtin, is_known_image_only, text_not_supported
 from retrieval.errors import SettingsError, TextNotSupported, UnknownEncoder
 from retrieval.streams import plural
 

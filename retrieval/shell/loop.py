@@ -14,11 +14,11 @@ from retrieval.errors import RetrievalError
 from retrieval.labels.output import write_labels
 from retrieval.labels.reading import labels_of
 from retrieval.output import as_json, write_hits, write_pairs
+from retrieval.rendering.showing import Open, Say, Showing, draw, open_hit
+from retrieval.rendering.wording import filter_words
 from retrieval.search.english import english_hint
 from retrieval.shell.lines import HELP, Line, parse_line
 from retrieval.shell.session import Session
-from retrieval.show.showing import Open, Say, Showing, draw, open_hit
-from retrieval.show.wording import filter_words
 from retrieval.streams import printable
 from retrieval.system_errors import explained
 

@@ -19,7 +19,7 @@ from retrieval.indexing.forgetting import forget_paths
 from retrieval.indexing.indexer import Indexer
 from retrieval.overview import overview, write_failures, write_overview
 from retrieval.paths import GALLERY_VARIABLE
-from retrieval.show.thumbnail_store import ThumbnailStore
+from retrieval.rendering.thumbnail_store import ThumbnailStore
 from tests.conftest import PHOTOS
 from tests.fakes import ColourEncoder
 from tests.pictures import save_picture

@@ -20,7 +20,7 @@ pytest.importorskip("fastapi", reason="needs photoseek[web]")
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from retrieval.encoders.load import load_encoder
+from retrieval.encoders.registry import load_encoder
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from retrieval.web.settings import Settings

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from indexes.base import Vectors
-from retrieval.encoders.load import load_encoder
-from retrieval.encoders.onnx import OnnxEncoder
+from retrieval.encoders.onnx.encoder import OnnxEncoder
+from retrieval.encoders.registry import load_encoder
 from retrieval.errors import GalleryNotFound, QueryError, TextNotSupported, UnknownEncoder
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer

@@ -16,7 +16,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from retrieval.duplicates.finding import find_duplicates
-from retrieval.encoders.load import load_encoder
+from retrieval.encoders.registry import load_encoder
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from retrieval.web.duplicates import job as duplicates_job

@@ -17,12 +17,12 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from retrieval.catalog.records import ImageRecord
-from retrieval.encoders.load import load_encoder
+from retrieval.encoders.registry import load_encoder
 from retrieval.gallery import Gallery
 from retrieval.indexing.forgetting import forget_paths
 from retrieval.indexing.indexer import Indexer
 from retrieval.labels.labelling import LabelEdit, edit_labels
-from retrieval.show.thumbnail_store import FILE_NAME
+from retrieval.rendering.thumbnail_store import FILE_NAME
 from retrieval.web.pictures import thumbnails
 from tests.pictures import picture, replace_picture, save_picture
 from tests.web.conftest import client_of

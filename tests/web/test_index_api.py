@@ -17,7 +17,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from retrieval.encoders.load import load_encoder
+from retrieval.encoders.registry import load_encoder
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from retrieval.web.indexing import job as index_job

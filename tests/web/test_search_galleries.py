@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs photoseek[web]")
 
 
-from retrieval.encoders.load import load_encoder
+from retrieval.encoders.registry import load_encoder
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from retrieval.labels.labelling import LabelEdit, edit_labels

@@ -19,7 +19,7 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
-from retrieval.encoders.load import load_encoder
+from retrieval.encoders.registry import load_encoder
 from retrieval.errors import SettingsError
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer

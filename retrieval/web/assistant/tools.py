@@ -6,14 +6,14 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from retrieval.encoders.models import is_builtin, is_known_image_only
+from retrieval.encoders.names.models import is_builtin, is_known_image_only
 from retrieval.labels.reading import labels_of, predicted_counts, tag_counts
 from retrieval.paths import as_text
+from retrieval.rendering.thumbnails import thumbnails
 from retrieval.search.english import english_hint
 from retrieval.search.language import parse_query
 from retrieval.search.pages import Listing, Page, find_page
 from retrieval.search.query import Query, picture_term
-from retrieval.show.thumbnails import thumbnails
 from retrieval.streams import plural
 from retrieval.web.assistant.models import (
     Counted,

@@ -54,6 +54,7 @@ _NONE = ""
 _REST, _OUT = 1, (1 << 16) - 1
 """The bit of the conditions that are left out for no facet, and all bits: a picture that is in none."""
 
+
 class Only(Protocol):
     """Pictures that are counted, where not all of them are."""
 

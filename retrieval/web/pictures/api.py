@@ -15,7 +15,7 @@ from retrieval.catalog.records import FileChanged, ImageRecord
 from retrieval.errors import UnknownImage
 from retrieval.labels.reading import labels_of
 from retrieval.pictures.formats import DRAWN_BY_BROWSERS, MEDIA_TYPES, media_type, sniff
-from retrieval.show.thumbnail_store import FORM
+from retrieval.rendering.thumbnail_store import FORM
 from retrieval.web import app_state
 from retrieval.web.pictures.file_response import PICTURE_HEADERS, OpenFileResponse, disposition, is_known
 from retrieval.web.pictures.models import ImageDetails, details

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from retrieval.catalog.records import ImageRecord
-from retrieval.encoders.onnx import available_cpus
+from retrieval.encoders.onnx.encoder import available_cpus
 from retrieval.gallery import Gallery
-from retrieval.show.thumbnail_store import ThumbnailStore
-from retrieval.show.thumbnails import as_webp, look_at, side_of
+from retrieval.rendering.thumbnail_store import ThumbnailStore
+from retrieval.rendering.thumbnails import as_webp, look_at, side_of
 from retrieval.web.front.metrics import stage
 from retrieval.web.settings import Settings
 from retrieval.web.work.line import Job, Line, finish

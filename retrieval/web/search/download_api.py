@@ -133,9 +133,7 @@ def _fields(asked: ListFields) -> dict[str, Any]:
     return {name: getattr(asked, name) for name in ListFields.model_fields}
 
 
-async def _rows(
-    readers: Readers, blocks: Sequence[Callable[[CatalogReader], bytes]]
-) -> AsyncGenerator[bytes, None]:
+async def _rows(readers: Readers, blocks: Sequence[Callable[[CatalogReader], bytes]]) -> AsyncGenerator[bytes, None]:
     yield _as_csv([_COLUMNS])
     for block in blocks:
         yield await _patiently(readers, block)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.encoders import hub as hub_module
+from retrieval.encoders.names import hub as hub_module
 from tests.retrieval.encoders.published_export import REPOSITORY, publish
 from tests.retrieval.encoders.standin_hub import Hub, serve
 from tests.retrieval.encoders.tiny_clip import KINDS, write_model

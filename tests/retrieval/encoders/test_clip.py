@@ -18,9 +18,9 @@ pytest.importorskip("open_clip")
 import torch
 from PIL import Image
 
-from retrieval.encoders.clip import ClipEncoder, load_clip_encoder
-from retrieval.encoders.torch_encoder import CPU_BATCH, in_batches
-from retrieval.encoders.weights import find_source
+from retrieval.encoders.names.open_clip_weights import find_source
+from retrieval.encoders.torch.clip import ClipEncoder, load_clip_encoder
+from retrieval.encoders.torch.encoder import CPU_BATCH, in_batches
 from retrieval.errors import (
     EncoderError,
     RuntimeUnavailable,
@@ -66,7 +66,7 @@ def test_spec_is_read_from_the_files(tiny_models: dict[str, Path], kind: str) ->
 
 def test_spec_needs_no_torch(tiny_models: dict[str, Path]) -> None:
     code = (
-        "import sys\nfrom retrieval.encoders.clip import load_clip_encoder\n"
+        "import sys\nfrom retrieval.encoders.torch.clip import load_clip_encoder\n"
         f"spec = load_clip_encoder('local-dir:{tiny_models['clip']}').spec\n"
         "assert spec.dim == 32\n"
         "assert not {'torch', 'open_clip', 'transformers', 'huggingface_hub'} & set(sys.modules)"

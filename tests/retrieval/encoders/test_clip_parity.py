@@ -20,7 +20,7 @@ import torch
 import transformers
 
 from retrieval.encoders.base import unit
-from retrieval.encoders.clip import ClipEncoder, load_clip_encoder
+from retrieval.encoders.torch.clip import ClipEncoder, load_clip_encoder
 from tests.retrieval.encoders.tiny_clip import CLIP, SIGLIP, TEXTS
 from tests.retrieval.encoders.tiny_timm import load_exactly
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from retrieval.encoders.base import Preprocessing
-from retrieval.encoders.description import (
+from retrieval.encoders.files.description import (
     DESCRIPTION,
     EncoderFolder,
     ImageTower,
@@ -23,7 +23,7 @@ from retrieval.encoders.description import (
     verify_encoder_folder,
     write_encoder_description,
 )
-from retrieval.encoders.load import BUILTIN_FOLDER
+from retrieval.encoders.registry import BUILTIN_FOLDER
 from retrieval.errors import WeightsUnavailable
 
 TEXT = TextTower(

@@ -14,13 +14,13 @@ pytest.importorskip("open_clip")
 
 import torch
 
-from retrieval.encoders import torch_encoder
 from retrieval.encoders.adapter import adapted, write_adapter
 from retrieval.encoders.base import DeviceEncoder, OnTorch
 from retrieval.encoders.choice import choose_encoder
-from retrieval.encoders.clip import ClipEncoder, load_clip_encoder
-from retrieval.encoders.onnx import OnnxEncoder
-from retrieval.encoders.torch_encoder import COMPILE_VARIABLE, CPU_BATCH
+from retrieval.encoders.onnx.encoder import OnnxEncoder
+from retrieval.encoders.torch import encoder as torch_encoder
+from retrieval.encoders.torch.clip import ClipEncoder, load_clip_encoder
+from retrieval.encoders.torch.encoder import COMPILE_VARIABLE, CPU_BATCH
 from retrieval.errors import EncoderError, SettingsError
 from retrieval.gallery import Gallery
 from retrieval.pictures.device_images import device_decoder

@@ -17,13 +17,13 @@ pytest.importorskip("openvino")
 
 import torch
 
-from retrieval.encoders import export as export_module
-from retrieval.encoders.clip import ClipEncoder
-from retrieval.encoders.description import read_encoder_folder
-from retrieval.encoders.export import PARITY_GATE, export_name, export_onnx, write_graph
-from retrieval.encoders.onnx import OnnxEncoder
-from retrieval.encoders.onnx_graph import read_graph_ends
-from retrieval.encoders.weights import find_source
+from retrieval.encoders.files.description import read_encoder_folder
+from retrieval.encoders.files.staging import export as export_module
+from retrieval.encoders.install.export import PARITY_GATE, export_name, export_onnx, write_graph
+from retrieval.encoders.names.open_clip_weights import find_source
+from retrieval.encoders.onnx.encoder import OnnxEncoder
+from retrieval.encoders.onnx.graph_ends import read_graph_ends
+from retrieval.encoders.torch.clip import ClipEncoder
 from retrieval.errors import EncoderError, WeightsUnavailable
 from tests.retrieval.encoders.tiny_clip import KINDS, TEXTS, reference, write_model
 
@@ -140,7 +140,7 @@ def test_names_of_exports(tmp_path: Path) -> None:
 def test_export_that_disagrees_installs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The description claims the other activation, the mistake that cosines hide."""
     source = write_model(tmp_path / "source", "clip")
-    monkeypatch.setattr("retrieval.encoders.export_text._activation", lambda text: "quick_gelu")
+    monkeypatch.setattr("retrieval.encoders.install.export_text._activation", lambda text: "quick_gelu")
     with pytest.raises(EncoderError, match="disagrees with torch"):
         export_onnx(encoder_of(source), tmp_path / "models")
     assert [p.name for p in (tmp_path / "models").iterdir() if not p.name.startswith(".lock-")] == []

@@ -19,15 +19,15 @@ pytest.importorskip("openvino")
 
 import torch
 
-from retrieval.encoders.description import read_encoder_folder, verify_encoder_folder
-from retrieval.encoders.fetch import (
+from retrieval.encoders.files.description import read_encoder_folder, verify_encoder_folder
+from retrieval.encoders.install.fetch import (
     FetchPlan,
     export_repositories,
     fetch_model,
     fetch_weights,
     plan_model,
 )
-from retrieval.encoders.onnx import OnnxEncoder
+from retrieval.encoders.onnx.encoder import OnnxEncoder
 from retrieval.errors import EncoderError, SystemProblem, UnknownEncoder, WeightsUnavailable
 from tests.retrieval.encoders.published_export import NAME, REPOSITORY
 from tests.retrieval.encoders.standin_hub import COMMIT, Hub
@@ -188,7 +188,7 @@ def test_no_network_is_said_within_seconds(hub: Hub, tmp_path: Path, monkeypatch
 
 
 def test_unknown_repository(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrieval.encoders.fetch.find_spec", lambda module: None)
+    monkeypatch.setattr("retrieval.encoders.install.fetch.find_spec", lambda module: None)
     hub.private.add("immich-app/ViT-Z-9__secret")
     for name in ("ViT-Z-9/nothing", "ViT-Z-9/secret", "someone/ViT-Z-9__x"):
         with pytest.raises(UnknownEncoder, match="no ready ONNX export") as caught:

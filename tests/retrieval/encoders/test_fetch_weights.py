@@ -13,15 +13,15 @@ pytest.importorskip("onnx")
 pytest.importorskip("openvino")
 
 
-from retrieval.encoders import hub as hub_module
-from retrieval.encoders.clip import load_clip_encoder
-from retrieval.encoders.description import read_encoder_folder
-from retrieval.encoders.fetch import (
+from retrieval.encoders.files.description import read_encoder_folder
+from retrieval.encoders.install.fetch import (
     FetchPlan,
     fetch_model,
     fetch_weights,
 )
-from retrieval.encoders.onnx import OnnxEncoder
+from retrieval.encoders.names import hub as hub_module
+from retrieval.encoders.onnx.encoder import OnnxEncoder
+from retrieval.encoders.torch.clip import load_clip_encoder
 from retrieval.errors import WeightsUnavailable
 from tests.retrieval.encoders.standin_hub import Hub
 from tests.retrieval.encoders.tiny_clip import TEXTS

@@ -31,18 +31,21 @@ def modules_after(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("name", ["load", "models", "description", "text_tower", "tokenizer", "onnx", "base"])
+@pytest.mark.parametrize(
+    "name",
+    ["registry", "names.models", "files.description", "onnx.text_tower", "onnx.tokenizer", "onnx.encoder", "base"],
+)
 def test_imports_are_light(name: str) -> None:
     assert not modules_after(f"import retrieval.encoders.{name}") & HEAVY
 
 
 def test_the_table_needs_no_numpy() -> None:
-    assert "numpy" not in modules_after("import retrieval.encoders.models")
+    assert "numpy" not in modules_after("import retrieval.encoders.names.models")
 
 
 def test_a_text_query_wakes_no_engine() -> None:
     code = (
-        "from retrieval.encoders.load import load_encoder\n"
+        "from retrieval.encoders.registry import load_encoder\n"
         "encoder = load_encoder('builtin-224')\n"
         "encoder.is_cut('a dog')\n"
         "assert encoder.encode_texts(['a dog']).shape == (1, 384)"
@@ -54,7 +57,7 @@ def test_a_text_query_wakes_no_engine() -> None:
 
 def test_listing_models_wakes_no_engine() -> None:
     code = (
-        "from retrieval.encoders.load import default_encoder_name, installed\n"
+        "from retrieval.encoders.registry import default_encoder_name, installed\n"
         "assert default_encoder_name() == 'builtin-224' and len(installed()) == 1"
     )
     assert not modules_after(code) & HEAVY
@@ -64,7 +67,7 @@ def test_an_image_wakes_openvino_only() -> None:
     pytest.importorskip("openvino")
     code = (
         "import numpy\n"
-        "from retrieval.encoders.load import load_encoder\n"
+        "from retrieval.encoders.registry import load_encoder\n"
         "load_encoder('builtin-224').encode_images(numpy.zeros((1, 3, 224, 224), 'uint8'))"
     )
     assert modules_after(code) & HEAVY == {"openvino"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from retrieval.encoders.image_models import IMAGE_MODELS, parse_image_name
-from retrieval.encoders.models import (
+from retrieval.encoders.names.image_models import IMAGE_MODELS, parse_image_name
+from retrieval.encoders.names.models import (
     MODELS,
     PREFERENCE,
     canonical_name,
@@ -77,7 +77,7 @@ def test_the_error_for_words_names_a_model_that_has_them() -> None:
 def test_rows_equal_timms_records(name: str) -> None:
     pytest.importorskip("timm")
     torch = pytest.importorskip("torch")
-    from retrieval.encoders.timm_tables import find_checkpoint
+    from retrieval.encoders.names.timm import find_checkpoint
 
     model = IMAGE_MODELS[name]
     full, record = find_checkpoint(model.checkpoint)
@@ -99,7 +99,7 @@ def test_rows_equal_timms_records(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name, row in MODELS.items() if row.source == "open_clip"])
 def test_rows_equal_open_clips_tables(name: str) -> None:
     pytest.importorskip("open_clip")
-    from retrieval.encoders.open_clip_names import find_tagged, preprocessing_from
+    from retrieval.encoders.names.open_clip import find_tagged, preprocessing_from
 
     row, tagged = MODELS[name], find_tagged(name)
     config = tagged.model_cfg
@@ -121,7 +121,7 @@ def test_rows_equal_open_clips_tables(name: str) -> None:
 )
 def test_preprocessing_is_the_checkpoints_own(name: str, resize: str, mean: float, context: int) -> None:
     pytest.importorskip("open_clip")
-    from retrieval.encoders.open_clip_names import find_tagged, preprocessing_from
+    from retrieval.encoders.names.open_clip import find_tagged, preprocessing_from
 
     tagged = find_tagged(name)
     found = preprocessing_from(tagged.tag_cfg, tagged.model_cfg["vision_cfg"].get("image_size", 224), name)

@@ -19,13 +19,13 @@ import torch
 from PIL import Image
 
 from retrieval.encoders.base import Preprocessing, unit
-from retrieval.encoders.description import read_encoder_folder
-from retrieval.encoders.export import PARITY_GATE, export_name, export_onnx
-from retrieval.encoders.fetch import fetch_model, fetch_weights, plan_weights
-from retrieval.encoders.image_only import ImageEncoder, load_image_encoder
-from retrieval.encoders.image_weights import find_image_source
-from retrieval.encoders.load import load_encoder, load_on_torch
-from retrieval.encoders.onnx import OnnxEncoder
+from retrieval.encoders.files.description import read_encoder_folder
+from retrieval.encoders.install.export import PARITY_GATE, export_name, export_onnx
+from retrieval.encoders.install.fetch import fetch_model, fetch_weights, plan_weights
+from retrieval.encoders.names.timm_weights import find_image_source
+from retrieval.encoders.onnx.encoder import OnnxEncoder
+from retrieval.encoders.registry import load_encoder, load_on_torch
+from retrieval.encoders.torch.image_only import ImageEncoder, load_image_encoder
 from retrieval.errors import (
     EncoderError,
     SettingsError,

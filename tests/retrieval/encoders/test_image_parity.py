@@ -20,7 +20,7 @@ import torch
 import transformers
 
 from retrieval.encoders.base import unit
-from retrieval.encoders.image_only import ImageEncoder, load_image_encoder
+from retrieval.encoders.torch.image_only import ImageEncoder, load_image_encoder
 from tests.retrieval.encoders.tiny_timm import IMAGENET, VIT, load_exactly, to_transformers, write_timm
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("own_caches")]

@@ -16,12 +16,12 @@ pytest.importorskip("openvino")
 
 import torch
 
-from retrieval.encoders.description import read_encoder_folder
-from retrieval.encoders.export import traceable
-from retrieval.encoders.fetch import (
+from retrieval.encoders.files.description import read_encoder_folder
+from retrieval.encoders.install.export import traceable
+from retrieval.encoders.install.fetch import (
     import_immich_folder,
 )
-from retrieval.encoders.onnx import OnnxEncoder
+from retrieval.encoders.onnx.encoder import OnnxEncoder
 from retrieval.errors import EncoderError, RetrievalError
 from tests.retrieval.encoders.published_export import NAME
 

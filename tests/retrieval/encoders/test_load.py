@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.encoders.description import DESCRIPTION, hash_file, read_encoder_folder
-from retrieval.encoders.int8 import int8_fingerprint
-from retrieval.encoders.load import (
+from retrieval.encoders.files.description import DESCRIPTION, hash_file, read_encoder_folder
+from retrieval.encoders.names.models import BUILTIN, CPU_DEFAULT
+from retrieval.encoders.onnx.encoder import OnnxEncoder
+from retrieval.encoders.onnx.int8 import int8_fingerprint
+from retrieval.encoders.registry import (
     BUILTIN_FOLDER,
     default_encoder_name,
     folder_for,
@@ -19,8 +21,6 @@ from retrieval.encoders.load import (
     load_encoder_by_fingerprint,
     models_folder,
 )
-from retrieval.encoders.models import BUILTIN, CPU_DEFAULT
-from retrieval.encoders.onnx import OnnxEncoder
 from retrieval.errors import (
     EncoderMismatch,
     RuntimeUnavailable,
@@ -58,7 +58,7 @@ def install(name: str, folder: Path | None = None, fingerprint: str | None = Non
 def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
     missing = ("torch", "open_clip")
-    monkeypatch.setattr("retrieval.encoders.load.find_spec", lambda name: None if name in missing else found(name))
+    monkeypatch.setattr("retrieval.encoders.registry.find_spec", lambda name: None if name in missing else found(name))
 
 
 def test_models_folder(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from retrieval.encoders.description import read_encoder_folder
-from retrieval.encoders.load import BUILTIN_FOLDER
-from retrieval.encoders.models import (
+from retrieval.encoders.files.description import read_encoder_folder
+from retrieval.encoders.names.models import (
     BUILTIN,
     CPU_DEFAULT,
     GPU_DEFAULT,
@@ -13,6 +12,7 @@ from retrieval.encoders.models import (
     canonical_name,
     find_model,
 )
+from retrieval.encoders.registry import BUILTIN_FOLDER
 from retrieval.errors import UnknownEncoder
 
 

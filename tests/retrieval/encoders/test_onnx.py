@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from retrieval.encoders.base import Pixels, Preprocessing
-from retrieval.encoders.description import (
+from retrieval.encoders.files.description import (
     DESCRIPTION,
     EncoderFolder,
     ImageTower,
@@ -21,8 +21,8 @@ from retrieval.encoders.description import (
     read_encoder_folder,
     write_encoder_description,
 )
-from retrieval.encoders.load import BUILTIN_FOLDER
-from retrieval.encoders.onnx import OnnxEncoder, available_cpus, shared_core
+from retrieval.encoders.onnx.encoder import OnnxEncoder, available_cpus, shared_core
+from retrieval.encoders.registry import BUILTIN_FOLDER
 from retrieval.errors import EncoderError, SettingsError, TextNotSupported, WeightsUnavailable
 from retrieval.pictures.images import read_picture
 from tests.conftest import EXAMPLES
@@ -153,7 +153,7 @@ def test_ctrl_c_arrives_after_encoders_have_gone() -> None:
     """OpenVINO puts another signal stack into the thread that makes its core; it must not be unmapped later."""
     code = (
         "import signal, numpy as np\n"
-        "from retrieval.encoders.load import load_encoder\n"
+        "from retrieval.encoders.registry import load_encoder\n"
         "encoders = [load_encoder('builtin-224', precision='fp32', threads=1) for _ in range(3)]\n"
         "for encoder in encoders: encoder.encode_images(np.zeros((1, 3, 224, 224), np.uint8))\n"
         "del encoder\n"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from retrieval.encoders.description import TextTower, TokenizerSpec
-from retrieval.encoders.text_tower import NumpyTextTower
+from retrieval.encoders.files.description import TextTower, TokenizerSpec
+from retrieval.encoders.onnx.text_tower import NumpyTextTower
 from tests.retrieval.encoders.weight_files import write_safetensors
 
 pytestmark = pytest.mark.torch

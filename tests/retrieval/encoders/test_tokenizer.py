@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.encoders.description import TextTower, TokenizerSpec
-from retrieval.encoders.load import BUILTIN_FOLDER
-from retrieval.encoders.merges import MergeTable, write_clip_merges
-from retrieval.encoders.tokenizer import ClipTokenizer, LibraryTokenizer, clean_text, load_tokenizer
+from retrieval.encoders.files.description import TextTower, TokenizerSpec
+from retrieval.encoders.files.merges import MergeTable, write_clip_merges
+from retrieval.encoders.onnx.tokenizer import ClipTokenizer, LibraryTokenizer, clean_text, load_tokenizer
+from retrieval.encoders.registry import BUILTIN_FOLDER
 from retrieval.errors import RuntimeUnavailable, WeightsUnavailable
 
 START, END = 16384, 16385

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from retrieval.encoders.description import TextTower, TokenizerSpec
-from retrieval.encoders.tokenizer import ClipTokenizer, write_clip_merges
+from retrieval.encoders.files.description import TextTower, TokenizerSpec
+from retrieval.encoders.onnx.tokenizer import ClipTokenizer, write_clip_merges
 
 pytestmark = pytest.mark.torch
 open_clip = pytest.importorskip("open_clip")

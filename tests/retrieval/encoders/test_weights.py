@@ -15,10 +15,10 @@ pytest.importorskip("torch")
 pytest.importorskip("open_clip")
 
 
-from retrieval.encoders import weights as weights_module
-from retrieval.encoders.clip import load_clip_encoder
-from retrieval.encoders.open_clip_names import find_tagged, open_clip_tables, preprocessing_from, split_name
-from retrieval.encoders.weights import hub_place
+from retrieval.encoders.names import open_clip_weights as weights_module
+from retrieval.encoders.names.open_clip import find_tagged, open_clip_tables, preprocessing_from, split_name
+from retrieval.encoders.names.open_clip_weights import hub_place
+from retrieval.encoders.torch.clip import load_clip_encoder
 from retrieval.errors import (
     EncoderError,
     RuntimeUnavailable,

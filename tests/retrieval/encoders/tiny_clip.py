@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from retrieval.encoders.open_clip_model import import_open_clip
+from retrieval.encoders.torch.open_clip_model import import_open_clip
 
 CLIP_MEAN, CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
 TEXTS = [

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from retrieval.encoders.base import Encoder
-from retrieval.encoders.load import load_encoder
+from retrieval.encoders.registry import load_encoder
 from retrieval.gallery import Gallery
 from retrieval.indexing.compare import Looks
 from retrieval.indexing.dry_run import DryRun

@@ -47,7 +47,7 @@ def test_one_template_is_the_plain_prompt(encoder: ColourEncoder) -> None:
 
 
 def test_builtin_model_tells_dogs_from_teapots() -> None:
-    from retrieval.encoders.load import load_encoder
+    from retrieval.encoders.registry import load_encoder
 
     encoder = load_encoder("builtin-224")
     vectors = class_vectors(encoder, ["dog", "wolf", "teapot"], find_templates("80"))
@@ -140,7 +140,7 @@ def test_class_vectors_are_those_of_open_clip() -> None:
     """Their classifier, on our encoder's embeddings as the model."""
     torch = pytest.importorskip("torch")
     theirs = pytest.importorskip("open_clip.zero_shot_classifier")
-    from retrieval.encoders.load import load_encoder
+    from retrieval.encoders.registry import load_encoder
 
     encoder = load_encoder("builtin-224")
 

@@ -21,7 +21,7 @@ from indexes.base import Vectors
 from retrieval.catalog.batch import FailedImage, IndexedImage
 from retrieval.catalog.writer import Catalog
 from retrieval.encoders.base import Pixels, Preprocessing
-from retrieval.encoders.load import load_encoder
+from retrieval.encoders.registry import load_encoder
 from retrieval.errors import RuntimeUnavailable, SettingsError, UnreadableImage
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer

@@ -41,7 +41,7 @@ KEPT = Tuning("HNSW8", Effort(ef_search=32), 10, 0.99, {"pictures": 0.9912, "tex
 @pytest.fixture
 def graph(tmp_path: Path) -> Iterator[Gallery]:
     """A gallery of the example photos with an index that has a knob."""
-    from retrieval.encoders.load import load_encoder
+    from retrieval.encoders.registry import load_encoder
 
     gallery = Gallery(tmp_path / "graph")
     Indexer(gallery, load_encoder("builtin-224")).run(EXAMPLES, index_spec="HNSW8")
@@ -81,7 +81,7 @@ def test_searches_go_by_what_was_kept(graph: Gallery, monkeypatch: pytest.Monkey
 
 
 def test_the_next_index_run_keeps_it_and_another_kind_does_not_use_it(graph: Gallery) -> None:
-    from retrieval.encoders.load import load_encoder
+    from retrieval.encoders.registry import load_encoder
 
     write_tuning(folder_of(graph), KEPT)
     Indexer(graph, load_encoder("builtin-224")).run()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from retrieval.encoders.load import load_encoder
+from retrieval.encoders.registry import load_encoder
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from retrieval.labels.labelling import LabelEdit, edit_labels

@@ -79,7 +79,7 @@ def copied_gallery(tmp_path: Path) -> Gallery:
     """Two folders of the example photos with a gallery of their own, to be changed."""
     import shutil
 
-    from retrieval.encoders.load import load_encoder
+    from retrieval.encoders.registry import load_encoder
     from retrieval.indexing.indexer import Indexer
     from tests.conftest import EXAMPLES
 

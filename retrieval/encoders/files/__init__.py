@@ -1,0 +1,1 @@
+"""What lies on the disk: model folders, weights, merge tables; read and written with every field checked."""

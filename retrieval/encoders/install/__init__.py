@@ -1,0 +1,1 @@
+"""Models are brought here: downloaded, translated from the form of others, exported."""

@@ -1,0 +1,1 @@
+"""Models in folder form, run without torch: OpenVINO for pictures, numpy or OpenVINO for texts."""

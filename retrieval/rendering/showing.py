@@ -1,0 +1,128 @@
+"""What a person wants to be done with hits besides printing them, and doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from retrieval.errors import SettingsError
+from retrieval.rendering.page import check_page_path
+from retrieval.rendering.terminal import PROTOCOLS, find_terminal
+from retrieval.streams import plural, printable
+
+if TYPE_CHECKING:
+    from retrieval.filters import Filter
+    from retrieval.search.engine import Hit
+    from retrieval.search.query import Term
+
+Say = Callable[[str], None]
+Open = Callable[[str], bool]
+"""Opens a file with the program that the desktop has for it; False if there is none."""
+
+
+@dataclass(frozen=True)
+class Showing:
+    """The flags.
+
+    Args:
+        preview: thumbnails in the terminal, if there is one.
+        preview_as: a protocol that is used even if this seems to be no terminal.
+        html: file of a contact sheet.
+        open_first: open the first hit.
+        copy_to, link_to: a folder for the hits.
+        numbered: ranks before the names there.
+
+    Raises:
+        SettingsError: values that cannot be, or that exclude each other.
+    """
+
+    preview: bool = False
+    preview_as: str = ""
+    html: Path | None = None
+    open_first: bool = False
+    copy_to: Path | None = None
+    link_to: Path | None = None
+    numbered: bool = False
+
+    def __post_init__(self) -> None:
+        if self.preview_as and self.preview_as not in ("auto", *PROTOCOLS):
+            raise SettingsError(f"no way to draw is called {self.preview_as!r}", f"use auto, {', '.join(PROTOCOLS)}")
+        if self.html is not None:
+            check_page_path(self.html)
+        if self.copy_to is not None and self.link_to is not None:
+            raise SettingsError("--copy-to and --link-to exclude each other", "give one of them")
+        if self.numbered and self.copy_to is None and self.link_to is None:
+            raise SettingsError("--numbered names files in a folder", "add --copy-to DIR or --link-to DIR")
+
+    def draws(self) -> bool:
+        """True if pictures may go to stdout."""
+        return self.preview or bool(self.preview_as)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the hits answer, for the title of a page."""
+
+    terms: tuple[Term, ...]
+    where: Filter | None = None
+    model: str = ""
+
+
+def draw(hits: Sequence[Hit], showing: Showing, source: IO[str], out: IO[str]) -> None:
+    """Thumbnails on ``out``, where that is a terminal or one is insisted on."""
+    if not showing.draws():
+        return
+    terminal = find_terminal(out, source, showing.preview_as or "auto")
+    if terminal is not None:
+        from retrieval.rendering.preview import write_preview
+
+        write_preview(hits, terminal, out)
+
+
+def act(hits: Sequence[Hit], showing: Showing, asked: Asked, say: Say, open_file: Open) -> bool:
+    """Write the page, fill the folder, open the first hit; False if something could not be done."""
+    complete = True
+    if showing.html is not None:
+        from retrieval.rendering.sheet import write_sheet
+        from retrieval.rendering.wording import filter_words, query_words
+
+        about = [("filters", filter_words(asked.where)), ("model", asked.model)]
+        title = query_words(asked.terms)
+        write_sheet(hits, showing.html, title=title, about=[(name, value) for name, value in about if value])
+        say(f"{plural(len(hits), 'picture')} in {printable(str(showing.html))}")
+    folder = showing.copy_to or showing.link_to
+    if folder is not None:
+        complete = _place(hits, folder, showing, say)
+    if showing.open_first:
+        complete = open_hit(hits[0], say, open_file) and complete
+    return complete
+
+
+def open_hit(hit: Hit, say: Say, open_file: Open) -> bool:
+    """Open a hit's file; False, and told, if it is missing or nothing opens it."""
+    path = hit.image.path
+    if hit.image.on_disk() == "missing":
+        say(f"missing, so not opened: {printable(path)}")
+        return False
+    if not open_file(path):
+        say(f"no program was found to open {printable(path)}")
+        return False
+    return True
+
+
+def _place(hits: Sequence[Hit], folder: Path, showing: Showing, say: Say) -> bool:
+    from retrieval.rendering.copies import place_hits
+
+    link = showing.link_to is not None
+    counts = {"new": 0, "there": 0, "missing": 0, "failed": 0}
+    for placed in place_hits(hits, folder, link=link, numbered=showing.numbered):
+        counts[placed.result] += 1
+        if placed.result == "missing":
+            say(f"missing, so left out: {printable(placed.path)}")
+        elif placed.result == "failed":
+            say(f"{printable(placed.path)} not {'linked' if link else 'copied'}: {printable(placed.reason)}")
+    there = f", {plural(counts['there'], 'was', 'were')} there" if counts["there"] else ""
+    say(f"{plural(counts['new'], 'picture')} {'linked' if link else 'copied'} to {printable(str(folder))}{there}")
+    return not counts["failed"]
