@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from benchmarks.peer import Rclip
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMAND = (sys.executable, "-m", "retrieval.start")
+COMMAND = (sys.executable, "-m", "cli")
 """``photoseek``, as its console script starts it; to be run where this package can be imported."""
 
 SERVING = "Serving"

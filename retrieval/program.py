@@ -12,15 +12,13 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from retrieval.start import leave_on_interrupt
+from retrieval.interrupts import INTERRUPTED, leave_on_interrupt
 from retrieval.streams import ReaderLeft, discard, own_streams, printable_lines
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from retrieval.errors import RetrievalError
-
-INTERRUPTED = 130
 
 TRACEBACK_VARIABLE = "PHOTOSEEK_TRACEBACK"
 """Set to anything but 0, where a fault of the program itself happened is told in full."""

@@ -36,7 +36,7 @@ IMPORTED_FIRST = (
     "retrieval.commands.labels", "retrieval.commands.models", "retrieval.commands.search", "retrieval.daemon.client",
     "retrieval.encoders.onnx.encoder", "retrieval.indexing.dry_run", "retrieval.indexing.forgetting",
     "retrieval.indexing.indexer", "retrieval.labels.sidecars", "retrieval.labels.tagging", "retrieval.overview",
-    "retrieval.search.engine", "retrieval.rendering.thumbnail_store", "retrieval.start", "retrieval.system_errors",
+    "retrieval.search.engine", "retrieval.rendering.thumbnail_store", "retrieval.system_errors",
 )  # fmt: skip
 
 
@@ -151,7 +151,7 @@ def run(job: dict[str, Any], told: int) -> None:
     sys.argv = ["photoseek", *job["arguments"]]
     os.environ["PHOTOSEEK_GALLERY"] = job["gallery"]
     code = 1
-    from retrieval.start import main as start
+    from cli import main as start
 
     try:
         killer.install()

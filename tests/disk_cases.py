@@ -120,8 +120,8 @@ def test_a_folder_that_can_only_be_read(disk: Path, was_cut_off: bool) -> None:
 def test_a_file_that_may_not_grow(disk: Path) -> None:
     """RLIMIT_FSIZE: as a quota or an old file system has it."""
     gallery = disk / "gallery"
-    code = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (33_000,) * 2); import retrieval.start\n"
-    asked = [sys.executable, "-c", code + "retrieval.start.main()", "tag", "--labels", "cat,dog"]
+    code = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (33_000,) * 2); import cli\n"
+    asked = [sys.executable, "-c", code + "cli.main()", "tag", "--labels", "cat,dog"]
     done = subprocess.run(
         asked, env=os.environ | {"PHOTOSEEK_GALLERY": str(gallery)}, cwd=ROOT, capture_output=True, text=True
     )

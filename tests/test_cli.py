@@ -16,8 +16,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-import cli
 from retrieval.commands import COMMANDS
+from retrieval.commands import app as application
 from tests.conftest import EXAMPLES
 
 ROOT = Path(__file__).parent.parent
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 
 def every_command() -> list[tuple[str, ...]]:
     """Each command and each command of a group."""
-    parser: Any = typer.main.get_command(cli.app)
+    parser: Any = typer.main.get_command(application.app)
     found: list[tuple[str, ...]] = []
     for name in COMMANDS:
         inner = getattr(parser.get_command(None, name), "commands", {})
@@ -38,7 +38,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> Run:
-    """``run("search", "x")`` -> exit code, stdout, stderr of ``cli.main``."""
+    """``run("search", "x")`` -> exit code, stdout, stderr of ``application.run``."""
     monkeypatch.setenv("PHOTOSEEK_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # so that main() leaves no trace in this process
@@ -48,7 +48,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[byte
         monkeypatch.setenv("PHOTOSEEK_GALLERY", str(gallery or tmp_path / "gallery"))
         code = 0
         try:
-            cli.main()
+            application.run()
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
         sys.stdout.flush()
@@ -61,17 +61,17 @@ def run(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[byte
 
 @pytest.mark.parametrize("command", every_command(), ids=" ".join)
 def test_every_command_has_help(command: tuple[str, ...]) -> None:
-    shown = CliRunner().invoke(cli.app, [*command, "--help"])
+    shown = CliRunner().invoke(application.app, [*command, "--help"])
     assert shown.exit_code == 0
     assert "--help" in shown.output and len(shown.output.splitlines()) > 5
 
 
 def test_commands_are_listed_in_the_words_of_their_own_help() -> None:
-    shown = CliRunner().invoke(cli.app, ["--help"]).output
+    shown = CliRunner().invoke(application.app, ["--help"]).output
     assert re.findall(r"^  (\S+)", shown.partition("Commands:")[2], re.MULTILINE) == list(COMMANDS)
     for name, command in COMMANDS.items():
         assert f"{name} {command.help}" in " ".join(shown.split())
-        assert " ".join(CliRunner().invoke(cli.app, [name, "--help"]).output.split()).find(command.help) > 0
+        assert " ".join(CliRunner().invoke(application.app, [name, "--help"]).output.split()).find(command.help) > 0
 
 
 @pytest.mark.parametrize("name", COMMANDS)

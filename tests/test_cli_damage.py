@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-import cli
+from retrieval.commands import app as application
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from tests.conftest import EXAMPLES
@@ -29,7 +29,7 @@ def gallery(indexed_examples: Path, tmp_path: Path) -> Path:
 
 
 def run(gallery: Path, *arguments: str) -> tuple[int, str, str]:
-    done = CliRunner().invoke(cli.app, [*arguments, "--gallery", str(gallery)])
+    done = CliRunner().invoke(application.app, [*arguments, "--gallery", str(gallery)])
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done.exit_code, done.stdout, done.stderr
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-import cli
+from retrieval.commands import app as application
 from tests.conftest import EXAMPLES
 from tests.retrieval.xmp_files import packet
 
@@ -36,7 +36,7 @@ def photoseek(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
         monkeypatch.setattr(sys, "argv", ["photoseek", *map(str, arguments)])
         code = 0
         try:
-            cli.main()
+            application.run()
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
         out, err = capfd.readouterr()

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import typer
 
-import cli
 from retrieval.commands import COMMANDS
+from retrieval.commands import app as application
 from tests.conftest import EXAMPLES
 from tests.test_cli import Run, run
 
@@ -19,7 +19,7 @@ __all__ = ["run"]
 
 def every_value() -> Iterator[tuple[tuple[str, ...], Any]]:
     """(command, parameter) for each flag and argument that takes a text or a path."""
-    parser: Any = typer.main.get_command(cli.app)
+    parser: Any = typer.main.get_command(application.app)
     for name in COMMANDS:
         command = parser.get_command(None, name)
         for path, one in [((name,), command), *(((name, n), c) for n, c in getattr(command, "commands", {}).items())]:
@@ -33,7 +33,7 @@ VALUES = list(every_value())
 
 def call(path: tuple[str, ...], param: Any, value: str) -> list[str]:
     """A command line that gives a parameter this value, and everything else that has to be there."""
-    parser: Any = typer.main.get_command(cli.app)
+    parser: Any = typer.main.get_command(application.app)
     command = parser.get_command(None, path[0])
     command = command.commands[path[1]] if len(path) > 1 else command
     given: list[str] = []

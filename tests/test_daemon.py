@@ -29,7 +29,7 @@ from tests.conftest import EXAMPLES
 pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no unix sockets here")
 
 ROOT = Path(__file__).parent.parent
-START = [sys.executable, "-W", "error", "-m", "retrieval.start"]
+START = [sys.executable, "-W", "error", "-m", "cli"]
 
 Photoseek = Callable[..., subprocess.CompletedProcess[bytes]]
 
@@ -147,9 +147,9 @@ def test_errors_are_told_by_the_clients_own_process(
 
 def test_a_client_imports_nothing_large(running: Path) -> None:
     code = (
-        "import sys; from retrieval import start\n"
+        "import sys; import cli\n"
         "sys.argv = ['photoseek', 'search', 'a dog', '--paths']\n"
-        "try:\n    start.main()\n"
+        "try:\n    cli.main()\n"
         "except SystemExit as stop:\n    assert not stop.code, stop.code\n"
         "print(*sys.modules)"
     )
@@ -163,7 +163,8 @@ def test_a_client_imports_nothing_large(running: Path) -> None:
         check=True,
     )
     modules = set(done.stdout.splitlines()[-1].split())
-    assert not modules & {"numpy", "typer", "cli", "sqlite3", "retrieval.gallery", "dataclasses", "logging"}
+    large = {"numpy", "typer", "retrieval.commands.app", "sqlite3", "retrieval.gallery", "dataclasses", "logging"}
+    assert not modules & large
     assert served(running) == 1
 
 

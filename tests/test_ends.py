@@ -124,9 +124,9 @@ class Finder:
         if left == 0:
             os.kill(os.getpid(), signal.SIGINT)
 sys.argv[1:] = sys.argv[2:]
-import retrieval.start
+import cli
 sys.meta_path.insert(0, Finder())
-retrieval.start.main()
+cli.main()
 """
 
 
@@ -159,9 +159,9 @@ def test_an_ignored_ctrl_c_stays_ignored(indexed_examples: Path) -> None:
 
 def test_a_fault_of_ours_is_two_lines_without_its_text(indexed_examples: Path) -> None:
     code = (
-        "import retrieval.overview, retrieval.start, sys\n"
+        "import cli, retrieval.overview, sys\n"
         "def wrong(*_, **__): raise KeyError('a line of somebody')\n"
-        "retrieval.overview.write_overview = wrong\nretrieval.start.main()"
+        "retrieval.overview.write_overview = wrong\ncli.main()"
     )
     asked = [sys.executable, "-c", code, "info", "--gallery", str(indexed_examples)]
     for told in ("0", "1"):

@@ -85,9 +85,9 @@ def index(
     from retrieval.indexing.compare import Looks
     from retrieval.indexing.dry_run import DryRun
     from retrieval.indexing.indexer import Indexer
-    from retrieval.indexing.interrupt import stop_on_interrupt
     from retrieval.indexing.progress import JsonProgress, shown_progress
     from retrieval.indexing.wishes import Wishes
+    from retrieval.interrupts import stop_on_interrupt
     from retrieval.pictures.device_images import device_decoder
     from retrieval.streams import plural, printable, work_goes_on
 
@@ -188,8 +188,8 @@ def index(
 
 
 def _make_thumbnails(gallery: Gallery, *, quiet: bool) -> None:
-    from retrieval.indexing.interrupt import stop_on_interrupt
     from retrieval.indexing.progress import counted
+    from retrieval.interrupts import stop_on_interrupt
     from retrieval.rendering.ahead import make_ahead
 
     def silent(_done: int, _total: int) -> None:

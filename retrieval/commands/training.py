@@ -86,7 +86,7 @@ def train(
             found, encoder, target, gallery=opened, share=share, seed=seed, begin=say_begin(sys.stderr, quiet=quiet)
         )
     else:
-        from retrieval.indexing.interrupt import stop_on_interrupt
+        from retrieval.interrupts import stop_on_interrupt
         from retrieval.lab.training.choices import plan_of
         from retrieval.lab.training.progress import shown_training
 

@@ -9,9 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from retrieval.paths import default_gallery_path
-
-DAEMON_VARIABLE = "PHOTOSEEK_DAEMON"
+from retrieval.paths import DAEMON_VARIABLE, default_gallery_path
 
 # Pictures wake the image tower, --model another model, a list of queries wants all cores, help is as wide as the
 # terminal, and files and programs are the business of the person's own process.

@@ -15,8 +15,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from retrieval.daemon.client import DAEMON_VARIABLE
-from retrieval.paths import GALLERY_VARIABLE
+from retrieval.paths import DAEMON_VARIABLE, GALLERY_VARIABLE
 
 VERSION = 1
 MAX_REQUEST = 1 << 16

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from retrieval.errors import RetrievalError, RuntimeUnavailable
-from retrieval.start import leave_on_interrupt
+from retrieval.interrupts import leave_on_interrupt
 
 try:
     from mcp.server.lowlevel import Server

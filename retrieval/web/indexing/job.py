@@ -259,7 +259,7 @@ async def _tail(stream: asyncio.StreamReader) -> str:
 
 
 def _two_lines(said: str) -> TwoLines:
-    """What the command line said of its error (see ``cli.main``)."""
+    """What the command line said of its error (see ``retrieval.program``)."""
     _, found, rest = f"\n{said}".rpartition("\nphotoseek: ")
     if not found:
         return TwoLines(title="the indexing run ended unexpectedly", detail="the log of photoseek serve says more")

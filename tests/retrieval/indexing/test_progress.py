@@ -13,9 +13,9 @@ import pytest
 
 from retrieval.catalog.batch import Counts
 from retrieval.indexing import progress as progress_module
-from retrieval.indexing.interrupt import stop_on_interrupt
 from retrieval.indexing.progress import JSON_SECONDS, JsonProgress, rate, shown_progress
 from retrieval.indexing.report import IndexReport, Progress
+from retrieval.interrupts import stop_on_interrupt
 
 
 class Terminal(io.StringIO):

@@ -16,10 +16,10 @@ pytest.importorskip("torchvision")
 
 import torch
 
-import cli
 from indexes.base import Vectors
 from retrieval.catalog.batch import FailedImage, IndexedImage
 from retrieval.catalog.writer import Catalog
+from retrieval.commands import app as application
 from retrieval.encoders.base import Pixels, Preprocessing
 from retrieval.encoders.registry import load_encoder
 from retrieval.errors import RuntimeUnavailable, SettingsError, UnreadableImage
@@ -282,7 +282,7 @@ def test_the_command_says_what_was_decoded_where(
     arguments = ["photoseek", "index", str(folder), "--gallery", str(tmp_path / "g"), "--model", "builtin-224"]
     monkeypatch.setattr("sys.argv", [*arguments, "--device", "cpu", "--gpu-decode"])
     with pytest.raises(SystemExit) as stopped:
-        cli.main()
+        application.run()
     assert stopped.value.code == SettingsError.exit_code
     what, to_do = capsys.readouterr().err.splitlines()
     assert "builtin-224 runs on cpu" in what and "--device cuda" in to_do
@@ -290,7 +290,7 @@ def test_the_command_says_what_was_decoded_where(
     preprocessing = load_encoder("builtin-224").spec.preprocessing
     monkeypatch.setattr(device_images, "device_decoder", lambda _: DeviceDecoder(preprocessing, "cpu"))
     with pytest.raises(SystemExit) as stopped:
-        cli.main()
+        application.run()
     assert not stopped.value.code
     said = re.search(r"decoded on cpu +28; left to the CPU: (.*)", capsys.readouterr().err)
     assert said is not None and "7 not a JPEG" in said[1] and "1 the device's decoder refused it" in said[1]

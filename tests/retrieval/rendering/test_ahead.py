@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import cli
+from retrieval.commands import app as application
 from retrieval.errors import GalleryNotFound
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
@@ -94,7 +94,7 @@ def test_there_has_to_be_a_gallery(gallery: Gallery) -> None:
 def test_the_command_makes_them_after_indexing(tmp_path: Path) -> None:
     save_picture(tmp_path / "photos/a.png", "red")
     asked = ["index", str(tmp_path / "photos"), "--gallery", str(tmp_path / "gallery"), "--model", "builtin-224"]
-    done = CliRunner().invoke(cli.app, [*asked, "--thumbnails"])
+    done = CliRunner().invoke(application.app, [*asked, "--thumbnails"])
     assert done.exit_code == 0, done.output
     assert "thumbnails: 1 made, 0 were there already" in done.output
     assert make_ahead(Gallery(tmp_path / "gallery")) == Ahead(known=1)

@@ -1,0 +1,70 @@
+"""Ctrl-C: leave at once while nothing has begun, and afterwards finish what is in flight, then stop.
+
+Little is imported here: until :func:`leave_on_interrupt` was called, Python tells of an interrupt in a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+    from types import FrameType
+
+INTERRUPTED = 130
+"""The exit code."""
+
+
+def leave_on_interrupt() -> None:
+    """Make Ctrl-C end this process at once: there is nothing to put away. Ignored where it was when we began, which is
+    how a script starts what runs in its background."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _leave)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    os._exit(INTERRUPTED)
+
+
+class stop_on_interrupt:  # noqa: N801 - used like a function
+    """``with`` it, SIGINT and SIGTERM are requests: its value is a function that tells whether one came.
+
+    A second signal raises KeyboardInterrupt.
+
+    Args:
+        on_first: called when the first signal comes, to tell the person that it was heard. By a thread of its own:
+            a signal comes in the middle of anything, also of a write to stderr, which cannot be entered twice.
+    """
+
+    def __init__(self, on_first: Callable[[], None]) -> None:
+        self._on_first = on_first
+        self._heard = False
+
+    def __enter__(self) -> Callable[[], bool]:
+        import threading
+
+        self._reader, self._writer = os.pipe()
+        self._thread: threading.Thread = threading.Thread(target=self._remark, name="interrupt", daemon=True)
+        self._before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._thread.start()
+        return lambda: self._heard
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        os.close(self._writer)
+        self._thread.join()
+        os.close(self._reader)
+
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        if self._heard:
+            raise KeyboardInterrupt
+        self._heard = True
+        os.write(self._writer, b"!")
+
+    def _remark(self) -> None:
+        if os.read(self._reader, 1):
+            self._on_first()
