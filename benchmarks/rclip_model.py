@@ -23,7 +23,7 @@ def write_rclip_data(folder: Path) -> None:
     """Write towers, merge table and (empty) licence files where rclip looks for them."""
     import torch
 
-    from retrieval.encoders.install.export import write_graph
+    from retrieval.encoders.torch.graph import write_graph
     from retrieval.encoders.torch.open_clip_model import import_open_clip
 
     class Texts(torch.nn.Module):

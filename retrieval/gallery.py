@@ -14,8 +14,8 @@ from indexes.base import DEFAULT_EFFORT, Effort
 from retrieval.catalog.damage import told_as_damage
 from retrieval.catalog.reader import CatalogReader, EncoderRow
 from retrieval.errors import GalleryError, GalleryLocked, GalleryNotFound, GalleryOutdated, SettingsError
-from retrieval.indexing.sync import exact_index, open_index, saved_manifest
 from retrieval.paths import default_gallery_path
+from retrieval.sync import exact_index, open_index, saved_manifest
 
 if TYPE_CHECKING:
     from retrieval.catalog.writer import Catalog
@@ -194,7 +194,7 @@ class Gallery:
         """How hard to search an encoder's index of this kind: as ``photoseek tune`` found, else its defaults."""
         if not spec.knobs:  # most galleries: nothing to look up
             return DEFAULT_EFFORT
-        from retrieval.search.tuning import tuned_effort
+        from retrieval.tuned import tuned_effort
 
         return tuned_effort(self.index_path(encoder.fingerprint), spec)
 

@@ -220,7 +220,7 @@ def report_rows(report: IndexReport) -> list[tuple[str, str]]:
     if report.reused:
         rows.append(("embedding re-used", f"{report.reused:,} (same bytes as a known picture)"))
     if report.passed_over:
-        from retrieval.indexing.passed_over import in_words
+        from retrieval.pictures.passed_over import in_words
 
         kinds = "; ".join(f"{kind} {count}" for kind, count in in_words(report.passed_over))
         rows.append(("passed over", kinds))
@@ -247,7 +247,7 @@ def profile_rows(report: IndexReport, workers: int) -> list[tuple[str, str]]:
 
 def nothing_indexed(failures: int, passed_over: Mapping[str, Mapping[str, int]]) -> str:
     """Why a gallery is empty although folders were indexed, in one line."""
-    from retrieval.indexing.passed_over import in_words
+    from retrieval.pictures.passed_over import in_words
 
     reasons = []
     if failures:

@@ -12,12 +12,12 @@ from retrieval.catalog.reader import CatalogReader, EncoderRow
 from retrieval.catalog.stored import damaged_images
 from retrieval.gallery import Gallery
 from retrieval.indexing.default_exclusions import DESCRIPTION
-from retrieval.indexing.passed_over import in_words, summed
-from retrieval.indexing.sync import saved_manifest, wanted_spec
 from retrieval.labels.reading import caption_count, kept_label_count, predicted_counts, tag_counts
 from retrieval.output import counts_text, human_bytes, write_pairs
-from retrieval.search.tuning import Tuning, read_tuning, tuning_text
+from retrieval.pictures.passed_over import in_words, summed
 from retrieval.streams import plural, printable
+from retrieval.sync import saved_manifest, wanted_spec
+from retrieval.tuned import Tuning, read_tuning, tuning_text
 
 
 def overview(gallery: Gallery, reader: CatalogReader) -> dict[str, Any]:

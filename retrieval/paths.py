@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
 GALLERY_VARIABLE = "PHOTOSEEK_GALLERY"
+DAEMON_VARIABLE = "PHOTOSEEK_DAEMON"
 
 CLI = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "cli.py")
 """The file to run for a process of photoseek's own."""
@@ -18,6 +23,16 @@ def default_gallery_path() -> str:
     from platformdirs import user_data_dir
 
     return os.path.join(user_data_dir("photoseek"), "gallery")
+
+
+def parse_picture(text: str) -> Path | int:
+    """A picture of this machine as people write it: a path, or ``id:12`` for an image of the gallery."""
+    import re
+    from pathlib import Path
+
+    match = re.fullmatch(r"id:(\d{1,18})", text)
+    # Not Path.expanduser, which raises for ~somebody where there is no such user.
+    return int(match[1]) if match else Path(os.path.expanduser(text))  # noqa: PTH111
 
 
 def encode_path(path: str) -> str | bytes:

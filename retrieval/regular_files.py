@@ -93,3 +93,8 @@ def is_gone(path: str) -> bool:
     except OSError:
         return False
     return False
+
+
+def describe_os_error(error: OSError) -> str:
+    """A short, stable reason without the path: ``permission denied``, ``input/output error``."""
+    return (error.strerror or type(error).__name__).lower()

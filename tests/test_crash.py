@@ -44,7 +44,7 @@ BY_NAME = {
     "retrieval/catalog/writer.py:_commit_image": "commit",
     "retrieval/catalog/writer.py:_retire": "commit",
     "c:commit": "commit",
-    "retrieval/indexing/sync.py:catch_up": "index",
+    "retrieval/sync.py:catch_up": "index",
     "indexes/snapshot.py:save_snapshot": "save",
     "indexes/snapshot.py:_sync": "save",
     "c:fsync": "save",

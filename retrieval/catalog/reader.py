@@ -323,7 +323,7 @@ class CatalogReader:
         return stored_exclusions(self._all(SELECT_EXCLUSIONS))
 
     def passed_over(self) -> list[str | None]:
-        """For each root what its last walk passed over, as JSON text (see ``indexing/passed_over.py``)."""
+        """For each root what its last walk passed over, as JSON text (see ``pictures/passed_over.py``)."""
         return [row[0] for row in self._all("SELECT passed_over FROM folders WHERE is_root ORDER BY path")]
 
     def last_run(self) -> dict[str, Any] | None:

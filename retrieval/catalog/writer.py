@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, bindparam, delete, event, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -31,12 +31,14 @@ from retrieval.catalog.schema import (
     runs,
     state,
 )
-from retrieval.encoders.base import EncoderSpec
 from retrieval.folding import fold
 from retrieval.labels.moves import LabelMoves
 from retrieval.paths import decode_path, encode_path, is_below
 from retrieval.regular_files import is_gone
 from retrieval.system_errors import damaged, of_sqlite
+
+if TYPE_CHECKING:
+    from retrieval.encoders.base import EncoderSpec
 
 
 class Catalog:
@@ -185,7 +187,7 @@ class Catalog:
             return int(row.id)
 
     def note_passed_over(self, root: str, counts: str) -> None:
-        """Remember what the walk of a root passed over, as JSON text (see ``indexing/passed_over.py``)."""
+        """Remember what the walk of a root passed over, as JSON text (see ``pictures/passed_over.py``)."""
         with self._engine.begin() as connection:
             connection.execute(update(folders).where(folders.c.path == root).values(passed_over=counts))
 

@@ -58,7 +58,7 @@ def label(
     from retrieval.labels.labelling import LabelEdit, edit_labels, labels_in_order
     from retrieval.labels.output import edit_line, import_lines, write_labels
     from retrieval.labels.sidecars import import_xmp as take_over
-    from retrieval.labels.tag_text import split_names
+    from retrieval.tag_text import split_names
 
     opened = Gallery(gallery)
     changes = tag or remove_tag or caption is not None or remove_caption

@@ -22,7 +22,7 @@ models_app = typer.Typer(
 def models(context: typer.Context, as_json: JsonOption = False) -> None:
     """The models that can be used, with licence, size, and what is installed."""
     if context.invoked_subcommand is None:
-        from retrieval.encoders.listing import write_models
+        from retrieval.commands.model_lists import write_models
 
         write_models(sys.stdout, as_json=as_json)
 
@@ -30,7 +30,7 @@ def models(context: typer.Context, as_json: JsonOption = False) -> None:
 @models_app.command("list")
 def list_(as_json: JsonOption = False) -> None:
     """The same as photoseek models."""
-    from retrieval.encoders.listing import write_models
+    from retrieval.commands.model_lists import write_models
 
     write_models(sys.stdout, as_json=as_json)
 
@@ -44,7 +44,7 @@ def fetch(
     ] = False,
 ) -> None:
     """Download a model that is ready to run without torch."""
-    from retrieval.encoders.listing import fetch_with_licence
+    from retrieval.commands.model_lists import fetch_with_licence
 
     say(f"installed in {fetch_with_licence(name, sys.stderr, accepted=yes, weights=weights)}")
 
@@ -54,7 +54,7 @@ def import_(
     folder: Annotated[Path, typer.Argument(help="A folder with visual/ and textual/ ONNX models.")],
 ) -> None:
     """Install a model from a folder in the layout of Immich's published ONNX models."""
-    from retrieval.encoders.listing import import_folder
+    from retrieval.commands.model_lists import import_folder
 
     say(f"installed in {import_folder(folder)}")
 
@@ -68,7 +68,7 @@ def export(
 ) -> None:
     """Turn a model for torch into the form that runs without torch, and measure that it is the same."""
     from retrieval import output
-    from retrieval.encoders.listing import export_model
+    from retrieval.commands.model_lists import export_model
 
     output.write_pairs(export_model(name, into), sys.stderr)
 
@@ -86,7 +86,7 @@ def drop(
 ) -> None:
     """Remove a model's embeddings and index from a gallery. Pictures and the installed model are not touched."""
     from retrieval.gallery import Gallery
-    from retrieval.search.towers import drop_tower
+    from retrieval.towers import drop_tower
 
     dropped = drop_tower(Gallery(gallery), name, even_last=yes)
     say(f"{dropped.encoder.name}: {plural(dropped.embeddings, 'embedding')} removed")

@@ -169,7 +169,7 @@ def filter_flags(command: Callable[..., None]) -> Callable[..., None]:
         from retrieval.filters import parse_filter
 
         if any("," in str(text) for value in given.values() if isinstance(value, list) for text in value):
-            from retrieval.labels.tag_text import split_conditions
+            from retrieval.tag_text import split_conditions
 
             given = split_conditions(given)
         return parse_filter(**given)

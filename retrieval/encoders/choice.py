@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from retrieval.catalog.reader import CatalogReader
 from retrieval.encoders.base import Encoder, EncoderSpec, OnTorch
 from retrieval.encoders.names.models import BUILTIN, PREFERENCE, canonical_name, is_builtin
 from retrieval.encoders.registry import default_encoder_name, load_encoder, load_encoder_by_fingerprint
@@ -20,7 +19,10 @@ from retrieval.errors import (
     SettingsError,
     WeightsUnavailable,
 )
-from retrieval.gallery import Gallery
+
+if TYPE_CHECKING:
+    from retrieval.catalog.reader import CatalogReader
+    from retrieval.gallery import Gallery
 
 logger = logging.getLogger("photoseek")
 
@@ -47,10 +49,10 @@ def choose_encoder(
     ``Encoder.device``.
 
     Args:
-        compiled: run the image tower through torch.compile (see ``torch_encoder.TorchEncoder``).
+        compiled: run the image tower through torch.compile (see ``torch.encoder.TorchEncoder``).
 
     Raises:
-        EncoderError: the model cannot be loaded (see ``load.load_encoder``).
+        EncoderError: the model cannot be loaded (see ``registry.load_encoder``).
         SettingsError: an unknown device, or a model to compile that does not run on torch.
     """
     encoder = _chosen(gallery, name, device, precision)

@@ -14,7 +14,7 @@ from retrieval.errors import QueryError
 from retrieval.filters.contradictions import refuse_contradictions
 from retrieval.filters.globs import parse_glob
 from retrieval.filters.places import Near, parse_near
-from retrieval.labels.tag_text import clean_tag
+from retrieval.tag_text import clean_tag
 
 Orientation = Literal["portrait", "landscape", "square"]
 

@@ -11,12 +11,12 @@ from typing import Protocol
 from retrieval.catalog.batch import Batch, FailedImage, KnownFailure, KnownFile
 from retrieval.errors import UnreadableImage
 from retrieval.indexing.absence import NOT_MOUNTED, Absence
-from retrieval.indexing.passed_over import WITHOUT_EXTENSION, PassedOver
 from retrieval.indexing.pipeline import Candidate
 from retrieval.indexing.report import IndexReport
 from retrieval.indexing.scan import BROKEN_LINK, FoundFile, FoundFolder, mount_point
 from retrieval.paths import is_below
 from retrieval.pictures.formats import sniff
+from retrieval.pictures.passed_over import WITHOUT_EXTENSION, PassedOver
 from retrieval.regular_files import open_regular
 
 SNIFFED_BYTES = 512

@@ -19,7 +19,6 @@ from retrieval.errors import GalleryNotFound, UnreadableImage
 from retrieval.gallery import Gallery
 from retrieval.indexing.absence import ROOT_IS_GONE
 from retrieval.indexing.compare import SNIFFED_BYTES, FolderComparison, Looks
-from retrieval.indexing.passed_over import PassedOver, as_json
 from retrieval.indexing.pipeline import Candidate, read_candidate
 from retrieval.indexing.report import IndexReport, Progress
 from retrieval.indexing.scan import walk
@@ -27,6 +26,7 @@ from retrieval.indexing.wishes import Wishes, resolved_roots, unplugged
 from retrieval.paths import is_below
 from retrieval.pictures.formats import sniff
 from retrieval.pictures.images import content_hash
+from retrieval.pictures.passed_over import PassedOver, as_json
 from retrieval.regular_files import is_gone, open_regular
 from retrieval.undone import Refused
 

@@ -13,8 +13,8 @@ from retrieval.catalog.forgetting import Forgotten, forget
 from retrieval.catalog.writer import Catalog
 from retrieval.errors import UnknownImage
 from retrieval.gallery import Gallery
-from retrieval.indexing.sync import IndexKeeper
 from retrieval.streams import plural, printable
+from retrieval.sync import IndexKeeper
 from retrieval.undone import Refused, item
 
 logger = logging.getLogger("photoseek")

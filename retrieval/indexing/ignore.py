@@ -11,7 +11,7 @@ from retrieval.catalog.exclusions import Exclusions
 from retrieval.errors import SettingsError
 from retrieval.indexing.default_exclusions import left_out_as
 from retrieval.indexing.gitignore import GitIgnore
-from retrieval.indexing.passed_over import BY_DEFAULT, BY_PATTERN, FORGOTTEN, HIDDEN
+from retrieval.pictures.passed_over import BY_DEFAULT, BY_PATTERN, FORGOTTEN, HIDDEN
 from retrieval.regular_files import read_regular
 
 IGNORE_FILE = ".photoseekignore"

@@ -22,16 +22,16 @@ from retrieval.gallery import Gallery
 from retrieval.indexing.absence import ROOT_IS_GONE
 from retrieval.indexing.compare import FolderComparison, Looks
 from retrieval.indexing.forgetting import finish_forgetting
-from retrieval.indexing.passed_over import PassedOver, as_json
 from retrieval.indexing.pipeline import Candidate, Pipeline, Results
 from retrieval.indexing.report import IndexReport, Progress
 from retrieval.indexing.scan import count_files, walk
-from retrieval.indexing.sync import IndexKeeper
 from retrieval.indexing.wishes import Wishes, checked_spec, resolved_roots, unplugged
 from retrieval.paths import is_below
 from retrieval.pictures.device_images import DeviceDecoder
+from retrieval.pictures.passed_over import PassedOver, as_json
 from retrieval.pictures.quiet import native_messages
 from retrieval.search.adapted import adapt_stored
+from retrieval.sync import IndexKeeper
 from retrieval.system_errors import explained
 from retrieval.undone import Refused
 

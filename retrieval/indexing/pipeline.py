@@ -34,13 +34,12 @@ from retrieval.catalog.records import instant, pack_vector
 from retrieval.encoders.base import DeviceEncoder, Encoder, Pixels
 from retrieval.encoders.onnx.encoder import available_cpus
 from retrieval.errors import EncoderError, UnreadableImage
-from retrieval.indexing.scan import describe_os_error
 from retrieval.indexing.schedules import Collect, ahead_of_device, each_on_its_own
 from retrieval.labels.pairing import Sidecars
 from retrieval.labels.written import completed
 from retrieval.pictures.exif import Exif
 from retrieval.pictures.images import NO_MEMORY, Picture, content_hash, read_picture
-from retrieval.regular_files import change_time, open_regular
+from retrieval.regular_files import change_time, describe_os_error, open_regular
 
 PATIENCE_SECONDS = 1.0
 """A chunk that does not fill up in this time goes as it is: finished work may not wait for a slow walk."""

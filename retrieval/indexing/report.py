@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from retrieval.catalog.batch import Counts
+
+if TYPE_CHECKING:
+    from retrieval.pictures.device_images import DecodedOn
 
 
 @dataclass
@@ -41,15 +44,6 @@ class Problem:
     reason: str
     images_kept: int
     is_absence: bool = False
-
-
-@dataclass(frozen=True)
-class DecodedOn:
-    """How many pictures a GPU decoded, and how many it left to the CPU, by reason."""
-
-    device: str
-    pictures: int
-    left_to_cpu: dict[str, int]
 
 
 @dataclass

@@ -19,10 +19,10 @@ from typing import NamedTuple
 from retrieval.catalog.exclusions import Exclusions
 from retrieval.errors import SettingsError
 from retrieval.indexing.ignore import IGNORE_FILE, IgnoreRules
-from retrieval.indexing.passed_over import HIDDEN, PassedOver, extension_of, kind_of
 from retrieval.paths import is_below
 from retrieval.pictures.formats import IMAGE_EXTENSIONS
-from retrieval.regular_files import change_time
+from retrieval.pictures.passed_over import HIDDEN, PassedOver, extension_of, kind_of
+from retrieval.regular_files import change_time, describe_os_error
 
 __all__ = ["IGNORE_FILE", "FoundFile", "FoundFolder", "Walk", "count_files", "is_mounted", "mount_point", "walk"]
 
@@ -256,8 +256,3 @@ def mount_point(path: str | Path) -> str:
     while not os.path.ismount(current):
         current = os.path.dirname(current)
     return current
-
-
-def describe_os_error(error: OSError) -> str:
-    """A short, stable reason without the path: ``permission denied``, ``input/output error``."""
-    return (error.strerror or type(error).__name__).lower()

@@ -13,8 +13,8 @@ from retrieval.gallery import Gallery
 from retrieval.labels.reading import Predicted
 from retrieval.labels.tagging import best_labels, check_choice, chosen_templates
 from retrieval.labels.zeroshot import class_vectors, probabilities, scale_and_bias
+from retrieval.paths import parse_picture
 from retrieval.pictures.picture_file import encode_file
-from retrieval.search.query import parse_picture
 from retrieval.undone import OF_THE_ITEM, Refused
 
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from retrieval.errors import QueryError
-from retrieval.labels.tag_text import clean_caption, clean_tag
 from retrieval.labels.xmp import MAX_BYTES, UnreadableXmp, Xmp, parse_xmp
 from retrieval.pictures.dates import parse_moment
 from retrieval.regular_files import open_regular
+from retrieval.tag_text import clean_caption, clean_tag
 
 _PACKET = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"

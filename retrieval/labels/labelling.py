@@ -14,8 +14,8 @@ from retrieval.filters import Filter
 from retrieval.folding import fold
 from retrieval.gallery import Gallery
 from retrieval.labels.reading import MERGED, USER, ImageLabels, labels_of
-from retrieval.labels.tag_text import clean_caption, clean_tag
-from retrieval.search.query import parse_picture
+from retrieval.paths import parse_picture
+from retrieval.tag_text import clean_caption, clean_tag
 from retrieval.undone import OF_THE_ITEM, Refused, item
 
 if TYPE_CHECKING:

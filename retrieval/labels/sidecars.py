@@ -11,13 +11,13 @@ from retrieval.catalog.writer import Catalog
 from retrieval.filters import Filter
 from retrieval.folding import fold
 from retrieval.gallery import Gallery
-from retrieval.indexing.scan import describe_os_error
 from retrieval.labels.embedded import read_embedded
 from retrieval.labels.labelling import add_rows, find_images
 from retrieval.labels.pairing import FolderOutOfReach, Sidecars
 from retrieval.labels.reading import XMP, ImageLabels, labels_of
 from retrieval.labels.written import with_date, with_place
 from retrieval.labels.xmp import UnreadableXmp, Xmp
+from retrieval.regular_files import describe_os_error
 from retrieval.undone import Refused
 
 _AT_ONCE = 500

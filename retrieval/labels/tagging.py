@@ -18,9 +18,9 @@ from retrieval.errors import EncoderMismatch, QueryError, UnknownImage
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
 from retrieval.labels.labelling import spelt
-from retrieval.labels.tag_text import clean_tag
 from retrieval.labels.zeroshot import class_vectors, find_templates, probabilities, scale_and_bias
-from retrieval.search.towers import find_tower
+from retrieval.tag_text import clean_tag
+from retrieval.towers import find_tower
 from retrieval.undone import Refused, item
 
 if TYPE_CHECKING:

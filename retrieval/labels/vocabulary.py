@@ -8,8 +8,8 @@ from pathlib import Path
 
 from retrieval.errors import SettingsError
 from retrieval.folding import fold
-from retrieval.labels.tag_text import clean_tag, split_names
 from retrieval.regular_files import read_regular
+from retrieval.tag_text import clean_tag, split_names
 
 BUILTIN = "builtin"
 MAX_LABELS = 50_000

@@ -8,9 +8,9 @@ from pathlib import Path
 from xml.parsers import expat
 
 from retrieval.errors import QueryError
-from retrieval.labels.tag_text import clean_caption, clean_tag
 from retrieval.pictures.dates import Moment, parse_moment
 from retrieval.regular_files import read_regular
+from retrieval.tag_text import clean_caption, clean_tag
 
 MAX_BYTES = 16 << 20
 """Sidecars are a few kB; those with brushed masks of an image editor reach some MB."""

@@ -15,6 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -24,7 +25,6 @@ from PIL.ImageFile import ImageFile
 
 from retrieval.encoders.base import Encoder, OnTorch, Preprocessing
 from retrieval.errors import RuntimeUnavailable, SettingsError, UnreadableImage
-from retrieval.indexing.report import DecodedOn
 from retrieval.pictures.colour import average_colour, to_srgb
 from retrieval.pictures.exif import Exif, read_exif
 from retrieval.pictures.formats import jpeg_frame, open_image, sniff
@@ -50,6 +50,15 @@ _PROBE = (8, 8)
 _Bytes = NDArray[np.uint8]
 _Passes = Sequence[tuple[int, int]]
 """(height, width) of a stored picture after each pass of its resize."""
+
+
+@dataclass(frozen=True)
+class DecodedOn:
+    """How many pictures a GPU decoded, and how many it left to the CPU, by reason."""
+
+    device: str
+    pictures: int
+    left_to_cpu: dict[str, int]
 
 
 class _Plan(NamedTuple):

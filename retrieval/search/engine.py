@@ -156,7 +156,7 @@ class QueryEngine:
             self._effort = self.gallery.effort(self._row, self._index.spec)
             self._index_revision = revision
             if self._is_chosen:
-                from retrieval.search.towers import warn_of_unseen
+                from retrieval.towers import warn_of_unseen
 
                 warn_of_unseen(self._reader, self._row, len(self._index))
         return self._index
@@ -303,7 +303,7 @@ class QueryEngine:
         if model is not None:
             if encoder is not None:
                 raise SettingsError("an encoder and a model were both given", "give one of them")
-            from retrieval.search.towers import find_tower
+            from retrieval.towers import find_tower
 
             return find_tower(self._reader.encoders(), model)
         if encoder is None:
@@ -334,7 +334,7 @@ class QueryEngine:
 
         # By its name first: a model that cannot answer need not be loaded to say so.
         if is_known_image_only(self._row.name) or not self.encoder.spec.has_text:
-            from retrieval.search.towers import no_words
+            from retrieval.towers import no_words
 
             raise no_words(self._reader.encoders(), self._row)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 
 from indexes.base import Vectors
 from retrieval.errors import QueryError
+from retrieval.paths import parse_picture
 
 if TYPE_CHECKING:
     from retrieval.filters import Filter
@@ -122,10 +122,3 @@ def picture_term(text: str, weight: float = 1.0, *, allow_urls: bool = False) ->
         return Term("url", text, weight)
     picture = parse_picture(text)
     return Term("id" if isinstance(picture, int) else "image", picture, weight)
-
-
-def parse_picture(text: str) -> Path | int:
-    """A picture of this machine as people write it: a path, or ``id:12`` for an image of the gallery."""
-    match = re.fullmatch(r"id:(\d{1,18})", text)
-    # Not Path.expanduser, which raises for ~somebody where there is no such user.
-    return int(match[1]) if match else Path(os.path.expanduser(text))  # noqa: PTH111

@@ -11,9 +11,9 @@ from typing import Any, Literal, NoReturn
 
 from retrieval.errors import QueryError
 from retrieval.filters import Filter, parse_filter
-from retrieval.labels.tag_text import split_conditions
 from retrieval.search.language import parse_query
 from retrieval.search.query import Term, picture_term
+from retrieval.tag_text import split_conditions
 
 Action = Literal[
     "nothing", "query", "more", "like", "not", "open", "show", "similar", "filter", "reset", "help", "quit"

@@ -63,7 +63,7 @@ def text_tower(
 def _graph(encoder: ClipEncoder, text: Any, folder: Path) -> tuple[TextTower, tuple[str, ...]]:
     import torch
 
-    from retrieval.encoders.install.export import write_graph
+    from retrieval.encoders.torch.graph import write_graph
 
     class Texts(torch.nn.Module):
         def __init__(self, model: Any) -> None:

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from retrieval.encoders.base import EncoderSpec, Preprocessing
+from retrieval.encoders.base import Preprocessing
 from retrieval.encoders.files.checks import load_json
-from retrieval.encoders.files.description import fingerprint_of
-from retrieval.encoders.files.safetensors_file import PICKLES, check_safetensors, content_digest
+from retrieval.encoders.files.safetensors_file import PICKLES, check_safetensors
 from retrieval.encoders.names.hub import cached_snapshot, hub_cache
 from retrieval.encoders.names.image_models import TIMM, ImageForm, Pool, parse_image_name
 from retrieval.encoders.names.open_clip import preprocessing_from
@@ -102,36 +101,6 @@ def find_image_source(name: str) -> ImageSource:
         weights=weights,
         licence=_licence(record),
         model_args=arguments,
-    )
-
-
-def image_spec(source: ImageSource) -> EncoderSpec:
-    """The encoder's row; reads the weight file once to fingerprint it, then remembers the hash."""
-    dim = source.dim
-    if not dim:
-        from retrieval.encoders.torch.timm_model import features_of
-
-        dim = features_of(source)
-    return EncoderSpec(
-        name=source.name,
-        family=source.family,
-        source=source.origin,
-        dim=dim,
-        preprocessing=source.preprocessing,
-        has_text=False,
-        context_length=0,
-        licence=source.licence,
-        fingerprint=fingerprint_of(
-            source.preprocessing,
-            text=None,
-            weights=[content_digest(source.weights)],
-            image={
-                "architecture": source.architecture.partition(".")[0],
-                "arguments": dict(source.model_args),
-                "pool": source.pool,
-                "meta_positions": source.meta_positions,
-            },
-        ),
     )
 
 

@@ -7,9 +7,12 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, NoReturn
 
 from indexes.base import Vectors
+from retrieval.encoders.base import EncoderSpec
+from retrieval.encoders.files.description import fingerprint_of
+from retrieval.encoders.files.safetensors_file import content_digest
 from retrieval.encoders.names.models import text_not_supported
 from retrieval.encoders.names.open_clip import INSTALL_TORCH
-from retrieval.encoders.names.timm_weights import ImageSource, find_image_source, image_spec
+from retrieval.encoders.names.timm_weights import ImageSource, find_image_source
 from retrieval.encoders.torch.encoder import TorchEncoder
 from retrieval.errors import RuntimeUnavailable
 
@@ -75,3 +78,33 @@ class ImageEncoder(TorchEncoder):
 
     def _refuse(self) -> NoReturn:
         raise text_not_supported(self.spec.name)
+
+
+def image_spec(source: ImageSource) -> EncoderSpec:
+    """The encoder's row; reads the weight file once to fingerprint it, then remembers the hash."""
+    dim = source.dim
+    if not dim:
+        from retrieval.encoders.torch.timm_model import features_of
+
+        dim = features_of(source)
+    return EncoderSpec(
+        name=source.name,
+        family=source.family,
+        source=source.origin,
+        dim=dim,
+        preprocessing=source.preprocessing,
+        has_text=False,
+        context_length=0,
+        licence=source.licence,
+        fingerprint=fingerprint_of(
+            source.preprocessing,
+            text=None,
+            weights=[content_digest(source.weights)],
+            image={
+                "architecture": source.architecture.partition(".")[0],
+                "arguments": dict(source.model_args),
+                "pool": source.pool,
+                "meta_positions": source.meta_positions,
+            },
+        ),
+    )

@@ -16,10 +16,9 @@ from retrieval.catalog.records import sound_vectors
 from retrieval.encoders.base import DeviceEncoder, Encoder
 from retrieval.encoders.onnx.encoder import available_cpus
 from retrieval.errors import QueryError, UnreadableImage
-from retrieval.indexing.scan import describe_os_error
 from retrieval.indexing.schedules import Collect, ahead_of_device, each_on_its_own
 from retrieval.pictures.images import content_hash, read_picture
-from retrieval.regular_files import read_regular
+from retrieval.regular_files import describe_os_error, read_regular
 from retrieval.streams import plural
 
 if TYPE_CHECKING:

@@ -1,11 +1,49 @@
-"""A picture cut into the patches that become tokens, and put together again."""
+"""A picture cut into the patches that become tokens, and put together again; what a heat map says of each."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.encoders.base import Pixels
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """How much each part of a picture counts.
+
+    Args:
+        method: its name.
+        values: (cells, cells), rows from the top; larger counts more. What the numbers are is said by ``meaning``.
+        meaning: in words for a person.
+        limits: what it does not say.
+        source: who described the method.
+        score: cosine between picture and text, where there is a text.
+        text: what was looked for.
+    """
+
+    method: str
+    values: Values
+    meaning: str
+    limits: str
+    source: str
+    score: float | None = None
+    text: str = ""
+
+    @property
+    def about(self) -> str:
+        """What was looked for, behind the method's name."""
+        return f': "{self.text}"' if self.text else ""
+
+    def shares(self) -> Values:
+        """The values between 0 and 1 for drawing: what is below 0 counts against and is drawn as 0."""
+        low = max(0.0, float(self.values.min()))
+        span = float(self.values.max()) - low
+        return np.clip((self.values - low) / span, 0, 1) if span > 0 else np.zeros_like(self.values)
 
 
 def cut(pixels: Pixels, patch: int) -> Pixels:

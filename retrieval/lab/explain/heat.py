@@ -1,59 +1,21 @@
-"""What every heat map is, and which method suits which encoder."""
+"""Which heat map suits which encoder."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
-
-import numpy as np
-from numpy.typing import NDArray
 
 from indexes.base import Vectors
 from retrieval.encoders.adapter import AdaptedEncoder
 from retrieval.encoders.base import Encoder, Pixels
 from retrieval.encoders.files.description import EncoderFolder
 from retrieval.errors import SettingsError
+from retrieval.lab.explain.cells import HeatMap
 from retrieval.lab.explain.shape import VisionShape
 
 Method = Literal["auto", "occlusion", "rollout", "dense", "none"]
-Values = NDArray[np.float64]
 
 _EVERY = 5
 """Every fifth everyday label is compared with: a hundred are enough for a mean."""
-
-
-@dataclass(frozen=True)
-class HeatMap:
-    """How much each part of a picture counts.
-
-    Args:
-        method: its name.
-        values: (cells, cells), rows from the top; larger counts more. What the numbers are is said by ``meaning``.
-        meaning: in words for a person.
-        limits: what it does not say.
-        source: who described the method.
-        score: cosine between picture and text, where there is a text.
-        text: what was looked for.
-    """
-
-    method: str
-    values: Values
-    meaning: str
-    limits: str
-    source: str
-    score: float | None = None
-    text: str = ""
-
-    @property
-    def about(self) -> str:
-        """What was looked for, behind the method's name."""
-        return f': "{self.text}"' if self.text else ""
-
-    def shares(self) -> Values:
-        """The values between 0 and 1 for drawing: what is below 0 counts against and is drawn as 0."""
-        low = max(0.0, float(self.values.min()))
-        span = float(self.values.max()) - low
-        return np.clip((self.values - low) / span, 0, 1) if span > 0 else np.zeros_like(self.values)
 
 
 def make_heat(

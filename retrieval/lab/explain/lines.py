@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from retrieval.lab.explain.heat import HeatMap
+from retrieval.lab.explain.cells import HeatMap
 from retrieval.streams import plural
 
 _POOLS = {

@@ -6,8 +6,7 @@ import numpy as np
 
 from indexes.base import Vectors
 from retrieval.encoders.base import Encoder, Pixels
-from retrieval.lab.explain.cells import edges
-from retrieval.lab.explain.heat import HeatMap, Values
+from retrieval.lab.explain.cells import HeatMap, Values, edges
 
 CELLS = 14  # of a side at most: 225 covered pictures; finer maps show no more and cost four times that each step
 FEWEST = 8

@@ -18,7 +18,7 @@ from retrieval.encoders.base import Pixels, unit
 from retrieval.encoders.files.description import verify_encoder_folder
 from retrieval.encoders.onnx.encoder import OnnxEncoder, graph_behind, shared_core
 from retrieval.errors import RuntimeUnavailable, SettingsError, WeightsUnavailable
-from retrieval.lab.explain.heat import HeatMap
+from retrieval.lab.explain.cells import HeatMap
 
 _F32 = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
 

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from retrieval.lab.explain.heat import HeatMap
+from retrieval.lab.explain.cells import HeatMap
 from retrieval.lab.explain.lines import heat_lines, sections
 from retrieval.lab.explain.pictures import Panel, check_name, data_uri
 

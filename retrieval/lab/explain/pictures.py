@@ -14,8 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from retrieval.encoders.base import Pixels
 from retrieval.errors import SettingsError
-from retrieval.lab.explain.cells import cut
-from retrieval.lab.explain.heat import HeatMap
+from retrieval.lab.explain.cells import HeatMap, cut
 
 SIDE = 448
 _GAP = 4

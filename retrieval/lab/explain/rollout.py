@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import SettingsError
-from retrieval.lab.explain.heat import HeatMap, Values
+from retrieval.lab.explain.cells import HeatMap, Values
 from retrieval.lab.explain.shape import VisionShape
 
 _SOURCE = "Abnar & Zuidema 2020, Quantifying Attention Flow in Transformers"

@@ -9,8 +9,9 @@ from typing import IO, Any
 
 from retrieval.encoders.base import Encoder
 from retrieval.errors import SettingsError, WeightsUnavailable
+from retrieval.lab.explain.cells import HeatMap
 from retrieval.lab.explain.check import quiz
-from retrieval.lab.explain.heat import HeatMap, Method, make_heat
+from retrieval.lab.explain.heat import Method, make_heat
 from retrieval.lab.explain.lines import report_lines
 from retrieval.lab.explain.measure import measure
 from retrieval.lab.explain.report import describe

@@ -98,7 +98,7 @@ def find_subject(name: str, *, device: str | None = None) -> Subject:
 
     Args:
         name: of the table, of open_clip (``MODEL/TAG`` or the architecture alone), of timm (``timm:NAME`` or the
-            architecture alone), an adapter, or a path; see ``load.load_encoder``.
+            architecture alone), an adapter, or a path; see ``registry.load_encoder``.
 
     Raises:
         UnknownEncoder: nobody knows it.

@@ -19,7 +19,7 @@ from indexes.base import Vectors
 from retrieval.encoders.base import Pixels, unit
 from retrieval.encoders.torch.encoder import TorchEncoder
 from retrieval.errors import SettingsError
-from retrieval.lab.explain.heat import HeatMap
+from retrieval.lab.explain.cells import HeatMap
 
 _DOT: Any = F.scaled_dot_product_attention
 _HEADS: Any = F.multi_head_attention_forward

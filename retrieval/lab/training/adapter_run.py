@@ -18,7 +18,6 @@ from retrieval.encoders.files.checks import write_atomically
 from retrieval.encoders.files.staging import folder_name
 from retrieval.encoders.registry import load_encoder
 from retrieval.errors import QueryError, TextNotSupported, UnreadableImage
-from retrieval.indexing.scan import describe_os_error
 from retrieval.lab.evaluation.embed import embed_files
 from retrieval.lab.evaluation.tables import Cell, Report, as_json
 from retrieval.lab.training.adapting import fit_map, meanings_of
@@ -28,6 +27,7 @@ from retrieval.lab.training.report import REPORT, before_after
 from retrieval.lab.training.sources import Source
 from retrieval.lab.training.split import split_by_content
 from retrieval.pictures.images import content_hash, read_picture
+from retrieval.regular_files import describe_os_error
 from retrieval.streams import plural
 
 if TYPE_CHECKING:

@@ -25,9 +25,10 @@ from retrieval.encoders.files.description import EncoderFolder, TokenizerSpec, w
 from retrieval.encoders.files.description import ImageTower as ImageRow
 from retrieval.encoders.files.description import TextTower as TextRow
 from retrieval.encoders.files.merges import MergeTable
-from retrieval.encoders.install.export import PARITY_GATE, PARITY_TEXTS, parity_pixels, write_graph
+from retrieval.encoders.install.export import PARITY_GATE, PARITY_TEXTS, parity_pixels
 from retrieval.encoders.onnx.encoder import OnnxEncoder
 from retrieval.encoders.onnx.tokenizer import load_tokenizer
+from retrieval.encoders.torch.graph import write_graph
 from retrieval.errors import EncoderError
 from retrieval.lab.training.halving import halve_matrices, in_half
 from retrieval.lab.training.hybrid import HybridTower

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from retrieval.encoders.base import Pixels, Preprocessing
 from retrieval.encoders.onnx.encoder import available_cpus
 from retrieval.errors import QueryError, UnreadableImage
-from retrieval.indexing.scan import describe_os_error
 from retrieval.lab.training.pairs import Pairs
 from retrieval.lab.training.sources import Source
 from retrieval.pictures.images import content_hash, read_picture
+from retrieval.regular_files import describe_os_error
 from retrieval.streams import plural
 
 logger = logging.getLogger("photoseek")

@@ -22,9 +22,9 @@ from indexes.base import Vectors
 from retrieval.encoders.base import Pixels, Preprocessing
 from retrieval.encoders.files.description import ImageTower as ImageRow
 from retrieval.encoders.files.description import write_encoder_description
-from retrieval.encoders.install.export import write_graph
 from retrieval.encoders.onnx.encoder import OnnxEncoder
 from retrieval.encoders.registry import load_encoder
+from retrieval.encoders.torch.graph import write_graph
 from retrieval.errors import SettingsError
 from retrieval.lab.explain.graph import read_graph
 from retrieval.lab.explain.graph_cost import graph_cost

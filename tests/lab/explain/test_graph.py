@@ -76,7 +76,7 @@ class TestExported:
     def test_towers_of_our_own(self, tmp_path: Path, pooling: str, stem: tuple[int, ...]) -> None:
         torch = pytest.importorskip("torch")
         pytest.importorskip("onnx")
-        from retrieval.encoders.install.export import write_graph
+        from retrieval.encoders.torch.graph import write_graph
         from retrieval.lab.training.towers import ImageTower, ImageTowerConfig
 
         config = ImageTowerConfig(32, 8, 64, 2, 4, 16, pooling, stem, (1,) * len(stem))  # type: ignore[arg-type]
@@ -99,7 +99,7 @@ class TestExported:
         pytest.importorskip("onnx")
         from torch.utils.flop_counter import FlopCounterMode
 
-        from retrieval.encoders.install.export import write_graph
+        from retrieval.encoders.torch.graph import write_graph
         from retrieval.lab.training.towers import ImageTower, ImageTowerConfig
 
         tower = ImageTower(ImageTowerConfig(32, 8, 64, 2, 4, 16, "cls", (8, 16, 32), (1, 1, 0))).eval()
@@ -129,7 +129,7 @@ class TestExported:
     def test_what_is_no_vision_transformer(self, tmp_path: Path) -> None:
         torch = pytest.importorskip("torch")
         pytest.importorskip("onnx")
-        from retrieval.encoders.install.export import write_graph
+        from retrieval.encoders.torch.graph import write_graph
 
         net = torch.nn.Sequential(
             torch.nn.Conv2d(3, 8, 3, stride=2, padding=1), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(2048, 4)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from retrieval.errors import QueryError, SettingsError, UnreadableImage, WeightsUnavailable
-from retrieval.lab.explain.heat import HeatMap
+from retrieval.lab.explain.cells import HeatMap
 from retrieval.lab.explain.pictures import in_patches, panels, sheet, with_heat
 from retrieval.lab.explain.show import Wish, explain
 

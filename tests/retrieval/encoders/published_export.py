@@ -17,7 +17,7 @@ def publish(source: Path, kind: str, folder: Path) -> Path:
     """What Immich's exporter writes for its revision main: batch of one, int32 ids, unit vectors."""
     import torch
 
-    from retrieval.encoders.install.export import traceable
+    from retrieval.encoders.torch.graph import traceable
 
     config, preprocess = KINDS[kind]
     model, _, _ = reference(source)

@@ -18,12 +18,13 @@ pytest.importorskip("openvino")
 import torch
 
 from retrieval.encoders.files.description import read_encoder_folder
-from retrieval.encoders.files.staging import export as export_module
-from retrieval.encoders.install.export import PARITY_GATE, export_name, export_onnx, write_graph
+from retrieval.encoders.install import export as export_module
+from retrieval.encoders.install.export import PARITY_GATE, export_name, export_onnx
 from retrieval.encoders.names.open_clip_weights import find_source
 from retrieval.encoders.onnx.encoder import OnnxEncoder
 from retrieval.encoders.onnx.graph_ends import read_graph_ends
 from retrieval.encoders.torch.clip import ClipEncoder
+from retrieval.encoders.torch.graph import write_graph
 from retrieval.errors import EncoderError, WeightsUnavailable
 from tests.retrieval.encoders.tiny_clip import KINDS, TEXTS, reference, write_model
 

@@ -17,11 +17,11 @@ pytest.importorskip("openvino")
 import torch
 
 from retrieval.encoders.files.description import read_encoder_folder
-from retrieval.encoders.install.export import traceable
 from retrieval.encoders.install.fetch import (
     import_immich_folder,
 )
 from retrieval.encoders.onnx.encoder import OnnxEncoder
+from retrieval.encoders.torch.graph import traceable
 from retrieval.errors import EncoderError, RetrievalError
 from tests.retrieval.encoders.published_export import NAME
 

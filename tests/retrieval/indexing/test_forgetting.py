@@ -91,7 +91,7 @@ def test_a_purge_leaves_no_name_label_vector_or_thumbnail_in_any_file(
 
 
 def test_a_purged_picture_leaves_an_index_that_was_open(indexed: Gallery, photos: Path, encoder: ColourEncoder) -> None:
-    from retrieval.indexing.sync import catch_up, open_index
+    from retrieval.sync import catch_up, open_index
 
     with indexed.reader() as reader:
         row = reader.encoders()[0]

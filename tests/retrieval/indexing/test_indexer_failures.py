@@ -15,9 +15,9 @@ from retrieval.errors import EncoderError
 from retrieval.gallery import Gallery
 from retrieval.indexing import pipeline
 from retrieval.indexing.indexer import Indexer
-from retrieval.indexing.passed_over import summed
 from retrieval.indexing.pipeline import Candidate
 from retrieval.pictures import images
+from retrieval.pictures.passed_over import summed
 from retrieval.regular_files import NOT_REGULAR
 from tests.conftest import PHOTOS
 from tests.fakes import ColourEncoder

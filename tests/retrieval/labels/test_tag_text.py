@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval.errors import QueryError
-from retrieval.labels.tag_text import clean_caption, clean_tag
+from retrieval.tag_text import clean_caption, clean_tag
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 
 from retrieval.errors import QueryError, SettingsError
 from retrieval.labels import vocabulary
-from retrieval.labels.tag_text import clean_tag
 from retrieval.labels.vocabulary import read_labels
+from retrieval.tag_text import clean_tag
 
 
 def test_the_everyday_labels_are_tags_already_and_each_stands_once() -> None:

@@ -26,9 +26,8 @@ from retrieval.errors import RuntimeUnavailable, SettingsError, UnreadableImage
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from retrieval.indexing.pipeline import Pipeline
-from retrieval.indexing.report import DecodedOn
 from retrieval.pictures import device_images
-from retrieval.pictures.device_images import DeviceDecoder, device_decoder
+from retrieval.pictures.device_images import DecodedOn, DeviceDecoder, device_decoder
 from retrieval.pictures.images import Picture, read_picture
 from tests.conftest import EXAMPLES
 from tests.fakes import ColourEncoder

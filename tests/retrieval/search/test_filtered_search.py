@@ -20,9 +20,9 @@ from retrieval.catalog.selection import select
 from retrieval.errors import QueryError
 from retrieval.filters import Filter, Near
 from retrieval.gallery import Gallery
-from retrieval.indexing.sync import IndexKeeper
 from retrieval.search.engine import QueryEngine
 from retrieval.search.query import Query, Term
+from retrieval.sync import IndexKeeper
 from tests.retrieval.filter_oracle import Row, km_between, passes
 from tests.retrieval.rows import encoder_spec, image
 

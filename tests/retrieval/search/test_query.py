@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from retrieval.errors import QueryError
 from retrieval.filters import Filter
-from retrieval.search.query import Query, Term, combine, parse_picture, parse_term
+from retrieval.paths import parse_picture
+from retrieval.search.query import Query, Term, combine, parse_term
 from tests.retrieval.rows import vector_of
 
 WEIGHTS = st.floats(-1e6, 1e6).filter(lambda weight: abs(weight) > 1e-3)

@@ -18,7 +18,7 @@ from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from retrieval.search.engine import QueryEngine
 from retrieval.search.query import Query
-from retrieval.search.towers import drop_tower, find_tower
+from retrieval.towers import drop_tower, find_tower
 from tests.conftest import PHOTOS
 from tests.fakes import ColourEncoder
 from tests.pictures import save_picture

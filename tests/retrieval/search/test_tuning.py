@@ -20,17 +20,8 @@ from retrieval.overview import overview, write_overview
 from retrieval.search.captions import CAPTIONS
 from retrieval.search.engine import QueryEngine
 from retrieval.search.query import Query
-from retrieval.search.tuning import (
-    TUNING_NAME,
-    Tuning,
-    read_tuning,
-    tune_gallery,
-    tuned_effort,
-    tuning_text,
-    verdict,
-    write_report,
-    write_tuning,
-)
+from retrieval.search.tuning import tune_gallery, verdict, write_report
+from retrieval.tuned import TUNING_NAME, Tuning, read_tuning, tuned_effort, tuning_text, write_tuning
 from tests.conftest import EXAMPLES
 from tests.fakes import ColourEncoder
 

@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from retrieval.encoders.install.export import write_graph
 from retrieval.encoders.onnx.encoder import shared_core
+from retrieval.encoders.torch.graph import write_graph
 from retrieval.errors import SettingsError, UnreadableImage
 from retrieval.lab.evaluation.class_folders import pictures_by_class
 from retrieval.lab.training.builtin.views import Making, View, views_of
