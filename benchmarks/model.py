@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from benchmarks.vit import VitSize, Weights, block_weights, norm_weights, normal, vit_weights, write_vit
 from retrieval.encoders.base import Preprocessing
 from retrieval.encoders.files.description import ImageTower, TextTower, TokenizerSpec, write_encoder_description
-from retrieval.encoders.registry import BUILTIN_FOLDER
+from retrieval.encoders.installed import BUILTIN_FOLDER
 
 NAME = "random-ViT-B-32-256"
 

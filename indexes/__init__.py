@@ -7,6 +7,7 @@
     spec.py         IndexSpec.parse("PQ256x4fs,Refine(SQfp16)"): a design as one printable string
     recommend.py    recommend_spec(n, dim): which one a gallery should have, and why
     factory.py      create_index(spec, dim): imports the one backend it needs
+    kinds.py        kinds that other packages bring
     exact.py        ExactIndex: numpy, every vector compared
     faiss_index.py  FaissIndex: Flat, SQ, PQ, IVF, HNSW; with faiss_parts.py and gpu.py all that imports faiss
     gpu.py          GpuIndex: a flat FaissIndex whose candidates a GPU finds

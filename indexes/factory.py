@@ -8,6 +8,7 @@ from typing import Protocol, Self
 
 from indexes.base import VectorIndex
 from indexes.errors import BackendUnavailable
+from indexes.kinds import other_kinds
 from indexes.spec import IndexSpec
 
 
@@ -39,6 +40,9 @@ class StoredIndex(VectorIndex, Protocol):
         ...
 
 
+_FAISS = ("flat", "ivf", "hnsw")
+
+
 def index_class_for(spec: IndexSpec) -> type[StoredIndex]:
     """The class behind ``spec``.
 
@@ -49,6 +53,12 @@ def index_class_for(spec: IndexSpec) -> type[StoredIndex]:
         from indexes.exact import ExactIndex
 
         return ExactIndex
+    if spec.family not in _FAISS:
+        for kind in other_kinds(spec.family):
+            return kind.index_class(spec)
+        raise BackendUnavailable(
+            f"no installed package has the kind of index '{spec}'", "install its package, or use another kind"
+        )
     try:
         from indexes.faiss_index import FaissIndex
 

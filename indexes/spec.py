@@ -8,8 +8,10 @@ from difflib import get_close_matches
 from typing import Literal
 
 from indexes.errors import SpecError
+from indexes.kinds import other_kinds
 
-Family = Literal["exact", "flat", "ivf", "hnsw"]
+Family = str
+"""Ours are "exact", "flat", "ivf" and "hnsw"; other packages may bring more (``kinds.py``)."""
 Codec = Literal["Flat", "SQfp16", "SQ8", "PQ"]
 Gpu = Literal["", "flat", "cagra"]
 
@@ -34,7 +36,8 @@ class IndexSpec:
     """How vectors are stored and visited; made by :meth:`parse`, printed by ``str``.
 
     Args:
-        family: "exact" is numpy; "flat" visits every code, "ivf" some cells, "hnsw" a graph (all faiss).
+        family: "exact" is numpy; "flat" visits every code, "ivf" some cells, "hnsw" a graph (all faiss). Another name
+            is the kind of another package, whose specifications are a subclass.
         codec: How a vector is stored; ``Exact`` and ``Flat`` keep float32.
         cells: Number of IVF cells (nlist).
         links: HNSW links per vector (M), or the degree of CAGRA's graph.
@@ -63,7 +66,8 @@ class IndexSpec:
         Raises:
             SpecError: an unknown spelling; the hint names the nearest valid one.
         """
-        spec = _parse("".join(text.split()))
+        plain = "".join(text.split())
+        spec = _parse(plain) or next(filter(None, (kind.parse(plain) for kind in other_kinds())), None)
         if spec is None:
             raise SpecError(
                 f"'{text}' is not an index specification",

@@ -52,6 +52,7 @@ def find_tower(rows: Sequence[EncoderRow], name: str) -> EncoderRow:
     """
     wanted = canonical_name(name).casefold()
     ways = (
+        [row for row in rows if row.name == name],  # FAMILY:NAME of another package
         [row for row in rows if row.name.casefold() == wanted],
         [row for row in rows if len(wanted) >= _FINGERPRINT_DIGITS and row.fingerprint.startswith(wanted)],
         [row for row in rows if _plain(row.name).casefold() == wanted],

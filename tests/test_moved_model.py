@@ -12,8 +12,9 @@ import pytest
 
 from retrieval.encoders.adapter import write_adapter
 from retrieval.encoders.files.description import DESCRIPTION, read_encoder_folder
+from retrieval.encoders.installed import BUILTIN_FOLDER
 from retrieval.encoders.names.models import BUILTIN
-from retrieval.encoders.registry import BUILTIN_FOLDER, load_encoder, load_encoder_by_fingerprint
+from retrieval.encoders.registry import load_encoder, load_encoder_by_fingerprint
 from retrieval.errors import EncoderMismatch, ModelGone, UnknownEncoder
 from retrieval.gallery import Gallery
 from retrieval.search.engine import QueryEngine

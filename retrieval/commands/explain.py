@@ -31,7 +31,7 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """What a model does to a picture: patches, tokens, where it looks. And what all that costs."""
-    from retrieval.encoders.registry import default_encoder_name
+    from retrieval.encoders.installed import default_encoder_name
     from retrieval.lab.explain.show import Wish, check_answers
     from retrieval.lab.explain.show import explain as explained
 

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from retrieval.encoders.installed import default_encoder_name, installed, models_folder
 from retrieval.encoders.names.models import MODELS, EncoderRow
-from retrieval.encoders.registry import default_encoder_name, installed, load_on_torch, models_folder
+from retrieval.encoders.registry import load_on_torch
 from retrieval.errors import SettingsError
 from retrieval.output import human_bytes
 from retrieval.streams import printable

@@ -64,7 +64,7 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Train a model on your own pictures, and say what it gained."""
-    from retrieval.encoders.registry import models_folder
+    from retrieval.encoders.installed import models_folder
     from retrieval.gallery import Gallery
     from retrieval.lab.evaluation.tables import write_report
     from retrieval.lab.training.report import check_out

@@ -13,6 +13,8 @@ from indexes.base import Vectors
 from retrieval.errors import EncoderError
 
 Resize = Literal["shortest", "squash"]
+Runtime = Literal["auto", "onnx", "torch"]
+Precision = Literal["auto", "bf16", "fp16", "fp32", "int8"]
 Interpolation = Literal["bicubic", "bilinear"]
 Pixels = NDArray[np.uint8]
 """(n, 3, size, size) RGB, resized and cropped; the encoder scales and normalises them itself."""
@@ -121,6 +123,50 @@ class Encoder(Protocol):
     def is_cut(self, text: str) -> bool:
         """True if the tokenizer cuts ``text`` because it is longer than the context length."""
         ...
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How an encoder is to be run.
+
+    Args:
+        runtime: ``auto``, ``onnx`` or ``torch``.
+        precision: of the image tower.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; None if nothing was said.
+        threads: on a CPU; None for all that this process may use.
+    """
+
+    runtime: Runtime = "auto"
+    precision: Precision = "auto"
+    device: str | None = None
+    threads: int | None = None
+
+    @property
+    def wants_torch(self) -> bool:
+        """True if torch was asked for, by name or by a GPU."""
+        return self.runtime == "torch" or (self.runtime == "auto" and self.device not in (None, "auto", "cpu"))
+
+
+class EncoderFamily(Protocol):
+    """Encoders that another package brings, declared as an entry point of the group ``photoseek.encoders``.
+
+    The entry point's name is the family. ``--model FAMILY:NAME`` calls it with NAME. The encoder's ``spec.name`` is the
+    whole ``FAMILY:NAME``, by which a gallery loads it again, its ``spec.source`` ``package PACKAGE``, and its
+    ``spec.fingerprint`` changes with whatever changes an embedding.
+    """
+
+    def __call__(self, name: str, options: RunOptions) -> Encoder:
+        """Load cheaply.
+
+        Raises:
+            UnknownEncoder: there is none of this name.
+            SettingsError: it cannot be run as the options say.
+        """
+        ...
+
+
+FROM_PACKAGE = "package "
+"""How the source of an encoder that another package brings begins."""
 
 
 @runtime_checkable

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from retrieval.encoders.base import Encoder, EncoderSpec, OnTorch
+from retrieval.encoders.installed import default_encoder_name
 from retrieval.encoders.names.models import BUILTIN, PREFERENCE, canonical_name, is_builtin
-from retrieval.encoders.registry import default_encoder_name, load_encoder, load_encoder_by_fingerprint
+from retrieval.encoders.registry import load_encoder, load_encoder_by_fingerprint
 from retrieval.errors import (
     CpuOnly,
     EarlierBuiltin,

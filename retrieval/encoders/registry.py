@@ -1,23 +1,31 @@
-"""From a name to an encoder. Loading is cheap: a description is read, no engine is imported."""
+"""From a name, or a fingerprint, to an encoder. Loading is cheap: a description is read, no engine is imported."""
 
 from __future__ import annotations
 
 import logging
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
-from retrieval.encoders.base import Encoder, EncoderSpec
-from retrieval.encoders.files.description import DESCRIPTION, EncoderFolder, is_adapter, read_encoder_folder
+from retrieval.encoders.base import FROM_PACKAGE, Encoder, EncoderFamily, Precision, RunOptions, Runtime
 from retrieval.encoders.files.staging import folder_name
+from retrieval.encoders.installed import (
+    TORCH_FORMS,
+    adapters_that_may_be,
+    find_adapter,
+    find_folder,
+    folders_that_may_be,
+    installed,
+    is_folder_only,
+    models_folder,
+)
 from retrieval.encoders.moved import holds_model, model_gone, recorded_place
-from retrieval.encoders.names.image_models import TIMM, parse_image_name
-from retrieval.encoders.names.models import BUILTIN, MODELS, PREFERENCE, canonical_name, is_builtin, unknown_encoder
-from retrieval.encoders.onnx.encoder import OnnxEncoder, Precision
+from retrieval.encoders.names.image_models import parse_image_name
+from retrieval.encoders.names.models import BUILTIN, MODELS, canonical_name, is_builtin, unknown_encoder
+from retrieval.encoders.onnx.encoder import OnnxEncoder
 from retrieval.encoders.onnx.int8 import int8_fingerprint
 from retrieval.errors import (
     CpuOnly,
@@ -38,48 +46,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("photoseek")
 
-Runtime = Literal["auto", "onnx", "torch"]
-BUILTIN_FOLDER = Path(__file__).with_name("builtin")
+ENTRY_POINTS = "photoseek.encoders"
+"""The group in which other packages declare a family: its name, and an :class:`EncoderFamily`."""
+
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
-_TORCH_FORMS = ("local-dir:", "hf-hub:", TIMM)
-"""Beginnings of names that say where a model for torch comes from."""
-
-
-def models_folder() -> Path:
-    """Where fetched and exported models are: PHOTOSEEK_MODELS, else ``models`` in the user's data folder."""
-    given = os.environ.get("PHOTOSEEK_MODELS")
-    if given:
-        return Path(given).expanduser()
-    from platformdirs import user_data_dir
-
-    return Path(user_data_dir("photoseek")) / "models"
-
-
-def folder_for(name: str) -> Path:
-    """The folder that a fetched or exported model of this name gets: ``MODEL__TAG``.
-
-    Raises:
-        SettingsError: the name cannot be a folder's.
-    """
-    plain = canonical_name(name).replace("/", "__")
-    if not plain or plain.startswith(".") or any(c in '\\:*?"<>|\0' for c in plain):
-        raise SettingsError(f"{name!r} cannot be the name of an installed model", "use MODEL/TAG")
-    return models_folder() / plain
-
-
-def installed() -> list[EncoderSpec]:
-    """Models that run without torch: the built-in one, then those in the models folder, by name; then adapters."""
-    return [*(folder.spec for folder in _installed_folders()), *(adapter.spec for adapter in _installed_adapters())]
-
-
-def default_encoder_name() -> str:
-    """The best installed model in the order of ``models.PREFERENCE`` that has text and no research licence."""
-    here = {spec.name for spec in installed()}
-    rest = [name for name, row in MODELS.items() if name not in PREFERENCE and name != BUILTIN]
-    for name in (*PREFERENCE, *rest):
-        if name in here and MODELS[name].has_text and not MODELS[name].research_only:
-            return name
-    return BUILTIN
+_FAMILY = re.compile(r"[a-z][a-z0-9_-]+")
 
 
 def load_encoder(
@@ -94,7 +65,8 @@ def load_encoder(
 
     Args:
         name: ``builtin-224``, an installed model, a folder with ``encoder.json``; for the torch runtime an
-            open_clip ``MODEL/TAG``, ``local-dir:PATH``, ``hf-hub:ORG/REPO``, or an image-only model (``image_models``).
+            open_clip ``MODEL/TAG``, ``local-dir:PATH``, ``hf-hub:ORG/REPO``, or an image-only model (``image_models``);
+            ``FAMILY:NAME`` of another package (see :class:`.base.EncoderFamily`).
         runtime: ``auto`` takes the ONNX form where it is installed, unless ``device`` asks for a GPU.
         precision: of the image tower; ``None`` reads PHOTOSEEK_PRECISION, else ``auto``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; a GPU that cannot be used is an error, never the CPU instead.
@@ -105,30 +77,14 @@ def load_encoder(
     """
     if runtime not in get_args(Runtime):
         raise SettingsError(f"no runtime is called {runtime!r}", f"use one of {', '.join(get_args(Runtime))}")
-    adapter = _find_adapter(name)
-    if adapter is not None:
-        return _with_base(adapter, runtime=runtime, precision=precision, device=device, threads=threads)
-    chosen = _precision(precision)
     if device is not None and not _DEVICE.fullmatch(device):
         raise SettingsError(f"unknown device {device!r}", "use auto, cpu, cuda or cuda:N")
-    wants_torch = _wants_torch(runtime, device)
-    if not wants_torch or _is_folder_only(name):
-        folder = _find_folder(name)
-        if folder is not None and runtime == "torch":
-            raise SettingsError(f"{name} is in ONNX form and cannot run on torch", "leave out the runtime")
-        if folder is not None:
-            if device not in (None, "auto", "cpu"):
-                raise CpuOnly(
-                    f"{folder.spec.name} runs on the CPU alone, and {device} was asked for",
-                    "leave out --device, or name a model for torch with --model (see: photoseek models)",
-                )
-            return OnnxEncoder(folder, precision=chosen, threads=threads)
-        path = Path(name).expanduser()
-        if path.is_absolute() and not path.exists():
-            raise UnknownEncoder(f"there is no {path}, so no model in it", "look at the path, or name a model")
-        if runtime == "onnx":
-            raise _not_installed(name)
-    return load_on_torch(name, precision=chosen, device=device)
+    options = RunOptions(runtime, _precision(precision), device, threads)
+    for family in FAMILIES:
+        found = family(name, options)
+        if found is not None:
+            return found
+    raise _unknown(name)
 
 
 def load_encoder_by_fingerprint(
@@ -153,14 +109,16 @@ def load_encoder_by_fingerprint(
         ModelGone: its folder was moved or removed.
         WeightsUnavailable, RuntimeUnavailable, SettingsError: see :func:`load_encoder`.
     """
-    for adapter in _adapters_that_may_be(name, source):
-        if adapter.spec.fingerprint == fingerprint:
-            return _with_base(adapter, runtime=runtime, precision=precision, device=device, threads=threads)
     chosen = _precision(precision)
+    ours = "auto" if precision is None and chosen == "int8" else chosen  # the gallery alone decides on int8
+    options = RunOptions(runtime, ours, device, threads)
+    for adapter in adapters_that_may_be(name, source):
+        if adapter.spec.fingerprint == fingerprint:
+            return _with_base(adapter, options)
     if chosen == "int8":
         chosen = "auto"
-    if not _wants_torch(runtime, device):
-        for folder in _folders_that_may_be(name, source):
+    if not options.wants_torch:
+        for folder in folders_that_may_be(name, source):
             if fingerprint == folder.spec.fingerprint:
                 if precision == "int8":
                     log.warning("this gallery is not in int8: give --model %s too, to encode it again", name)
@@ -172,6 +130,12 @@ def load_encoder_by_fingerprint(
     try:
         encoder = load_encoder(name, runtime=runtime, precision=chosen, device=device, threads=threads)
     except EncoderError as error:
+        family = name.partition(":")[0]
+        if isinstance(error, UnknownEncoder) and _FAMILY.fullmatch(family) and source.startswith(FROM_PACKAGE):
+            raise ModelGone(
+                f"no installed package has the encoders of {family}:, one of which made this gallery",
+                f"install {source.removeprefix(FROM_PACKAGE)} again, or encode anew: photoseek index --model {BUILTIN}",
+            ) from error
         if gone or (place is None and isinstance(error, UnknownEncoder)):
             raise model_gone(name, place or models_folder() / folder_name(name)) from error
         if not isinstance(error, UnknownEncoder):
@@ -195,14 +159,65 @@ def load_encoder_by_fingerprint(
     return encoder
 
 
-def _with_base(
-    adapter: AdapterFolder,
-    *,
-    runtime: Runtime,
-    precision: Precision | None,
-    device: str | None,
-    threads: int | None,
-) -> Encoder:
+def _adapter(name: str, options: RunOptions) -> Encoder | None:
+    """Another encoder and a linear map."""
+    adapter = find_adapter(name)
+    return None if adapter is None else _with_base(adapter, options)
+
+
+def _model_folder(name: str, options: RunOptions) -> Encoder | None:
+    """The built-in model, and folders in our own form."""
+    if options.wants_torch and not is_folder_only(name):
+        return None
+    folder = find_folder(name)
+    if folder is not None and options.runtime == "torch":
+        raise SettingsError(f"{name} is in ONNX form and cannot run on torch", "leave out the runtime")
+    if folder is not None:
+        if options.device not in (None, "auto", "cpu"):
+            raise CpuOnly(
+                f"{folder.spec.name} runs on the CPU alone, and {options.device} was asked for",
+                "leave out --device, or name a model for torch with --model (see: photoseek models)",
+            )
+        return OnnxEncoder(folder, precision=options.precision, threads=options.threads)
+    path = Path(name).expanduser()
+    if path.is_absolute() and not path.exists():
+        raise UnknownEncoder(f"there is no {path}, so no model in it", "look at the path, or name a model")
+    if options.runtime == "onnx":
+        raise _not_installed(name)
+    return None
+
+
+def _on_torch(name: str, options: RunOptions) -> Encoder:
+    """Everything else that we know how to load."""
+    return load_on_torch(name, precision=options.precision, device=options.device)
+
+
+def _of_another_package(name: str, options: RunOptions) -> Encoder | None:
+    """``FAMILY:NAME``, if a package that is installed has declared the family."""
+    family, colon, rest = name.partition(":")
+    if not colon or not _FAMILY.fullmatch(family):
+        return None
+    from importlib.metadata import entry_points  # takes longer than a query: only for names of this form
+
+    for entry in entry_points(group=ENTRY_POINTS, name=family):
+        load: EncoderFamily = entry.load()
+        encoder = load(rest, options)
+        if encoder.spec.name != name:
+            raise EncoderError(
+                f"{entry.value} gave an encoder called {encoder.spec.name!r} for {name!r}",
+                "a gallery could not load it again: its name has to be the one that was asked for",
+            )
+        return encoder
+    return None
+
+
+FAMILIES: tuple[Callable[[str, RunOptions], Encoder | None], ...] = (
+    _of_another_package, _adapter, _model_folder, _on_torch,
+)  # fmt: skip
+"""Asked in this order; the first that knows a name loads it."""
+
+
+def _with_base(adapter: AdapterFolder, options: RunOptions) -> Encoder:
     from retrieval.encoders.adapter import adapted
 
     try:
@@ -210,10 +225,10 @@ def _with_base(
             adapter.base.fingerprint,
             adapter.base.name,
             adapter.base.source,
-            runtime=runtime,
-            precision=precision,
-            device=device,
-            threads=threads,
+            runtime=options.runtime,
+            precision=options.precision,
+            device=options.device,
+            threads=options.threads,
         )
     except ModelGone as error:  # its place is written in the adapter, which no command changes
         raise ModelGone(
@@ -228,124 +243,6 @@ def _with_base(
     return adapted(adapter, base)
 
 
-def _wants_torch(runtime: Runtime, device: str | None) -> bool:
-    return runtime == "torch" or (runtime == "auto" and device not in (None, "auto", "cpu"))
-
-
-def _folders_that_may_be(name: str, source: str) -> Iterator[EncoderFolder]:
-    """The one of this name first, so that an ordinary query reads no other description."""
-    first = _find_folder(name)
-    if first is not None:
-        yield first
-    if source and (Path(source) / DESCRIPTION).is_file():
-        yield _from_path(Path(source))
-    yield from _installed_folders()
-
-
-def _installed_folders() -> Iterator[EncoderFolder]:
-    yield read_encoder_folder(BUILTIN_FOLDER)
-    root = models_folder()
-    try:
-        paths = sorted(path for path in root.iterdir() if (path / DESCRIPTION).is_file())
-    except OSError:
-        return
-    for path in paths:
-        try:
-            yield _read(path)
-        except WeightsUnavailable as error:
-            log.warning("model folder %s is left out: %s", path.name, error)
-
-
-def _read(path: Path) -> EncoderFolder:
-    """A folder that somebody else may have written: it is the built-in model only if its files are the same.
-
-    Raises:
-        WeightsUnavailable: see :func:`read_encoder_folder`; or it claims the built-in model's fingerprint.
-    """
-    folder = read_encoder_folder(path)
-    claimed = folder.spec.fingerprint
-    if claimed != folder.fingerprint_of_files():
-        shipped = read_encoder_folder(BUILTIN_FOLDER).spec.fingerprint
-        if claimed in (shipped, int8_fingerprint(shipped)):
-            raise WeightsUnavailable(
-                f"{path / DESCRIPTION} claims the fingerprint of {BUILTIN}, and its files are others",
-                f"use {BUILTIN} itself, or export the model again, which gives it a fingerprint of its own",
-            )
-    return folder
-
-
-def _installed_adapters() -> Iterator[AdapterFolder]:
-    try:
-        paths = sorted(path for path in models_folder().iterdir() if is_adapter(path))
-    except OSError:
-        return
-    for path in paths:
-        try:
-            yield _read_adapter(path)
-        except WeightsUnavailable as error:
-            log.warning("adapter %s is left out: %s", path.name, error)
-
-
-def _read_adapter(path: Path) -> AdapterFolder:
-    from retrieval.encoders.adapter import read_adapter  # few have one, and a cold query would wait for the module
-
-    return read_adapter(path)
-
-
-def _find_adapter(name: str) -> AdapterFolder | None:
-    """The adapter of a path or name."""
-    path = Path(name).expanduser()
-    if is_adapter(path):
-        return _adapter_at(path)
-    return next((each for each in _installed_adapters() if each.spec.name.casefold() == name.casefold()), None)
-
-
-def _adapters_that_may_be(name: str, source: str) -> Iterator[AdapterFolder]:
-    """One stat where the source is another kind of model, so that an ordinary query reads no folder for it."""
-    if source and is_adapter(Path(source)):
-        yield _adapter_at(Path(source))
-    elif source in ("", "trained") or (Path(source).is_absolute() and not holds_model(Path(source))):
-        yield from _installed_adapters()
-
-
-def _adapter_at(path: Path) -> AdapterFolder:
-    """An adapter outside the models folder; its path becomes its source, as for :func:`_from_path`."""
-    found = _read_adapter(path)
-    return replace(found, spec=replace(found.spec, source=str(path.resolve())))
-
-
-def _find_folder(name: str) -> EncoderFolder | None:
-    """The ONNX form of a name or path; a folder that is there but damaged raises, it is not passed over."""
-    if is_builtin(name):
-        return read_encoder_folder(BUILTIN_FOLDER)
-    if name.startswith(_TORCH_FORMS) and not name.startswith(TIMM):
-        return None
-    path = Path(name).expanduser()
-    if (path / DESCRIPTION).is_file():
-        return _from_path(path)
-    try:
-        path = folder_for(name)
-    except SettingsError:
-        path = models_folder()  # an image-only model's ":" or "@": below, it is found by what its folder says
-    if (path / DESCRIPTION).is_file():
-        return _read(path)
-    wanted = canonical_name(name).casefold()
-    return next((f for f in _installed_folders() if f.spec.name.casefold() == wanted), None)
-
-
-def _from_path(path: Path) -> EncoderFolder:
-    """A folder outside the models folder; its path becomes the source, for a gallery to find it again."""
-    folder = _read(path)
-    return replace(folder, spec=replace(folder.spec, source=str(path.resolve())))
-
-
-def _is_folder_only(name: str) -> bool:
-    """True for what exists in ONNX form alone: the built-in model, and folders given by path."""
-    if name.startswith(_TORCH_FORMS):
-        return False
-    return is_builtin(name) or (Path(name).expanduser() / DESCRIPTION).is_file()
-
-
 def load_on_torch(name: str, *, precision: str | None = None, device: str | None = None) -> TorchEncoder:
     """The torch form of a name, whatever else is installed under it.
 
@@ -357,7 +254,7 @@ def load_on_torch(name: str, *, precision: str | None = None, device: str | None
     is_image_only = parse_image_name(name) is not None
     engine = "timm" if is_image_only else "open_clip"
     if find_spec("torch") is None or find_spec(engine) is None:
-        if name not in MODELS and not name.startswith(_TORCH_FORMS) and not is_image_only:
+        if name not in MODELS and not name.startswith(TORCH_FORMS) and not is_image_only:
             raise _unknown(name)
         hint = "pip install 'photoseek[torch]'"
         if name in MODELS and MODELS[name].onnx_repo:
@@ -376,7 +273,7 @@ def load_on_torch(name: str, *, precision: str | None = None, device: str | None
 
 def _not_installed(name: str) -> RetrievalError:
     known = canonical_name(name)
-    if known not in MODELS and not known.startswith(_TORCH_FORMS) and parse_image_name(known) is None:
+    if known not in MODELS and not known.startswith(TORCH_FORMS) and parse_image_name(known) is None:
         return _unknown(name)
     verbs = ["fetch", "export"] if known in MODELS and MODELS[known].onnx_repo else ["export"]
     return WeightsUnavailable(

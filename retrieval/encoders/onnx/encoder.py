@@ -11,13 +11,13 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes.base import Vectors
-from retrieval.encoders.base import EncoderSpec, Pixels, Preprocessing, unit
+from retrieval.encoders.base import EncoderSpec, Pixels, Precision, Preprocessing, unit
 from retrieval.encoders.files.description import EncoderFolder, TextTower, verify_encoder_folder
 from retrieval.encoders.names.models import text_not_supported
 from retrieval.encoders.onnx.int8 import PROPERTIES as INT8_PROPERTIES
@@ -31,7 +31,6 @@ from retrieval.errors import (
     WeightsUnavailable,
 )
 
-Precision = Literal["auto", "bf16", "fp16", "fp32", "int8"]
 Features = NDArray[np.float32]
 
 _HINTS = {"bf16": "bf16", "fp32": "f32"}

@@ -18,8 +18,8 @@ from retrieval.encoders.files.checks import build_row, load_json, write_atomical
 from retrieval.encoders.files.description import TextTower as TextRow
 from retrieval.encoders.files.description import TokenizerSpec, read_encoder_folder
 from retrieval.encoders.files.merges import MergeTable
+from retrieval.encoders.installed import BUILTIN_FOLDER
 from retrieval.encoders.onnx.tokenizer import ClipTokenizer
-from retrieval.encoders.registry import BUILTIN_FOLDER
 from retrieval.errors import SettingsError, WeightsUnavailable
 from retrieval.lab.training.export import export_towers
 from retrieval.lab.training.towers import ImageTower, ImageTowerConfig, SmallClip, TextTower, TextTowerConfig

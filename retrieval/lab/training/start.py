@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retrieval.encoders.files.description import DESCRIPTION
+from retrieval.encoders.installed import folder_for, models_folder
 from retrieval.encoders.names.models import BUILTIN, is_builtin
-from retrieval.encoders.registry import folder_for, load_on_torch, models_folder
+from retrieval.encoders.registry import load_on_torch
 from retrieval.errors import EncoderError, SettingsError
 from retrieval.lab.training.small import SIZES, from_scratch, is_small, load_small
 from retrieval.lab.training.trainable import Trainable

@@ -227,7 +227,8 @@ def test_one_encoder_cannot_be_compared(classes: Path) -> None:
 
 
 def test_costs_of_the_builtin_model() -> None:
-    from retrieval.encoders.registry import BUILTIN_FOLDER, load_encoder
+    from retrieval.encoders.installed import BUILTIN_FOLDER
+    from retrieval.encoders.registry import load_encoder
     from retrieval.lab.evaluation.costs import costs_of
 
     found = costs_of(load_encoder("builtin-224"))

@@ -23,8 +23,8 @@ def test_a_hybrid_in_onnx_form_shows_its_attention(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     from retrieval.encoders.base import Preprocessing
     from retrieval.encoders.files.description import read_encoder_folder
+    from retrieval.encoders.installed import BUILTIN_FOLDER
     from retrieval.encoders.onnx.encoder import OnnxEncoder
-    from retrieval.encoders.registry import BUILTIN_FOLDER
     from retrieval.lab.explain.graph import read_graph
     from retrieval.lab.explain.graph_shape import graph_shape
     from retrieval.lab.explain.onnx_attention import attentions

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from retrieval.encoders.files.description import read_encoder_folder
-from retrieval.encoders.registry import BUILTIN_FOLDER
+from retrieval.encoders.installed import BUILTIN_FOLDER
 from retrieval.errors import WeightsUnavailable
 from retrieval.lab.explain.cost import image_parts, text_parts, total
 from retrieval.lab.explain.graph import Graph, Node, read_graph

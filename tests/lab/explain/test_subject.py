@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from retrieval.encoders.files.description import read_encoder_folder
+from retrieval.encoders.installed import BUILTIN_FOLDER
 from retrieval.encoders.names.image_models import IMAGE_MODELS
 from retrieval.encoders.names.models import MODELS
-from retrieval.encoders.registry import BUILTIN_FOLDER
 from retrieval.errors import SettingsError, UnknownEncoder
 from retrieval.lab.explain import subject as subject_module
 from retrieval.lab.explain.cost import text_parts, total

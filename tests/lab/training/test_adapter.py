@@ -11,7 +11,8 @@ import pytest
 from retrieval.encoders.adapter import AdaptedEncoder, adapted, read_adapter, write_adapter
 from retrieval.encoders.base import unit
 from retrieval.encoders.files.description import is_adapter
-from retrieval.encoders.registry import installed, load_encoder, load_encoder_by_fingerprint
+from retrieval.encoders.installed import installed
+from retrieval.encoders.registry import load_encoder, load_encoder_by_fingerprint
 from retrieval.errors import TextNotSupported, WeightsUnavailable
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer

@@ -17,7 +17,8 @@ from retrieval.encoders.base import Preprocessing
 from retrieval.encoders.files.description import read_encoder_folder
 from retrieval.encoders.files.merges import MergeTable
 from retrieval.encoders.files.weights_file import WeightsFile
-from retrieval.encoders.registry import BUILTIN_FOLDER, load_encoder
+from retrieval.encoders.installed import BUILTIN_FOLDER
+from retrieval.encoders.registry import load_encoder
 from retrieval.errors import EncoderError
 from retrieval.lab.training.export import PARITY_GATE, ROUNDING_GATE, at_size, export_towers, torch_images
 from retrieval.lab.training.towers import ImageTower, ImageTowerConfig, TextTower, TextTowerConfig

@@ -23,7 +23,7 @@ from retrieval.encoders.files.description import (
     verify_encoder_folder,
     write_encoder_description,
 )
-from retrieval.encoders.registry import BUILTIN_FOLDER
+from retrieval.encoders.installed import BUILTIN_FOLDER
 from retrieval.errors import WeightsUnavailable
 
 TEXT = TextTower(

@@ -57,7 +57,7 @@ def test_a_text_query_wakes_no_engine() -> None:
 
 def test_listing_models_wakes_no_engine() -> None:
     code = (
-        "from retrieval.encoders.registry import default_encoder_name, installed\n"
+        "from retrieval.encoders.installed import default_encoder_name, installed\n"
         "assert default_encoder_name() == 'builtin-224' and len(installed()) == 1"
     )
     assert not modules_after(code) & HEAVY

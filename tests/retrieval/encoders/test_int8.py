@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from retrieval.encoders.files.description import read_encoder_folder
+from retrieval.encoders.installed import BUILTIN_FOLDER
 from retrieval.encoders.onnx.encoder import OnnxEncoder, shared_core
 from retrieval.encoders.onnx.int8 import COMPARED, int8_fingerprint, round_weights, told
-from retrieval.encoders.registry import BUILTIN_FOLDER, load_encoder, load_encoder_by_fingerprint
+from retrieval.encoders.registry import load_encoder, load_encoder_by_fingerprint
 from retrieval.errors import SettingsError
 from tests.retrieval.encoders.test_onnx import animals, pictures
 

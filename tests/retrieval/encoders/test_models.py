@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from retrieval.encoders.files.description import read_encoder_folder
+from retrieval.encoders.installed import BUILTIN_FOLDER
 from retrieval.encoders.names.models import (
     BUILTIN,
     CPU_DEFAULT,
@@ -12,7 +13,6 @@ from retrieval.encoders.names.models import (
     canonical_name,
     find_model,
 )
-from retrieval.encoders.registry import BUILTIN_FOLDER
 from retrieval.errors import UnknownEncoder
 
 

@@ -21,8 +21,8 @@ from retrieval.encoders.files.description import (
     read_encoder_folder,
     write_encoder_description,
 )
+from retrieval.encoders.installed import BUILTIN_FOLDER
 from retrieval.encoders.onnx.encoder import OnnxEncoder, available_cpus, shared_core
-from retrieval.encoders.registry import BUILTIN_FOLDER
 from retrieval.errors import EncoderError, SettingsError, TextNotSupported, WeightsUnavailable
 from retrieval.pictures.images import read_picture
 from tests.conftest import EXAMPLES

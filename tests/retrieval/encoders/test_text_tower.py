@@ -12,8 +12,8 @@ import pytest
 
 from retrieval.encoders.files.description import TextTower, TokenizerSpec
 from retrieval.encoders.files.weights_file import WeightsFile
+from retrieval.encoders.installed import BUILTIN_FOLDER
 from retrieval.encoders.onnx.text_tower import _ACTIVATIONS, NumpyTextTower
-from retrieval.encoders.registry import BUILTIN_FOLDER
 from retrieval.errors import WeightsUnavailable
 from tests.retrieval.encoders.weight_files import random_text_tower, write_safetensors
 

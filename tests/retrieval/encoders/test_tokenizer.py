@@ -7,8 +7,8 @@ import pytest
 
 from retrieval.encoders.files.description import TextTower, TokenizerSpec
 from retrieval.encoders.files.merges import MergeTable, write_clip_merges
+from retrieval.encoders.installed import BUILTIN_FOLDER
 from retrieval.encoders.onnx.tokenizer import ClipTokenizer, LibraryTokenizer, clean_text, load_tokenizer
-from retrieval.encoders.registry import BUILTIN_FOLDER
 from retrieval.errors import RuntimeUnavailable, WeightsUnavailable
 
 START, END = 16384, 16385
