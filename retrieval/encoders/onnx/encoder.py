@@ -34,6 +34,7 @@ from retrieval.errors import (
 Features = NDArray[np.float32]
 
 _HINTS = {"bf16": "bf16", "fp32": "f32"}
+_MOST = 32  # pictures or texts that go through a graph at once
 _TINY = 96  # pixels: below this side a call costs more than an image, so calls are made larger
 
 
@@ -71,7 +72,7 @@ class OnnxEncoder:
     @property
     def batch_size(self) -> int:
         """8 reaches 92 % of the best rate of a ViT-B-32 and keeps Ctrl-C and commits prompt."""
-        return 32 if self.spec.preprocessing.size <= _TINY else 8
+        return _MOST if self.spec.preprocessing.size <= _TINY else 8
 
     @property
     def device(self) -> str:
@@ -85,7 +86,11 @@ class OnnxEncoder:
                 f"{self.spec.name} takes (n, 3, {size}, {size}) uint8",
                 "prepare images with this encoder's own preprocessing",
             )
-        vectors = unit(self._image.run(np.ascontiguousarray(pixels)))
+        if not len(pixels):
+            return np.empty((0, self.spec.dim), np.float32)
+        # In parts: a graph's memory grows with its batch, by some 5 MB a picture of 224 px.
+        tower, parts = self._image, range(0, len(pixels), _MOST)
+        vectors = unit(np.concatenate([tower.run(np.ascontiguousarray(pixels[at : at + _MOST])) for at in parts]))
         if self._first is not None:
             self._first.saw(pixels, vectors)
         return vectors
@@ -111,8 +116,8 @@ class OnnxEncoder:
         # Rows of one length go together: a graph cannot tell padding of ours from tokens.
         for length in np.unique(lengths):
             (where,) = np.nonzero(lengths == length)
-            for at in range(0, len(where), 32):
-                some = where[at : at + 32]
+            for at in range(0, len(where), _MOST):
+                some = where[at : at + _MOST]
                 out[some] = self._text.run(np.array([rows[i] for i in some], dtype))
         return out
 

@@ -73,6 +73,18 @@ def test_pinned_text_embedding(encoder: OnnxEncoder) -> None:
     assert np.linalg.norm(vector[0]) == pytest.approx(1, abs=1e-6)
 
 
+def test_many_pictures_go_through_the_graph_in_parts(encoder: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """4,200 at once would take 22 GB."""
+    tower, sizes = encoder._image, []
+    run = tower.run
+    monkeypatch.setattr(tower, "run", lambda batch: (sizes.append(len(batch)), run(batch))[1])
+    many = pictures(3, 40)
+    whole = encoder.encode_images(many)
+    assert sizes == [32, 8]
+    np.testing.assert_allclose(whole[30:34], encoder.encode_images(many[30:34]), atol=1e-5)
+    assert encoder.encode_images(many[:0]).shape == (0, DIM)
+
+
 def test_pinned_image_embedding(encoder: OnnxEncoder) -> None:
     vector = encoder.encode_images(picture())
     assert vector.shape == (1, DIM)

@@ -16,12 +16,14 @@ from torch import Tensor
 
 from retrieval import program
 from retrieval.encoders.base import Preprocessing
+from retrieval.encoders.files.description import read_encoder_folder
+from retrieval.encoders.onnx.encoder import OnnxEncoder
 from retrieval.encoders.onnx.tokenizer import ClipTokenizer
 from retrieval.errors import SettingsError
 from retrieval.lab.training.builtin.data import Data, Part, gather
 from retrieval.lab.training.builtin.grids import BodyRun, write_grids
 from retrieval.lab.training.builtin.image_stage import ImageStage, ImageTraining, embed
-from retrieval.lab.training.builtin.judge import class_report, hues, judge_folder, judging
+from retrieval.lab.training.builtin.judge import class_report, embedded_pictures, judge_folder, judging
 from retrieval.lab.training.builtin.lesson import embedded
 from retrieval.lab.training.builtin.names import Names, colours_of, looks_of, principal
 from retrieval.lab.training.builtin.pages import write_pages
@@ -37,6 +39,7 @@ from retrieval.lab.training.builtin.text_stage import (
     warm_start,
 )
 from retrieval.lab.training.builtin.views import Kind, Making
+from retrieval.lab.training.builtin.wording import counts, hues, negations
 from retrieval.lab.training.builtin.wordnet import WordNet
 from retrieval.lab.training.export import export_towers, text_row
 from retrieval.lab.training.hybrid import HybridConfig, HybridTower
@@ -229,14 +232,19 @@ def judge(
     folders: Annotated[list[Path], typer.Argument(help="Folders of class folders that nothing was learned from.")],
     model: Annotated[Path, typer.Option("--model", help="Folder of a model in the form that photoseek runs.")],
     background: Annotated[list[str] | None, typer.Option("--background", help="A folder of none of the kinds.")] = None,
+    most: Annotated[int, typer.Option("--most", help="Pictures of each folder, drawn at random; 0: all.")] = 0,
     colours: Annotated[bool, typer.Option("--colours", help="Ask for recoloured pictures by colour, too.")] = False,
+    numbers: Annotated[bool, typer.Option("--numbers", help="Ask for one to four copies by number, too.")] = False,
     wordnet: WordNetOption = WORDNET,
 ) -> None:
     """Figures of any model on pictures in class folders, run as users run it."""
+    encoder = OnnxEncoder(read_encoder_folder(model))
     for folder in folders:
-        found = judging(folder, called(folder, wordnet), background or ())
-        figures = judge_folder(model, found)
-        figures |= hues(model, found) if colours else {}
+        found = judging(folder, called(folder, wordnet), background or (), most)
+        images, labels = embedded_pictures(encoder, found)
+        figures = judge_folder(encoder, found, images, labels) | negations(encoder, found, images, labels)
+        figures |= hues(encoder, found) if colours else {}
+        figures |= counts(encoder, found) if numbers else {}
         logger.info("%s %s", folder.name, {key: round(value, 4) for key, value in figures.items()})
 
 

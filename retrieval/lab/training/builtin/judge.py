@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from retrieval.encoders.files.description import read_encoder_folder
-from retrieval.encoders.onnx.encoder import OnnxEncoder
+from indexes.base import Vectors
+from retrieval.encoders.base import Encoder, Pixels
 from retrieval.errors import UnreadableImage
 from retrieval.lab.evaluation.class_folders import pictures_by_class
-from retrieval.lab.training.builtin.looks import HUES, recoloured
-from retrieval.lab.training.builtin.names import COLOUR_TEXTS
 from retrieval.lab.training.sources import Source
 from retrieval.labels.zeroshot import class_vectors
 from retrieval.pictures.images import read_picture
@@ -69,79 +67,56 @@ class Judging:
     names: tuple[str, ...]
 
 
-def judging(folder: Path, called: dict[str, str] | None = None, background: Sequence[str] = ()) -> Judging:
+def judging(
+    folder: Path, called: dict[str, str] | None = None, background: Sequence[str] = (), most: int = 0
+) -> Judging:
     """Read a folder of class folders.
 
     Args:
         called: what a class is called in words; default: its folder's name without underscores.
         background: folders of pictures of nothing that is asked for.
+        most: pictures, drawn with a fixed seed; 0 for all.
     """
     found = sorted(pictures_by_class(folder.resolve()))
     classes = [name for name in dict.fromkeys(name for name, _ in found) if name not in background]
     place = {name: at for at, name in enumerate(classes)}
+    if 0 < most < len(found):
+        found = [found[at] for at in sorted(np.random.default_rng(0).choice(len(found), most, replace=False).tolist())]
     labels = torch.tensor([place.get(name, -1) for name, _ in found])
     words = tuple((called or {}).get(name, name.replace("_", " ").strip().lower()) for name in classes)
     return Judging(tuple(path for _, path in found), labels, words)
 
 
-def judge_folder(model: Path, judge: Judging) -> dict[str, float]:
-    """:func:`class_report` of a written model, and :func:`alike`, run as users run it: the files through its image
-    tower, each class as the ensemble of its prompts."""
-    encoder = OnnxEncoder(read_encoder_folder(model))
-    images, read = _embedded(encoder, judge.files)
-    labels = judge.labels[read]
+def judge_folder(encoder: Encoder, judge: Judging, images: Tensor, labels: Tensor) -> dict[str, float]:
+    """:func:`class_report` and :func:`alike` of :func:`embedded_pictures`; each class is the mean of its prompts."""
     vectors = torch.from_numpy(class_vectors(encoder, list(judge.names), encoder.spec.prompt_templates))
     return {**class_report(images, vectors, labels), "similar": alike(images, labels), "pictures": len(labels)}
 
 
-def hues(model: Path, judge: Judging, count: int = 600) -> dict[str, float]:
-    """Share of recoloured pictures for which the right one of the colour words is nearest ("a red car"); and chance.
+def embedded_pictures(encoder: Encoder, judge: Judging) -> tuple[Tensor, Tensor]:
+    """Run the files through the image tower as users run it: (n, dim) of those that can be read, (n,) their labels."""
 
-    Each of ``count`` pictures that has a main colour is turned to every hue.
-    """
-    encoder = OnnxEncoder(read_encoder_folder(model))
-    order = torch.randperm(len(judge.files), generator=torch.Generator().manual_seed(0)).tolist()
-    pixels: list[np.ndarray] = []
-    words: list[str] = []
-    for at in order:
-        if len(words) >= count:
-            break
-        picture = _square(encoder, judge.files[at])
-        turned = [recoloured(picture, colour) for colour in HUES] if picture and judge.labels[at] >= 0 else [None]
-        if None not in turned:
-            pixels += [np.asarray(each).transpose(2, 0, 1) for each in turned if each is not None]
-            words.append(judge.names[int(judge.labels[at])])
-    images = torch.from_numpy(encoder.encode_images(np.stack(pixels))).view(len(words), len(HUES), -1)
-    texts = encoder.encode_texts([form.format(word) for word in words for form in COLOUR_TEXTS.values()])
-    vectors = torch.from_numpy(texts).view(len(words), len(HUES), -1)
-    best = torch.einsum("nhd,ncd->nhc", images, vectors).argmax(-1)
-    right = (best == torch.arange(len(HUES))).float().mean().item()
-    return {"hues": right, "chance": 1 / len(HUES), "pictures": len(words)}
+    def some(start: int) -> tuple[Vectors, list[int]]:
+        read = list(_pictures(encoder, judge.files[start : start + encoder.batch_size], start))
+        if not read:
+            return np.empty((0, encoder.spec.dim), np.float32), []
+        return encoder.encode_images(np.stack([pixels for _, pixels in read])), [at for at, _ in read]
+
+    with ThreadPoolExecutor(encoder.streams) as pool:
+        parts = list(pool.map(some, range(0, len(judge.files), encoder.batch_size)))
+    places = [at for _, some_places in parts for at in some_places]
+    return torch.from_numpy(np.concatenate([vectors for vectors, _ in parts])), judge.labels[places]
 
 
-def _square(encoder: OnnxEncoder, file: Path) -> Image.Image | None:
+def picture_of(encoder: Encoder, file: Path) -> Pixels | None:
+    """(3, size, size) uint8, the picture as the encoder sees it; None if it cannot be read."""
     try:
-        pixels = read_picture(Source(file).read(), encoder.spec.preprocessing).pixels
+        return read_picture(Source(file).read(), encoder.spec.preprocessing).pixels
     except (UnreadableImage, OSError):
         return None
-    return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
 
-def _embedded(encoder: OnnxEncoder, files: Sequence[Path]) -> tuple[Tensor, list[int]]:
-    """Embeddings of the files that can be read, and their places."""
-    parts: list[Tensor] = []
-    places: list[int] = []
-    for start in range(0, len(files), 256):
-        pictures = list(_pictures(encoder, files[start : start + 256], start))
-        if pictures:
-            places += [at for at, _ in pictures]
-            parts.append(torch.from_numpy(encoder.encode_images(np.stack([pixels for _, pixels in pictures]))))
-    return torch.cat(parts), places
-
-
-def _pictures(encoder: OnnxEncoder, files: Sequence[Path], first: int) -> Iterator[tuple[int, np.ndarray]]:
+def _pictures(encoder: Encoder, files: Sequence[Path], first: int) -> Iterator[tuple[int, Pixels]]:
     for at, file in enumerate(files, first):
-        try:
-            yield at, read_picture(Source(file).read(), encoder.spec.preprocessing).pixels
-        except (UnreadableImage, OSError):
-            continue
+        if (pixels := picture_of(encoder, file)) is not None:
+            yield at, pixels
