@@ -153,3 +153,10 @@ class UnreadableImage(RetrievalError):
     def __init__(self, reason: str, hint: str = "give another picture") -> None:
         super().__init__(reason, hint)
         self.reason = reason
+
+
+class Busy(RetrievalError):
+    """More is asked than can be answered: the client should come back in a second."""
+
+    def __init__(self) -> None:
+        super().__init__("the server has more to do than it can take on", "try again in a second")

@@ -18,9 +18,8 @@ import pytest
 
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
-from retrieval.search.browse import browse
 from retrieval.search.engine import QueryEngine
-from retrieval.search.pages import Listing
+from retrieval.search.pages import Listing, browse
 from tests.fakes import ColourEncoder
 from tests.pictures import save_picture
 

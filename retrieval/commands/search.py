@@ -114,12 +114,11 @@ def search(
         k = limit_in(engine, limit)
         page = None
         if is_browsing or relevant or listing:
-            from retrieval.search.pages import MAX_DEPTH, Listing, find_page
+            from retrieval.search.pages import Listing, browse, find_page
+            from retrieval.search.ranking import MAX_DEPTH
 
             listing = replace(listing or Listing(), relevant=relevant)
             if is_browsing:
-                from retrieval.search.browse import browse
-
                 page = browse(engine, where, listing, k)
             else:
                 if limit == ALL and k > MAX_DEPTH:

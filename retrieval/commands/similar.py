@@ -57,7 +57,8 @@ def similar(
         k = limit_in(engine, limit)
         query, asked = Query((term,), where=where, k=k, min_score=min_score), Asked((term,), where)
         if listing is not None:
-            from retrieval.search.pages import MAX_DEPTH, find_page
+            from retrieval.search.pages import find_page
+            from retrieval.search.ranking import MAX_DEPTH
 
             query = replace(query, k=min(k, MAX_DEPTH))
             page = find_page(engine, query, listing, leave_out=engine.known_id(term))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +42,7 @@ class Hit:
     Attributes:
         rank: from 1.
         score: cosine similarity to the query, in [-1, 1]; comparable between queries of one encoder. NaN where
-            nothing was looked for (``browse.py``).
+            nothing was looked for (``pages.browse``).
         image: what the catalog says about it.
         on_disk: how the file compares with the one that was indexed. Searches return only what is the *same*:
             a *changed* file may show something else, a *missing* one cannot be opened (``skipped.py``).
@@ -223,24 +222,22 @@ class QueryEngine:
         skipped.warn()
         return hits
 
-    def neighbours(self, direction: Vectors, query: Query, *, leave_out: int | None = None) -> list[Hit]:
-        """The same, with the pictures whose files are missing or changed: ``on_disk`` says so."""
-        where = query.where
-        allowed = None if where is None or where.is_empty() else self.selection(where).ids
-        asked = query.k + (leave_out is not None)
-        found = self._nearest(direction, asked, allowed)
-        seen: dict[int, _Seen] = {}
-        self._look(found.ids[0].tolist(), seen)
-        lowest = -2.0 if query.min_score is None else query.min_score
-        near = zip(found.ids[0].tolist(), found.scores[0].tolist(), strict=True)
-        kept = [(i, score) for i, score in near if i in seen and i != leave_out and score >= lowest]
-        return [Hit(rank, score, *seen[i]) for rank, (i, score) in enumerate(kept[: query.k], start=1)]
+    def nearest(self, direction: Vectors, count: int, allowed: Ids | None = None) -> Neighbours:
+        """The neighbours of directions (q, dim) with the scores that the catalog's embeddings have, -1 behind the last.
 
-    def hits_of(self, ids: Sequence[int]) -> list[Hit]:
-        """Pictures that were not searched for, in the order of ``ids``; ``on_disk`` says what became of their files."""
-        seen: dict[int, _Seen] = {}
-        self._look(ids, seen)
-        return [Hit(rank, math.nan, *seen[i]) for rank, i in enumerate((i for i in ids if i in seen), start=1)]
+        What became of their files is not looked at. A saved index that proves to be damaged is not used any more.
+        """
+        for _ in range(_ATTEMPTS):
+            index = self.index
+            try:
+                return nearest(index, self._reader, self._row, direction, count, allowed=allowed, effort=self._effort)
+            except IndexDamaged:
+                self.distrust_index()
+        raise GalleryError(f"the gallery {self.gallery.path} changes faster than it can be read", "search again")
+
+    def look(self, record: ImageRecord) -> OnDisk:
+        """How a picture compares with its file; *same* where this engine does not look at files."""
+        return record.on_disk() if self._check_files else "same"
 
     def search_many(self, queries: Sequence[Query], skipped: Skipped | None = None) -> list[list[Hit]]:
         """The hits of each query, as :meth:`search` finds them, with the encoder, the index and the catalog each asked
@@ -398,7 +395,7 @@ class QueryEngine:
         seen: dict[int, _Seen] = {}
         pending = list(range(len(queries)))
         while pending:
-            found = self._nearest(vectors[pending], asked, allowed)
+            found = self.nearest(vectors[pending], asked, allowed)
             self._look(sorted(set(found.ids.ravel().tolist())), seen)  # np.unique would import numpy.ma: 4 ms
             short = []
             for at, ids, scores in zip(pending, found.ids.tolist(), found.scores.tolist(), strict=True):
@@ -411,16 +408,6 @@ class QueryEngine:
         for some in absent:
             skipped.present(some)
         return answers
-
-    def _nearest(self, vectors: Vectors, k: int, allowed: Ids | None) -> Neighbours:
-        """The neighbours of ``vectors`` (q, dim) with the catalog's scores, whatever became of the saved index."""
-        for _ in range(_ATTEMPTS):
-            index = self.index
-            try:
-                return nearest(index, self._reader, self._row, vectors, k, allowed=allowed, effort=self._effort)
-            except IndexDamaged:
-                self.distrust_index()
-        raise GalleryError(f"the gallery {self.gallery.path} changes faster than it can be read", "search again")
 
     def distrust_index(self) -> None:
         """Go on with an index made from the catalog: what the saved one says is not what the catalog says.
@@ -439,7 +426,7 @@ class QueryEngine:
     def _look(self, ids: Sequence[int], seen: dict[int, _Seen]) -> None:
         """Read the records of ``ids`` that were not seen yet, and compare each with its file."""
         for record in self._reader.records([i for i in ids if i >= 0 and i not in seen]):
-            seen[record.id] = _Seen(record, record.on_disk() if self._check_files else "same")
+            seen[record.id] = _Seen(record, self.look(record))
 
 
 def _without(texts: Iterable[str], known: Mapping[str, CachedText]) -> list[str]:

@@ -1,8 +1,9 @@
-"""Orders that the catalog knows, of all present pictures: by date and by name."""
+"""Orders that the catalog knows, of all present pictures: by date and by name; made once for many lists."""
 
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -44,3 +45,32 @@ def _by_name(reader: CatalogReader, reverse: bool) -> Ids:
     ]
     named.sort(reverse=reverse)
     return np.fromiter((image_id for _, _, image_id in named), np.int64, len(named))
+
+
+class Orders:
+    """The ids of all present pictures in an order, remembered until the catalog changes. For many threads."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[By, bool], Ids] = {}
+        self._change = -1
+        self._lock = threading.Lock()
+
+    def clear(self) -> None:
+        """Forget: another catalog is served."""
+        with self._lock:
+            self._made.clear()
+
+    def of(self, reader: CatalogReader, by: By, reverse: bool) -> Ids:
+        """(n,) ids, see :func:`in_order`."""
+        change = reader.change()
+        with self._lock:
+            if change != self._change:
+                self._made.clear()
+                self._change = change
+            made = self._made.get((by, reverse))
+        if made is None:
+            made = in_order(reader, by, reverse)
+            with self._lock:
+                if self._change == change:
+                    self._made[by, reverse] = made
+        return made

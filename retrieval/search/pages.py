@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from retrieval.errors import QueryError
 from retrieval.folding import fold
 from retrieval.search.cursor import Cursor, digest, read_cursor
+from retrieval.search.engine import Hit
+from retrieval.search.orders import Orders
+from retrieval.search.ranked import Recipe
+from retrieval.search.ranked_list import RankedList
+from retrieval.search.ranking import MAX_DEPTH, VerifiedRanking
+from retrieval.search.relevance import ONLY_WORDS
+from retrieval.search.relevant import Relevant
 from retrieval.search.skipped import Skipped
 
 if TYPE_CHECKING:
-    from indexes.base import Vectors
+    from indexes.base import Ids
     from retrieval.filters import Filter
-    from retrieval.search.engine import Hit, QueryEngine
+    from retrieval.search.engine import QueryEngine
     from retrieval.search.query import Query
-    from retrieval.search.relevance import Judge
 
 logger = logging.getLogger("photoseek")
 
-H = TypeVar("H")
-
 Sort = Literal["score", "date", "name"]
 
-MAX_DEPTH = 10_000
-"""How far down a list can be read: the index, the records and a look at each file cost in proportion to that."""
-
 MAX_MINUTES = 7 * 24 * 60
-_FIRST = 128  # neighbours that are looked at first where all that qualify are wanted
-_NEAREST = 10  # one of these has to be relevant; so many were looked at of each search without an answer
 
 
 @dataclass(frozen=True)
@@ -114,150 +114,171 @@ def find_page(engine: QueryEngine, query: Query, listing: Listing, *, leave_out:
     whole = listing.relevant or (is_sorted and query.min_score is not None)
     if is_sorted and not whole and ((listing.page or 1) > 1 or listing.cursor is not None):
         raise QueryError("only the best hits are sorted, so there is one page", "add --relevant or --min-score")
-    ranking = _Ranking(engine, query, listing, leave_out)
-    change = engine.reader.change()
-    question = ranking.question()
-    cursor = None if listing.cursor is None else read_cursor(listing.cursor, question, change)
-    offset = ((listing.page or 1) - 1) * query.k if cursor is None else cursor.offset
-    if offset + query.k > MAX_DEPTH:
+    if listing.relevant and any(term.kind != "text" for term in query.terms):
+        raise QueryError(*ONLY_WORDS)
+    direction, allowed = engine.direction(query), _allowed(engine, query.where)
+    place = _place(engine, query.where, allowed, listing, query.k, (query.terms, query.min_score, leave_out))
+    if place.offset + query.k > MAX_DEPTH:
         raise QueryError(f"a list is read down to {MAX_DEPTH:,} hits", "narrow it with a filter or --min-score")
+    left_out = () if leave_out is None else (leave_out,)
+    ranking = VerifiedRanking(engine.index, direction, allowed, left_out, engine.nearest)
+    found = _Found(engine, _recipe(engine, query, listing, ranking, whole=whole))
     if whole:
-        hits = ranking.everything()
+        hits = found.hits(MAX_DEPTH)
     else:
-        hits = ranking.first(query.k if is_sorted else offset + query.k + 2)
-        hits = hits[: query.k] if is_sorted else hits
-    ranking.skipped.warn()
-    hits = _in_order(hits, listing)
-    start = _start(hits, cursor, offset)
-    shown = tuple(replace(hit, rank=start + at + 1) for at, hit in enumerate(hits[start : start + query.k]))
-    after = start + len(shown)
-    more = after < len(hits) and after + query.k <= MAX_DEPTH
-    return Page(
-        shown,
-        Cursor(after, shown[-1].image.id, question, change).text() if more and shown else None,
-        len(hits) if whole else None,
-        None if hits else ranking.nearest,
-    )
+        wanted = query.k if is_sorted else place.offset + query.k + 2
+        hits = [hit for hit in found.hits(wanted) if query.min_score is None or hit.score >= query.min_score]
+    found.warn()
+    total = len(hits) if whole else None
+    nearest = None if hits else found.nearest(query.min_score)
+    return place.page(_in_order(hits, listing), query.k, total, nearest, most=MAX_DEPTH)
 
 
-def all_that_qualify(
-    nearest: Callable[[int], tuple[Sequence[H], bool]],
-    qualifying: Callable[[Sequence[H]], Sequence[H]] | None = None,
-    most: int = MAX_DEPTH,
-) -> tuple[list[H], bool]:
-    """Every hit that qualifies, best first, and whether there may be more because the search ended at ``most``.
+def browse(engine: QueryEngine, where: Filter | None, listing: Listing, k: int) -> Page:
+    """A page of the pictures that pass a filter, without anything to look for: newest first, or by name.
 
-    Relevance falls with the score on the whole, not from hit to hit. So if one of the nearest is relevant, neighbours
-    are looked at until a further half of them holds none.
+    Their scores are NaN. Files that are missing or changed are skipped, counted and told, as in a search.
 
     Args:
-        nearest: the best ``count`` hits, and whether there are no others.
-        qualifying: those of some hits that qualify; None: all of them do.
-        most: how many neighbours are looked at.
+        k: how many there are on a page.
+
+    Raises:
+        QueryError: ``relevant``, without anything to be relevant to; a cursor of something else; names that the
+            gallery does not hold.
+        PageExpired: the gallery changed since the page that the cursor is from.
     """
-    depth, checked = min(_FIRST if qualifying is None else _NEAREST, most), 0
-    kept: list[H] = []
-    while True:
-        hits, complete = nearest(depth)
-        new = hits[checked:] if qualifying is None else qualifying(hits[checked:])
-        kept, checked = [*kept, *new], len(hits)
-        if complete or (qualifying is not None and not new):
-            return kept, False
-        if depth == most:
-            return kept, True
-        depth = min(max(_FIRST, 2 * depth), most)
+    if listing.relevant:
+        raise QueryError("without words nothing can be relevant", "say what to look for, or leave out --relevant")
+    allowed = _allowed(engine, where)
+    place = _place(engine, where, allowed, listing, k)
+    order = _Order(listing.sort, listing.reverse, group_minutes=listing.group_minutes)
+    found = _Found(engine, Recipe(order, None, allowed, engine.encoder_row, look=engine.look))
+    hits = found.hits(place.offset + k + 1)
+    found.warn()
+    page = place.page(hits, k, None, None)
+    return page if page.next else replace(page, total=len(hits))
 
 
-class _Ranking:
-    """One query's hits, best first, as far down as they are wanted."""
+@dataclass(frozen=True)
+class _Order:
+    """See :class:`.ranked.Order`."""
 
-    def __init__(self, engine: QueryEngine, query: Query, listing: Listing, leave_out: int | None) -> None:
-        self._engine, self._query, self._listing, self._leave_out = engine, query, listing, leave_out
-        self._direction: Vectors = engine.direction(query)
-        self._judge: Judge | None = None
-        if listing.relevant:
-            from retrieval.search.relevance import Judge
+    sort: str = "score"
+    reverse: bool = False
+    relevant: bool = False
+    min_score: float | None = None
+    group_minutes: float | None = None
 
-            self._judge = Judge(engine, query, self._direction)
-        self.nearest: float | None = None
-        self.skipped = Skipped()
 
-    def question(self) -> str:
-        """Everything that decides the list, apart from the pictures."""
-        where, listing = self._query.where, self._listing
-        selected = b"" if where is None or where.is_empty() else self._engine.selection(where).ids.tobytes()
-        return digest(
-            self._query.terms, where, digest(selected), self._query.min_score, self._leave_out,
-            self._engine.encoder_row.fingerprint, replace(listing, page=None, cursor=None),
-        )  # fmt: skip
+def _recipe(engine: QueryEngine, query: Query, listing: Listing, ranking: VerifiedRanking, *, whole: bool) -> Recipe:
+    """Best first, whatever the order: a list is sorted by the records of its hits, which are read anyway. The order of
+    all pictures is worth making for a process that stays."""
+    relevant = None
+    if listing.relevant:
+        from retrieval.search.calibration import calibration_of
 
-    def first(self, count: int) -> list[Hit]:
-        """The best ``count`` hits, fewer if there are not so many."""
-        grouped = self._listing.group_minutes is not None
-        depth = min(2 * count if grouped else count, MAX_DEPTH)
-        while True:
-            hits, complete = self._neighbours(depth, self._query.where, self._query.min_score)
-            present = Skipped().present(hits)
-            listed = self._grouped(present) if grouped else present
-            if len(listed) >= count or complete or depth == MAX_DEPTH:
-                break
-            depth = min(2 * depth, MAX_DEPTH)
-        listed = listed[:count]
-        lowest = listed[-1].score if len(listed) == count else -2.0
-        self.skipped.present(hit for hit in hits if hit.score >= lowest)
-        return listed
+        relevant = Relevant(replace(ranking, allowed=None), calibration_of(engine), engine.encoder_row)
+    lowest = query.min_score if whole else None
+    order = _Order(relevant=listing.relevant, min_score=lowest, group_minutes=listing.group_minutes)
+    return Recipe(order, ranking, ranking.allowed, engine.encoder_row, relevant, engine.look, is_counted=whole)
 
-    def everything(self) -> list[Hit]:
-        """All hits that qualify.
 
-        Which pictures are relevant is decided in the whole gallery, and a filter then keeps some of them: counts under
-        a filter add up to the count without it.
-        """
-        kept, capped = self._walk(self._query.where if self._judge is None else None)
-        allowed = self._allowed()
-        if self._judge is not None and allowed is not None:
-            if capped:
-                kept, capped = self._walk(self._query.where)
-            kept = [hit for hit in kept if hit.image.id in allowed]
-        if capped:
+def _allowed(engine: QueryEngine, where: Filter | None) -> Ids | None:
+    """(n,) ids that pass the filter; None for every picture."""
+    return None if where is None or where.is_empty() else engine.selection(where).ids
+
+
+class _Found:
+    """A list that is read once, as hits."""
+
+    def __init__(self, engine: QueryEngine, recipe: Recipe) -> None:
+        self._reader, self._recipe = engine.reader, recipe
+        self._list = RankedList(recipe, Orders())
+        self._lowest = -2.0
+        self._skipped = Skipped()
+
+    def hits(self, count: int) -> list[Hit]:
+        """The first ``count``, fewer if there are not so many."""
+        content, records = self._list.part(self._reader, 0, count)
+        ids = [record.id for record in records]
+        scores = self._list.scores(content, ids, 0)
+        relevance = [None] * len(ids) if content.relevance is None else content.relevance[: len(ids)].tolist()
+        burst = [0] * len(ids) if content.burst is None else content.burst[: len(ids)].tolist()
+        found = [
+            Hit(rank, scores.get(record.id, math.nan), record, "same", how_relevant, others)
+            for rank, (record, how_relevant, others) in enumerate(zip(records, relevance, burst, strict=True), 1)
+        ]
+        if content.is_capped:
             logger.warning("more than %d pictures qualify; the best of them are listed", MAX_DEPTH)
-        kept = self.skipped.present(kept)
-        if not kept:
-            near = Skipped().present(self._neighbours(_NEAREST, self._query.where, self._query.min_score)[0])
-            self.nearest = near[0].score if near else None
-        return kept if self._listing.group_minutes is None else self._grouped(kept)
+        self._count_skipped(found[-1] if len(found) == count else None)
+        return found
 
-    def _walk(self, where: Filter | None) -> tuple[list[Hit], bool]:
-        """Everything that qualifies among what passes ``where``, and whether there may be more."""
-        return all_that_qualify(
-            lambda count: self._neighbours(count, where, self._query.min_score),
-            self._qualifying if self._judge else None,
-        )
+    def _count_skipped(self, last: Hit | None) -> None:
+        """Count the absent pictures that would stand before ``last``; all that were met without it."""
+        absent, ranking = self._list.absent, self._recipe.ranking
+        if last is not None and ranking is not None:
+            scores = ranking.scores_of(list(absent))
+            absent = {image_id: state for image_id, state in absent.items() if scores.get(image_id, 2.0) >= last.score}
+        elif last is not None:
+            behind = self._list.behind(last.image.id)
+            absent = {image_id: state for image_id, state in absent.items() if image_id not in behind}
+        for image_id, state in absent.items():
+            self._skipped.add(image_id, state)
 
-    def _qualifying(self, hits: Sequence[Hit]) -> list[Hit]:
-        assert self._judge is not None
-        return [hit for hit in self._judge.judged(hits) if (hit.relevance or 0.0) >= self._judge.cut]
-
-    def _neighbours(self, count: int, where: Filter | None, min_score: float | None) -> tuple[list[Hit], bool]:
-        """The nearest pictures, also those whose files are gone, and whether there are no others."""
-        query = replace(self._query, k=min(count, MAX_DEPTH), where=where, min_score=min_score)
-        hits = self._engine.neighbours(self._direction, query, leave_out=self._leave_out)
-        return hits, len(hits) < query.k
-
-    def _allowed(self) -> frozenset[int] | None:
-        """The ids that pass the filter; None for every picture."""
-        where = self._query.where
-        if where is None or where.is_empty():
+    def nearest(self, lowest: float | None) -> float | None:
+        """The score of the nearest picture that is there, where none qualified but some are not below ``lowest``."""
+        if self._recipe.ranking is None:
             return None
-        return frozenset(self._engine.selection(where).ids.tolist())
+        plain = replace(self._recipe, fields=_Order(), relevant=None)
+        content, records = RankedList(plain, Orders()).part(self._reader, 0, 1)
+        if not records or content.scores is None or (lowest is not None and content.scores[0] < lowest):
+            return None
+        return float(content.scores[0])
 
-    def _grouped(self, hits: Sequence[Hit]) -> list[Hit]:
-        """What stands for itself or a burst; of a burst's others, those that pass the filter are counted."""
-        from retrieval.search.bursts import Scenes
+    def warn(self) -> None:
+        """Tell what was skipped."""
+        self._skipped.warn()
 
-        minutes = self._listing.group_minutes or 0.0
-        reader, row = self._engine.reader, self._engine.encoder_row
-        return Scenes(reader, row, minutes, self._allowed(), leave_out=self._leave_out).grouped(hits)
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a page begins: after the hit that the page before ended with, also if files before it changed since."""
+
+    offset: int
+    cursor: Cursor | None
+    question: str
+    change: int
+
+    def page(
+        self, hits: Sequence[Hit], k: int, total: int | None, nearest: float | None, most: int | None = None
+    ) -> Page:
+        """The page of the list that begins with ``hits``."""
+        start = self.offset
+        if self.cursor is not None:
+            last = self.cursor.last
+            start = next((at + 1 for at, hit in enumerate(hits) if hit.image.id == last), start)
+        shown = tuple(replace(hit, rank=start + at + 1) for at, hit in enumerate(hits[start : start + k]))
+        after = start + len(shown)
+        more = after < len(hits) and (most is None or after + k <= most) and bool(shown)
+        following = Cursor(after, shown[-1].image.id, self.question, self.change).text() if more else None
+        return Page(shown, following, total, nearest)
+
+
+def _place(
+    engine: QueryEngine,
+    where: Filter | None,
+    allowed: Ids | None,
+    listing: Listing,
+    k: int,
+    asked: Sequence[object] = (),
+) -> _Place:
+    """Read the cursor or the page's number. The question is all that decides the list, apart from the pictures."""
+    change = engine.reader.change()
+    selected = "" if allowed is None else digest(allowed.tobytes())
+    fingerprint = engine.encoder_row.fingerprint
+    question = digest(asked, where, selected, fingerprint, replace(listing, page=None, cursor=None))
+    cursor = None if listing.cursor is None else read_cursor(listing.cursor, question, change)
+    return _Place(((listing.page or 1) - 1) * k if cursor is None else cursor.offset, cursor, question, change)
 
 
 def _in_order(hits: list[Hit], listing: Listing) -> list[Hit]:
@@ -269,13 +290,6 @@ def _in_order(hits: list[Hit], listing: Listing) -> list[Hit]:
     dated = sorted((hit for hit in hits if hit.image.taken_at is not None), key=lambda hit: hit.image.id)
     undated = sorted((hit for hit in hits if hit.image.taken_at is None), key=lambda hit: hit.image.id)
     return sorted(dated, key=_moment, reverse=not listing.reverse) + undated
-
-
-def _start(hits: Sequence[Hit], cursor: Cursor | None, offset: int) -> int:
-    """Where a page begins: after the hit that the page before ended with, also if files before it changed since."""
-    if cursor is None:
-        return offset
-    return next((at + 1 for at, hit in enumerate(hits) if hit.image.id == cursor.last), offset)
 
 
 def _name(hit: Hit) -> tuple[str, str]:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from retrieval.errors import QueryError
 from retrieval.labels.zeroshot import probabilities
-from retrieval.search.calibration import Calibration, calibration_of
+from retrieval.search.calibration import Calibration
 
 if TYPE_CHECKING:
     from indexes.base import Vectors
     from retrieval.catalog.reader import CatalogReader, EncoderRow
-    from retrieval.search.engine import Hit, QueryEngine
-    from retrieval.search.query import Query
 
 CUT = 0.98
 """Above it a hit is relevant: the best picture of 1 unrelated search in 50 would be, too."""
@@ -30,40 +26,6 @@ section 3.2). Half would be too strict: it is learned where one pair in thousand
 ONLY_WORDS = ("only a search by words can be judged for relevance", "with pictures, use --min-score")
 
 _PICTURES_AT_ONCE = 2048
-
-
-class Judge:
-    """Tells relevant hits of one query from the others.
-
-    Args:
-        engine: with the gallery and the encoder.
-        query: words only.
-        direction: (1, dim) what its terms add up to.
-        calibration: default: that of the engine, measured now if it was not before.
-
-    Raises:
-        QueryError: the query has a picture in it. Pictures are nearer to each other than words to pictures, so
-            nothing that is measured with words says anything about them.
-    """
-
-    def __init__(
-        self, engine: QueryEngine, query: Query, direction: Vectors, calibration: Calibration | None = None
-    ) -> None:
-        if any(term.kind != "text" for term in query.terms):
-            raise QueryError(*ONLY_WORDS)
-        self._reader, self._row, self._direction = engine.reader, engine.encoder_row, direction
-        self._calibration = calibration or calibration_of(engine)
-
-    @property
-    def cut(self) -> float:
-        """The relevance from which a hit answers the query."""
-        return cut_of(self._calibration)
-
-    def judged(self, hits: Sequence[Hit]) -> list[Hit]:
-        """The hits with their relevance."""
-        ids, scores = [hit.image.id for hit in hits], [hit.score for hit in hits]
-        values = relevances(self._calibration, self._direction, ids, scores, self._reader, self._row)
-        return [replace(hit, relevance=value) for hit, value in zip(hits, values, strict=True)]
 
 
 def cut_of(calibration: Calibration) -> float:

@@ -7,9 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from retrieval.errors import QueryError
-from retrieval.search.browse import browse
 from retrieval.search.feedback import rocchio
-from retrieval.search.pages import Listing
+from retrieval.search.pages import Listing, browse
 from retrieval.search.query import Query, Term
 from retrieval.shell.lines import hit_term
 

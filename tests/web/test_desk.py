@@ -16,14 +16,14 @@ import pytest
 from indexes.base import Vectors
 from retrieval.encoders.onnx.encoder import OnnxEncoder
 from retrieval.encoders.registry import load_encoder
-from retrieval.errors import GalleryNotFound, QueryError, TextNotSupported, UnknownEncoder
+from retrieval.errors import Busy, GalleryNotFound, QueryError, TextNotSupported, UnknownEncoder
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from retrieval.search.engine import QueryEngine
 from retrieval.search.query import Query
 from retrieval.web.settings import Settings
 from retrieval.web.work.desk import Desk
-from retrieval.web.work.line import Busy, Stopping
+from retrieval.web.work.line import Stopping
 from tests.conftest import EXAMPLES
 from tests.fakes import ColourEncoder
 

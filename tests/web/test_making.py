@@ -19,16 +19,16 @@ from indexes.exact import ExactIndex
 from retrieval.encoders.base import unit
 from retrieval.errors import RetrievalError
 from retrieval.filters import Filter
+from retrieval.search import ranking
 from retrieval.search.calibration import calibration_of
 from retrieval.search.engine import Hit, QueryEngine
-from retrieval.search.pages import MAX_DEPTH, Listing, find_page
+from retrieval.search.orders import Orders
+from retrieval.search.pages import Listing, find_page
 from retrieval.search.query import Query, Term
-from retrieval.web.search import making, ranking
-from retrieval.web.search.making import Content, Recipe, make
+from retrieval.search.ranked import Content, Recipe, make
+from retrieval.search.ranking import MAX_DEPTH, IndexRanking, Near, Steps
+from retrieval.search.relevant import Relevant
 from retrieval.web.search.models import ListFields
-from retrieval.web.search.ordering import Orders
-from retrieval.web.search.ranking import Near, Ranking, Steps
-from retrieval.web.search.relevant import Relevant
 from tests.retrieval.lists.made import Row, WordEncoder, made_gallery
 
 COUNT = 90
@@ -59,7 +59,7 @@ def recipe(engine: QueryEngine, words: str | None, left_out: tuple[int, ...] = (
     if words is None:
         return Recipe(asked, None, allowed, engine.encoder_row)
     direction = engine.direction(Query.text(words))
-    ranked = Ranking(engine.index, direction, DEFAULT_EFFORT, allowed, left_out)
+    ranked = IndexRanking(engine.index, direction, allowed, left_out, DEFAULT_EFFORT)
     relevant = Relevant(replace(ranked, allowed=None), calibration_of(engine), engine.encoder_row)
     return Recipe(asked, ranked, allowed, engine.encoder_row, relevant)
 
@@ -149,7 +149,7 @@ def test_what_is_left_out_is_in_no_list(engine: QueryEngine) -> None:
 
 def test_a_list_made_in_parts_is_the_whole_one(engine: QueryEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = whole(engine, recipe(engine, "lake"))
-    monkeypatch.setattr(making, "FIRST", 7)
+    monkeypatch.setattr(ranking, "FIRST", 7)
     how = recipe(engine, "lake")
     first = make(how, engine.reader, Orders(), 5)
     assert len(first.ids) == 7 and first.total == expected.total == COUNT
@@ -215,8 +215,8 @@ class Approximate:
 
 def test_what_was_shown_of_an_approximate_list_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     index: Any = Approximate(np.arange(10), [1 - n / 20 for n in range(10)])
-    monkeypatch.setattr(making, "FIRST", 4)
-    how = Recipe(ListFields(), Ranking(index, np.ones((1, 2), np.float32), DEFAULT_EFFORT, None, ()), None, None)  # type: ignore[arg-type]
+    monkeypatch.setattr(ranking, "FIRST", 4)
+    how = Recipe(ListFields(), IndexRanking(index, np.ones((1, 2), np.float32), None, (), DEFAULT_EFFORT), None, None)  # type: ignore[arg-type]
     first = make(how, None, Orders(), 3)  # type: ignore[arg-type]
     assert first.ids.tolist() == [0, 2, 4, 6]
     rest = make(how, None, Orders(), 9, first)  # type: ignore[arg-type]
@@ -227,14 +227,14 @@ def test_what_was_shown_of_an_approximate_list_stays_where_it_is(monkeypatch: py
 def test_how_much_is_listed_depends_on_the_index(spec: str, limit: int) -> None:
     index: Any = Approximate(np.arange(20_000), [0.0] * 20_000)
     index.spec = IndexSpec.parse(spec)
-    assert Ranking(index, np.ones((1, 2), np.float32), DEFAULT_EFFORT, None, ()).limit == limit
+    assert IndexRanking(index, np.ones((1, 2), np.float32), None, (), DEFAULT_EFFORT).limit == limit
 
 
 def test_an_index_that_is_closed_meanwhile_gives_no_half_answer() -> None:
     index = ExactIndex(IndexSpec.parse("Exact"), 4)
     index.add(np.arange(5), unit(np.eye(5, 4) + 0.1))
     direction = unit(np.ones((1, 4)))
-    ranked = Ranking(index, direction, DEFAULT_EFFORT, None, ())
+    ranked = IndexRanking(index, direction, None, (), DEFAULT_EFFORT)
     search = index.search
 
     def closing(*args: Any, **more: Any) -> Neighbours:

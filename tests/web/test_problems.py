@@ -9,11 +9,11 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from retrieval import errors
+from retrieval.errors import Busy
 from retrieval.gallery import Gallery
 from retrieval.web.app import create_app
 from retrieval.web.front import problems
 from retrieval.web.settings import Settings
-from retrieval.web.work.line import Busy
 from tests.web.conftest import LOCAL
 
 

@@ -13,11 +13,10 @@ from typing import Any
 import pytest
 
 from retrieval.catalog.reader import CatalogReader
-from retrieval.errors import GalleryNotFound
+from retrieval.errors import Busy, GalleryNotFound
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from retrieval.web.settings import Settings
-from retrieval.web.work.line import Busy
 from retrieval.web.work.readers import Readers
 from tests.fakes import ColourEncoder
 from tests.pictures import save_picture

@@ -17,10 +17,11 @@ from starlette.testclient import TestClient
 
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
+from retrieval.search import ranked_list
 from retrieval.search.engine import QueryEngine
 from retrieval.search.pages import Listing, find_page
 from retrieval.search.query import Query, Term
-from retrieval.web.search import lists, ranked_list
+from retrieval.web.search import lists
 from retrieval.web.search.models import SearchAnswer
 from tests.web.asking import SEARCH, ask, ids, problem
 from tests.web.conftest import client_of

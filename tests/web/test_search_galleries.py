@@ -21,7 +21,7 @@ from retrieval.labels.labelling import LabelEdit, edit_labels
 from retrieval.search.engine import QueryEngine
 from retrieval.search.pages import Listing, find_page
 from retrieval.search.query import Query
-from retrieval.web.search import ranked_list
+from retrieval.web.search import kept_list
 from tests.conftest import EXAMPLES
 from tests.fakes import ColourEncoder
 from tests.retrieval.lists.made import Row, made_gallery
@@ -123,7 +123,7 @@ def test_missing_and_changed_files_are_skipped(own: Gallery, monkeypatch: pytest
         gone = Path(before["hits"][9]["path"])
         gone.unlink()  # behind the first page, and before the next one
         assert ids(ask(client, q="an animal", k=8, cursor=after["next"]))[0] == left[8]
-        monkeypatch.setattr(ranked_list, "LOOK_AGAIN_S", 0.0)
+        monkeypatch.setattr(kept_list, "LOOK_AGAIN_S", 0.0)
         aside.rename(missing["path"])  # the drive is back
         assert missing["id"] in ids(ask(client, q="an animal", k=8))
 

@@ -13,12 +13,13 @@ import pytest
 from PIL import Image
 
 from retrieval.catalog.records import FileChanged, ImageRecord
+from retrieval.errors import Busy
 from retrieval.gallery import Gallery
 from retrieval.pictures.images import content_hash
 from retrieval.web.pictures import thumbnails as module
 from retrieval.web.pictures.thumbnails import Thumbnails
 from retrieval.web.settings import Settings
-from retrieval.web.work.line import Busy, Stopping
+from retrieval.web.work.line import Stopping
 from tests.pictures import save_picture
 
 T = TypeVar("T")

@@ -102,10 +102,7 @@ def group_out(group: Group) -> DuplicateGroup:
         kind=group.kind,
         keeper=_picture(group.keeper),
         kept_because=list(group.reasons),
-        others=[
-            _member(member)
-            for member in group.others[:MOST_OTHERS]
-        ],
+        others=[_member(member) for member in group.others[:MOST_OTHERS]],
         others_total=len(group.others),
         bytes_of_others=group.bytes_of_others,
     )

@@ -11,9 +11,9 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from retrieval.errors import Busy
 from retrieval.web.front.problems import Problem, problem_of
 from retrieval.web.settings import Settings
-from retrieval.web.work.line import Busy
 
 _ALWAYS_ANSWERED = ("/healthz", "/api/v1/healthz")
 _LAST_WORDS_S = 1.0  # for a handler that was told to stop

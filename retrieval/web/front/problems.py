@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Match
 
 from retrieval.errors import (
+    Busy,
     GalleryLocked,
     GalleryNotFound,
     PageExpired,
@@ -28,7 +29,6 @@ from retrieval.errors import (
     UnreadableImage,
 )
 from retrieval.system_errors import explained
-from retrieval.web.work.line import Busy
 
 logger = logging.getLogger("photoseek")
 

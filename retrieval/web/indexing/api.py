@@ -9,13 +9,12 @@ from fastapi import APIRouter, Header, Request, Response
 from starlette.responses import StreamingResponse
 
 from retrieval.catalog.reader import CatalogReader
-from retrieval.errors import GalleryNotFound
+from retrieval.errors import Busy, GalleryNotFound
 from retrieval.paths import as_text
 from retrieval.web.app_state import index_job, readers, settings, stopping
 from retrieval.web.indexing.folders import allowed_folders
 from retrieval.web.indexing.job import MOST_LISTENERS
 from retrieval.web.indexing.models import Failing, IndexAnswer, IndexRequest, IndexState
-from retrieval.web.work.line import Busy
 
 router = APIRouter(tags=["index"])
 

@@ -14,6 +14,7 @@ from retrieval.web import app_state
 from retrieval.web.front.problems import RESPONSES
 from retrieval.web.search import download_api
 from retrieval.web.search.hits import Asked, answer
+from retrieval.web.search.kept_list import start_of
 from retrieval.web.search.models import (
     MOST_ID,
     PageFields,
@@ -24,7 +25,6 @@ from retrieval.web.search.models import (
     SimilarParams,
 )
 from retrieval.web.search.question import Question, question_of
-from retrieval.web.search.ranked_list import start_of
 from retrieval.web.search.uploads import read_form
 
 router = APIRouter(tags=["search"])

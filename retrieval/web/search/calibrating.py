@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from indexes.base import Vectors
-from retrieval.errors import EncoderError
+from retrieval.errors import Busy, EncoderError
 from retrieval.labels.zeroshot import scale_and_bias
 from retrieval.search.calibration import Calibration, everyday, kept_calibration, new_calibration, unlikely
-from retrieval.web.work.line import Busy, Stopping
+from retrieval.web.work.line import Stopping
 
 if TYPE_CHECKING:
     from retrieval.search.engine import QueryEngine

@@ -15,20 +15,21 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from retrieval.errors import UnknownImage
+from retrieval.errors import Busy, UnknownImage
 from retrieval.output import cell
+from retrieval.search.ranking import MOST_LISTED
 from retrieval.web import app_state
 from retrieval.web.front.problems import RESPONSES
 from retrieval.web.search.archive import packed
 from retrieval.web.search.hits import hit_of, hits_of
-from retrieval.web.search.models import MOST_LISTED, DownloadBody, ExportBody, HitOut, ListFields, ListParams
+from retrieval.web.search.models import DownloadBody, ExportBody, HitOut, ListFields, ListParams
 from retrieval.web.search.question import question_of
-from retrieval.web.work.line import Busy, Stopping
+from retrieval.web.work.line import Stopping
 
 if TYPE_CHECKING:
     from retrieval.catalog.reader import CatalogReader
-    from retrieval.web.search.making import Content
-    from retrieval.web.search.ranked_list import RankedList
+    from retrieval.search.ranked import Content
+    from retrieval.web.search.kept_list import KeptList
     from retrieval.web.work.readers import Readers
 
 T = TypeVar("T")
@@ -152,7 +153,7 @@ async def _patiently(readers: Readers, do: Callable[[CatalogReader], T]) -> T:
 
 
 def _listed(
-    ranked: RankedList, content: Content, start: int, ranks: Iterator[int], reader: CatalogReader
+    ranked: KeptList, content: Content, start: int, ranks: Iterator[int], reader: CatalogReader
 ) -> bytes:  # fmt: skip
     """The rows of some ranks of the whole list; what is missing or changed has none, and takes up no rank."""
     ids = content.ids[start : start + _ROWS]

@@ -11,19 +11,16 @@ import numpy as np
 
 from retrieval.paths import as_text
 from retrieval.search.english import english_hint
+from retrieval.search.ranked import Content
+from retrieval.search.ranking import Near
 from retrieval.search.verified import check_scores
 from retrieval.web.front.metrics import stage
-from retrieval.web.search.making import Content
+from retrieval.web.search.kept_list import KeptList, Start, next_of
 from retrieval.web.search.models import HitOut, QueryOut, SearchAnswer, SkippedOut, TermOut
-from retrieval.web.search.ranked_list import RankedList, Start, next_of
-from retrieval.web.search.ranking import Near
 
 if TYPE_CHECKING:
     from retrieval.catalog.reader import CatalogReader
     from retrieval.catalog.records import ImageRecord, OnDisk
-
-_AHEAD = 4096
-"""Files that are looked at beyond what is asked for, at once, where many are gone."""
 
 
 class Asked(NamedTuple):
@@ -42,13 +39,13 @@ class Asked(NamedTuple):
     upload: str | None = None
 
 
-def answer(ranked: RankedList, asked: Asked, reader: CatalogReader, content: Content) -> bytes:
+def answer(ranked: KeptList, asked: Asked, reader: CatalogReader, content: Content) -> bytes:
     """JSON of a :class:`SearchAnswer`. On a reader's thread."""
     with stage("records"):
         start = asked.start.within(content)
         if not start:
             ranked.look_again()
-        content, records = part_of(ranked, reader, start, asked.k)
+        content, records = ranked.part(reader, start, asked.k)
         end = start + len(records)
         relevant = ranked.recipe.relevant
         relevant_total = _relevant_total(ranked, content, reader)
@@ -70,32 +67,8 @@ def answer(ranked: RankedList, asked: Asked, reader: CatalogReader, content: Con
         ).model_dump_json(by_alias=True).encode()  # fmt: skip
 
 
-def part_of(
-    ranked: RankedList, reader: CatalogReader, start: int, count: int
-) -> tuple[Content, list[ImageRecord]]:  # fmt: skip
-    """The list, and the records of ``count`` ranks after ``start``.
-
-    Pictures whose files are missing or changed are taken out of the list, and those behind them move up.
-    """
-    seen: dict[int, ImageRecord] = {}
-    end, ahead = start + count, count
-    while True:
-        content = ranked.content
-        if content is None or not ranked.reaches(start + ahead):
-            content = ranked.grow(reader, start + ahead)
-        new = [image_id for image_id in content.ids[start : start + ahead].tolist() if image_id not in seen]
-        known = {record.id: record for record in reader.records(new)}
-        absent: dict[int, OnDisk] = dict.fromkeys((i for i in new if i not in known), "missing")
-        absent |= {i: state for i, record in known.items() if (state := record.on_disk()) != "same"}
-        seen |= known
-        if not absent:
-            return content, [seen[image_id] for image_id in content.ids[start:end].tolist()]
-        ranked.leave_out(absent)
-        ahead = min(2 * ahead, ahead + _AHEAD)
-
-
 def hits_of(
-    ranked: RankedList,
+    ranked: KeptList,
     content: Content,
     start: int,
     records: Sequence[ImageRecord],
@@ -113,7 +86,7 @@ def hits_of(
         IndexDamaged: the catalog says something else of them than the saved index.
     """
     ids = [record.id for record in records]
-    scores = _scores(ranked, content, ids, start)
+    scores = ranked.scores(content, ids, start)
     if ranked.recipe.ranking is not None and reader.change() == ranked.change:  # otherwise embeddings may be newer
         ranking = ranked.recipe.ranking
         check_scores(ranking.index.spec, reader, ranked.recipe.row, ranking.direction, scores)
@@ -150,17 +123,8 @@ def hit_of(
     )  # fmt: skip
 
 
-def _scores(ranked: RankedList, content: Content, ids: Sequence[int], start: int) -> dict[int, float]:
-    ranking = ranked.recipe.ranking
-    if ranking is None:
-        return {}
-    if content.scores is None:
-        return ranking.scores_of(ids)
-    return dict(zip(ids, content.scores[start : start + len(ids)].tolist(), strict=True))
-
-
 def _relevance(
-    ranked: RankedList,
+    ranked: KeptList,
     content: Content,
     ids: Sequence[int],
     scores: dict[int, float],
@@ -176,7 +140,7 @@ def _relevance(
     return relevant.judge([Near(image_id, scores[image_id]) for image_id in ids], reader)
 
 
-def _relevant_total(ranked: RankedList, content: Content, reader: CatalogReader) -> int | None:
+def _relevant_total(ranked: KeptList, content: Content, reader: CatalogReader) -> int | None:
     """How many pictures of the list answer the query; None if nobody knows, or they are too many to count."""
     recipe = ranked.recipe
     if content.relevant is not None:
@@ -191,12 +155,12 @@ def _relevant_total(ranked: RankedList, content: Content, reader: CatalogReader)
     return int(np.count_nonzero(np.isin(content.ids, found.ids)))
 
 
-def _skipped(ranked: RankedList) -> SkippedOut:
+def _skipped(ranked: KeptList) -> SkippedOut:
     states = list(ranked.absent.values())
     return SkippedOut(missing=states.count("missing"), changed=states.count("changed"))
 
 
-def _understood(ranked: RankedList, relevant_total: int | None) -> QueryOut:
+def _understood(ranked: KeptList, relevant_total: int | None) -> QueryOut:
     question = ranked.question
     terms = [TermOut(kind="text" if term.kind == "text" else "id", value=str(term.value), weight=term.weight)
              for term in question.terms]  # fmt: skip

@@ -12,20 +12,19 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 
 from indexes.base import Ids, Vectors
-from retrieval.errors import QueryError, RetrievalError
+from retrieval.errors import Busy, QueryError, RetrievalError
 from retrieval.search.cursor import digest
+from retrieval.search.orders import Orders
+from retrieval.search.ranked import Content, Recipe, is_best_first
+from retrieval.search.ranking import IndexRanking, Ranking
 from retrieval.search.relevance import ONLY_WORDS
+from retrieval.search.relevant import Relevant
 from retrieval.search.verified import IndexDamaged
 from retrieval.web.search.calibrating import Calibrations
-from retrieval.web.search.making import Content, Recipe, is_best_first
+from retrieval.web.search.kept_list import KeptList
 from retrieval.web.search.models import FilterFields, ListFields
-from retrieval.web.search.ordering import Orders
 from retrieval.web.search.question import Question, direction_of
-from retrieval.web.search.ranked_list import RankedList
-from retrieval.web.search.ranking import Ranking
-from retrieval.web.search.relevant import Relevant
 from retrieval.web.search.uploads import Uploads, forgotten
-from retrieval.web.work.line import Busy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,7 +51,7 @@ class Narrowed(NamedTuple):
     """
 
     name: str
-    ranked: RankedList
+    ranked: KeptList
 
     def ids(self, reader: CatalogReader) -> Ids:
         """(n,) ids, in no order."""
@@ -71,13 +70,13 @@ class Lists:
         self.orders = Orders()
         self._calibrations = Calibrations()
         self._relevant: OrderedDict[str, Relevant] = OrderedDict()
-        self._lists: OrderedDict[tuple[str, int], RankedList] = OrderedDict()
+        self._lists: OrderedDict[tuple[str, int], KeptList] = OrderedDict()
         self._lock = threading.Lock()
         self._engine: weakref.ref[QueryEngine] | None = None
         self._change = -1
         self._present: tuple[int, int] | None = None
 
-    async def find(self, desk: Desk, question: Question) -> RankedList:
+    async def find(self, desk: Desk, question: Question) -> KeptList:
         """The list of a question.
 
         Raises:
@@ -103,7 +102,7 @@ class Lists:
         return found
 
     async def read(
-        self, ranked: RankedList, desk: Desk, readers: Readers, end: int, do: Callable[[CatalogReader, Content], T]
+        self, ranked: KeptList, desk: Desk, readers: Readers, end: int, do: Callable[[CatalogReader, Content], T]
     ) -> T:
         """The result of ``do`` on a reader's thread, with the list made down to rank ``end``.
 
@@ -125,7 +124,7 @@ class Lists:
             self._lists.clear()
 
     async def _read(
-        self, ranked: RankedList, desk: Desk, readers: Readers, end: int, do: Callable[[CatalogReader, Content], T]
+        self, ranked: KeptList, desk: Desk, readers: Readers, end: int, do: Callable[[CatalogReader, Content], T]
     ) -> T:
         def grown(reader: CatalogReader) -> T:
             return do(reader, ranked.grow(reader, end))
@@ -156,7 +155,7 @@ class Lists:
         ranked = await self.find(desk, everywhere)
         return Narrowed(f"{ranked.name} {ranked.state}", ranked)
 
-    def _judge_later(self, ranked: RankedList, desk: Desk) -> None:
+    def _judge_later(self, ranked: KeptList, desk: Desk) -> None:
         if ranked.question.is_words_only and ranked.recipe.relevant is None:
             self._calibrations.start(desk)
 
@@ -164,7 +163,7 @@ class Lists:
 
     def _open(
         self, question: Question, uploads: Mapping[str, tuple[str, Vectors]], must_judge: bool, engine: QueryEngine
-    ) -> RankedList | None:
+    ) -> KeptList | None:
         """The list, remembered or new; None if it cannot be made before relevance is measured.
 
         Args:
@@ -190,7 +189,7 @@ class Lists:
         if must_judge and recipe.relevant is None and self._waits(question):
             return None
         told = "" if selection is None else selection.told()
-        made = RankedList(name, change, state, question, where, told, recipe, self.orders)
+        made = KeptList(name, change, state, question, where, told, recipe, self.orders)
         with self._lock:
             self._lists[name, state] = made
         self._shrink()
@@ -225,7 +224,7 @@ class Lists:
         index = engine.index
         allowed = None if ids is None else self._embedded(engine, ids)
         effort = engine.gallery.effort(row, index.spec)
-        ranking = Ranking(index, direction, effort, allowed, question.left_out)
+        ranking = IndexRanking(index, direction, allowed, question.left_out, effort)
         return Recipe(question.fields, ranking, allowed, row, self._judge(engine, question, ranking))
 
     @staticmethod

@@ -20,12 +20,10 @@ from pydantic_core.core_schema import no_info_before_validator_function
 
 from retrieval.filters.filter import Filter
 from retrieval.search.pages import MAX_MINUTES
+from retrieval.search.ranking import MOST_LISTED
 
 MOST_HITS = 500
 """Of one answer."""
-
-MOST_LISTED = 200_000
-"""How far down a list is made where the index compares a query with every picture anyway."""
 
 MOST_ID = 10**18 - 1
 """A little less than SQLite can hold, and all that fits into 18 digits."""

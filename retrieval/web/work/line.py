@@ -11,17 +11,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from retrieval.errors import RetrievalError
+from retrieval.errors import Busy
 from retrieval.web.front.metrics import STAGE_SECONDS, WAITING
 
 T = TypeVar("T")
-
-
-class Busy(RetrievalError):
-    """More is asked than can be answered: the client should come back in a second."""
-
-    def __init__(self) -> None:
-        super().__init__("the server has more to do than it can take on", "try again in a second")
 
 
 class Stopping(Busy):

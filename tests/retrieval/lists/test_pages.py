@@ -20,7 +20,7 @@ from retrieval.errors import PageExpired, QueryError
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
 from retrieval.labels.labelling import LabelEdit, edit_labels
-from retrieval.search import pages
+from retrieval.search import pages, ranking
 from retrieval.search.engine import Hit, QueryEngine
 from retrieval.search.pages import Listing, Page, find_page
 from retrieval.search.query import Query, Term
@@ -175,7 +175,8 @@ def test_listings_that_cannot_be(bad: dict[str, object]) -> None:
 
 
 def test_depth_is_bounded(engine: QueryEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "MAX_DEPTH", 20)
+    for module in (pages, ranking):
+        monkeypatch.setattr(module, "MAX_DEPTH", 20)
     query = replace(QUERY, k=8)
     second = find_page(engine, query, Listing(page=2))
     assert len(second.hits) == 8 and second.next is None  # a third would be refused

@@ -15,10 +15,10 @@ import pytest
 from retrieval.errors import QueryError
 from retrieval.gallery import Gallery
 from retrieval.search.calibration import calibration_of, everyday, kept_calibration, unlikely
-from retrieval.search.engine import QueryEngine
+from retrieval.search.engine import Hit, QueryEngine
 from retrieval.search.pages import Listing, find_page
 from retrieval.search.query import Query, Term
-from retrieval.search.relevance import CUT, SIGMOID_CUT, Judge
+from retrieval.search.relevance import CUT, SIGMOID_CUT, cut_of, relevances
 from tests.retrieval.lists.made import Row, WordEncoder, made_gallery
 
 THINGS = ("dog", "cat", "horse", "tree", "car")
@@ -63,11 +63,20 @@ def test_no_cut_on_the_score_does_that(tmp_path: Path) -> None:
     assert far_cat < comet < cat
 
 
+def judged(engine: QueryEngine, query: Query) -> list[Hit]:
+    """The hits of a query with their relevance, whether or not they answer."""
+    hits = engine.search(query)
+    ids, scores = [hit.image.id for hit in hits], [hit.score for hit in hits]
+    direction = engine.direction(query)
+    values = relevances(calibration_of(engine), direction, ids, scores, engine.reader, engine.encoder_row)
+    return [replace(hit, relevance=value) for hit, value in zip(hits, values, strict=True)]
+
+
 def test_relevance_is_the_share_of_unrelated_searches_below(tmp_path: Path) -> None:
     encoder = WordEncoder()
     with QueryEngine(gallery_of(tmp_path, encoder), encoder) as engine:
         query = Query.text("cat", k=60)
-        hits = Judge(engine, query, engine.direction(query)).judged(engine.ranked(engine.direction(query), query))
+        hits = judged(engine, query)
         measured = calibration_of(engine).measured
         # The definition, from the encoder's vectors alone.
         labels, pictures = encoder.encode_texts(everyday()), engine.reader.vectors(range(1, 61), engine.encoder_row)
@@ -107,9 +116,8 @@ def test_an_encoder_with_a_bias_speaks_for_itself(tmp_path: Path) -> None:
     encoder = WordEncoder(bias=-10.0)
     with QueryEngine(gallery_of(tmp_path, encoder), encoder) as engine:
         query = Query.text("cat", k=60)
-        judge = Judge(engine, query, engine.direction(query))
-        assert judge.cut == SIGMOID_CUT
-        for hit in judge.judged(engine.search(query)):
+        assert cut_of(calibration_of(engine)) == SIGMOID_CUT
+        for hit in judged(engine, query):
             assert hit.relevance == pytest.approx(1 / (1 + np.exp(-(20.0 * hit.score - 10.0))), abs=1e-6)
         assert set(encoder.encoded) == {"cat"}
         assert set(shown(engine, "cat")) == {"cat"} and shown(engine, "comet") == []

@@ -11,10 +11,9 @@ import pytest
 from retrieval.errors import QueryError
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
-from retrieval.search.browse import browse
 from retrieval.search.engine import QueryEngine
 from retrieval.search.feedback import rocchio
-from retrieval.search.pages import Listing
+from retrieval.search.pages import Listing, browse
 from retrieval.search.query import Query, Term
 from retrieval.shell.session import Session
 from tests.fakes import ColourEncoder

@@ -1,9 +1,8 @@
-"""One ranked list, made as far as somebody looked at it; pictures whose files are gone are no part of it."""
+"""A ranked list that the server keeps, and the cursors into it."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,18 +11,16 @@ import numpy as np
 
 from retrieval.errors import QueryError
 from retrieval.search.cursor import Cursor, read_cursor
+from retrieval.search.ranked import Content, Recipe
+from retrieval.search.ranked_list import RankedList
 from retrieval.web.front.metrics import stage
-from retrieval.web.search.making import Content, Recipe, make
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from retrieval.catalog.reader import CatalogReader
-    from retrieval.catalog.records import OnDisk
     from retrieval.filters import Filter
-    from retrieval.web.search.ordering import Orders
+    from retrieval.search.orders import Orders
+    from retrieval.search.relevant import Relevant
     from retrieval.web.search.question import Question
-    from retrieval.web.search.relevant import Relevant
 
 LOOK_AGAIN_S = 5.0
 """After so long, whoever asks for the beginning of a list has the files looked at again that were absent."""
@@ -31,8 +28,8 @@ LOOK_AGAIN_S = 5.0
 _OVERHEAD = 4096  # a list's own objects: each key that is typed makes a list
 
 
-class RankedList:
-    """One list, as far as it was made.
+class KeptList(RankedList):
+    """A list that the server keeps for whoever asks for another part of it.
 
     Attributes:
         name: digest of what was asked.
@@ -40,43 +37,23 @@ class RankedList:
         state: a number that stands for all of the gallery that decides the list: tags, too, which are no change.
         question, where: what was asked.
         unknown: what is told of pictures that are left out because of what the catalog does not know; may be empty.
-        recipe: how it is made.
-        content: None until somebody reads from it; without the pictures that are absent.
-        absent: id -> what became of the file, of pictures that were met and are not the ones that were indexed.
-        relevant_total: how many hits answer the query, once that was counted.
+        growing: held while the list is made.
     """
 
     def __init__(
         self, name: str, change: int, state: int, question: Question, where: Filter, unknown: str, recipe: Recipe,
         orders: Orders,
     ) -> None:  # fmt: skip
+        super().__init__(recipe, orders)
         self.name, self.change, self.state, self.question = name, change, state, question
-        self.where, self.unknown, self.recipe = where, unknown, recipe
-        self.content: Content | None = None
-        self.absent: dict[int, OnDisk] = {}
+        self.where, self.unknown = where, unknown
         self.growing = asyncio.Lock()
-        self._orders = orders
-        self._made: Content | None = None
-        self._lock = threading.Lock()
         self._looked_at = 0.0
 
-    def reaches(self, end: int) -> bool:
-        """Whether it is made down to rank ``end``."""
-        content = self.content
-        return content is not None and min(end, content.total) <= len(content.ids)
-
     def grow(self, reader: CatalogReader, end: int) -> Content:
-        """Make it down to rank ``end``. On a thread."""
-        with self._lock, stage("search"):
-            self._made = make(self.recipe, reader, self._orders, end + len(self.absent), self._made)
-            return self._settled(self._made)
-
-    def leave_out(self, absent: Mapping[int, OnDisk]) -> None:
-        """These pictures' files are not the ones that were indexed: what follows moves up."""
-        with self._lock:
-            self.absent |= absent
-            if self._made is not None:
-                self._settled(self._made)
+        """See :class:`retrieval.search.ranked_list.RankedList`; the time is measured."""
+        with stage("search"):
+            return super().grow(reader, end)
 
     def look_again(self) -> None:
         """Forget what is absent, unless that was seen just now: a drive may be back."""
@@ -93,13 +70,9 @@ class RankedList:
         with self._lock:
             self.recipe = replace(self.recipe, relevant=relevant)
 
-    def _settled(self, made: Content) -> Content:
-        self.content = made.without(self.absent)
-        return self.content
-
     def nbytes(self) -> int:
         """Bytes in memory."""
-        return _OVERHEAD + (0 if self._made is None else 2 * self._made.nbytes())
+        return _OVERHEAD + super().nbytes()
 
 
 class Start(NamedTuple):
@@ -119,7 +92,7 @@ class Start(NamedTuple):
         return at[0] + 1 if at else self.offset
 
 
-def start_of(ranked: RankedList, offset: int, cursor: str | None) -> Start:
+def start_of(ranked: KeptList, offset: int, cursor: str | None) -> Start:
     """Where the part that is asked for begins.
 
     Raises:
@@ -134,7 +107,7 @@ def start_of(ranked: RankedList, offset: int, cursor: str | None) -> Start:
     return Start(read.offset, read.last)
 
 
-def next_of(ranked: RankedList, content: Content, end: int) -> str | None:
+def next_of(ranked: KeptList, content: Content, end: int) -> str | None:
     """The cursor of what follows rank ``end``; None at the end of the list."""
     if end >= content.total or not len(content.ids):
         return None

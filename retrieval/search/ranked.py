@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes.base import Ids
+from retrieval.catalog.records import ImageRecord, OnDisk
 from retrieval.search.bursts import Scenes
 from retrieval.search.engine import Hit
-from retrieval.search.orders import restricted
-from retrieval.search.pages import MAX_DEPTH
-from retrieval.web.search.ordering import Orders
-from retrieval.web.search.ranking import FIRST, Ranking, Scores, Steps
-from retrieval.web.search.relevant import Relevant
+from retrieval.search.orders import Orders, restricted
+from retrieval.search.ranking import MAX_DEPTH, Ranking, Scores, Steps
+from retrieval.search.relevant import Relevant
 
 if TYPE_CHECKING:
     from retrieval.catalog.reader import CatalogReader, EncoderRow
-    from retrieval.web.search.models import ListFields
+
+
+class Order(Protocol):
+    """What a list is asked to be; the fields of the HTTP API, or :class:`.pages.Listing`'s.
+
+    Attributes:
+        sort: ``score`` (also None), ``date`` or ``name``.
+        reverse: the other way round; what has no date still comes last.
+        relevant: only what answers a search by words.
+        min_score: only what reaches this cosine.
+        group_minutes: of a scene within so many minutes only the best.
+    """
+
+    @property
+    def sort(self) -> str | None: ...
+    @property
+    def reverse(self) -> bool: ...
+    @property
+    def relevant(self) -> bool: ...
+    @property
+    def min_score(self) -> float | None: ...
+    @property
+    def group_minutes(self) -> float | None: ...
 
 
 class Content(NamedTuple):
@@ -73,18 +94,22 @@ class Recipe:
     """What decides a list.
 
     Attributes:
-        fields: order and conditions; the filter's are in ``allowed`` already.
+        fields: what is asked for; the filter is in ``allowed`` already.
         ranking: None where nothing is looked for.
         allowed: (n,) ids that pass the filter; None for every picture.
         row: whose embeddings are searched.
         relevant: where hits of words can be judged.
+        look: compares a picture with its file.
+        is_counted: whether the length of a list without bursts is wanted, for which all of it has to be made.
     """
 
-    fields: ListFields
+    fields: Order
     ranking: Ranking | None
     allowed: Ids | None
     row: EncoderRow
     relevant: Relevant | None = None
+    look: Callable[[ImageRecord], OnDisk] = ImageRecord.on_disk
+    is_counted: bool = True
 
     @property
     def is_plain(self) -> bool:
@@ -94,20 +119,29 @@ class Recipe:
         return self.ranking is not None and is_best_first(fields) and not is_narrowed
 
 
-def is_best_first(fields: ListFields) -> bool:
+def is_best_first(fields: Order) -> bool:
     """Whether a list of hits is in the order of its scores; in any other, what is relevant comes first."""
     return fields.sort in (None, "score") and not fields.reverse
 
 
-def make(recipe: Recipe, reader: CatalogReader, orders: Orders, depth: int, known: Content | None = None) -> Content:
+def make(
+    recipe: Recipe,
+    reader: CatalogReader,
+    orders: Orders,
+    depth: int,
+    known: Content | None = None,
+    absent: dict[int, OnDisk] | None = None,
+) -> Content:
     """The list, down to ``depth`` at least. Any thread.
 
     Args:
         known: the beginning, as far as it is made.
+        absent: told of pictures that are in no burst because their files are missing or changed.
     """
+    absent = {} if absent is None else absent
     ranking, fields = recipe.ranking, recipe.fields
     if ranking is None:
-        return _browsed(recipe, reader, orders)
+        return _browsed(recipe, reader, orders, absent)
     if recipe.is_plain:
         return _plain(ranking, depth, known)
     if fields.relevant and recipe.relevant is not None:
@@ -115,6 +149,8 @@ def make(recipe: Recipe, reader: CatalogReader, orders: Orders, depth: int, know
     elif fields.min_score is not None:
         ids, scores, capped = Steps(ranking, ranking.limit).not_below(fields.min_score)
         found = Content(ids, scores, None, None, len(ids), capped, None if len(ids) else _best(ranking))
+    elif fields.group_minutes is not None and not recipe.is_counted:
+        return _first_groups(recipe, ranking, reader, depth, absent)
     elif fields.group_minutes is None and fields.sort in ("date", "name"):
         return _relevant_first(_whole_in_order(recipe, ranking, reader, orders), recipe, ranking, reader)
     else:
@@ -123,13 +159,13 @@ def make(recipe: Recipe, reader: CatalogReader, orders: Orders, depth: int, know
         found = Content(ids, scores, None, None, len(ids), len(ids) < ranking.size)
     found = _relevant_first(found, recipe, ranking, reader)
     if fields.group_minutes is not None:
-        found = _grouped(found, recipe, reader)
+        found = _grouped(found, recipe, reader, absent)
     return _in_order(found, recipe, reader, orders)
 
 
 def _plain(ranking: Ranking, depth: int, known: Content | None) -> Content:
     limit, size = ranking.limit, ranking.size
-    ids, scores = ranking.nearest(FIRST if depth <= FIRST else limit)
+    ids, scores = ranking.nearest(ranking.step(depth))
     if known is not None and known.scores is not None:
         # An approximate search for more may find others on the way: what was shown stays where it is.
         new = ~np.isin(ids, known.ids)
@@ -138,13 +174,13 @@ def _plain(ranking: Ranking, depth: int, known: Content | None) -> Content:
     return Content(ids, scores, None, None, limit, limit < size)
 
 
-def _browsed(recipe: Recipe, reader: CatalogReader, orders: Orders) -> Content:
+def _browsed(recipe: Recipe, reader: CatalogReader, orders: Orders, absent: dict[int, OnDisk]) -> Content:
     fields = recipe.fields
     ids = orders.of(reader, "name" if fields.sort == "name" else "date", fields.reverse)
     if recipe.allowed is not None:
         ids = restricted(ids, recipe.allowed)
     found = Content(ids, None, None, None, len(ids))
-    return found if fields.group_minutes is None else _grouped(found, recipe, reader)
+    return found if fields.group_minutes is None else _grouped(found, recipe, reader, absent)
 
 
 def _relevant_only(recipe: Recipe, ranking: Ranking, relevant: Relevant, reader: CatalogReader) -> Content:
@@ -185,7 +221,21 @@ def _whole_in_order(recipe: Recipe, ranking: Ranking, reader: CatalogReader, ord
     return Content(ids, None, None, None, len(ids), ranking.limit < ranking.size)
 
 
-def _grouped(found: Content, recipe: Recipe, reader: CatalogReader) -> Content:
+def _first_groups(
+    recipe: Recipe, ranking: Ranking, reader: CatalogReader, depth: int, absent: dict[int, OnDisk]
+) -> Content:
+    """The first ``depth`` of a list without bursts, best first: better hits alone decide, so it need not be whole."""
+    most = min(ranking.limit, MAX_DEPTH)
+    count = min(2 * depth, most)
+    while True:
+        ids, scores = ranking.nearest(count)
+        found = _grouped(Content(ids, scores, None, None, len(ids)), recipe, reader, absent)
+        if len(found.ids) >= depth or count == most or len(ids) < count:
+            return found
+        count = min(2 * count, most)
+
+
+def _grouped(found: Content, recipe: Recipe, reader: CatalogReader, absent: dict[int, OnDisk]) -> Content:
     """Without bursts: of the first :data:`MAX_DEPTH` pictures those that stand for themselves or for others."""
     ids = found.ids[:MAX_DEPTH]
     scores = {} if found.scores is None else dict(zip(ids.tolist(), found.scores.tolist(), strict=False))
@@ -193,7 +243,9 @@ def _grouped(found: Content, recipe: Recipe, reader: CatalogReader) -> Content:
     left_out = () if ranking is None else ranking.left_out
     allowed = None if recipe.allowed is None else frozenset(recipe.allowed.tolist())
     scenes = Scenes(reader, recipe.row, recipe.fields.group_minutes or 0.0, allowed, leave_out=left_out)
-    shown = (record for record in reader.records(ids.tolist()) if record.on_disk() == "same")
+    looked_at = [(record, recipe.look(record)) for record in reader.records(ids.tolist())]
+    absent |= {record.id: state for record, state in looked_at if state != "same"}
+    shown = (record for record, state in looked_at if state == "same")
     groups = scenes.grouped([Hit(rank, scores.get(record.id, 0.0), record) for rank, record in enumerate(shown, 1)])
     kept = np.array([hit.image.id for hit in groups], np.int64)
     at = np.flatnonzero(np.isin(ids, kept))  # in the order of the list, as the groups are

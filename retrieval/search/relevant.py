@@ -10,13 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.base import Ids
-from retrieval.search.pages import MAX_DEPTH, all_that_qualify
+from retrieval.search.ranking import MAX_DEPTH, Near, Ranking, Scores, Steps
 from retrieval.search.relevance import cut_of, relevances
-from retrieval.web.search.ranking import Near, Ranking, Scores, Steps
 
 if TYPE_CHECKING:
     from retrieval.catalog.reader import CatalogReader, EncoderRow
     from retrieval.search.calibration import Calibration
+
+
+_FIRST = 128
+_NEAREST = 10  # one of these has to be relevant; so many were looked at of each search without an answer
 
 
 class Found(NamedTuple):
@@ -89,7 +92,22 @@ class Relevant:
             values.update(judged)
             return [hit for hit in hits if judged[hit.id] >= self.cut]
 
-        kept, capped = all_that_qualify(steps.near, relevant, max(steps.most, 1))
+        # Relevance falls with the score on the whole, not from hit to hit: if one of the nearest is relevant,
+        # neighbours are looked at until a further half of them holds none.
+        most = max(steps.most, 1)
+        depth, checked, capped = min(_NEAREST, most), 0, False
+        kept: list[Near] = []
+        while True:
+            hits, complete = steps.near(depth)
+            new = relevant(hits[checked:])
+            kept += new
+            checked = len(hits)
+            if complete or not new:
+                break
+            if depth == most:
+                capped = True
+                break
+            depth = min(max(_FIRST, 2 * depth), most)
         return Found(
             np.array([hit.id for hit in kept], np.int64),
             np.array([hit.score for hit in kept], np.float32),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,15 +13,20 @@ from numpy.typing import NDArray
 
 from indexes.base import Effort, Ids, Vectors
 from indexes.errors import VectorIndexError
-from retrieval.search.pages import MAX_DEPTH
-from retrieval.web.search.models import MOST_LISTED
-from retrieval.web.work.line import Busy
+from retrieval.errors import Busy
 
 if TYPE_CHECKING:
-    from indexes.base import VectorIndex
+    from indexes.base import Neighbours, VectorIndex
     from indexes.spec import IndexSpec
 
 Scores = NDArray[np.float32]
+
+MAX_DEPTH = 10_000
+"""How far down a list can be read where an approximate index finds its pictures, or where a process reads one list and
+ends: the search, the records and a look at each file cost in proportion to that."""
+
+MOST_LISTED = 200_000
+"""Pictures of a list that a process keeps, found by an index that compares a query with every vector anyway."""
 
 FIRST = 512
 """Neighbours that are ranked for the first parts of a list. Among 100,000 of 512 numbers that takes some 10 ms, all of
@@ -37,22 +43,33 @@ class Near(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Ranking:
-    """Searches of any depth for one question, from any thread: an index that is only read may be searched by several.
+class Ranking(ABC):
+    """Searches of any depth for one question.
 
     Args:
         index: as the engine has it at one change of the catalog; the engine opens another one for the next.
         direction: (1, dim).
-        effort: how hard the index searches.
         allowed: ids that pass the filter; None for every picture.
         left_out: ids that are not listed.
     """
 
     index: VectorIndex
     direction: Vectors
-    effort: Effort
     allowed: Ids | None
     left_out: tuple[int, ...]
+
+    @abstractmethod
+    def search(self, count: int, allowed: Ids | None) -> tuple[Ids, Scores]:
+        """(n,) ids and scores of the best ``count``, -1 where there are not so many."""
+
+    @property
+    @abstractmethod
+    def limit(self) -> int:
+        """How many of them are listed."""
+
+    @abstractmethod
+    def step(self, depth: int) -> int:
+        """How many to search for where ``depth`` are wanted."""
 
     @cached_property
     def size(self) -> int:
@@ -62,22 +79,12 @@ class Ranking:
         left_out = np.isin(np.asarray(self.left_out, np.int64), self.allowed)
         return len(self.allowed) - int(left_out.sum())
 
-    @property
-    def limit(self) -> int:
-        """How many of them are listed: all where the index compares a query with every vector anyway, otherwise the
-        depth to which an approximate search is of use."""
-        return min(self.size, MOST_LISTED if looks_at_all(self.index.spec) else MAX_DEPTH)
-
     def nearest(self, count: int) -> tuple[Ids, Scores]:
-        """The best ``count`` ids and their scores, fewer if there are not so many; ties by id.
-
-        Raises:
-            Busy: the engine was closed meanwhile.
-        """
+        """The best ``count`` ids and their scores, fewer if there are not so many; ties by id."""
         count = min(count, self.limit)
         if count < 1:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        ids, scores = self._search(count + len(self.left_out), self.allowed)
+        ids, scores = self.search(count + len(self.left_out), self.allowed)
         kept = (ids >= 0) & ~np.isin(ids, self.left_out)
         return ids[kept][:count], scores[kept][:count]
 
@@ -85,10 +92,36 @@ class Ranking:
         """The scores of some ids, as a search finds them."""
         if not ids:
             return {}
-        found, scores = self._search(len(ids), np.asarray(ids, np.int64))
+        found, scores = self.search(len(ids), np.asarray(ids, np.int64))
         return dict(zip(found.tolist(), scores.tolist(), strict=True))
 
-    def _search(self, count: int, allowed: Ids | None) -> tuple[Ids, Scores]:
+
+@dataclass(frozen=True)
+class IndexRanking(Ranking):
+    """The neighbours as the index gives them. For any thread: an index that is only read may be searched by several.
+
+    Args:
+        effort: how hard the index searches.
+    """
+
+    effort: Effort
+
+    @property
+    def limit(self) -> int:
+        """All where the index compares a query with every vector anyway, otherwise the depth to which an approximate
+        search is of use."""
+        return min(self.size, MOST_LISTED if looks_at_all(self.index.spec) else MAX_DEPTH)
+
+    def step(self, depth: int) -> int:
+        """The beginning of the list, or all of it: a process that stays is asked for more soon."""
+        return FIRST if depth <= FIRST else self.limit
+
+    def search(self, count: int, allowed: Ids | None) -> tuple[Ids, Scores]:
+        """See :class:`Ranking`.
+
+        Raises:
+            Busy: the engine was closed meanwhile.
+        """
         expected = len(self.index)
         try:
             found = self.index.search(self.direction, count, allowed=allowed, effort=self.effort)
@@ -98,6 +131,31 @@ class Ranking:
             raise Busy from None
         if len(self.index) != expected:
             raise Busy  # closed while it was read: what was found may be a part
+        return found.ids[0], found.scores[0]
+
+
+@dataclass(frozen=True)
+class VerifiedRanking(Ranking):
+    """The neighbours with the scores that the catalog's embeddings have. For the engine's own thread.
+
+    Args:
+        find: (1, dim), how many, allowed ids -> neighbours; see ``QueryEngine.nearest``.
+    """
+
+    find: Callable[[Vectors, int, Ids | None], Neighbours]
+
+    @property
+    def limit(self) -> int:
+        """Each costs a read of its embedding."""
+        return min(self.size, MAX_DEPTH)
+
+    def step(self, depth: int) -> int:
+        """What is wanted, and no more: the list is read once."""
+        return min(depth, self.limit)
+
+    def search(self, count: int, allowed: Ids | None) -> tuple[Ids, Scores]:
+        """See :class:`Ranking`."""
+        found = self.find(self.direction, count, allowed)
         return found.ids[0], found.scores[0]
 
 
