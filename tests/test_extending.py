@@ -116,3 +116,39 @@ def test_a_kind_of_index_of_another_package(packages: Path, tmp_path: Path) -> N
 def test_a_kind_that_nobody_has_is_told(tmp_path: Path) -> None:
     done = photoseek("index", "photos", "--index-spec", "halves", gallery=tmp_path, packages=None)
     assert done.returncode == 2 and "'halves' is not an index specification" in done.stderr
+
+
+def python(code: str, packages: Path, gallery: Path) -> subprocess.CompletedProcess[str]:
+    paths = os.pathsep.join([str(ROOT), str(packages)])
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env=os.environ | {"PYTHONPATH": paths, "PHOTOSEEK_GALLERY": str(gallery)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_command(packages: Path, indexed_examples: Path) -> None:
+    code = "import sys, greyware.commands, cli; sys.argv = ['photoseek', {!r}]; cli.main()"
+    done = python(code.format("count"), packages, indexed_examples)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "120 pictures\n")
+    assert "How many pictures are indexed." in python(code.format("--help"), packages, indexed_examples).stdout
+
+
+def test_a_route(packages: Path, indexed_examples: Path) -> None:
+    pytest.importorskip("fastapi", reason="needs photoseek[web]")
+    done = python(
+        "from greyware.routes import router\n"
+        "from fastapi.testclient import TestClient\n"
+        "from retrieval.gallery import Gallery\n"
+        "from retrieval.web.app import create_app\n"
+        "from retrieval.web.settings import Settings\n"
+        "app = create_app(Gallery(), Settings())\n"
+        "app.include_router(router, prefix='/api/v1')\n"
+        "with TestClient(app, base_url='http://127.0.0.1') as client:\n"
+        "    print(client.get('/api/v1/count').json())",
+        packages,
+        indexed_examples,
+    )
+    assert done.stdout == "{'pictures': 120}\n", done.stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from retrieval.encoders.installed import default_encoder_name, installed, models_folder
-from retrieval.encoders.names.models import MODELS, EncoderRow
+from retrieval.encoders.names.models import MODELS, KnownModel
 from retrieval.encoders.registry import load_on_torch
 from retrieval.errors import SettingsError
 from retrieval.output import human_bytes
@@ -41,7 +41,7 @@ def model_rows() -> list[dict[str, Any]]:
     return rows
 
 
-def _facts(spec: EncoderSpec | None, known: EncoderRow | None) -> dict[str, Any]:
+def _facts(spec: EncoderSpec | None, known: KnownModel | None) -> dict[str, Any]:
     """What an installed model says of itself, else what the table says."""
     if spec is not None:
         size = spec.preprocessing.size

@@ -35,7 +35,7 @@ them 160 to 490: these are ranked when somebody goes further down."""
 _STEPS = (FIRST, 4096)
 
 
-class Near(NamedTuple):
+class Neighbour(NamedTuple):
     """A neighbour."""
 
     id: int
@@ -181,10 +181,10 @@ class Steps:
         ids, scores = self._known
         return ids[:count], scores[:count]
 
-    def near(self, count: int) -> tuple[list[Near], bool]:
+    def near(self, count: int) -> tuple[list[Neighbour], bool]:
         """The same as values, and whether there are no others."""
         ids, scores = self.upto(count)
-        hits = [Near(*pair) for pair in zip(ids.tolist(), scores.tolist(), strict=True)]
+        hits = [Neighbour(*pair) for pair in zip(ids.tolist(), scores.tolist(), strict=True)]
         return hits, len(hits) < count or len(hits) >= self._ranking.size
 
     def not_below(self, lowest: float) -> tuple[Ids, Scores, bool]:

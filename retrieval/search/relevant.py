@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.base import Ids
-from retrieval.search.ranking import MAX_DEPTH, Near, Ranking, Scores, Steps
+from retrieval.search.ranking import MAX_DEPTH, Neighbour, Ranking, Scores, Steps
 from retrieval.search.relevance import cut_of, relevances
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Relevant:
         """The relevance from which a picture answers."""
         return cut_of(self.calibration)
 
-    def judge(self, hits: Sequence[Near], reader: CatalogReader) -> dict[int, float]:
+    def judge(self, hits: Sequence[Neighbour], reader: CatalogReader) -> dict[int, float]:
         """Id -> relevance."""
         ids, scores = [hit.id for hit in hits], [hit.score for hit in hits]
         values = relevances(self.calibration, self._ranking.direction, ids, scores, reader, self._row)
@@ -87,7 +87,7 @@ class Relevant:
         steps = Steps(ranking, MAX_DEPTH)
         values: dict[int, float] = {}
 
-        def relevant(hits: Sequence[Near]) -> list[Near]:
+        def relevant(hits: Sequence[Neighbour]) -> list[Neighbour]:
             judged = self.judge(hits, reader)
             values.update(judged)
             return [hit for hit in hits if judged[hit.id] >= self.cut]
@@ -96,7 +96,7 @@ class Relevant:
         # neighbours are looked at until a further half of them holds none.
         most = max(steps.most, 1)
         depth, checked, capped = min(_NEAREST, most), 0, False
-        kept: list[Near] = []
+        kept: list[Neighbour] = []
         while True:
             hits, complete = steps.near(depth)
             new = relevant(hits[checked:])

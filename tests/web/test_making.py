@@ -26,7 +26,7 @@ from retrieval.search.orders import Orders
 from retrieval.search.pages import Listing, find_page
 from retrieval.search.query import Query, Term
 from retrieval.search.ranked import Content, Recipe, make
-from retrieval.search.ranking import MAX_DEPTH, IndexRanking, Near, Steps
+from retrieval.search.ranking import MAX_DEPTH, IndexRanking, Neighbour, Steps
 from retrieval.search.relevant import Relevant
 from retrieval.web.search.models import ListFields
 from tests.retrieval.lists.made import Row, WordEncoder, made_gallery
@@ -71,7 +71,7 @@ def whole(engine: QueryEngine, how: Recipe) -> Content:
 def answering(engine: QueryEngine, how: Recipe) -> set[int]:
     """The pictures that answer by the definition: every one judged."""
     assert how.relevant is not None and how.ranking is not None
-    everything = [Near(*pair) for pair in zip(*map(np.ndarray.tolist, how.ranking.nearest(COUNT)), strict=True)]
+    everything = [Neighbour(*pair) for pair in zip(*map(np.ndarray.tolist, how.ranking.nearest(COUNT)), strict=True)]
     judged = how.relevant.judge(everything, engine.reader)
     return {image_id for image_id, value in judged.items() if value >= how.relevant.cut}
 

@@ -28,7 +28,7 @@ Source = Literal["builtin", "open_clip", "timm"]
 
 
 @dataclass(frozen=True)
-class EncoderRow:
+class KnownModel:
     """One model.
 
     Args:
@@ -85,20 +85,20 @@ _BIG_VISION = "google-research/big_vision: README_siglip2.md"
 _META = "facebookresearch/perception_models: apps/pe/README.md"
 
 
-def _clip(name: str, licence: str, *sizes: float, **more: str) -> EncoderRow:
+def _clip(name: str, licence: str, *sizes: float, **more: str) -> KnownModel:
     return _row(name, "clip", licence, 77, sizes, _OPEN_CLIP, more)
 
 
-def _siglip(name: str, *sizes: float, **more: str) -> EncoderRow:
+def _siglip(name: str, *sizes: float, **more: str) -> KnownModel:
     family = "siglip2" if "SigLIP2" in name else "siglip"
     return _row(name, family, APACHE, 64, sizes, _BIG_VISION if family == "siglip2" else _OPEN_CLIP, more)
 
 
-def _mobileclip(name: str, *sizes: float) -> EncoderRow:
+def _mobileclip(name: str, *sizes: float) -> KnownModel:
     return _row(name, "mobileclip", APPLE, 77, sizes, _APPLE, {"note": "research use only"})
 
 
-def _pe(name: str, *sizes: float, **more: str) -> EncoderRow:
+def _pe(name: str, *sizes: float, **more: str) -> KnownModel:
     return _row(name, "pe", APACHE, 32, sizes, _META, more)
 
 
@@ -110,10 +110,10 @@ def _row(
     sizes: tuple[float, ...],
     source: str,
     more: dict[str, str],
-) -> EncoderRow:
+) -> KnownModel:
     """Sizes: dim, pixels, image and text parameters (millions), GFLOP, ImageNet, COCO; 0: not published."""
     dim, pixels, image, text, gflops, imagenet, coco = sizes
-    return EncoderRow(
+    return KnownModel(
         name=name,
         family=family,
         source="open_clip",
@@ -132,8 +132,8 @@ def _row(
     )
 
 
-def _image_only(model: ImageModel) -> EncoderRow:
-    return EncoderRow(
+def _image_only(model: ImageModel) -> KnownModel:
+    return KnownModel(
         name=model.name,
         family=model.family,
         source="timm",
@@ -150,7 +150,7 @@ def _image_only(model: ImageModel) -> EncoderRow:
 
 _MULTILINGUAL = "multilingual"
 _ROWS = (
-    EncoderRow(
+    KnownModel(
         BUILTIN, "clip", "builtin", "photoseek", 384, 224, 32, 0.9, 6.5, 7.5, note="small; ships with photoseek"
     ),
     _siglip("ViT-B-32-SigLIP2-256/webli", 768, 256, 94.6, 282.3, 11.5, 74.0, 47.2,
@@ -221,7 +221,7 @@ _ROWS = (
     *(_image_only(model) for model in IMAGE_MODELS.values()),
 )  # fmt: skip
 
-MODELS: Mapping[str, EncoderRow] = MappingProxyType({row.name: row for row in _ROWS})
+MODELS: Mapping[str, KnownModel] = MappingProxyType({row.name: row for row in _ROWS})
 """By name, cheapest families first, image-only models last."""
 
 CPU_DEFAULT = "ViT-B-32-SigLIP2-256/webli"
@@ -269,7 +269,7 @@ def is_builtin(name: str) -> bool:
     return name.casefold() in ("builtin", BUILTIN, *EARLIER_BUILTINS)
 
 
-def find_model(name: str) -> EncoderRow:
+def find_model(name: str) -> KnownModel:
     """The row of a name, in any of its spellings and in any case.
 
     Raises:

@@ -12,7 +12,7 @@ import numpy as np
 from retrieval.paths import as_text
 from retrieval.search.english import english_hint
 from retrieval.search.ranked import Content
-from retrieval.search.ranking import Near
+from retrieval.search.ranking import Neighbour
 from retrieval.search.verified import check_scores
 from retrieval.web.front.metrics import stage
 from retrieval.web.search.kept_list import KeptList, Start, next_of
@@ -137,7 +137,7 @@ def _relevance(
     relevant = ranked.recipe.relevant
     if relevant is None or not judging:
         return {}
-    return relevant.judge([Near(image_id, scores[image_id]) for image_id in ids], reader)
+    return relevant.judge([Neighbour(image_id, scores[image_id]) for image_id in ids], reader)
 
 
 def _relevant_total(ranked: KeptList, content: Content, reader: CatalogReader) -> int | None:
