@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from retrieval.errors import QueryError
 
 MAX_TAG_LENGTH = 200
 MAX_CAPTION_LENGTH = 5000
-
-_ON_NAMES = ("tag", "format", "orientation")
-"""Conditions of a filter of which several may stand in one argument."""
 
 
 def clean_tag(text: str) -> str:
@@ -47,17 +43,6 @@ def split_names(texts: Iterable[str]) -> list[str]:
 
         found += [name.strip() for row in csv.reader([text], skipinitialspace=True) for name in row if name.strip()]
     return found
-
-
-def split_conditions(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The conditions of a filter as a person typed them, with several tags, formats or orientations taken apart.
-
-    Commas are a part of all other values.
-    """
-    return {
-        name: split_names(value) if value and name.removeprefix("no_") in _ON_NAMES else value
-        for name, value in given.items()
-    }
 
 
 def clean_caption(text: str) -> str:

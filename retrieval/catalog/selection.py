@@ -11,6 +11,7 @@ import numpy as np
 
 from retrieval.errors import QueryError
 from retrieval.filters import Filter
+from retrieval.filters.conditions import CONDITIONS
 from retrieval.filters.sql import FUNCTIONS, Sql, to_sql
 from retrieval.folding import fold
 from retrieval.paths import decode_path, encode_path
@@ -20,13 +21,8 @@ if TYPE_CHECKING:
     from indexes.base import Ids
     from retrieval.catalog.reader import CatalogReader
 
-_KNOWN = {
-    "date": ("taken_at", ("after", "before")),
-    "place": ("latitude", ("near",)),
-    "camera": ("camera", ("camera",)),
-    "lens": ("lens", ("lens",)),
-}
-"""What a picture may lack -> its column, and the conditions that ask about it."""
+_LACKS = {condition.name: condition.lacks for condition in CONDITIONS if condition.lacks}
+"""Condition -> what a picture may lack that it asks about."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class Selection:
     Attributes:
         ids: (n,) of the present images that pass, sorted.
         unknown: how many images are left out only because the catalog does not know what was asked.
-        lacking: what it does not know of them: ``date``, ``place``, ``camera``, ``lens``.
+        lacking: what it does not know of them: ``date``, ``place``, ``camera``, ...
     """
 
     ids: Ids
@@ -65,8 +61,7 @@ def select(reader: CatalogReader, where: Filter, encoder_id: int | None = None) 
     clause = to_sql(where, encoder_id)
     rows = _rows(reader, "i.id", Sql(f"{clause.text} ORDER BY i.id", clause.values))
     ids = np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows))
-    asked = {name for name, _ in where.asked()}
-    lacking = {what: column for what, (column, names) in _KNOWN.items() if asked & {*names}}
+    lacking = dict(_LACKS[name] for name, _ in where.asked() if name in _LACKS)
     if not lacking:
         return Selection(ids)
     counts = ", ".join(f"coalesce(sum(i.{column} IS NULL), 0)" for column in lacking.values())
@@ -79,30 +74,28 @@ def select(reader: CatalogReader, where: Filter, encoder_id: int | None = None) 
 
 def check_names(reader: CatalogReader, where: Filter, encoder_id: int | None) -> None:
     """Raise QueryError if the gallery has no such camera, lens, folder, format or tag; the hint offers what is near."""
-    for what in ("camera", "lens"):
-        for part in (*getattr(where, what), *getattr(where, f"no_{what}")):
-            if not _rows(reader, "1", Sql(f"instr(i.{what}_key, ?) > 0 LIMIT 1", (fold(part),))):
-                raise _unknown(what, part, _names(reader, what))
-    if where.under or where.no_under:
-        for name, (arguments, function) in FUNCTIONS.items():
-            reader.define(name, arguments, function)
-    for folder in (*where.under, *where.no_under):
-        below = to_sql(Filter(under=(folder,)), encoder_id)
-        if not _rows(reader, "1", Sql(f"{below.text} LIMIT 1", below.values)) and str(folder) not in reader.roots():
-            raise _no_folder(reader, str(folder))
-    for name in (*where.format, *where.no_format):
-        if not _rows(reader, "1", Sql("upper(i.format) = ? LIMIT 1", (name,))):
-            raise _unknown("format", name, _names(reader, "format"))
-    for tag in (*where.tag, *where.no_tag):
-        tagged = to_sql(Filter(tag=(tag,)), encoder_id)
-        if not _rows(reader, "1", Sql(f"{tagged.text} LIMIT 1", tagged.values)):
-            raise _unknown("tag", tag, _tags(reader, encoder_id))
+    for name, (arguments, function) in FUNCTIONS.items():
+        reader.define(name, arguments, function)
+    for condition in CONDITIONS:
+        if not condition.names:
+            continue
+        for value in (*getattr(where, condition.name), *getattr(where, condition.twin)):
+            having = to_sql(Filter(**{condition.name: value}), encoder_id)
+            if _rows(reader, "1", Sql(f"{having.text} LIMIT 1", having.values)):
+                continue
+            if condition.names == "tags":
+                raise _unknown(condition.name, value, _tags(reader, encoder_id))
+            if condition.names != "folders":
+                raise _unknown(condition.name, value, _names(reader, condition.names))
+            if str(value) not in reader.roots():
+                raise _no_folder(reader, str(value))
 
 
 def _rows(reader: CatalogReader, columns: str, clause: Sql) -> list[Any]:
     """Of the present images that pass the clause."""
     sql = f"SELECT {columns} FROM images AS i JOIN folders AS f ON f.id = i.folder_id WHERE NOT i.is_retired AND "
-    return reader.rows(sql + clause.text, [encode_path(v) if isinstance(v, str) else v for v in clause.values])
+    values = {name: encode_path(v) if isinstance(v, str) else v for name, v in clause.values.items()}
+    return reader.rows(sql + clause.text, values)
 
 
 def _names(reader: CatalogReader, column: str) -> list[str]:
@@ -123,7 +116,7 @@ def _tags(reader: CatalogReader, encoder_id: int | None) -> list[str]:
 
 
 def _no_folder(reader: CatalogReader, asked: str) -> QueryError:
-    known = [decode_path(row[0]) for row in _rows(reader, "DISTINCT f.path", Sql("true", ()))]
+    known = [decode_path(row[0]) for row in _rows(reader, "DISTINCT f.path", Sql("true"))]
     near = get_close_matches(asked, known, n=3, cutoff=0.8)
     offered = f"did you mean {' or '.join(near)}?" if near else f"it knows: {', '.join(reader.roots()[:6])}"
     return QueryError(f"the gallery holds nothing of {asked}", offered)

@@ -11,6 +11,8 @@ from typing import Annotated, Any, cast, get_type_hints
 import typer
 
 from retrieval.commands import values
+from retrieval.filters import conditions
+from retrieval.filters.conditions import Condition
 
 GalleryOption = Annotated[
     Path | None,
@@ -58,57 +60,41 @@ CsvOption = Annotated[bool, typer.Option("--csv", help="A table for spreadsheets
 PathsOption = Annotated[bool, typer.Option("--paths", help="One path a line.")]
 NullOption = Annotated[bool, typer.Option("-0", "--null", help="Paths ended by NUL, for xargs -0.")]
 
-_Texts = list[str] | None
-_Pixels = int | None
 _ASKS_NOTHING: dict[Any, Any] = {str: "", bool: False}  # by type; None for the others
 
 
-def _several(name: str, help_: str) -> Any:
-    return Annotated[_Texts, typer.Option(f"--{name}", help=help_, autocompletion=_OFFERED.get(name))]
+def _filter_flag(condition: Condition, *, is_twin: bool = False) -> Any:
+    """The flag of a condition. That of its twin is in no list: the help of the one without ``no-`` speaks for both."""
+    kind: Any = list[str] | None if condition.is_several else _TYPES.get(condition.kind, str)
+    flag = "--" + (condition.twin if is_twin else condition.name).replace("_", "-")
+    told: dict[str, Any] = {"hidden": True} if is_twin else {"help": f"Only pictures {condition.help}"}
+    return Annotated[kind, typer.Option(flag, **told, autocompletion=_offered(condition))]
 
 
-def _left_out(name: str) -> Any:
-    """In no list: the help of the flag without ``no-`` speaks for both."""
-    return Annotated[_Texts, typer.Option(f"--no-{name}", hidden=True, autocompletion=_OFFERED.get(name))]
+def _offered(condition: Condition) -> values.Complete | None:
+    """What a shell offers for a condition."""
+    if condition.choices:
+        return values.one_of(*condition.choices)
+    if not condition.names:
+        return None
+    reads = {"folders": values.folders, "tags": values.tags}
+    column = f"lower({condition.names})" if condition.kind == "code" else condition.names
+    return values.of_gallery(reads.get(condition.names) or values.column(column), commas=condition.commas)
 
 
-_OFFERED = {
-    "under": values.of_gallery(values.folders),
-    "camera": values.of_gallery(values.column("camera")),
-    "lens": values.of_gallery(values.column("lens")),
-    "orientation": values.one_of("landscape", "portrait", "square"),
-    "format": values.of_gallery(values.column("lower(format)"), commas=True),
-    "tag": values.of_gallery(values.tags, commas=True),
-}
-"""What a shell offers for a condition."""
+_TYPES: dict[str, Any] = {"flag": bool, "pixels": int | None}
+"""Kind of a condition with one value -> the type of its flag, if that is no text."""
 
-
-_REFUSABLE = {
-    "under": "Only pictures in this folder, at any depth.",
-    "camera": "Only pictures whose camera's name holds this.",
-    "lens": "Only pictures whose lens's name holds this.",
-    "near": "Only pictures taken around a place: 48.858,2.294,5km.",
-    "glob": "Only files named like this: '*.png', 'trip/*.jpg', raw/.",
-    "orientation": "Only portrait, landscape or square pictures.",
-    "format": "Only pictures of this format: JPEG, PNG, HEIF, ...",
-    "tag": "Only pictures with this tag, given by a person or predicted by the model.",
-}
 _FILTER_FLAGS: dict[str, Any] = {
-    "after": Annotated[str, typer.Option("--after", help="Only pictures taken at or after: 2023, 2023-06, ...")],
-    "before": Annotated[str, typer.Option("--before", help="Only pictures taken before.")],
-    "added_after": Annotated[str, typer.Option("--added-after", help="Only pictures first indexed at or after.")],
-    **{name: _several(name, text) for name, text in _REFUSABLE.items()},
-    "untagged": Annotated[bool, typer.Option("--untagged", help="Only pictures that no person has tagged.")],
-    "min_width": Annotated[_Pixels, typer.Option("--min-width", help="Only pictures at least this wide, in pixels.")],
-    "min_height": Annotated[_Pixels, typer.Option("--min-height", help="Only pictures at least this high, in pixels.")],
-    **{f"no_{name}": _left_out(name) for name in _REFUSABLE},
+    name: _filter_flag(condition, is_twin=name != condition.name) for name, condition in conditions.fields()
 }
 """Field of ``Filter`` -> its flag."""
 
 _EPILOG = (
     "All conditions have to hold; of one that is repeated, any value is enough. "
-    f"--no-{', --no-'.join(_REFUSABLE)} leave out what matches. Tags, formats and orientations may also be given "
-    "together: --tag beach,sea."
+    f"--no-{', --no-'.join(each.name for each in conditions.CONDITIONS if each.is_several)} leave out what matches. "
+    f"--{', --'.join(each.name for each in conditions.CONDITIONS if each.commas)} also take several values together: "
+    "--tag beach,sea."
 )
 
 
@@ -166,13 +152,9 @@ def filter_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the flags of a filter in place of its parameter ``where: Filter | None``."""
 
     def made(given: dict[str, Any]) -> object:
-        from retrieval.filters import parse_filter
+        from retrieval.filters.filter import parse_typed
 
-        if any("," in str(text) for value in given.values() if isinstance(value, list) for text in value):
-            from retrieval.tag_text import split_conditions
-
-            given = split_conditions(given)
-        return parse_filter(**given)
+        return parse_typed(given)
 
     filtered: Any = _with_flags(command, "where", _FILTER_FLAGS, made)
     filtered.epilog = _EPILOG

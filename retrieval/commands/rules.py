@@ -7,10 +7,11 @@ from copy import copy
 from typing import Any
 
 from retrieval.errors import SettingsError
+from retrieval.filters.conditions import fields
 
 _PATHS = ("path", "file", "directory")
 _TEXTS = ("text", "str")  # what click and typer call them
-_FOLDERS = ("under", "no_under")
+_FOLDERS = [name for name, condition in fields() if condition.kind == "folder"]
 """Texts that name a folder."""
 
 

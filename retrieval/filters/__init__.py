@@ -1,9 +1,26 @@
-"""Which images a search may return: conditions on what the catalog knows, applied before ranking, never after it."""
+"""Which images a search may return: conditions on what the catalog knows, applied before ranking, never after it.
+
+The names are loaded when they are first used: a command line reads the table of conditions alone.
+"""
 
 from __future__ import annotations
 
-from retrieval.filters.filter import Filter, Orientation
-from retrieval.filters.places import Near
-from retrieval.filters.text import parse_date, parse_filter
+TYPE_CHECKING = False  # what type checkers take for true
+if TYPE_CHECKING:
+    from typing import Any
 
-__all__ = ["Filter", "Near", "Orientation", "parse_date", "parse_filter"]
+    from retrieval.filters.dates import parse_date
+    from retrieval.filters.filter import Filter, parse_filter
+    from retrieval.filters.places import Near
+
+__all__ = ["Filter", "Near", "parse_date", "parse_filter"]
+
+_HOME = {"Filter": "filter", "Near": "places", "parse_date": "dates", "parse_filter": "filter"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

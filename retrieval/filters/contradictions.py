@@ -2,57 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from retrieval.errors import QueryError
-from retrieval.folding import fold
-from retrieval.paths import is_below
+from retrieval.filters.conditions import CONDITIONS, Condition
+from retrieval.filters.kinds import EXCLUDES
 
 if TYPE_CHECKING:
     from retrieval.filters.filter import Filter
 
-_LEAVE_OUT = "leave one of the two out"
+_NUMBERS = ("none", "one", "two", "three", "four", "five")
 
 
 def refuse_contradictions(where: Filter) -> None:
     """Raise QueryError if the conditions exclude each other, whatever the gallery holds."""
-    if where.after is not None and where.before is not None and where.after >= where.before:
+    for condition in CONDITIONS:
+        if condition.order is not None:
+            _refuse_empty_range(where, condition)
+    for condition in CONDITIONS:
+        if condition.is_several:
+            _refuse_left_out(where, condition)
+
+
+def _refuse_empty_range(where: Filter, condition: Condition) -> None:
+    order = condition.order
+    assert order is not None
+    low, high = getattr(where, order.low), getattr(where, condition.name)
+    if low is not None and high is not None and (low > high if order.may_be_equal else low >= high):
+        raise QueryError(order.message.format(low=low, high=high), order.hint)
+
+
+def _refuse_left_out(where: Filter, condition: Condition) -> None:
+    """All that is asked for is left out, or everything is."""
+    name, choices, excludes = condition.name, condition.choices, EXCLUDES[condition.kind]
+    wanted, refused = getattr(where, name), getattr(where, condition.twin)
+    pairs = [next((no for no in refused if excludes(no, yes)), None) for yes in wanted]
+    if wanted and None not in pairs:
         raise QueryError(
-            f"no photo can be taken at or after {where.after} and before {where.before}", "swap the two dates"
+            f"nothing passes {name} {_listed(wanted)} without {name} {_listed(pairs)}", "leave one of the two out"
         )
-    for name, excludes in _EXCLUDES.items():
-        wanted, refused = getattr(where, name), getattr(where, f"no_{name}")
-        pairs = [next((no for no in refused if excludes(no, yes)), None) for yes in wanted]
-        if wanted and None not in pairs:
-            raise QueryError(f"nothing passes {name} {_listed(wanted)} without {name} {_listed(pairs)}", _LEAVE_OUT)
-    if len(where.no_orientation) == 3:
-        raise QueryError("every picture is portrait, landscape or square", "leave out two of them at most")
-    if where.orientation and where.no_orientation and not set(where.orientation) - set(where.no_orientation):
-        raise QueryError("the orientations asked for are all left out", _LEAVE_OUT)
+    if choices and len(refused) == len(choices):
+        every = f"{', '.join(choices[:-1])} or {choices[-1]}"
+        raise QueryError(f"every picture is {every}", f"leave out {_NUMBERS[len(choices) - 1]} of them at most")
 
 
 def _listed(values: Sequence[Any]) -> str:
     return " or ".join(dict.fromkeys(str(value) for value in values))
-
-
-def _part_of(no: str, yes: str) -> bool:
-    """Names that hold ``yes`` hold every part of it too."""
-    return fold(no) in fold(yes)
-
-
-def _same(no: str, yes: str) -> bool:
-    return fold(no) == fold(yes)
-
-
-_EXCLUDES: dict[str, Callable[[Any, Any], bool]] = {
-    "under": lambda no, yes: is_below(str(yes), str(no)),
-    "camera": _part_of,
-    "lens": _part_of,
-    "near": lambda no, yes: no.holds(yes),
-    "glob": _same,
-    "orientation": _same,
-    "format": _same,
-    "tag": _same,
-}
-"""Condition -> whether what is refused takes away everything that the wanted value stands for."""

@@ -7,10 +7,12 @@ camera or lens. That is how such images can be counted.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from retrieval.filters.conditions import CONDITIONS, Condition, Kind
 from retrieval.filters.globs import folder_matches, name_matches, parse_glob
 from retrieval.filters.places import Near, great_circle_km
 from retrieval.folding import fold
@@ -27,18 +29,12 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
 }
 """Name -> (arguments, function): what the expressions call, to be known to the connection."""
 
-_ORIENTATION = {
-    "portrait": "i.height > i.width",
-    "landscape": "i.width > i.height",
-    "square": "i.width = i.height",
-}
-
 
 class Sql(NamedTuple):
-    """An expression over ``images AS i JOIN folders AS f``, and its parameters."""
+    """An expression over ``images AS i JOIN folders AS f``, and the values of its ``:named`` parameters."""
 
     text: str
-    values: tuple[Any, ...] = ()
+    values: Mapping[str, Any] = {}
 
 
 def to_sql(where: Filter, encoder_id: int | None) -> Sql:
@@ -48,23 +44,37 @@ def to_sql(where: Filter, encoder_id: int | None) -> Sql:
         encoder_id: whose predicted tags count.
     """
     found: list[Sql] = []
-    for name, make in _EACH.items():
-        for field, combined in ((name, _any), (f"no_{name}", _none)):
-            if values := getattr(where, field):
-                found.append(combined(make(value) for value in values))
-    found += [_single(name, value) for name, value in where.asked() if name in _SINGLE]
-    if where.tag:
-        found.append(_tagged(where.tag, encoder_id))
-    if where.no_tag:
-        found.append(_none([_tagged(where.no_tag, encoder_id)]))
-    if where.untagged:
-        found.append(Sql("i.id NOT IN (SELECT image_id FROM tags)"))
+    for condition in CONDITIONS:
+        if condition.is_several:
+            for field, combined in ((condition.name, _any), (condition.twin, _none)):
+                if values := getattr(where, field):
+                    found.append(combined(_several(condition, values, encoder_id)))
+        elif (value := getattr(where, condition.name)) not in (None, False):
+            found.append(Sql(condition.statement, _PARAMETERS[condition.kind](value)))
     return _joined(" AND ", found) if found else Sql("1")
 
 
+def distinct(parts: Iterable[Sql]) -> list[Sql]:
+    """The expressions with parameters of names that differ, so that they can stand in one statement."""
+    return [
+        Sql(re.sub(r":([a-z_0-9]+)", rf":\1_{n}", part.text), {f"{name}_{n}": v for name, v in part.values.items()})
+        for n, part in enumerate(parts)
+    ]
+
+
+def _several(condition: Condition, values: Sequence[Any], encoder_id: int | None) -> list[Sql]:
+    """Expressions of which any one has to hold."""
+    if condition.kind == "tag":
+        return [_tagged(values, encoder_id)]
+    if condition.statement:
+        return [Sql(condition.statement, _PARAMETERS[condition.kind](value)) for value in values]
+    return [_OWN[condition.kind](value) for value in values]
+
+
 def _joined(operator: str, parts: Iterable[Sql]) -> Sql:
-    parts = list(parts)
-    return Sql(f"({operator.join(part.text for part in parts)})", tuple(v for part in parts for v in part.values))
+    parts = distinct(parts)
+    values = {name: value for part in parts for name, value in part.values.items()}
+    return Sql(f"({operator.join(part.text for part in parts)})", values)
 
 
 def _any(parts: Iterable[Sql]) -> Sql:
@@ -82,72 +92,61 @@ def _under(folder: Path) -> Sql:
     # As bytes: a path that is not valid UTF-8 is a BLOB, which never equals a TEXT.
     path = os.fsencode(folder)
     prefix = path.rstrip(b"/") + b"/"
-    exact = "(CAST(path AS BLOB) = ? OR substr(CAST(path AS BLOB), 1, ?) = ?)"
-    values = (path, len(prefix), prefix)
+    exact = "(CAST(path AS BLOB) = :path OR substr(CAST(path AS BLOB), 1, :length) = :prefix)"
     return Sql(
         f"""i.folder_id IN (SELECT id FROM folders WHERE {exact} UNION ALL SELECT id FROM folders
-            WHERE NOT EXISTS (SELECT 1 FROM folders WHERE {exact}) AND is_folded_below(path, ?))""",
-        (*values, *values, encode_path(fold(str(folder)))),
+            WHERE NOT EXISTS (SELECT 1 FROM folders WHERE {exact}) AND is_folded_below(path, :folded))""",
+        {"path": path, "length": len(prefix), "prefix": prefix, "folded": encode_path(fold(str(folder)))},
     )
-
-
-def _holds(column: str) -> Callable[[str], Sql]:
-    return lambda part: Sql(f"instr(i.{column}_key, ?) > 0", (fold(part),))
 
 
 def _near(circle: Near) -> Sql:
     """The box first, which SQLite compares by itself; only what is in it is measured."""
     low, high, ranges = circle.box()
-    longitudes = _any(Sql("i.longitude BETWEEN ? AND ?", pair) for pair in ranges)
+    longitudes = _any(Sql("i.longitude BETWEEN :west AND :east", {"west": west, "east": east}) for west, east in ranges)
     measured = Sql(
-        "great_circle_km(i.latitude, i.longitude, ?, ?) <= ?", (circle.latitude, circle.longitude, circle.km)
+        "great_circle_km(i.latitude, i.longitude, :latitude, :longitude) <= :km",
+        {"latitude": circle.latitude, "longitude": circle.longitude, "km": circle.km},
     )
-    return _joined(" AND ", [Sql("i.latitude BETWEEN ? AND ?", (low, high)), longitudes, measured])
+    latitudes = Sql("i.latitude BETWEEN :south AND :north", {"south": low, "north": high})
+    return _joined(" AND ", [latitudes, longitudes, measured])
 
 
 def _glob(text: str) -> Sql:
     """Folders are asked once each, names by SQLite itself."""
     name, folder, counted = parse_glob(text)
-    named = Sql("CAST(i.name_key AS TEXT) GLOB ?", (name,))
+    named = Sql("CAST(i.name_key AS TEXT) GLOB :name", {"name": name})
     if counted:
         # Only names whose folded form has another length can differ; the others are never handed to Python.
-        longer = Sql("length(i.name_key) <> length(i.name) AND name_matches(i.name, ?)", (counted,))
-        named = _any([named, longer])
+        longer = "length(i.name_key) <> length(i.name) AND name_matches(i.name, :counted)"
+        named = _any([named, Sql(longer, {"counted": counted})])
     if not folder:
         return named
-    within = Sql("i.folder_id IN (SELECT id FROM folders WHERE folder_matches(path, ?))", (folder,))
-    return _joined(" AND ", [within, named])
+    within = "i.folder_id IN (SELECT id FROM folders WHERE folder_matches(path, :folder))"
+    return _joined(" AND ", [Sql(within, {"folder": folder}), named])
 
 
 def _tagged(tags: Sequence[str], encoder_id: int | None) -> Sql:
     """Said by a person or predicted by the encoder: neither takes anything back from the other."""
-    many = len(tags)
-    spelt = f"""SELECT tag FROM tag_spellings WHERE tag_key IN ({", ".join("?" * many)})
-                UNION ALL VALUES {", ".join(["(?)"] * many)}"""
+    keys = {f"key{n}": fold(tag) for n, tag in enumerate(tags)}
+    names = {f"tag{n}": tag for n, tag in enumerate(tags)}
+    spelt = f"""SELECT tag FROM tag_spellings WHERE tag_key IN ({", ".join(f":{key}" for key in keys)})
+                UNION ALL VALUES {", ".join(f"(:{name})" for name in names)}"""
     said = f"SELECT image_id FROM tags WHERE tag IN ({spelt})"
-    predicted = f"SELECT image_id FROM predicted_tags WHERE encoder_id = ? AND tag IN ({spelt})"
-    names = (*(fold(tag) for tag in tags), *tags)
-    return Sql(f"i.id IN ({said} UNION ALL {predicted})", (*names, encoder_id, *names))
+    predicted = f"SELECT image_id FROM predicted_tags WHERE encoder_id = :encoder AND tag IN ({spelt})"
+    return Sql(f"i.id IN ({said} UNION ALL {predicted})", {**keys, **names, "encoder": encoder_id})
 
 
-_EACH: dict[str, Callable[[Any], Sql]] = {
-    "under": _under,
-    "camera": _holds("camera"),
-    "lens": _holds("lens"),
-    "near": _near,
-    "glob": _glob,
-    "orientation": lambda name: Sql(_ORIENTATION[name]),
-    "format": lambda name: Sql("upper(i.format) = ?", (name,)),
+_OWN: dict[Kind, Callable[[Any], Sql]] = {"folder": _under, "circle": _near, "pattern": _glob}
+"""Kind whose conditions have no statement -> what one value asks."""
+
+_PARAMETERS: dict[Kind, Callable[[Any], dict[str, Any]]] = {
+    "date": lambda date: {"value": date.isoformat(timespec="seconds")},
+    "moment": lambda moment: {"value": moment.isoformat(timespec="seconds")},
+    "part": lambda part: {"part": fold(part)},
+    "choice": lambda name: {"value": name},
+    "code": lambda name: {"value": name},
+    "flag": lambda _: {},
+    "pixels": lambda pixels: {"value": pixels},
 }
-
-_SINGLE = {
-    "after": "i.taken_at >= ?",
-    "before": "i.taken_at < ?",
-    "added_after": "i.added_at >= ?",
-    "min_width": "i.width >= ?",
-    "min_height": "i.height >= ?",
-}
-
-
-def _single(name: str, value: Any) -> Sql:
-    return Sql(_SINGLE[name], (value.isoformat(timespec="seconds") if hasattr(value, "isoformat") else value,))
+"""Kind -> the parameters of a condition's statement for one value."""

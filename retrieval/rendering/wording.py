@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from retrieval.filters.text import to_mapping
-
 if TYPE_CHECKING:
     from retrieval.filters import Filter
     from retrieval.search.query import Term
@@ -28,7 +26,7 @@ def filter_words(where: Filter | None) -> str:
     if where is None:
         return ""
     said: list[str] = []
-    for name, value in to_mapping(where).items():
+    for name, value in where.to_mapping().items():
         flag = "--" + name.replace("_", "-")
         values = value if isinstance(value, list) else [value]
         said += [flag if each is True else f"{flag} {each}" for each in values]

@@ -6,14 +6,14 @@ import argparse
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
 from retrieval.errors import QueryError
-from retrieval.filters import Filter, parse_filter
+from retrieval.filters.conditions import fields
+from retrieval.filters.filter import Filter, parse_typed
 from retrieval.search.language import parse_query
 from retrieval.search.query import Term, picture_term
-from retrieval.tag_text import split_conditions
 
 Action = Literal[
     "nothing", "query", "more", "like", "not", "open", "show", "similar", "filter", "reset", "help", "quit"
@@ -106,11 +106,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> _Parser:
-    """The flags of a filter, named as its fields; their values are read by ``parse_filter``."""
+    """The flags of a filter, named as its fields; their values are read by ``parse_typed``."""
     parser = _Parser(prog="shell", add_help=False, allow_abbrev=False, usage="")
-    for field in fields(Filter):
-        flag = "--" + field.name.replace("_", "-")
-        if field.default is False:
+    for name, condition in fields():
+        flag = "--" + name.replace("_", "-")
+        if condition.kind == "flag":
             parser.add_argument(flag, action="store_true")
         else:
             parser.add_argument(flag, action="append", metavar="VALUE")
@@ -129,5 +129,5 @@ def _flags(text: str) -> tuple[Filter | None, int | None]:
     k = given.pop("k")
     if k is not None and not (k.isdecimal() and 0 < int(k) <= 10_000):
         raise QueryError(f"cannot return {k} hits", "give a number from 1 to 10,000")
-    where = parse_filter(**split_conditions(given))
+    where = parse_typed(given)
     return None if where.is_empty() else where, None if k is None else int(k)

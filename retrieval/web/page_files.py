@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import APIRouter, HTTPException, Request, Response
+
+from retrieval.filters.conditions import fields
 
 PAGE = "index.html"
 _FOLDER = Path(__file__).with_name("page")
@@ -31,9 +34,16 @@ class PageFile:
     tag: str
 
 
-def read_files(folder: Path = _FOLDER) -> dict[str, PageFile]:
-    """The files of the page by name. Files of other kinds are not part of it."""
-    return {path.name: _read(path) for path in sorted(folder.iterdir()) if path.suffix in _TYPES}
+def page_files() -> dict[str, PageFile]:
+    """The files of the page by name, and the one that is made of the table of conditions."""
+    return read_files(_FOLDER) | {"conditions.js": _file(".js", _conditions().encode("utf-8"))}
+
+
+def read_files(folder: Path) -> dict[str, PageFile]:
+    """The files in a folder by name. Files of other kinds than a page has are not part of it."""
+    return {
+        path.name: _file(path.suffix, path.read_bytes()) for path in sorted(folder.iterdir()) if path.suffix in _TYPES
+    }
 
 
 def page_router(files: Mapping[str, PageFile]) -> APIRouter:
@@ -65,13 +75,21 @@ def without_comments(script: str) -> str:
     return re.sub(r"^[ \t]*//.*$", "", script, flags=re.M)
 
 
-def _read(path: Path) -> PageFile:
-    content = path.read_bytes()
-    if path.suffix == ".js":
+def _conditions() -> str:
+    """A script with the names of a filter's fields, by what a page holds of each."""
+    lists = [name for name, condition in fields() if condition.is_several]
+    flags = [name for name, condition in fields() if condition.kind == "flag"]
+    texts = [name for name, _ in fields() if name not in (*lists, *flags)]
+    named = {"LISTS": lists, "TEXTS": texts, "FLAGS": flags}
+    return "".join(f"export const {name} = {json.dumps(names)};\n" for name, names in named.items())
+
+
+def _file(suffix: str, content: bytes) -> PageFile:
+    if suffix == ".js":
         content = without_comments(content.decode("utf-8")).encode("utf-8")
     tag = hashlib.sha256(content).hexdigest()[:20]
     # No time inside: the same content is the same bytes, whenever the server was started.
-    return PageFile(content, gzip.compress(content, 9, mtime=0), _TYPES[path.suffix], tag)
+    return PageFile(content, gzip.compress(content, 9, mtime=0), _TYPES[suffix], tag)
 
 
 def _answer(request: Request, file: PageFile) -> Response:
@@ -87,4 +105,4 @@ def _answer(request: Request, file: PageFile) -> Response:
     return Response(file.packed if packed else file.content, media_type=file.media_type, headers=headers)
 
 
-router = page_router(read_files())
+router = page_router(page_files())

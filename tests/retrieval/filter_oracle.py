@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from retrieval.filters import Filter, Near
+from retrieval.filters.conditions import fields
 from retrieval.folding import fold
 from retrieval.paths import is_below
 
@@ -43,43 +45,46 @@ def km_between(here: tuple[float, float], there: tuple[float, float]) -> float:
     return float(6371.0088 * np.arctan2(np.linalg.norm(np.cross(a, b)), a @ b))
 
 
-def matches(row: Row, name: str, value: Any) -> bool | None:
-    """Whether one value of a condition holds; None: not known."""
-    if name == "under":
-        return is_below(os.path.dirname(row.path), str(value))
-    if name in ("camera", "lens"):
-        known = getattr(row, name)
-        return None if known is None else fold(value) in fold(known)
-    if name == "near":
-        assert isinstance(value, Near)
-        return None if row.place is None else km_between(row.place, (value.latitude, value.longitude)) <= value.km
-    if name == "glob":
-        return PurePosixPath(fold(row.path)).match(fold(value))
-    if name == "orientation":
-        shape = (row.width > row.height) - (row.width < row.height)
-        return value == ("square", "landscape", "portrait")[shape]
-    if name == "format":
-        return row.format == value
-    assert name == "tag"
-    return fold(value) in {fold(tag) for tag in row.tags | row.predicted}
+def holds_name(known: str | None, part: str) -> bool | None:
+    return None if known is None else fold(part) in fold(known)
+
+
+def is_within(place: tuple[float, float] | None, circle: Near) -> bool | None:
+    return None if place is None else km_between(place, (circle.latitude, circle.longitude)) <= circle.km
+
+
+def shape(row: Row) -> str:
+    return ("square", "landscape", "portrait")[(row.width > row.height) - (row.width < row.height)]
+
+
+PREDICATES: dict[str, Callable[[Row, Any], bool | None]] = {
+    "after": lambda row, date: None if row.taken_at is None else row.taken_at >= date,
+    "before": lambda row, date: None if row.taken_at is None else row.taken_at < date,
+    "added_after": lambda row, moment: row.added_at >= moment,
+    "under": lambda row, folder: is_below(os.path.dirname(row.path), str(folder)),
+    "camera": lambda row, part: holds_name(row.camera, part),
+    "lens": lambda row, part: holds_name(row.lens, part),
+    "near": lambda row, circle: is_within(row.place, circle),
+    "glob": lambda row, pattern: PurePosixPath(fold(row.path)).match(fold(pattern)),
+    "orientation": lambda row, name: shape(row) == name,
+    "format": lambda row, name: row.format == name,
+    "tag": lambda row, tag: fold(tag) in {fold(each) for each in row.tags | row.predicted},
+    "untagged": lambda row, _: not row.tags,
+    "min_width": lambda row, pixels: row.width >= pixels,
+    "min_height": lambda row, pixels: row.height >= pixels,
+}
+"""Condition -> whether one value of it holds; None: not known."""
 
 
 def passes(row: Row, where: Filter) -> bool | None:
     """True, False, or None: fails only because something is not known."""
     verdicts: list[bool | None] = []
-    for name, value in where.asked():
-        if name.startswith("no_"):
-            verdicts.append(not any(matches(row, name[3:], part) for part in value))
-        elif name in ("after", "before"):
-            known = row.taken_at
-            verdicts.append(None if known is None else known >= value if name == "after" else known < value)
-        elif name == "added_after":
-            verdicts.append(row.added_at >= value)
-        elif name.startswith("min_"):
-            verdicts.append(getattr(row, name[4:]) >= value)
-        elif name == "untagged":
-            verdicts.append(not row.tags)
+    for name, condition in fields():
+        if (value := getattr(where, name)) == condition.default:
+            continue
+        each = [PREDICATES[condition.name](row, part) for part in (value if condition.is_several else (value,))]
+        if name != condition.name:
+            verdicts.append(not any(each))
         else:
-            each = [matches(row, name, part) for part in value]
             verdicts.append(True if True in each else None if None in each else False)
     return False if False in verdicts else None if None in verdicts else True

@@ -148,7 +148,8 @@ def test_a_relative_or_linked_folder_means_the_real_one(
 def test_what_people_write_becomes_a_filter() -> None:
     assert parse_filter() == Filter() and parse_filter().is_empty()
     given = parse_filter(after="2020", before="2021-05", camera="nikon", orientation="square", format=["png"])
-    assert given == Filter((), datetime(2020, 1, 1), datetime(2021, 5, 1), "nikon", "square", ("png",))
+    expected = {"after": datetime(2020, 1, 1), "before": datetime(2021, 5, 1), "camera": "nikon"}
+    assert given == Filter(**expected, orientation="square", format=("png",))
     assert not given.is_empty()
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from retrieval.web.page_files import read_files, without_comments
+from retrieval.web.page_files import page_files, read_files, without_comments
 
-FILES = sorted(read_files())
+FILES = sorted(page_files())
 TYPES = {
     "css": "text/css; charset=utf-8",
     "html": "text/html; charset=utf-8",

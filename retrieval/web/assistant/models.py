@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from retrieval.web.search.models import FilterFields
+from retrieval.web.search.filter_fields import FilterFields
 
 MOST_HITS = 50
 MOST_LETTERS = 2_000

@@ -16,20 +16,20 @@ from numpy.typing import NDArray
 
 from indexes.base import Ids
 from retrieval.catalog.reader import CatalogReader
+from retrieval.filters.conditions import COUNTED
 from retrieval.paths import decode_path
 
 _STEP = 50_000
 """Rows at a time: they are Python objects before they are columns."""
 
-_COLUMNS = """SELECT id, is_retired, folder_id, camera, lens, upper(format), (width >= height) + (width > height),
-    taken_at, latitude, longitude FROM images"""
+_TEXTS = [facet.group for facet in COUNTED]
+
+_COLUMNS = f"""SELECT i.id, i.is_retired, i.folder_id, i.taken_at, i.latitude, i.longitude,
+    {", ".join(facet.expression for facet in COUNTED)} FROM images AS i"""
 
 Codes = NDArray[np.int32]
 
-ORIENTATIONS = ("portrait", "square", "landscape")
-"""By the code that the statement above makes of width and height."""
-
-CODED = ("folder", "camera", "lens", "format", "orientation", "month")
+CODED = ("folder", "month", *_TEXTS)
 
 UNKNOWN = -1
 """The code of what the catalog does not know."""
@@ -81,10 +81,10 @@ class Columns:
     Attributes:
         change: the catalog's number up to which this is complete.
         ids: (n,) int64, ascending.
-        coded: (n,) codes of each of ``folder`` (ids of its rows), ``camera``, ``lens``, ``format``, ``orientation``
-            and ``month`` (12 * year + month - 1).
+        coded: (n,) codes of ``folder`` (ids of its rows), of ``month`` (12 * year + month - 1), and of the texts that
+            each facet of ``COUNTED`` has.
         places: (n, 2) float64 latitude and longitude, NaN where they are not known.
-        names: of the codes of camera, lens and format.
+        names: of the codes of these texts.
         folders: id -> path.
         said, predicted: tags by people, and by the encoder that searches use.
     """
@@ -93,7 +93,7 @@ class Columns:
     ids: Ids = field(default_factory=lambda: np.empty(0, np.int64))
     coded: dict[str, Codes] = field(default_factory=lambda: {name: np.empty(0, np.int32) for name in CODED})
     places: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
-    names: dict[str, Names] = field(default_factory=lambda: {what: Names() for what in ("camera", "lens", "format")})
+    names: dict[str, Names] = field(default_factory=lambda: {group: Names() for group in _TEXTS})
     folders: dict[int, str] = field(default_factory=dict)
     said: TagPairs = field(default_factory=TagPairs.none)
     predicted: TagPairs = field(default_factory=TagPairs.none)
@@ -158,13 +158,9 @@ def _changed(reader: CatalogReader, before: Columns) -> tuple[Ids, Columns]:
 
 def _columns(rows: Sequence[Any], names: dict[str, Names]) -> Columns:
     count = len(rows)
-    _, _, folder, camera, lens, form, orientation, taken, latitude, longitude = (
-        zip(*rows, strict=True) if rows else (((),) * 10)
-    )
-    texts = {"camera": camera, "lens": lens, "format": form}
-    coded = {name: names[name].codes(texts[name], count) for name in texts}
+    _, _, folder, taken, latitude, longitude, *texts = zip(*rows, strict=True) if rows else ((),) * (6 + len(_TEXTS))
+    coded = {group: names[group].codes(each, count) for group, each in zip(_TEXTS, texts, strict=True)}
     coded["folder"] = np.array(folder, dtype=np.int32)
-    coded["orientation"] = np.array(orientation, dtype=np.int32)
     coded["month"] = np.fromiter((_month(text) for text in taken), dtype=np.int32, count=count)
     places = np.array([latitude, longitude], dtype=np.float64).T.reshape(count, 2)
     ids = np.fromiter((row[0] for row in rows), dtype=np.int64, count=count)

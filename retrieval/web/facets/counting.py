@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from indexes.base import Ids
 from retrieval.catalog.reader import CatalogReader
 from retrieval.filters import Filter
-from retrieval.filters.sql import FUNCTIONS, to_sql
+from retrieval.filters.conditions import COUNTED, fields
+from retrieval.filters.sql import FUNCTIONS, distinct, to_sql
 from retrieval.paths import as_text, encode_path, is_below
-from retrieval.web.facets.columns import ORIENTATIONS, Codes, Columns, TagPairs, follow
+from retrieval.web.facets.columns import Codes, Columns, TagPairs, follow
 from retrieval.web.facets.map_cells import Box, box_around, cells_in
 from retrieval.web.facets.models import (
     FacetCounts,
@@ -34,17 +35,12 @@ from retrieval.web.facets.models import (
     YearCount,
 )
 
-GROUPS: dict[str, tuple[str, ...]] = {
-    "camera": ("camera", "no_camera"),
-    "lens": ("lens", "no_lens"),
-    "date": ("after", "before"),
-    "folder": ("under", "no_under"),
-    "tag": ("tag", "no_tag", "untagged"),
-    "format": ("format", "no_format"),
-    "orientation": ("orientation", "no_orientation"),
-    "place": ("near", "no_near"),
-}
+GROUPS: dict[str, list[str]] = {}
 """Facet -> the conditions that it is counted without."""
+
+for _name, _condition in fields():
+    if _condition.facet is not None:
+        GROUPS.setdefault(_condition.facet.group, []).append(_name)
 
 _REMEMBERED = 64
 
@@ -148,19 +144,17 @@ class _Counting:
         dated = self._under("date")
         months = _counts(self._columns.coded["month"], dated)
         parents, folders = self._folders()
+        values: Any = {facet.field: self._values(facet.group) for facet in COUNTED}
         return FacetCounts(
             total=self._total(self._under(_NONE)),
-            cameras=self._values("camera", self._columns.names["camera"].texts),
-            lenses=self._values("lens", self._columns.names["lens"].texts),
             years=_years(months),
             months=[MonthCount(month=f"{month // 12:04}-{month % 12 + 1:02}", count=n) for month, n in months.items()],
             undated=self._total(dated) - sum(months.values()),
             parents=parents,
             folders=folders,
             tags=self._tags(),
-            formats=self._values("format", self._columns.names["format"].texts),
-            orientations=self._values("orientation", ORIENTATIONS),
             places=self._places(box),
+            **values,
         )
 
     def _under(self, group: str) -> Chosen:
@@ -175,7 +169,8 @@ class _Counting:
     def _total(self, chosen: Chosen) -> int:
         return len(self._columns.ids) if chosen is None else int(np.count_nonzero(chosen))
 
-    def _values(self, group: str, names: Sequence[str]) -> list[ValueCount]:
+    def _values(self, group: str) -> list[ValueCount]:
+        names = self._columns.names[group].texts
         counts = _counts(self._columns.coded[group], self._under(group))
         named = ((names[code], count) for code, count in counts.items())
         return [ValueCount(value=name, count=count) for name, count in _first(named, self._most)]
@@ -229,7 +224,8 @@ def _fails(reader: CatalogReader, columns: Columns, asked: dict[str, dict[str, A
     for name, (arguments, function) in FUNCTIONS.items():
         reader.define(name, arguments, function)
     active = reader.active_encoder()
-    parts = [to_sql(Filter(**conditions), None if active is None else active.id) for conditions in asked.values()]
+    encoder = None if active is None else active.id
+    parts = distinct(to_sql(Filter(**conditions), encoder) for conditions in asked.values())
     rest, *groups = parts
     # In CASE, unlike as an operand, AND stops at what is false: distances are measured in their circle's box only.
     fails = " + ".join(["0", *(f"CASE WHEN {part.text} THEN 0 ELSE {2 << n} END" for n, part in enumerate(groups))])
@@ -239,9 +235,9 @@ def _fails(reader: CatalogReader, columns: Columns, asked: dict[str, dict[str, A
                   SELECT i.id AS id, {fails} AS fails FROM images AS i JOIN folders AS f ON f.id = i.folder_id
                   WHERE NOT i.is_retired AND {rest.text} LIMIT -1)
               WHERE fails IN (0, {", ".join(str(2 << n) for n in range(len(groups) + 1))}) GROUP BY fails"""
-    values = [value for part in (*groups, rest) for value in part.values]
+    values = {n: encode_path(v) if isinstance(v, str) else v for part in parts for n, v in part.values.items()}
     result = np.full(len(columns.ids), _OUT, np.uint16)
-    for failed, ids in reader.rows(sql, [encode_path(value) if isinstance(value, str) else value for value in values]):
+    for failed, ids in reader.rows(sql, values):
         rows, known = columns.rows_of(np.fromstring(ids, dtype=np.int64, sep=","))
         result[rows[known]] = failed
     return result

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
+
+from retrieval.filters.conditions import COUNTED
 
 Count = Annotated[int, Field(ge=0)]
 Latitude = Annotated[float, Field(ge=-90, le=90)]
@@ -67,23 +69,28 @@ class Places(BaseModel):
     cells: list[Cell] = Field(max_length=400)
 
 
-class FacetCounts(BaseModel):
+if TYPE_CHECKING:
+
+    class _Values(BaseModel):
+        def __getattr__(self, name: str) -> list[ValueCount]: ...
+
+else:
+    _Values = create_model("_Values", **{facet.field: list[ValueCount] for facet in COUNTED})
+
+
+class FacetCounts(_Values):
     """What the pictures that pass a filter are like.
 
     Each facet is counted under the filter's conditions on everything else, so that a second value can be chosen.
     """
 
     total: Count = Field(description="Pictures that pass the whole filter.")
-    cameras: list[ValueCount]
-    lenses: list[ValueCount]
     years: list[YearCount] = Field(description="Ascending; without regard to after and before, like months.")
     months: list[MonthCount]
     undated: Count = Field(description="Pictures without a date, beside years and months.")
     parents: list[FolderCount] = Field(description="The folders asked for (under), or else those that were indexed.")
     folders: list[FolderCount] = Field(description="One level below parents, by path.")
     tags: list[TagCount]
-    formats: list[ValueCount]
-    orientations: list[ValueCount]
     places: Places
 
 

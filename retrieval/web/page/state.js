@@ -16,20 +16,18 @@
  * and one property for each filter, under the names of the API (see LISTS, TEXTS, FLAGS).
  */
 
+// Made by the server, of its table of conditions.
+import * as conditions from "./conditions.js";
+
 const QUERY_LISTS = ["not", "more", "less", "like"];
-const FILTER_LISTS = [
-  "under", "camera", "lens", "near", "glob", "orientation", "format", "tag",
-  "no_under", "no_camera", "no_lens", "no_near", "no_glob", "no_orientation", "no_format", "no_tag",
-];
-const FILTER_TEXTS = ["after", "before", "added_after", "min_width", "min_height"];
-const LISTS = [...QUERY_LISTS, ...FILTER_LISTS];
-const TEXTS = ["q", "sort", "min_score", "group_minutes", ...FILTER_TEXTS, "view", "open"];
-const FLAGS = ["reverse", "relevant", "untagged"];
+const LISTS = [...QUERY_LISTS, ...conditions.LISTS];
+const TEXTS = ["q", "sort", "min_score", "group_minutes", ...conditions.TEXTS, "view", "open"];
+const FLAGS = ["reverse", "relevant", ...conditions.FLAGS];
 const DEFAULTS = { view: "grid" };
 const LOOK = ["view", "open"]; // how results are looked at, not which they are
 
 /** Names of the conditions on metadata, as the API has them. */
-export const FILTERS = [...FILTER_LISTS, ...FILTER_TEXTS, "untagged"];
+export const FILTERS = [...conditions.LISTS, ...conditions.TEXTS, ...conditions.FLAGS];
 
 const listeners = new Set();
 let current = read(new URLSearchParams(location.search));

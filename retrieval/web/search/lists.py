@@ -21,8 +21,9 @@ from retrieval.search.relevance import ONLY_WORDS
 from retrieval.search.relevant import Relevant
 from retrieval.search.verified import IndexDamaged
 from retrieval.web.search.calibrating import Calibrations
+from retrieval.web.search.filter_fields import FilterFields
 from retrieval.web.search.kept_list import KeptList
-from retrieval.web.search.models import FilterFields, ListFields
+from retrieval.web.search.models import ListFields
 from retrieval.web.search.question import Question, direction_of
 from retrieval.web.search.uploads import Uploads, forgotten
 

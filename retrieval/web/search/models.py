@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AliasChoices,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    WithJsonSchema,
-)
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
-from pydantic_core.core_schema import no_info_before_validator_function
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from retrieval.filters.filter import Filter
 from retrieval.search.pages import MAX_MINUTES
 from retrieval.search.ranking import MOST_LISTED
+from retrieval.web.search.filter_fields import FilterFields, OneOrMore
 
 MOST_HITS = 500
 """Of one answer."""
@@ -28,24 +16,7 @@ MOST_HITS = 500
 MOST_ID = 10**18 - 1
 """A little less than SQLite can hold, and all that fits into 18 digits."""
 
-_DATE = r"^[0-9]{4}(-[0-9]{1,2}(-[0-9]{1,2}([T ][0-9]{1,2}:[0-9]{2}(:[0-9]{2})?)?)?)?$"
-_MOMENT = _DATE[:-1] + r"(Z|[+-][0-9]{2}:?[0-9]{2})?$"
 _UPLOAD = r"^([0-9]{1,18}|u1\.[A-Za-z0-9_-]{1,64})$"
-
-
-class _OneOrMore:
-    """One value stands for a list of one, as it does in a URL."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return no_info_before_validator_function(_listed, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        several = handler(schema)
-        return {"anyOf": [several, several["items"]]}
-
-
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str | int) and not isinstance(value, bool) else value
 
 
 def _as_text(value: Any) -> Any:
@@ -66,54 +37,10 @@ Picture = Annotated[
     WithJsonSchema({"anyOf": [_NUMBER, {"type": "string", "pattern": _UPLOAD}]}),
 ]
 """The id of a picture of the gallery, or of one that was uploaded."""
-# SQLite and the file system both end a text at a NUL, so that none can be what somebody means.
-_Part = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00]+$")]
-_Parts = Annotated[list[_Part], Field(max_length=50), _OneOrMore()]
-_Turn = Annotated[list[Literal["portrait", "landscape", "square"]], Field(max_length=3), _OneOrMore()]
-_Place = Annotated[str, Field(max_length=100, examples=["48.858,2.294,5km"])]
-_Places = Annotated[list[_Place], Field(max_length=20), _OneOrMore()]
 
 
 def _none() -> list[Any]:
     return []
-
-
-class FilterFields(BaseModel):
-    """Conditions that all have to hold; of several values of one condition any is enough. Named as the flags of the
-    command line; what begins with ``no_`` leaves out what matches."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    under: _Parts = Field(default_factory=_none, description="Folders: pictures in one of them, at any depth.")
-    after: str | None = Field(None, pattern=_DATE, description="Taken at or after: 2023, 2023-06, 2023-06-01 18:30.")
-    before: str | None = Field(None, pattern=_DATE, description="Taken before.")
-    added_after: str | None = Field(None, pattern=_MOMENT, description="First indexed at or after.")
-    camera: _Parts = Field(default_factory=_none, description="Part of the camera's name.")
-    lens: _Parts = Field(default_factory=_none, description="Part of the lens's name.")
-    near: _Places = Field(default_factory=_none, description="Taken around a place: latitude,longitude,radius.")
-    glob: _Parts = Field(default_factory=_none, description="Patterns for the path: *.png, trip/*.jpg, raw/.")
-    orientation: _Turn = Field(default_factory=_none, description="As the picture is shown.")
-    format: _Parts = Field(default_factory=_none, description="JPEG, PNG, HEIF, ...")
-    min_width: int | None = Field(None, ge=1, le=999_999_999, description="Pixels.")
-    min_height: int | None = Field(None, ge=1, le=999_999_999, description="Pixels.")
-    tag: _Parts = Field(default_factory=_none, description="Given by a person, or predicted by the model.")
-    untagged: bool = Field(False, description="Only pictures to which no person gave a tag.")
-    no_under: _Parts = Field(default_factory=_none)
-    no_camera: _Parts = Field(default_factory=_none)
-    no_lens: _Parts = Field(default_factory=_none)
-    no_near: _Places = Field(default_factory=_none)
-    no_glob: _Parts = Field(default_factory=_none)
-    no_orientation: _Turn = Field(default_factory=_none)
-    no_format: _Parts = Field(default_factory=_none)
-    no_tag: _Parts = Field(default_factory=_none)
-
-    def where(self) -> Filter:
-        """The filter that these fields describe; looks at the disk (folders are resolved).
-
-        Raises:
-            QueryError: a value that cannot be, or conditions that no picture can pass together.
-        """
-        return Filter.from_mapping({name: getattr(self, name) for name in FilterFields.model_fields})
 
 
 class ListFields(FilterFields):
@@ -151,17 +78,17 @@ class QuestionFields(BaseModel):
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
-    q: Annotated[list[Words], _OneOrMore()] = _several(
+    q: Annotated[list[Words], OneOrMore()] = _several(
         "Words, in the query language: `2:beach + sunset - people + img:id:7`.", 16
     )
-    without: Annotated[list[Words], _OneOrMore()] = Field(
+    without: Annotated[list[Words], OneOrMore()] = Field(
         default_factory=_none, alias="not", max_length=16, description="Words to keep away from."
     )
-    more: Annotated[list[Id], _OneOrMore()] = _several("Pictures that are liked: towards them.", 200)
-    less: Annotated[list[Id], _OneOrMore()] = _several(
+    more: Annotated[list[Id], OneOrMore()] = _several("Pictures that are liked: towards them.", 200)
+    less: Annotated[list[Id], OneOrMore()] = _several(
         "Pictures that are not: away from them, and they are not listed.", 200
     )
-    like: Annotated[list[Picture], _OneOrMore()] = _several(
+    like: Annotated[list[Picture], OneOrMore()] = _several(
         "Pictures to look for, by id, or by the `upload` of an answer.", 32
     )
 

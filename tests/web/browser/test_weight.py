@@ -47,6 +47,6 @@ def test_a_second_look_costs_questions_only(open_page: Callable[..., Page]) -> N
 
 
 def test_what_is_loaded_only_when_it_is_looked_at_is_light_too() -> None:
-    from retrieval.web.page_files import read_files
+    from retrieval.web.page_files import page_files
 
-    assert sum(len(file.content) for file in read_files().values()) < MOST_OF_ALL
+    assert sum(len(file.content) for file in page_files().values()) < MOST_OF_ALL

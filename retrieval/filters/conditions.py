@@ -1,0 +1,167 @@
+"""The conditions that a filter may have, one row each; flags, fields, words, facets and SQL are made from these rows.
+
+A row says everything that is particular to a condition, as plain data: a command line reads this table whenever it
+starts. What values of one kind have in common (how they are read, compared and asked for) is in ``kinds.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
+
+Kind = Literal[
+    "folder", "date", "moment", "part", "circle", "pattern", "choice", "code", "tag", "flag", "pixels"
+]  # fmt: skip
+"""Of a condition's values: a folder; a date by the camera's clock; a moment anywhere; a part of a name; a circle on the
+globe; a pattern for paths; one of ``choices``; a short code such as ``JPEG``; a tag; yes or no; a number of pixels."""
+
+_SINGLE = ("date", "moment", "flag", "pixels")
+
+
+class Lack(NamedTuple):
+    """What a picture may lack, so that a condition can neither hold nor fail: its name, and its column."""
+
+    what: str
+    column: str
+
+
+class Facet(NamedTuple):
+    """How values are counted.
+
+    Args:
+        group: conditions of one group are counted without regard to each other.
+        field: of the answer, if values of a column are counted.
+        expression: over ``images AS i``: their text; NULL is not counted.
+    """
+
+    group: str
+    field: str = ""
+    expression: str = ""
+
+
+class Order(NamedTuple):
+    """Another condition, whose value has to be below this one's.
+
+    Args:
+        low: its name.
+        may_be_equal: whether a picture can pass both if they have the same value.
+        message: of the error; ``{low}`` and ``{high}`` are the values.
+        hint: what to do about it.
+    """
+
+    low: str
+    may_be_equal: bool
+    message: str
+    hint: str
+
+
+class Condition(NamedTuple):
+    """One condition.
+
+    Args:
+        name: of the field, and with hyphens of the flag.
+        kind: of its values.
+        help: goes on after "Only pictures".
+        statement: over ``images AS i``, with the kind's parameters; empty where the kind has one.
+        lacks: what is not known of some pictures; they are counted.
+        facet: how it is counted; None: in no facet.
+        order: of two conditions that enclose a range, the upper one has it.
+        choices: all possible values, if these are few.
+        names: where values come from that a gallery may not hold: a column of images, ``folders`` or ``tags``.
+        commas: several values may stand in one argument.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    statement: str = ""
+    lacks: Lack | None = None
+    facet: Facet | None = None
+    order: Order | None = None
+    choices: tuple[str, ...] = ()
+    names: str = ""
+    commas: bool = False
+
+    @property
+    def is_several(self) -> bool:
+        """True if it takes several values, of which any one is enough, and has a twin that leaves out what matches."""
+        return self.kind not in _SINGLE
+
+    @property
+    def twin(self) -> str:
+        """The name of the condition that leaves out what matches."""
+        return f"no_{self.name}"
+
+    @property
+    def default(self) -> Any:
+        """What asks for nothing."""
+        return () if self.is_several else False if self.kind == "flag" else None
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Its name, and its twin's."""
+        return (self.name, self.twin) if self.is_several else (self.name,)
+
+
+_DATE, _PLACE = Lack("date", "taken_at"), Lack("place", "latitude")
+_SHAPE = "CASE WHEN i.height > i.width THEN 'portrait' WHEN i.width > i.height THEN 'landscape' ELSE 'square' END"
+
+CONDITIONS = (
+    Condition(
+        "after", "date", "taken at or after: 2023, 2023-06, ...",
+        "i.taken_at >= :value", lacks=_DATE, facet=Facet("date"),
+    ),
+    Condition(
+        "before", "date", "taken before.",
+        "i.taken_at < :value", lacks=_DATE, facet=Facet("date"),
+        order=Order("after", False, "no photo can be taken at or after {low} and before {high}", "swap the two dates"),
+    ),
+    Condition("added_after", "moment", "first indexed at or after.", "i.added_at >= :value"),
+    Condition("under", "folder", "in this folder, at any depth.", facet=Facet("folder"), names="folders"),
+    Condition(
+        "camera", "part", "whose camera's name holds this.",
+        "instr(i.camera_key, :part) > 0", lacks=Lack("camera", "camera"),
+        facet=Facet("camera", "cameras", "i.camera"), names="camera",
+    ),
+    Condition(
+        "lens", "part", "whose lens's name holds this.",
+        "instr(i.lens_key, :part) > 0", lacks=Lack("lens", "lens"),
+        facet=Facet("lens", "lenses", "i.lens"), names="lens",
+    ),
+    Condition("near", "circle", "taken around a place: 48.858,2.294,5km.", lacks=_PLACE, facet=Facet("place")),
+    Condition("glob", "pattern", "named like this: '*.png', 'trip/*.jpg', raw/."),
+    Condition(
+        "orientation", "choice", "that are portrait, landscape or square.",
+        f"{_SHAPE} = :value", facet=Facet("orientation", "orientations", _SHAPE),
+        choices=("portrait", "landscape", "square"), commas=True,
+    ),
+    Condition(
+        "format", "code", "of this format: JPEG, PNG, HEIF, ...",
+        "upper(i.format) = :value", facet=Facet("format", "formats", "upper(i.format)"), names="format", commas=True,
+    ),
+    Condition(
+        "tag", "tag", "with this tag, given by a person or predicted by the model.",
+        facet=Facet("tag"), names="tags", commas=True,
+    ),
+    Condition(
+        "untagged", "flag", "that no person has tagged.",
+        "i.id NOT IN (SELECT image_id FROM tags)", facet=Facet("tag"),
+    ),
+    Condition("min_width", "pixels", "at least this wide, in pixels.", "i.width >= :value"),
+    Condition("min_height", "pixels", "at least this high, in pixels.", "i.height >= :value"),
+)  # fmt: skip
+"""Every condition, in the order in which help tells them."""
+
+NAMED = {condition.name: condition for condition in CONDITIONS}
+
+COUNTED = [condition.facet for condition in CONDITIONS if condition.facet is not None and condition.facet.field]
+"""Facets that are the values of a column."""
+
+
+def fields() -> Iterator[tuple[str, Condition]]:
+    """Every field of a filter with its condition: first each condition itself, then the twins."""
+    for condition in CONDITIONS:
+        yield condition.name, condition
+    for condition in CONDITIONS:
+        if condition.is_several:
+            yield condition.twin, condition

@@ -1,0 +1,135 @@
+"""What values of one kind have in common: how they are read, and which ones exclude each other."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from retrieval.errors import QueryError
+from retrieval.filters.conditions import Condition, Kind
+from retrieval.filters.dates import parse_date, parse_moment
+from retrieval.filters.globs import parse_glob
+from retrieval.filters.places import Near, parse_near
+from retrieval.folding import fold
+from retrieval.paths import is_below
+from retrieval.tag_text import clean_tag
+
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+_SPOKEN = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF", "JP2": "JPEG2000", "PGM": "PPM", "PBM": "PPM", "PNM": "PPM"}
+
+
+def read(condition: Condition, value: Any) -> Any:
+    """One value of a condition, from text or as it is in a filter; equal for what means the same.
+
+    Raises:
+        QueryError: a value that cannot be.
+    """
+    return _READ[condition.kind](condition, value)
+
+
+def _text(condition: Condition, value: Any) -> str:
+    if not isinstance(value, str):
+        name = condition.name
+        raise QueryError(f"{name} takes texts", f"write a text or a list of texts for {name}")
+    return value
+
+
+def _word(condition: Condition, value: Any) -> str:
+    text, name = _text(condition, value).strip(), condition.name
+    if not text:
+        raise QueryError(f"an empty {name} was given", f"name a {name}, or leave the condition out")
+    return text
+
+
+def _folder(condition: Condition, value: Any) -> Path:
+    return Path(os.path.realpath(value if isinstance(value, Path) else _text(condition, value)))
+
+
+def _circle(condition: Condition, value: Any) -> Near:
+    return value if isinstance(value, Near) else parse_near(_text(condition, value))
+
+
+def _pattern(condition: Condition, value: Any) -> str:
+    parse_glob(text := _text(condition, value))
+    return text
+
+
+def _choice(condition: Condition, value: Any) -> str:
+    text = _text(condition, value).lower()
+    if text not in condition.choices:
+        raise QueryError(f"unknown {condition.name} {value!r}", f"use one of {', '.join(condition.choices)}")
+    return text
+
+
+def _code(condition: Condition, value: Any) -> str:
+    name = _word(condition, value).upper()
+    return _SPOKEN.get(name, name)
+
+
+def _date(_condition: Condition, value: Any) -> datetime:
+    """In the local time that the camera wrote, to the second: the catalog knows no more."""
+    date = value if isinstance(value, datetime) else parse_date(str(value))
+    if date.tzinfo is not None:
+        raise QueryError("a filter's dates have no time zone", "give local time, as the camera wrote it")
+    return date.replace(microsecond=0)
+
+
+def _moment(_condition: Condition, value: Any) -> datetime:
+    """In UTC, to the second; what has no time zone is in this machine's."""
+    moment = value if isinstance(value, datetime) else parse_moment(str(value))
+    try:
+        return moment.replace(microsecond=0).astimezone(UTC)
+    except (OverflowError, ValueError, OSError):
+        raise QueryError(f"{moment} is too far away", "give a date of the last years") from None
+
+
+def _pixels(condition: Condition, value: Any) -> int:
+    text, name = str(value).strip(), condition.name
+    if not re.fullmatch(r"-?[0-9]{1,9}", text):
+        raise QueryError(f"{name} {text!r} is not a number of pixels", "write a whole number, for instance 1920")
+    if int(text) < 1:
+        side = name.partition("_")[2]
+        raise QueryError(f"every picture has a {side} of more than {int(text)} pixels", "ask for 1 or more")
+    return int(text)
+
+
+def _flag(condition: Condition, value: Any) -> bool:
+    text = str(value).strip().lower()
+    if text not in (*_TRUE, *_FALSE):
+        raise QueryError(f"{condition.name} {text!r} is neither true nor false", "write true or false")
+    return text in _TRUE
+
+
+_READ: dict[Kind, Callable[[Condition, Any], Any]] = {
+    "folder": _folder,
+    "date": _date,
+    "moment": _moment,
+    "part": _word,
+    "circle": _circle,
+    "pattern": _pattern,
+    "choice": _choice,
+    "code": _code,
+    "tag": lambda condition, value: clean_tag(_text(condition, value)),
+    "flag": _flag,
+    "pixels": _pixels,
+}
+
+
+def _same(no: str, yes: str) -> bool:
+    return fold(no) == fold(yes)
+
+
+EXCLUDES: dict[Kind, Callable[[Any, Any], bool]] = {
+    "folder": lambda no, yes: is_below(str(yes), str(no)),
+    "part": lambda no, yes: fold(no) in fold(yes),  # names that hold ``yes`` hold every part of it too
+    "circle": lambda no, yes: no.holds(yes),
+    "pattern": _same,
+    "choice": _same,
+    "code": _same,
+    "tag": _same,
+}
+"""Kind of several values -> whether what is refused takes away everything that the wanted value stands for."""
