@@ -45,6 +45,17 @@ def _invoice(seed: int, version: int, scale: float) -> Image.Image:
     return image
 
 
+def page_of_small_print(seed: int, digit: int) -> Image.Image:
+    """A page of 1,240 x 1,754 pixels full of text of 14; pages of one seed differ in one digit."""
+    rng = np.random.default_rng([21, seed])
+    image = Image.new("RGB", (1240, 1754), _PAPER)
+    pen = _Pen(image, 1.0)
+    for line in range(80):
+        text = " ".join(rng.choice(_WORDS, 22))
+        pen.text(80, 80 + 20 * line, f"{text[:40]} 47{digit}.50 {text[40:100]}" if line == 37 else text[:110], 14)
+    return image
+
+
 def contract(seed: int, version: int) -> Image.Image:
     """A scanned page: grey noise, slightly uneven light; versions differ in one word in the middle of a line."""
     rng = np.random.default_rng([12, seed])

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageEnhance
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from benchmarks.duplicate_documents import DOCUMENTS, group_photo
 
@@ -130,6 +130,7 @@ def _around(number: int, draw: Callable[[int, float], Image.Image], seed: int) -
     base = _view(whole)
     yield from _copies(number, base, is_text=draw is page)
     if draw is scene:
+        yield _sharpened(number, base)
         for shift in (0.01, 0.03, 0.06):
             yield _made(number, BURST, f"shifted {shift:.0%}", _view(whole, shift, shift / 2))
         yield _made(number, BURST, "a thing moved", _view(draw(own, 0.1)))
@@ -143,6 +144,8 @@ def _documents(number: int, which: int, seed: int) -> Iterator[Variant]:
     own = 1000 * seed + number
     is_photo = draw is group_photo
     yield from _copies(number, draw(own, 0), is_text=not is_photo)
+    if is_photo:
+        yield _sharpened(number, draw(own, 0))
     for version in (1, 2, 3):
         other = draw(own, version)
         kind, case = (BURST if is_photo else FRIEND), draw.__name__.replace("_", " ")
@@ -153,9 +156,7 @@ def _documents(number: int, which: int, seed: int) -> Iterator[Variant]:
         yield _made(number, kind, f"{case} {version}, quality 30", other, quality=30)
 
 
-def _made(
-    number: int, kind: str, case: str, image: Image.Image, extension: str = "jpg", **options: object
-) -> Variant:
+def _made(number: int, kind: str, case: str, image: Image.Image, extension: str = "jpg", **options: object) -> Variant:
     stored = io.BytesIO()
     settings = {"quality": 92} | options if extension in ("jpg", "webp", "avif") else options
     image.save(stored, {"jpg": "JPEG", "tif": "TIFF"}.get(extension, extension.upper()), **settings)
@@ -197,6 +198,10 @@ def _copies(number: int, base: Image.Image, *, is_text: bool) -> Iterator[Varian
     framed = Image.new("RGB", (base.width + 2 * border, base.height + 2 * border), "black")
     framed.paste(base, (border, border))
     yield _made(number, CROP, "a border", framed)
+
+
+def _sharpened(number: int, image: Image.Image) -> Variant:
+    return _made(number, EDIT, "sharpened", image.filter(ImageFilter.UnsharpMask(1, 80, 0)))
 
 
 def _tinted(image: Image.Image) -> Image.Image:

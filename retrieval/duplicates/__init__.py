@@ -7,6 +7,7 @@
     turns.py       pictures turned and mirrored
     pixels.py      two pictures laid on each other as sketches
     compare.py, tiles.py  the same at their own detail: a copy, or another picture
+    edits.py       what is the same all over a picture and makes another one of it: light, tint, sharpness
     evidence.py    what a file says about being an original
     looking.py     candidates, to groups of copies
     keeper.py      the one rule for who is kept, and why

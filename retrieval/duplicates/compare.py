@@ -4,7 +4,7 @@ A hash, an embedding or a reduced copy cannot tell two invoices that differ in a
 which somebody blinks. So what those propose is decoded whole, the larger picture is brought to the smaller one's size,
 and the worst tile decides (``tiles.py``). Three more things make two pictures of the same build:
 
-* the light: means over large tiles, which compression hardly moves and every edit of brightness or colour does,
+* an edit of all of it: light, tint and sharpness (``edits.py``),
 * the grain: two frames from a tripod have different sensor noise where nothing moves; a copy has the same or none,
 * detail that the smaller one has lost: what was text and is a grey line can no longer be compared.
 
@@ -18,24 +18,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from retrieval.duplicates.edits import REDUCED, Values, colours, is_edited
 from retrieval.duplicates.evidence import mean_square
 from retrieval.duplicates.tiles import STRONG, TILE, Box, Plane, Tiles, contrast, smoothed
 
 Verdict = Literal["copy", "different", "edited", "other frame", "too small"]
-Values = NDArray[np.float32]
-
-LIGHT, STEP_SHARE, CLIPPED, RESIZED = 0.9, 1.2 / 16, 0.4 / 16, 3.0
-"""Grey levels by which brightness and colours of copies may differ in the large: so many, this share of the coarser
-file's quantization step (compression rounds the mean of a plain page to an eighth of it), and two things by the share
-of strong contrasts: a share of that step (of the ringing beside text, what is whiter than white is cut off, so that
-pages get darker), and up to so many more if one of them was resized (sharp filters do the same)."""
-
 _COLOUR_LEVELS, _COLOUR_SHARE = 24.0, 0.5
-_REDUCED = 4  # colour is stored at half the detail of brightness in most files
-_LARGE = 32  # pixels of a side of the tiles whose means are compared
 
 _FINE_STEP = 4.0
 """JPEG quality 87: what is stored more coarsely has compression's noise in place of the sensor's."""
@@ -44,8 +34,10 @@ _GRAIN, _GRAIN_TILES, _GRAIN_KEPT, _SAME_GRAIN = 0.5, 24, 0.6, 0.3
 """Variance (levels squared) that noise must have in both to be compared, and in how many tiles; what share of the one's
 noise the other must have kept; least correlation of the same noise."""
 
-_LOST, _LOST_SHARE = 0.44, 0.1
-"""What share of a strong contrast the smaller one must have kept; of how many of them it may have lost more."""
+_LOST, _LOST_AT_ONE, _LOST_ANYWHERE = 0.44, 0.96, 0.05
+"""What share of a strong contrast the smaller one must have kept. How many of them may have lost more: this share times
+that of the pixels (a quarter of them at half the size, where all of it can be read; one in sixteen at a quarter, where
+the labels of a chart are lost, and its bars are not), and so many in any case."""
 
 _FILTERS = (Image.Resampling.LANCZOS, Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.NEAREST)
 _LARGEST_SHIFT, _LEAST_SHIFT = 0.6, 0.06  # pixels of the smaller one
@@ -82,37 +74,20 @@ def compare(first: Image.Image, second: Image.Image, step: float = 12.0) -> Comp
     larger, smaller = (first, second) if first.width * first.height >= second.width * second.height else (second, first)
     fitted = _fitted(larger, smaller)
     one, other = fitted.convert("L"), smaller.convert("L")
-    colours = _reduced(fitted), _reduced(smaller)
-    tiles = Tiles(one, other, np.maximum(*(_colour_contrast(values) for values in colours)))
-    cut_off = CLIPPED * step + (RESIZED if larger.size != smaller.size else 0)
-    allowed = LIGHT + STEP_SHARE * step + cut_off * tiles.strong
-    verdict = _verdict(tiles, larger, smaller, colours, one, other, allowed, step)
+    found = colours(fitted), colours(smaller)
+    colour_contrast = np.maximum(*(_colour_contrast(values) for values in found))
+    tiles = Tiles(one, other, colour_contrast)
+    coloured, is_resized = float(colour_contrast.mean()), larger.size != smaller.size
+    verdict: Verdict = "copy"
+    if tiles.worst >= 1 or worst_colour(*found) >= 1:
+        verdict = "different"
+    elif larger.width > 1.2 * smaller.width and _is_too_small(larger.convert("L"), other):
+        verdict = "too small"
+    elif is_edited(fitted, smaller, step, tiles.strong, coloured, is_resized=is_resized):
+        verdict = "edited"
+    elif step <= _FINE_STEP and _is_other_frame(one, other):
+        verdict = "other frame"
     return Comparison(verdict, tiles.worst, tiles.levels, tiles.box, tiles.rms)
-
-
-def _verdict(
-    tiles: Tiles,
-    larger: Image.Image,
-    smaller: Image.Image,
-    colours: tuple[Values, Values],
-    one: Image.Image,
-    other: Image.Image,
-    allowed: float,
-    step: float,
-) -> Verdict:
-    if tiles.worst >= 1:
-        return "different"
-    if worst_colour(*colours) >= 1:
-        return "different"
-    if max(light(*colours)) > allowed:
-        return "edited"
-    if step <= _FINE_STEP:
-        same = same_grain(one, other)
-        if same is not None and same < _SAME_GRAIN:
-            return "other frame"
-    if larger.width > 1.2 * smaller.width and lost_detail(larger.convert("L"), other) > _LOST_SHARE:
-        return "too small"
-    return "copy"
 
 
 # The larger one at the smaller one's size
@@ -159,50 +134,35 @@ def _values(image: Image.Image) -> Values:
     return np.asarray(image, dtype=np.float32)
 
 
-# Light and colour
-
-
-def _reduced(image: Image.Image) -> Values:
-    """(h, w, 3) brightness and the two colour differences, averaged over 4 x 4 pixels."""
-    return np.asarray(image.reduce(_REDUCED).convert("YCbCr"), dtype=np.float32)
+# Colour
 
 
 def _colour_contrast(values: Values) -> Plane:
     """(h, w) of both colour differences together, in each tile and those around it."""
-    both = [contrast(values[..., channel].astype(np.int16), TILE // _REDUCED) for channel in (1, 2)]
+    both = [contrast(_rounded(values[..., channel]), TILE // REDUCED) for channel in (1, 2)]
     return both[0] + both[1]
+
+
+def _rounded(values: Values) -> Plane:
+    return np.rint(values).astype(np.int16)
 
 
 def worst_colour(one: Values, other: Values) -> float:
     """The largest difference of colour in a few pixels; 1 and more is more than re-encoding leaves."""
     worst = 0.0
     for channel in (1, 2):
-        a, b = (values[..., channel].astype(np.int16) for values in (one, other))
+        a, b = (_rounded(values[..., channel]) for values in (one, other))
         allowed = _COLOUR_LEVELS + _COLOUR_SHARE * np.maximum(contrast(a, 1), contrast(b, 1))
         worst = max(worst, float((np.abs(a - b) / allowed).max()))
     return worst
 
 
-def light(one: Values, other: Values) -> list[float]:
-    """By how many levels a gain and an offset make brightness and the two colours differ in the large (rms)."""
-    side = max(min(_LARGE // _REDUCED, min(one.shape[:2]) // 4), 1)
-    found = []
-    for channel in range(3):
-        a, b = (_means(values[..., channel], side).ravel() for values in (one, other))
-        spread = a - a.mean()
-        weight = float(spread @ spread)
-        gain = float(spread @ b) / weight if weight > len(a) else 1.0
-        found.append(float(np.hypot(b.mean() - a.mean(), (gain - 1) * np.sqrt(weight / len(a)))))
-    return found
-
-
-def _means(plane: Values, side: int) -> Values:
-    rows, columns = plane.shape[0] // side, plane.shape[1] // side
-    means: Values = plane[: rows * side, : columns * side].reshape(rows, side, columns, side).mean(axis=(1, 3))
-    return means
-
-
 # Grain and detail
+
+
+def _is_other_frame(one: Image.Image, other: Image.Image) -> bool:
+    same = same_grain(one, other)
+    return same is not None and same < _SAME_GRAIN
 
 
 def same_grain(one: Image.Image, other: Image.Image) -> float | None:
@@ -225,6 +185,11 @@ def same_grain(one: Image.Image, other: Image.Image) -> float | None:
     less, more = sorted((float(va[quiet].sum()), float(vb[quiet].sum())))
     # Where compression has taken most of it away, what is left is compression's own.
     return float(ab[quiet].sum()) / less if less > _GRAIN_KEPT * more else None
+
+
+def _is_too_small(larger: Image.Image, smaller: Image.Image) -> bool:
+    scale = smaller.width / larger.width
+    return lost_detail(larger, smaller) > max(_LOST_AT_ONE * scale * scale, _LOST_ANYWHERE)
 
 
 def lost_detail(larger: Image.Image, smaller: Image.Image) -> float:

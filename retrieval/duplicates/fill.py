@@ -14,11 +14,12 @@ from retrieval.encoders.onnx.encoder import available_cpus
 from retrieval.errors import GalleryError, UnreadableImage
 from retrieval.gallery import Gallery
 from retrieval.pictures.images import content_hash, read_picture
+from retrieval.pictures.phash import MIN_SIDE
 
 logger = logging.getLogger("photoseek")
 
 _AT_ONCE = 1000
-_SEEN = Preprocessing(size=64, resize="squash")  # the whole picture, and small: a JPEG is decoded at an eighth
+_SEEN = Preprocessing(size=MIN_SIDE, resize="squash")  # the whole picture, and small: a JPEG is decoded reduced
 
 
 def missing_hashes(

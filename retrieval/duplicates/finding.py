@@ -4,7 +4,7 @@
 * **same picture**: re-encoded, resized, turned or mirrored. Candidates differ in at most ``BITS`` bits of the
   perceptual hash and have nearly the same proportions and embeddings (``candidates.py``). They are laid on each other
   as sketches and then at their own detail, tile by tile (``looking.py``, ``compare.py``): documents that differ in a
-  number, frames of a burst, crops and edits of colour pass the first steps and fail the last.
+  number, frames of a burst, crops, edits of light, colour and sharpness pass the first steps and fail the last.
 * **look-alikes**: only the embeddings agree, or something that looked like a copy is none; see ``lookalikes.py``.
 
 A picture is in at most one group of each kind. What is a duplicate of the first kind is represented by its keeper in
