@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,7 @@ def test_similar_to_a_known_picture_needs_no_engine(indexed_examples: Path) -> N
     assert modules_after(code) & HEAVY == set()
 
 
+@cache
 def without_type_checking(path: Path) -> ast.Module:
     """A file's syntax tree, of which blocks for type checkers alone are left out."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -90,6 +92,7 @@ def without_type_checking(path: Path) -> ast.Module:
     return tree
 
 
+@cache  # each file is asked for by many tests, and parsing them all takes seconds
 def imports_of(path: Path) -> set[str]:
     """Every module that a file imports anywhere, type-checking blocks left out."""
     found: set[str] = set()
@@ -123,6 +126,7 @@ MODULES = {module_of(path): path for path in [ROOT / "cli.py", *FILES]}
 NOT_YET = {("retrieval.catalog", "retrieval.labels")}
 
 
+@cache
 def arrows() -> set[tuple[str, str]]:
     """(importing module, imported module), imports inside functions included, those for type checkers alone not."""
     found = set()

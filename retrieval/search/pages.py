@@ -208,7 +208,7 @@ class _Found:
             Hit(rank, scores.get(record.id, math.nan), record, "same", how_relevant, others)
             for rank, (record, how_relevant, others) in enumerate(zip(records, relevance, burst, strict=True), 1)
         ]
-        if content.is_capped:
+        if content.is_capped and self._recipe.is_counted:
             logger.warning("more than %d pictures qualify; the best of them are listed", MAX_DEPTH)
         self._count_skipped(found[-1] if len(found) == count else None)
         return found

@@ -174,12 +174,15 @@ def test_listings_that_cannot_be(bad: dict[str, object]) -> None:
     assert caught.value.hint
 
 
-def test_depth_is_bounded(engine: QueryEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_depth_is_bounded(
+    engine: QueryEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     for module in (pages, ranking):
         monkeypatch.setattr(module, "MAX_DEPTH", 20)
     query = replace(QUERY, k=8)
     second = find_page(engine, query, Listing(page=2))
     assert len(second.hits) == 8 and second.next is None  # a third would be refused
+    assert not caplog.messages, "a page of a list says nothing of its length"
     with pytest.raises(QueryError, match="down to 20"):
         find_page(engine, query, Listing(page=3))
     asked = []
@@ -192,6 +195,7 @@ def test_depth_is_bounded(engine: QueryEngine, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(engine.index, "search", search)
     find_page(engine, replace(query, min_score=-1.0), Listing(sort="name"))
     assert max(asked) <= 20
+    assert caplog.messages == ["more than 20 pictures qualify; the best of them are listed"]
 
 
 def test_a_page_asks_the_index_for_no_more_than_its_depth(engine: QueryEngine, monkeypatch: pytest.MonkeyPatch) -> None:
