@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 import tempfile
 import time
 from collections import defaultdict
@@ -62,7 +63,9 @@ def outcome_table(variants: Sequence[Variant], folder: Path, model: str) -> Tabl
     cases: dict[tuple[str, str], list[Variant]] = defaultdict(list)
     for variant in kinds.values():
         if variant.kind:
-            cases[variant.kind, variant.case].append(variant)
+            # What differs in the number of its version only is one row.
+            case = re.sub(r" \d+(?=,|$)", "", variant.case) if variant.kind in (BURST, FRIEND) else variant.case
+            cases[variant.kind, case].append(variant)
     rows = []
     for kind in (COPY, SMALL, EDIT, CROP, BURST, FRIEND):
         for (of_kind, case), members in cases.items():
