@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 Kind = Literal[
-    "folder", "date", "moment", "part", "circle", "pattern", "choice", "code", "tag", "flag", "pixels"
+    "folder", "date", "moment", "part", "circle", "pattern", "choice", "code", "tag", "flag", "pixels", "bytes"
 ]  # fmt: skip
 """Of a condition's values: a folder; a date by the camera's clock; a moment anywhere; a part of a name; a circle on the
-globe; a pattern for paths; one of ``choices``; a short code such as ``JPEG``; a tag; yes or no; a number of pixels."""
+globe; a pattern for paths; one of ``choices``; a short code such as ``JPEG``; a tag; yes or no; a number of pixels;
+the size of a file."""
 
-_SINGLE = ("date", "moment", "flag", "pixels")
+_SINGLE = ("date", "moment", "flag", "pixels", "bytes")
 
 
 class Lack(NamedTuple):
@@ -104,11 +105,12 @@ class Condition(NamedTuple):
 
 
 _DATE, _PLACE = Lack("date", "taken_at"), Lack("place", "latitude")
+_SWAP = "swap the two sizes"
 _SHAPE = "CASE WHEN i.height > i.width THEN 'portrait' WHEN i.width > i.height THEN 'landscape' ELSE 'square' END"
 
 CONDITIONS = (
     Condition(
-        "after", "date", "taken at or after: 2023, 2023-06, ...",
+        "after", "date", "taken at or after: 2023, 2023-06, '3 weeks ago', ...",
         "i.taken_at >= :value", lacks=_DATE, facet=Facet("date"),
     ),
     Condition(
@@ -148,7 +150,20 @@ CONDITIONS = (
         "i.id NOT IN (SELECT image_id FROM tags)", facet=Facet("tag"),
     ),
     Condition("min_width", "pixels", "at least this wide, in pixels.", "i.width >= :value"),
+    Condition(
+        "max_width", "pixels", "at most this wide.", "i.width <= :value",
+        order=Order("min_width", True, "no picture is at least {low} and at most {high} pixels wide", _SWAP),
+    ),
     Condition("min_height", "pixels", "at least this high, in pixels.", "i.height >= :value"),
+    Condition(
+        "max_height", "pixels", "at most this high.", "i.height <= :value",
+        order=Order("min_height", True, "no picture is at least {low} and at most {high} pixels high", _SWAP),
+    ),
+    Condition("min_bytes", "bytes", "whose files have at least this size: 500 kB, 2MB, ...", "i.size >= :value"),
+    Condition(
+        "max_bytes", "bytes", "whose files have at most this size.", "i.size <= :value",
+        order=Order("min_bytes", True, "no file has at least {low} and at most {high} bytes", _SWAP),
+    ),
 )  # fmt: skip
 """Every condition, in the order in which help tells them."""
 

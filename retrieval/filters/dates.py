@@ -1,22 +1,53 @@
-"""Dates and moments as people write them."""
+"""Dates and moments as people write them.
+
+Digits stand for themselves and are read here. Words (``yesterday``, ``3 weeks ago``, ``june 2023``) are read by the
+library dateparser, in English whatever the machine's language is; it is loaded for them alone. In all forms a date is
+the first moment of what is written:
+
+* ``yesterday``, ``monday``, ``3 days ago``, ``2 months ago``: that day at 00:00;
+* ``last week``, ``this month``, ``last year``: the first day of it at 00:00; weeks begin on Monday;
+* ``2 hours ago``, ``yesterday 18:30``: that minute.
+
+What "now" and "today" are is told by this machine's clock in its own time zone (of a server: the server's). Names of
+months and days are those of the past.
+"""
 
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from retrieval.errors import QueryError
+from retrieval.errors import QueryError, RuntimeUnavailable
 
 _DATE = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2})(?:[T ](\d{1,2}):(\d{2})(?::(\d{2}))?)?)?)?")
+_WORDS = re.compile(
+    r"\b(now|today|yesterday|tomorrow|ago|last|this|next|noon|midnight"
+    r"|(second|minute|hour|day|week|month|year)s?|(mon|tues|wednes|thurs|fri|satur|sun)day"
+    r"|jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?"
+    r"|dec(ember)?)\b",
+    re.IGNORECASE,
+)
+"""One of these is in every date that is written in words."""
+
+_WHOLE = re.compile(r"(?:last|this|next)\s+(week|month|year)", re.IGNORECASE)
+_LONGEST = 100
 _WITH_OFFSET = re.compile(r":\d\d(Z|[+-]\d\d:?\d\d)$")
 
 
-def parse_date(text: str) -> datetime:
-    """The first moment of what is written: ``2023``, ``2023-06``, ``2023-06-01``, ``2023-06-01 18:30``.
+def parse_date(text: str, now: datetime | None = None) -> datetime:
+    """The first moment of what is written: ``2023``, ``2023-06``, ``2023-06-01``, ``2023-06-01 18:30``, ``yesterday``.
+
+    Args:
+        now: naive local time that words are counted from; default: this machine's.
 
     Raises:
         QueryError: not a date.
+        RuntimeUnavailable: words, and dateparser is not installed.
     """
+    if _WORDS.search(text) and len(text) <= _LONGEST:
+        found = _in_words(" ".join(text.split()), now or datetime.now())
+        if found is not None:
+            return found
     match = _DATE.fullmatch(text.strip())
     try:
         if match is None:
@@ -28,8 +59,43 @@ def parse_date(text: str) -> datetime:
     except ValueError as error:
         why = "" if match is None else f": {error}"
         raise QueryError(
-            f"{text!r} is not a date{why}", "write 2023, 2023-06, 2023-06-01 or '2023-06-01 18:30'"
+            f"{text!r} is not a date{why}",
+            "write 2023, 2023-06, 2023-06-01, '2023-06-01 18:30', yesterday or '3 weeks ago'",
         ) from None
+
+
+def _in_words(text: str, now: datetime) -> datetime | None:
+    try:
+        from dateparser.date import DateDataParser
+    except ModuleNotFoundError as error:
+        raise RuntimeUnavailable(
+            f"{error.name} is not installed", "pip install dateparser, or write 2023-06-01"
+        ) from None
+    # A month stands for its first day; "2 months ago" says the day, too.
+    first = "current" if re.search(r"\b(ago|in)\b", text, re.IGNORECASE) else "first"
+    settings = {
+        "RELATIVE_BASE": now,
+        "PREFER_DATES_FROM": "past",
+        "PREFER_DAY_OF_MONTH": first,
+        "RETURN_TIME_AS_PERIOD": True,
+        "RETURN_AS_TIMEZONE_AWARE": False,
+    }
+    try:
+        found = DateDataParser(languages=["en"], settings=settings).get_date_data(text)
+    except (ArithmeticError, ValueError):  # a billion years ago
+        return None
+    if found.date_obj is None:
+        return None
+    if whole := _WHOLE.fullmatch(text):
+        day = _midnight(found.date_obj)
+        if whole[1].lower() == "week":
+            return day - timedelta(days=day.weekday())
+        return day.replace(day=1) if whole[1].lower() == "month" else day.replace(month=1, day=1)
+    return found.date_obj.replace(second=0, microsecond=0) if found.period == "time" else _midnight(found.date_obj)
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def parse_moment(text: str) -> datetime:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from retrieval.folding import fold
 from retrieval.paths import is_below
 from retrieval.tag_text import clean_tag
 
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*(?:([kmgt])(i)?)?(?:b|bytes)?", re.IGNORECASE)
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 _SPOKEN = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF", "JP2": "JPEG2000", "PGM": "PPM", "PBM": "PPM", "PNM": "PPM"}
 
@@ -91,10 +93,30 @@ def _pixels(condition: Condition, value: Any) -> int:
     text, name = str(value).strip(), condition.name
     if not re.fullmatch(r"-?[0-9]{1,9}", text):
         raise QueryError(f"{name} {text!r} is not a number of pixels", "write a whole number, for instance 1920")
-    if int(text) < 1:
-        side = name.partition("_")[2]
-        raise QueryError(f"every picture has a {side} of more than {int(text)} pixels", "ask for 1 or more")
-    return int(text)
+    return _above_zero(condition, int(text), "picture", f"{int(text)} pixels")
+
+
+def _bytes(condition: Condition, value: Any) -> int:
+    text, name = str(value).strip(), condition.name
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise QueryError(
+            f"{name} {text[:40]!r} is no size of a file", "write a number of bytes, 500 kB, 2MB or 1.5 GiB"
+        )
+    factor = (1024 if match[3] else 1000) ** ("kmgt".index(match[2].lower()) + 1 if match[2] else 0)
+    size = int(Fraction(match[1]) * factor)
+    return _above_zero(condition, size, "file", f"{size} bytes")
+
+
+def _above_zero(condition: Condition, number: int, what: str, said: str) -> int:
+    least, side = condition.name.startswith("min_"), condition.name.partition("_")[2]
+    if number < 1 and least:
+        raise QueryError(
+            f"every {what} has a {'size' if what == 'file' else side} of more than {said}", "ask for 1 or more"
+        )
+    if number < 1:
+        raise QueryError(f"no {what} has a {'size' if what == 'file' else side} of {said} or less", "ask for 1 or more")
+    return number
 
 
 def _flag(condition: Condition, value: Any) -> bool:
@@ -116,6 +138,7 @@ _READ: dict[Kind, Callable[[Condition, Any], Any]] = {
     "tag": lambda condition, value: clean_tag(_text(condition, value)),
     "flag": _flag,
     "pixels": _pixels,
+    "bytes": _bytes,
 }
 
 

@@ -148,5 +148,6 @@ _PARAMETERS: dict[Kind, Callable[[Any], dict[str, Any]]] = {
     "code": lambda name: {"value": name},
     "flag": lambda _: {},
     "pixels": lambda pixels: {"value": pixels},
+    "bytes": lambda size: {"value": size},
 }
 """Kind -> the parameters of a condition's statement for one value."""

@@ -33,6 +33,7 @@ class Row:
     place: tuple[float, float] | None
     tags: frozenset[str] = frozenset()
     predicted: frozenset[str] = frozenset()
+    size: int = 1000
 
 
 def km_between(here: tuple[float, float], there: tuple[float, float]) -> float:
@@ -71,7 +72,11 @@ PREDICATES: dict[str, Callable[[Row, Any], bool | None]] = {
     "tag": lambda row, tag: fold(tag) in {fold(each) for each in row.tags | row.predicted},
     "untagged": lambda row, _: not row.tags,
     "min_width": lambda row, pixels: row.width >= pixels,
+    "max_width": lambda row, pixels: row.width <= pixels,
     "min_height": lambda row, pixels: row.height >= pixels,
+    "max_height": lambda row, pixels: row.height <= pixels,
+    "min_bytes": lambda row, size: row.size >= size,
+    "max_bytes": lambda row, size: row.size <= size,
 }
 """Condition -> whether one value of it holds; None: not known."""
 

@@ -12,8 +12,7 @@ from pydantic_core.core_schema import no_info_before_validator_function
 from retrieval.filters.conditions import Condition, fields
 from retrieval.filters.filter import Filter
 
-_DATE = r"^[0-9]{4}(-[0-9]{1,2}(-[0-9]{1,2}([T ][0-9]{1,2}:[0-9]{2}(:[0-9]{2})?)?)?)?$"
-_MOMENT = _DATE[:-1] + r"(Z|[+-][0-9]{2}:?[0-9]{2})?$"
+MOST_BYTES = 10**18
 
 
 class OneOrMore:
@@ -34,9 +33,10 @@ def _listed(value: Any) -> Any:
 # SQLite and the file system both end a text at a NUL, so that none can be what somebody means.
 _Text = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00]+$")]
 _VALUES: dict[str, Any] = {
-    "date": Annotated[str, Field(pattern=_DATE)],
-    "moment": Annotated[str, Field(pattern=_MOMENT)],
+    "date": Annotated[str, Field(max_length=100, examples=["2023-06-01 18:30", "3 weeks ago"])],
+    "moment": Annotated[str, Field(max_length=100, examples=["2023-06-01T18:30:00+02:00", "yesterday"])],
     "pixels": Annotated[int, Field(ge=1, le=999_999_999)],
+    "bytes": Annotated[int, Field(ge=1, le=MOST_BYTES)] | Annotated[str, Field(max_length=40, examples=["2MB"])],
     "circle": Annotated[str, Field(max_length=100, examples=["48.858,2.294,5km"])],
 }
 """Kind of a condition -> the type of one value, if it is not any text."""

@@ -67,6 +67,15 @@ def test_added_after_is_a_moment_wherever_it_was_written() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "size"),
+    [("2MB", 2_000_000), ("500 kB", 500_000), ("500k", 500_000), ("1.5 GiB", 1_610_612_736), ("1 KiB", 1024),
+     ("0.5kb", 500), ("12 bytes", 12), ("7b", 7), (7, 7), ("3tb", 3 * 10**12)],
+)  # fmt: skip
+def test_sizes_of_files_with_their_units(text: str | int, size: int) -> None:
+    assert parse_filter(min_bytes=text) == Filter(min_bytes=size) == Filter(min_bytes=text)
+
+
+@pytest.mark.parametrize(
     ("conditions", "words"),
     [
         ({"after": NOON, "before": NOON}, "no photo can be taken"),
@@ -79,6 +88,9 @@ def test_added_after_is_a_moment_wherever_it_was_written() -> None:
         ({"under": "/a", "no_under": "/a"}, "under /a"),
         ({"near": "10,20,5km", "no_near": "10,20,6km"}, "near"),
         ({"orientation": ("portrait", "square"), "no_orientation": ("square", "portrait")}, "orientation"),
+        ({"min_width": 800, "max_width": 799}, "no picture is at least 800 and at most 799 pixels wide"),
+        ({"min_height": "8", "max_height": 7}, "at least 8 and at most 7 pixels high"),
+        ({"min_bytes": "2MB", "max_bytes": "1 MB"}, "no file has at least 2000000 and at most 1000000 bytes"),
         ({"no_orientation": ("square", "portrait", "landscape")}, "every picture is portrait"),
     ],
 )
@@ -98,6 +110,7 @@ def test_contradictions_are_told(conditions: dict[str, Any], words: str) -> None
         {"near": "10,20,6km", "no_near": "10,20,5km"},
         {"tag": "dog", "untagged": True},
         {"orientation": "square", "no_orientation": "portrait"},
+        {"min_width": 800, "max_width": 800},
     ],
 )
 def test_what_can_hold_together_is_taken(conditions: dict[str, Any]) -> None:
@@ -114,6 +127,11 @@ def test_what_can_hold_together_is_taken(conditions: dict[str, Any]) -> None:
         ({"min_width": "wide"}, "min_width 'wide'"),
         ({"min_width": "9" * 40}, "number of pixels"),
         ({"min_height": 0}, "height of more than 0"),
+        ({"max_height": 0}, "no picture has a height of 0 pixels or less"),
+        ({"min_bytes": "big"}, "min_bytes 'big' is no size of a file"),
+        ({"min_bytes": "0"}, "every file has a size of more than 0 bytes"),
+        ({"max_bytes": "1e5"}, "no size of a file"),
+        ({"max_bytes": "0 kB"}, "no file has a size of 0 bytes or less"),
         ({"untagged": "maybe"}, "neither true nor false"),
         ({"camera": [1]}, "camera takes texts"),
         ({"camera": {"a": 1}}, "camera takes texts"),

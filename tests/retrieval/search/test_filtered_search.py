@@ -60,6 +60,7 @@ def drawn_rows(draw: random.Random) -> list[Row]:
                 draw.choice((None, *PLACES)),
                 frozenset(draw.sample(TAGS, draw.choice((0, 0, 1, 2)))),
                 frozenset(draw.sample(TAGS, draw.choice((0, 1)))),
+                len(name),
             )
         )
     return rows
@@ -162,7 +163,11 @@ ONE: dict[str, st.SearchStrategy[object]] = {
     "before": DATES,
     "added_after": st.integers(-5, 105).map(lambda days: datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=days)),
     "min_width": st.sampled_from((None, 1, 31, 40)),
+    "max_width": st.sampled_from((None, 29, 30, 40)),
     "min_height": st.sampled_from((None, 35, 41)),
+    "max_height": st.sampled_from((None, 30, 39)),
+    "min_bytes": st.sampled_from((None, 1, 11, 13, 100)),
+    "max_bytes": st.sampled_from((None, 3, 11, 12, 100)),
     "untagged": st.booleans(),
 }
 FILTERS = st.fixed_dictionaries(
@@ -230,7 +235,8 @@ def test_filtered_search_is_brute_force_over_the_filtered_set(
 MEETS: dict[str, object] = {
     "after": datetime(2021, 1, 1), "before": datetime(2021, 1, 1), "added_after": datetime(2024, 2, 1, tzinfo=UTC),
     "under": "/p", "camera": "canon", "lens": "ef", "near": Near(-17.6, 180, 50), "glob": "trip/*.jpg",
-    "orientation": "square", "format": "heic", "tag": "dog", "untagged": True, "min_width": 31, "min_height": 35,
+    "orientation": "square", "format": "heic", "tag": "dog", "untagged": True, "min_width": 31, "max_width": 39,
+    "min_height": 35, "max_height": 35, "min_bytes": 12, "max_bytes": 11,
 }  # fmt: skip
 """A value of each condition that some pictures pass."""
 
