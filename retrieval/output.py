@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 HitFormat = Literal["table", "plain", "json", "csv", "paths", "null"]
 
 _COLUMNS = (
-    "rank", "score", "relevance", "burst", "path", "id", "taken_at", "added_at", "camera", "lens", "latitude",
-    "longitude", "width", "height", "format", "bytes", "tags", "predicted_tags", "captions", "rating",
+    "rank", "score", "relevance", "burst", "path", "id", "taken_at", "added_at", "camera", "lens", "iso", "aperture",
+    "exposure", "focal_length", "latitude", "longitude", "width", "height", "format", "bytes", "tags",
+    "predicted_tags", "captions", "rating",
 )  # fmt: skip
 """Of CSV."""
 
@@ -108,6 +109,10 @@ def as_json(hit: Hit, said: ImageLabels | None = None) -> dict[str, object]:
         "taken_at": image.taken_text(),
         "camera": image.camera,
         "lens": image.lens,
+        "iso": image.iso,
+        "aperture": image.aperture,
+        "exposure": image.exposure,
+        "focal_length": image.focal_length,
         "latitude": image.latitude,
         "longitude": image.longitude,
         "on_disk": hit.on_disk,

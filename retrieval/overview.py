@@ -84,7 +84,8 @@ def write_overview(gallery: Gallery, reader: CatalogReader, out: IO[str], *, as_
     rows.append(("on disk", f"catalog {human_bytes(sizes['catalog'])}, index {human_bytes(sizes['index'])}"))
     if facts["first_taken_at"]:
         rows.append(("taken", f"{facts['first_taken_at'][:10]} to {facts['last_taken_at'][:10]}"))
-    rows.append(("known of", f"date of {facts['with_date']:,}, place of {facts['with_place']:,}"))
+    known = {"date": facts["with_date"], "place": facts["with_place"], "exposure": facts["with_exposure"]}
+    rows.append(("known of", ", ".join(f"{what} of {count:,}" for what, count in known.items())))
     rows += _label_rows(facts)
     if facts["retired"]:
         rows.append(("gone files", f"{facts['retired']:,} (their embeddings are kept in case they come back)"))

@@ -207,6 +207,7 @@ ALLOWED = {
         "retrieval/catalog/migrations/versions/0005_revisions.py",
         "retrieval/catalog/migrations/versions/0006_embedding_checksums.py",
         "retrieval/catalog/migrations/versions/0007_exclusions_and_kept_labels.py",
+        "retrieval/catalog/migrations/versions/0008_camera_settings.py",
     },
     # And every command; and what is run by `python -m`, the built-in model's recipe and the experiments: these are
     # command lines of their own, for who makes models, not for who uses them.

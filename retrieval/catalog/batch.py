@@ -34,6 +34,10 @@ class Metadata:
     taken_precision: str | None = None
     taken_source: str | None = None
     place_source: str | None = None
+    iso: int | None = None
+    aperture: float | None = None
+    exposure: float | None = None
+    focal_length: float | None = None
 
     def columns(self) -> dict[str, Any]:
         """Column name -> value, with those that follow from others."""

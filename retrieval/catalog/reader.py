@@ -26,7 +26,7 @@ from retrieval.paths import decode_path, encode_path, lenient_text
 if TYPE_CHECKING:
     from retrieval.filters import Filter
 
-CATALOG_VERSION = "0007"
+CATALOG_VERSION = "0008"
 """The form of the catalog that these statements fit: the newest file in ``migrations/versions``."""
 
 _BATCH = 4096
@@ -37,7 +37,7 @@ _MAX_VARIABLES = 900
 
 _RECORD = """SELECT i.id, f.path, i.name, i.size, i.mtime_ns, i.format, i.width, i.height, i.taken_at,
     i.taken_offset_minutes, i.camera, i.lens, i.latitude, i.longitude, i.content_hash, i.colour, i.taken_instant,
-    i.taken_precision, i.ctime_ns
+    i.taken_precision, i.ctime_ns, i.iso, i.aperture, i.exposure, i.focal_length
     FROM images AS i JOIN folders AS f ON f.id = i.folder_id"""
 
 
@@ -251,7 +251,7 @@ class CatalogReader:
         # 1.4 ms a file among 9,000 images instead of 0.005, and in proportion to their number.
         sql = """SELECT e.crc, e.vector, i.format, i.width, i.height, i.taken_at, i.taken_offset_minutes, i.camera,
                         i.lens, i.latitude, i.longitude, i.phash, i.colour, i.taken_instant, i.taken_precision,
-                        i.taken_source, i.place_source
+                        i.taken_source, i.place_source, i.iso, i.aperture, i.exposure, i.focal_length
                  FROM images AS i CROSS JOIN embeddings AS e ON e.image_id = i.id AND e.encoder_id = ?
                  WHERE i.content_hash = ? LIMIT 1"""
         rows = self._all(sql, [encoder_id, content_hash])
@@ -344,12 +344,13 @@ class CatalogReader:
         }
 
     def summary(self) -> dict[str, Any]:
-        """Counts by format, span of dates, how many have a date or a place."""
+        """Counts by format, span of dates, how many have a date, a place or an exposure time."""
         formats = dict(
             self._all("SELECT format, count(*) FROM images WHERE NOT is_retired GROUP BY format ORDER BY 2 DESC")
         )
-        first, last, dated, placed = self._all(
-            "SELECT min(taken_at), max(taken_at), count(taken_at), count(latitude) FROM images WHERE NOT is_retired"
+        first, last, dated, placed, exposed = self._all(
+            """SELECT min(taken_at), max(taken_at), count(taken_at), count(latitude), count(exposure)
+               FROM images WHERE NOT is_retired"""
         )[0]
         retired = self._all("SELECT count(*) FROM images WHERE is_retired")[0][0]
         return {
@@ -358,6 +359,7 @@ class CatalogReader:
             "last_taken_at": last,
             "with_date": dated,
             "with_place": placed,
+            "with_exposure": exposed,
             "retired": retired,
         }
 

@@ -55,6 +55,7 @@ class ImageRecord:
         taken_precision: ``year``, ``month``, ``day``, ``hour`` or ``minute`` where the date says no more (the rest of
             ``taken_at`` is then its beginning); None: to the second.
         ctime_ns: when anything about the file had last been changed, nanoseconds since 1970; None: not known.
+        iso, aperture, exposure, focal_length: sensitivity, f-number, seconds, mm, as the camera wrote them.
     """
 
     id: int
@@ -74,6 +75,10 @@ class ImageRecord:
     taken_instant: int | None = None
     taken_precision: str | None = None
     ctime_ns: int | None = None
+    iso: int | None = None
+    aperture: float | None = None
+    exposure: float | None = None
+    focal_length: float | None = None
 
     def taken_text(self) -> str | None:
         """``taken_at`` in ISO 8601, with its offset from UTC if that is known, and only as far as the date is known."""

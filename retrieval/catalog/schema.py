@@ -137,6 +137,10 @@ images = Table(
     Column("taken_source", String),  # "gps", "xmp", "text", "sidecar"; NULL: EXIF, or no date
     Column("place_source", String),  # "xmp", "sidecar"; NULL: EXIF, or no place
     Column("ctime_ns", Integer),  # when anything about the file was last changed; NULL: not known
+    Column("iso", Integer),  # what the camera wrote; NULL: nothing, or indexed before these four were read
+    Column("aperture", Float),  # f-number
+    Column("exposure", Float),  # seconds
+    Column("focal_length", Float),  # of the lens, mm
     UniqueConstraint("folder_id", "name"),
     Index("images_by_hash", "content_hash"),
     Index("images_by_change", "change"),

@@ -61,7 +61,8 @@ def select(reader: CatalogReader, where: Filter, encoder_id: int | None = None) 
     clause = to_sql(where, encoder_id)
     rows = _rows(reader, "i.id", Sql(f"{clause.text} ORDER BY i.id", clause.values))
     ids = np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows))
-    lacking = dict(_LACKS[name] for name, _ in where.asked() if name in _LACKS)
+    lacks = [_LACKS[name] for name, _ in where.asked() if name in _LACKS]
+    lacking = {lack.what: lack.column for lack in lacks}
     if not lacking:
         return Selection(ids)
     counts = ", ".join(f"coalesce(sum(i.{column} IS NULL), 0)" for column in lacking.values())

@@ -71,7 +71,7 @@ def _filter_flag(condition: Condition, *, is_twin: bool = False) -> Any:
     return Annotated[kind, typer.Option(flag, **told, autocompletion=_offered(condition))]
 
 
-def _offered(condition: Condition) -> values.Complete | None:
+def _offered(condition: Condition) -> values.Complete:
     """What a shell offers for a condition."""
     if condition.choices:
         return values.one_of(*condition.choices)

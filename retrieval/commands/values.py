@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from retrieval.catalog.reader import CatalogReader
 
-Complete = Callable[[Any, str], list[str]]
+Complete = Callable[[Any, str], list[str]] | None
+"""None where no shell asks: typer takes every function apart that it is given."""
+
+_COMPLETES = "_PHOTOSEEK_COMPLETE" in os.environ
 
 _MOST = 200
 
@@ -23,7 +26,7 @@ def one_of(*values: str) -> Complete:
     def offer(ctx: Any, incomplete: str) -> list[str]:
         return _beginning(values, incomplete)
 
-    return offer
+    return offer if _COMPLETES else None
 
 
 def of_gallery(read: Callable[[CatalogReader], Iterable[str]], *, commas: bool = False) -> Complete:
@@ -44,7 +47,7 @@ def of_gallery(read: Callable[[CatalogReader], Iterable[str]], *, commas: bool =
             return []
         return [f"{before}{comma}{value}" for value in found]
 
-    return offer
+    return offer if _COMPLETES else None
 
 
 def tags(reader: CatalogReader) -> list[str]:

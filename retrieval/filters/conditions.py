@@ -7,26 +7,29 @@ starts. What values of one kind have in common (how they are read, compared and 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 Kind = Literal[
-    "folder", "date", "moment", "part", "circle", "pattern", "choice", "code", "tag", "flag", "pixels", "bytes"
+    "folder", "date", "moment", "part", "circle", "pattern", "choice", "code", "tag", "flag", "pixels", "bytes", "span"
 ]  # fmt: skip
 """Of a condition's values: a folder; a date by the camera's clock; a moment anywhere; a part of a name; a circle on the
 globe; a pattern for paths; one of ``choices``; a short code such as ``JPEG``; a tag; yes or no; a number of pixels;
-the size of a file."""
+the size of a file; a number or a range of numbers in a unit."""
 
 _SINGLE = ("date", "moment", "flag", "pixels", "bytes")
 
 
-class Lack(NamedTuple):
+# Plain classes: the machinery of named tuples and data classes would cost every start of a command line 3 ms.
+
+
+class Lack:
     """What a picture may lack, so that a condition can neither hold nor fail: its name, and its column."""
 
-    what: str
-    column: str
+    def __init__(self, what: str, column: str) -> None:
+        self.what, self.column = what, column
 
 
-class Facet(NamedTuple):
+class Facet:
     """How values are counted.
 
     Args:
@@ -35,12 +38,11 @@ class Facet(NamedTuple):
         expression: over ``images AS i``: their text; NULL is not counted.
     """
 
-    group: str
-    field: str = ""
-    expression: str = ""
+    def __init__(self, group: str, field: str = "", expression: str = "") -> None:
+        self.group, self.field, self.expression = group, field, expression
 
 
-class Order(NamedTuple):
+class Order:
     """Another condition, whose value has to be below this one's.
 
     Args:
@@ -50,13 +52,26 @@ class Order(NamedTuple):
         hint: what to do about it.
     """
 
-    low: str
-    may_be_equal: bool
-    message: str
-    hint: str
+    def __init__(self, low: str, may_be_equal: bool, message: str, hint: str) -> None:
+        self.low, self.may_be_equal, self.message, self.hint = low, may_be_equal, message, hint
 
 
-class Condition(NamedTuple):
+class Unit:
+    """Of the numbers in a range.
+
+    Args:
+        what: goes on after "is not".
+        examples: of ranges.
+        before, behind: patterns for what may stand around a number.
+        tolerance: by which share a picture's number may differ and still be the same: cameras write 1/59 s for 1/60 s,
+            and f/1.78 for f/1.8.
+    """
+
+    def __init__(self, what: str, examples: str, before: str = "", behind: str = "", tolerance: float = 0.02) -> None:
+        self.what, self.examples, self.before, self.behind, self.tolerance = what, examples, before, behind, tolerance
+
+
+class Condition:
     """One condition.
 
     Args:
@@ -67,41 +82,38 @@ class Condition(NamedTuple):
         lacks: what is not known of some pictures; they are counted.
         facet: how it is counted; None: in no facet.
         order: of two conditions that enclose a range, the upper one has it.
+        unit: of a range.
         choices: all possible values, if these are few.
         names: where values come from that a gallery may not hold: a column of images, ``folders`` or ``tags``.
         commas: several values may stand in one argument.
+
+    Attributes:
+        is_several: it takes several values, of which any one is enough, and has a twin that leaves out what matches.
+        twin: the name of that.
+        default: what asks for nothing.
     """
 
-    name: str
-    kind: Kind
-    help: str
-    statement: str = ""
-    lacks: Lack | None = None
-    facet: Facet | None = None
-    order: Order | None = None
-    choices: tuple[str, ...] = ()
-    names: str = ""
-    commas: bool = False
-
-    @property
-    def is_several(self) -> bool:
-        """True if it takes several values, of which any one is enough, and has a twin that leaves out what matches."""
-        return self.kind not in _SINGLE
-
-    @property
-    def twin(self) -> str:
-        """The name of the condition that leaves out what matches."""
-        return f"no_{self.name}"
-
-    @property
-    def default(self) -> Any:
-        """What asks for nothing."""
-        return () if self.is_several else False if self.kind == "flag" else None
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """Its name, and its twin's."""
-        return (self.name, self.twin) if self.is_several else (self.name,)
+    def __init__(
+        self,
+        name: str,
+        kind: Kind,
+        help: str,
+        statement: str = "",
+        *,
+        lacks: Lack | None = None,
+        facet: Facet | None = None,
+        order: Order | None = None,
+        unit: Unit | None = None,
+        choices: tuple[str, ...] = (),
+        names: str = "",
+        commas: bool = False,
+    ) -> None:
+        self.name, self.kind, self.help, self.statement = name, kind, help, statement
+        self.lacks, self.facet, self.order, self.unit = lacks, facet, order, unit
+        self.choices, self.names, self.commas = choices, names, commas
+        self.is_several = kind not in _SINGLE
+        self.twin = f"no_{name}"
+        self.default: Any = () if self.is_several else False if kind == "flag" else None
 
 
 _DATE, _PLACE = Lack("date", "taken_at"), Lack("place", "latitude")
@@ -129,6 +141,26 @@ CONDITIONS = (
         "lens", "part", "whose lens's name holds this.",
         "instr(i.lens_key, :part) > 0", lacks=Lack("lens", "lens"),
         facet=Facet("lens", "lenses", "i.lens"), names="lens",
+    ),
+    Condition(
+        "iso", "span", "taken at this sensitivity: 400, 100-400, '>=1600'.",
+        "i.iso BETWEEN :low AND :high", lacks=Lack("ISO", "iso"),
+        unit=Unit("an ISO sensitivity", "400, 100-400 or '>=1600'", before="iso", tolerance=0.0),
+    ),
+    Condition(
+        "aperture", "span", "taken with this f-number: f/2.8, f/1.4-f/4.",
+        "i.aperture BETWEEN :low AND :high", lacks=Lack("aperture", "aperture"),
+        unit=Unit("an f-number", "f/2.8, f/1.4-f/4 or '<=f/2'", before="f/|ƒ/|f|ƒ"),
+    ),
+    Condition(
+        "exposure", "span", "exposed for so long: 1/250, 1/500-1/60, '>=2s'.",
+        "i.exposure BETWEEN :low AND :high", lacks=Lack("exposure time", "exposure"),
+        unit=Unit("an exposure time", "1/250, 1/500-1/60 or '>=2s'", behind="s|sec|seconds?|″"),
+    ),
+    Condition(
+        "focal_length", "span", "taken at this focal length of the lens: 50mm, 35-85mm.",
+        "i.focal_length BETWEEN :low AND :high", lacks=Lack("focal length", "focal_length"),
+        unit=Unit("a focal length", "50mm, 35-85mm or '>=200mm'", behind="mm"),
     ),
     Condition("near", "circle", "taken around a place: 48.858,2.294,5km.", lacks=_PLACE, facet=Facet("place")),
     Condition("glob", "pattern", "named like this: '*.png', 'trip/*.jpg', raw/."),

@@ -15,11 +15,13 @@ from retrieval.filters.conditions import Condition, Kind
 from retrieval.filters.dates import parse_date, parse_moment
 from retrieval.filters.globs import parse_glob
 from retrieval.filters.places import Near, parse_near
+from retrieval.filters.spans import Span, parse_span
 from retrieval.folding import fold
 from retrieval.paths import is_below
 from retrieval.tag_text import clean_tag
 
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*(?:([kmgt])(i)?)?(?:b|bytes)?", re.IGNORECASE)
+_MOST_BYTES = 10**18
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 _SPOKEN = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF", "JP2": "JPEG2000", "PGM": "PPM", "PBM": "PPM", "PNM": "PPM"}
 
@@ -99,12 +101,14 @@ def _pixels(condition: Condition, value: Any) -> int:
 def _bytes(condition: Condition, value: Any) -> int:
     text, name = str(value).strip(), condition.name
     match = _SIZE.fullmatch(text)
-    if match is None:
+    factor = 1
+    if match is not None and match[2]:
+        factor = (1024 if match[3] else 1000) ** ("kmgt".index(match[2].lower()) + 1)
+    size = None if match is None else int(Fraction(match[1]) * factor)
+    if size is None or size > _MOST_BYTES:
         raise QueryError(
             f"{name} {text[:40]!r} is no size of a file", "write a number of bytes, 500 kB, 2MB or 1.5 GiB"
         )
-    factor = (1024 if match[3] else 1000) ** ("kmgt".index(match[2].lower()) + 1 if match[2] else 0)
-    size = int(Fraction(match[1]) * factor)
     return _above_zero(condition, size, "file", f"{size} bytes")
 
 
@@ -117,6 +121,17 @@ def _above_zero(condition: Condition, number: int, what: str, said: str) -> int:
     if number < 1:
         raise QueryError(f"no {what} has a {'size' if what == 'file' else side} of {said} or less", "ask for 1 or more")
     return number
+
+
+def _span(condition: Condition, value: Any) -> Span:
+    if isinstance(value, Span):
+        return value
+    assert condition.unit is not None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return parse_span(
+        f"{value:f}" if isinstance(value, float) else str(value) if is_number else _text(condition, value),
+        condition.unit,
+    )
 
 
 def _flag(condition: Condition, value: Any) -> bool:
@@ -139,6 +154,7 @@ _READ: dict[Kind, Callable[[Condition, Any], Any]] = {
     "flag": _flag,
     "pixels": _pixels,
     "bytes": _bytes,
+    "span": _span,
 }
 
 
@@ -154,5 +170,6 @@ EXCLUDES: dict[Kind, Callable[[Any, Any], bool]] = {
     "choice": _same,
     "code": _same,
     "tag": _same,
+    "span": lambda no, yes: no.holds(yes),
 }
 """Kind of several values -> whether what is refused takes away everything that the wanted value stands for."""

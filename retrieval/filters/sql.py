@@ -1,7 +1,7 @@
 """A filter as SQL over the catalog. Whatever people wrote travels as parameters only.
 
-The expression is three-valued: NULL for an image that fails only because the catalog does not know its date, place,
-camera or lens. That is how such images can be counted.
+The expression is three-valued: NULL for an image that fails only because the catalog does not know what is asked: its
+date, place, camera, ... That is how such images can be counted.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def to_sql(where: Filter, encoder_id: int | None) -> Sql:
                 if values := getattr(where, field):
                     found.append(combined(_several(condition, values, encoder_id)))
         elif (value := getattr(where, condition.name)) not in (None, False):
-            found.append(Sql(condition.statement, _PARAMETERS[condition.kind](value)))
+            found.append(Sql(condition.statement, _parameters(condition, value)))
     return _joined(" AND ", found) if found else Sql("1")
 
 
@@ -67,8 +67,15 @@ def _several(condition: Condition, values: Sequence[Any], encoder_id: int | None
     if condition.kind == "tag":
         return [_tagged(values, encoder_id)]
     if condition.statement:
-        return [Sql(condition.statement, _PARAMETERS[condition.kind](value)) for value in values]
+        return [Sql(condition.statement, _parameters(condition, value)) for value in values]
     return [_OWN[condition.kind](value) for value in values]
+
+
+def _parameters(condition: Condition, value: Any) -> dict[str, Any]:
+    if condition.unit is not None:
+        low, high = value.bounds(condition.unit.tolerance)
+        return {"low": low, "high": high}
+    return _PARAMETERS[condition.kind](value)
 
 
 def _joined(operator: str, parts: Iterable[Sql]) -> Sql:

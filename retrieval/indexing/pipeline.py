@@ -38,7 +38,7 @@ from retrieval.indexing.schedules import Collect, ahead_of_device, each_on_its_o
 from retrieval.labels.pairing import Sidecars
 from retrieval.labels.written import completed
 from retrieval.pictures.exif import Exif
-from retrieval.pictures.images import NO_MEMORY, Picture, content_hash, read_picture
+from retrieval.pictures.images import NO_MEMORY, Picture, content_hash, read_exif_of, read_picture
 from retrieval.regular_files import change_time, describe_os_error, open_regular
 
 PATIENCE_SECONDS = 1.0
@@ -218,7 +218,7 @@ class Pipeline:
         prepared.timings.read += read - started
         if known is not None:
             vector, columns = known
-            metadata = self._completed(Metadata(*columns), candidate, data)
+            metadata = self._completed(_with_settings(Metadata(*columns), data), candidate, data)
             prepared.settled.append(_indexed(candidate, digest, metadata, vector, is_reused=True))
             return
         prepared.held.append((len(prepared.settled), candidate, digest, data))
@@ -393,7 +393,22 @@ def _metadata(picture: Picture) -> Metadata:
         longitude=exif.longitude,
         phash=picture.phash,
         colour=picture.colour,
+        **_settings(exif),
     )
+
+
+_SETTINGS = ("iso", "aperture", "exposure", "focal_length")
+
+
+def _settings(exif: Exif) -> dict[str, Any]:
+    return {name: getattr(exif, name) for name in _SETTINGS}
+
+
+def _with_settings(metadata: Metadata, data: bytes) -> Metadata:
+    """Of a picture that is known, also what a camera wrote about it that was not read when it was indexed."""
+    if any(getattr(metadata, name) is not None for name in _SETTINGS):
+        return metadata
+    return replace(metadata, **_settings(read_exif_of(data)))
 
 
 def _instant(exif: Exif) -> int | None:

@@ -14,6 +14,7 @@ from PIL.ExifTags import GPS, IFD, Base
 from retrieval.pictures.dates import Moment, Precision, microseconds, parse_moment, parse_offset
 
 _MAX_TEXT = 100
+_NO_ROOM = 65535
 
 
 def _utf8(_self: object, data: bytes, _legacy_api: bool = True) -> bytes:
@@ -39,6 +40,9 @@ class Exif:
             both are None, and so is exactly (0, 0), which cameras write before they have a fix.
         precision, microsecond: of ``taken_at``, see ``dates.Moment``.
         taken_source: ``gps`` or ``text`` where ``taken_at`` is not from EXIF's own dates.
+        iso: PhotographicSensitivity, or where that has no room for it (65535) what stands beside it.
+        aperture, exposure, focal_length: f-number, seconds and mm of the lens (no equivalent for film), from FNumber,
+            ExposureTime and FocalLength, else the first two from their APEX values.
         orientation: 1..8, 1 when missing; as stored, also where the decoder has already applied it.
     """
 
@@ -52,6 +56,10 @@ class Exif:
     precision: Precision | None = None
     microsecond: int = 0
     taken_source: str | None = None
+    iso: int | None = None
+    aperture: float | None = None
+    exposure: float | None = None
+    focal_length: float | None = None
 
 
 def read_exif(image: Image.Image) -> Exif:
@@ -80,6 +88,10 @@ def exif_of(tags: Image.Exif, texts: Mapping[Any, Any] | None = None) -> Exif:
         latitude=latitude,
         longitude=longitude,
         orientation=_orientation(_tag(tags, Base.Orientation)),
+        iso=_iso(detail),
+        aperture=_amount(_tag(detail, Base.FNumber), 2, 1000) or _apex(_tag(detail, Base.ApertureValue), 0.5, 2),
+        exposure=_amount(_tag(detail, Base.ExposureTime), 9, 1e6) or _apex(_tag(detail, Base.ShutterSpeedValue), -1, 9),
+        focal_length=_amount(_tag(detail, Base.FocalLength), 2, 100_000),
     )
 
 
@@ -127,6 +139,34 @@ def _camera(make: str | None, model: str | None) -> str | None:
     if model.casefold().startswith(make.split()[0].casefold()):
         return model
     return f"{make} {model}"[:_MAX_TEXT].rstrip()
+
+
+def _iso(detail: Mapping[int, Any]) -> int | None:
+    """Reference: EXIF 3.0, annex G."""
+    for tag in (Base.ISOSpeedRatings, Base.RecommendedExposureIndex, Base.StandardOutputSensitivity, Base.ISOSpeed):
+        value = _tag(detail, tag)
+        value = value[0] if isinstance(value, tuple) and value else value
+        if isinstance(value, int) and 0 < value <= 100_000_000 and value != _NO_ROOM:
+            return value
+    return None
+
+
+def _amount(value: object, digits: int, most: float) -> float | None:
+    """A number above zero, rounded; None where it is unknown (zero, infinity, a denominator of zero)."""
+    try:
+        number = round(float(value), digits)  # type: ignore[arg-type]
+    except (TypeError, ValueError, ArithmeticError):
+        return None
+    return number if 0 < number <= most else None
+
+
+def _apex(value: object, factor: float, digits: int) -> float | None:
+    """2 to the power of a value of the Additive System of Photographic Exposure times ``factor``."""
+    try:
+        exponent = float(value) * factor  # type: ignore[arg-type]
+    except (TypeError, ValueError, ArithmeticError):
+        return None
+    return _amount(2.0**exponent, digits, 1e6) if abs(exponent) < 30 else None
 
 
 def _taken(*directories: Mapping[int, Any]) -> tuple[Moment, None] | None:

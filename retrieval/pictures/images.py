@@ -149,6 +149,14 @@ def read_cut_out(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     return _readable(data, lambda name: with_alpha(_decode(data, name, lambda *size: size, max_pixels).upright))
 
 
+def read_exif_of(data: bytes) -> Exif:
+    """The EXIF of a picture file that is not decoded for it; empty where it cannot be read. From any thread."""
+    try:
+        return _readable(data, lambda name: read_exif(open_image(data, name)))
+    except UnreadableImage:
+        return Exif()
+
+
 def _readable(data: bytes, read: Callable[[str], T]) -> T:
     """What ``read`` makes of a file of this format, in silence, with every error of a decoder as UnreadableImage."""
     name = "image"

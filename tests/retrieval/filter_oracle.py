@@ -13,6 +13,7 @@ import numpy as np
 
 from retrieval.filters import Filter, Near
 from retrieval.filters.conditions import fields
+from retrieval.filters.spans import Span
 from retrieval.folding import fold
 from retrieval.paths import is_below
 
@@ -34,6 +35,10 @@ class Row:
     tags: frozenset[str] = frozenset()
     predicted: frozenset[str] = frozenset()
     size: int = 1000
+    iso: int | None = None
+    aperture: float | None = None
+    exposure: float | None = None
+    focal_length: float | None = None
 
 
 def km_between(here: tuple[float, float], there: tuple[float, float]) -> float:
@@ -54,6 +59,18 @@ def is_within(place: tuple[float, float] | None, circle: Near) -> bool | None:
     return None if place is None else km_between(place, (circle.latitude, circle.longitude)) <= circle.km
 
 
+def is_about(number: float | None, span: Span, share: float) -> bool | None:
+    """Within the range, or so near to one of its ends that it is the same number; beyond it, if the end is left out."""
+    if number is None:
+        return None
+    gap = -share if span.excludes_end else share
+    above = span.low is None or number > span.low * (1 - gap) or (gap >= 0 and number == span.low * (1 - gap))
+    below = span.high is None or number < span.high * (1 + gap) or (gap >= 0 and number == span.high * (1 + gap))
+    if span.excludes_end and number in (span.low, span.high):
+        return False
+    return above and below
+
+
 def shape(row: Row) -> str:
     return ("square", "landscape", "portrait")[(row.width > row.height) - (row.width < row.height)]
 
@@ -65,6 +82,10 @@ PREDICATES: dict[str, Callable[[Row, Any], bool | None]] = {
     "under": lambda row, folder: is_below(os.path.dirname(row.path), str(folder)),
     "camera": lambda row, part: holds_name(row.camera, part),
     "lens": lambda row, part: holds_name(row.lens, part),
+    "iso": lambda row, span: is_about(row.iso, span, 0.0),
+    "aperture": lambda row, span: is_about(row.aperture, span, 0.02),
+    "exposure": lambda row, span: is_about(row.exposure, span, 0.02),
+    "focal_length": lambda row, span: is_about(row.focal_length, span, 0.02),
     "near": lambda row, circle: is_within(row.place, circle),
     "glob": lambda row, pattern: PurePosixPath(fold(row.path)).match(fold(pattern)),
     "orientation": lambda row, name: shape(row) == name,

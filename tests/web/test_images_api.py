@@ -149,7 +149,8 @@ def test_details_hold_everything_that_the_catalog_knows(served: Served) -> None:
     assert found == {
         "id": record.id, "name": "turned.jpg", "path": record.path, "folder": str(served.folder), "hash": key,
         "format": "JPEG", "drawable": True, "bytes": record.size, "width": 300, "height": 400,
-        "taken_at": "2020-01-02T03:04:05", "camera": "Maker Model", "lens": None, "on_disk": "same",
+        "taken_at": "2020-01-02T03:04:05", "camera": "Maker Model", "lens": None,
+        **dict.fromkeys(("iso", "aperture", "exposure", "focal_length")), "on_disk": "same",
         "tags": [], "captions": [], "predicted": [],
         "urls": {
             "thumbnail": f"{API}/{record.id}/thumbnail?v={key}",

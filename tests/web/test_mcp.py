@@ -239,7 +239,7 @@ def test_errors_are_those_of_the_command_line(assistant: Assistant, engine: Quer
         ("search", {}, "query: "),
         ("similar", {"picture": 7}, "picture: "),
         ("describe_gallery", {"deep": True}, "deep: "),
-        ("search", {"query": "x", "after": "last year"}, "after: "),
+        ("search", {"query": "x", "after": "someday"}, "'someday' is not a date"),
         ("search", {"query": "x", "after": "2023-13"}, "'2023-13' is not a date"),
         ("search", {"query": "x", "near": ["here"]}, "'here' has 1 parts between commas"),
         ("search", {"query": "x", "format": ["jepg"]}, "no picture in this gallery has the format"),

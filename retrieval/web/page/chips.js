@@ -1,6 +1,6 @@
 /** What is searched for beside the words, and the conditions, as chips that can be taken away one by one. */
 
-import { h } from "./parts.js";
+import { h, size } from "./parts.js";
 import { icon } from "./tiles.js";
 import * as uploads from "./uploads.js";
 
@@ -18,13 +18,18 @@ const FILTER_WORDS = {
   added_after: value => ["Added since", value.slice(0, 10)],
   min_width: value => ["Width from", `${value} px`],
   min_height: value => ["Height from", `${value} px`],
+  max_width: value => ["Width up to", `${value} px`],
+  max_height: value => ["Height up to", `${value} px`],
+  min_bytes: value => ["File from", /^\d+$/.test(value) ? size(Number(value)) : value],
+  max_bytes: value => ["File up to", /^\d+$/.test(value) ? size(Number(value)) : value],
+  iso: value => ["ISO", value],
   near: value => ["Near", placeName(value)],
   glob: value => ["Path", value],
   untagged: () => ["", "Without tags"],
 };
 const say = (name, value) => {
   const plain = name.replace(/^no_/, "");
-  const [label, text] = FILTER_WORDS[plain]?.(value) ?? [plain[0].toUpperCase() + plain.slice(1), value];
+  const [label, text] = FILTER_WORDS[plain]?.(value) ?? [plain[0].toUpperCase() + plain.slice(1).replaceAll("_", " "), value];
   return [name === plain ? label : `Not ${label.toLowerCase()}`, text];
 };
 

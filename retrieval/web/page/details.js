@@ -46,6 +46,7 @@ export function createDetails({ state, api, toastError }) {
       ["Taken", picture.taken_at && moment(picture.taken_at)],
       ["Camera", picture.camera && filter({ camera: [picture.camera] }, picture.camera, "Only pictures of this camera")],
       ["Lens", picture.lens && filter({ lens: [picture.lens] }, picture.lens, "Only pictures with this lens")],
+      ["Exposure", exposure(picture)],
       ["Size", `${count(width)} × ${count(height)}${width * height > 5e5 ? ` · ${((width * height) / 1e6).toFixed(1)} megapixels` : ""}`],
       ["File", [picture.format, size(picture.bytes)].filter(Boolean).join(" · ")],
       ["On disk", { missing: "The file is missing", changed: "The file has changed since it was indexed" }[picture.on_disk]],
@@ -66,6 +67,12 @@ export function createDetails({ state, api, toastError }) {
   }
 
   return { element, show };
+}
+
+/** What the camera was set to, as photographers write it. */
+function exposure({ exposure: time, aperture, iso, focal_length: length }) {
+  const parts = [time && (time < 0.3 ? `1/${Math.round(1 / time)} s` : `${time} s`), aperture && `f/${aperture}`, iso && `ISO ${iso}`, length && `${length} mm`];
+  return parts.filter(Boolean).join(" · ");
 }
 
 function moment(text) {

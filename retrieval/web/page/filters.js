@@ -15,6 +15,7 @@ const LISTS = [
   { field: "format", facet: "formats", title: "Format", name: "formats", open: false },
 ];
 const WIDTHS = [["", "Any"], ["1280", "1280"], ["1920", "1920"], ["2560", "2560"], ["3840", "3840"]];
+const RANGES = [["iso", "ISO", "100-400"], ["aperture", "Aperture", "f/1.4-f/4"], ["exposure", "Exposure", "1/500-1/60"], ["focal_length", "Focal length", "35-85 mm"]];
 const DAYS = [[1, "A day"], [7, "A week"], [30, "A month"], [365, "A year"]];
 const ORDER = ["sort", "reverse", "group_minutes"];
 const DELAY = 150; // facets may come later than pictures, and should not take the server from them
@@ -164,16 +165,22 @@ function inFolders(state) {
   };
 }
 
-/** Conditions without counts: a least width, when a picture came into the gallery, and no tag. */
+/** Conditions without counts: a least width, when a picture came into the gallery, what a camera was set to, and no tag. */
 function more(state) {
   const width = h("select", { "aria-label": "Least width in pixels", onchange: () => state.update({ min_width: width.value }) });
   const added = h("select", { "aria-label": "Added to the gallery", onchange: () => state.update({ added_after: added.value }) });
   const untagged = h("input", { type: "checkbox", onchange: () => state.update({ untagged: untagged.checked }) });
+  const ranges = RANGES.map(([name, text, example]) => {
+    const field = h("input", { type: "text", placeholder: example, maxlength: 100, "aria-label": `${text}, a value or a range`, onchange: () => state.update({ [name]: field.value.split(",").map((value) => value.trim()) }) });
+    return { name, field, row: h("label", { class: "facet-row" }, text, field) };
+  });
+  const nothing = { min_width: "", min_height: "", added_after: "", untagged: false, ...Object.fromEntries(RANGES.map(([name]) => [name, []])) };
   const own = section(
-    { title: "More", open: false, onClear: () => state.update({ min_width: "", min_height: "", added_after: "", untagged: false }) },
+    { title: "More", open: false, onClear: () => state.update(nothing) },
     h("div", { class: "facet-body facet-rows" },
       h("label", { class: "facet-row" }, "At least wide", width),
       h("label", { class: "facet-row" }, "Added within", added),
+      ranges.map(({ row }) => row),
       h("label", { class: "facet-value" }, untagged, h("span", { class: "facet-name" }, "Without tags"))),
   );
   const day = (back) => new Date(Date.now() - back * 86_400_000).toISOString().slice(0, 10);
@@ -183,7 +190,8 @@ function more(state) {
       options(width, WIDTHS.map(([value, text]) => [value, value ? `${count(Number(value))} px` : text]), now.min_width, `${now.min_width} px`);
       options(added, [["", "Any time"], ...DAYS.map(([back, text]) => [day(back), text])], now.added_after, `since ${now.added_after}`);
       untagged.checked = now.untagged;
-      const set = [now.min_width, now.min_height, now.added_after, now.untagged].filter(Boolean).length;
+      for (const { name, field } of ranges) field.value = now[name].join(", ");
+      const set = Object.keys(nothing).reduce((sum, name) => sum + (Array.isArray(now[name]) ? now[name].length : Number(Boolean(now[name]))), 0);
       own.update(true, set);
     },
   };

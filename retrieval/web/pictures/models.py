@@ -61,6 +61,10 @@ class ImageDetails(BaseModel):
     modified_at: str = Field(description="of the file when it was indexed, ISO 8601")
     camera: str | None
     lens: str | None
+    iso: int | None = Field(description="sensitivity, as the camera wrote it")
+    aperture: float | None = Field(description="f-number")
+    exposure: float | None = Field(description="seconds")
+    focal_length: float | None = Field(description="of the lens, mm")
     latitude: float | None = Field(description="degrees, WGS 84")
     longitude: float | None
     on_disk: Literal["same", "changed", "missing"] = Field(description="the file as it is now")
@@ -97,6 +101,10 @@ def details(labels: ImageLabels, added_at: str, at: str) -> ImageDetails:
         modified_at=datetime.fromtimestamp(image.mtime_ns // 1_000_000_000, UTC).isoformat(),
         camera=image.camera,
         lens=image.lens,
+        iso=image.iso,
+        aperture=image.aperture,
+        exposure=image.exposure,
+        focal_length=image.focal_length,
         latitude=image.latitude,
         longitude=image.longitude,
         on_disk=image.on_disk(),

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, create_model
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    create_model,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_before_validator_function
@@ -27,7 +35,11 @@ class OneOrMore:
 
 
 def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str | int) and not isinstance(value, bool) else value
+    return [value] if isinstance(value, str | int | float) and not isinstance(value, bool) else value
+
+
+def _number_as_text(value: Any) -> Any:
+    return f"{value:f}" if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 # SQLite and the file system both end a text at a NUL, so that none can be what somebody means.
@@ -38,6 +50,9 @@ _VALUES: dict[str, Any] = {
     "pixels": Annotated[int, Field(ge=1, le=999_999_999)],
     "bytes": Annotated[int, Field(ge=1, le=MOST_BYTES)] | Annotated[str, Field(max_length=40, examples=["2MB"])],
     "circle": Annotated[str, Field(max_length=100, examples=["48.858,2.294,5km"])],
+    "span": Annotated[
+        str, BeforeValidator(_number_as_text), Field(min_length=1, max_length=100, examples=["100-400", ">=1600"])
+    ],
 }
 """Kind of a condition -> the type of one value, if it is not any text."""
 

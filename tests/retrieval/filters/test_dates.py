@@ -12,6 +12,8 @@ import pytest
 from retrieval.errors import QueryError
 from retrieval.filters import parse_date, parse_filter
 
+pytest.importorskip("dateparser")
+
 NOW = datetime(2026, 11, 29, 18, 40, 33)  # a Sunday
 ROOT = Path(__file__).parents[3]
 

@@ -131,6 +131,7 @@ def test_what_can_hold_together_is_taken(conditions: dict[str, Any]) -> None:
         ({"min_bytes": "big"}, "min_bytes 'big' is no size of a file"),
         ({"min_bytes": "0"}, "every file has a size of more than 0 bytes"),
         ({"max_bytes": "1e5"}, "no size of a file"),
+        ({"max_bytes": "999999999999999 TB"}, "no size of a file"),
         ({"max_bytes": "0 kB"}, "no file has a size of 0 bytes or less"),
         ({"untagged": "maybe"}, "neither true nor false"),
         ({"camera": [1]}, "camera takes texts"),

@@ -8,8 +8,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from retrieval.catalog.records import FileChanged
+from retrieval.catalog.selection import select
+from retrieval.filters import Filter
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from tests.conftest import PHOTOS
@@ -121,3 +124,30 @@ def test_verify_content_reads_everything_and_encodes_what_differs(
     assert Indexer(padded, encoder).run(photos).unchanged == len(PHOTOS)
     report = Indexer(padded, encoder).run(photos, verify_content=True)
     assert (report.counts.verified, report.encoded, report.unchanged) == (len(PHOTOS) - 1, 1, 0)
+
+
+SETTINGS = "SELECT iso, aperture, exposure, focal_length FROM images ORDER BY iso"
+
+
+def test_what_an_older_version_did_not_read_comes_with_the_content(
+    gallery: Gallery, photos: Path, encoder: ColourEncoder
+) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769).update({0x8827: 400, 0x829D: 2.8, 0x829A: 1 / 250, 0x920A: 50.0})
+    Image.new("RGB", (40, 30), "red").save(photos / "camera.jpg", exif=exif)
+    Indexer(gallery, encoder).run(photos)
+    assert rows(gallery, SETTINGS)[-1] == (400, 2.8, 0.004, 50.0)
+    before = encoder.encoded
+    with gallery.writer() as catalog, catalog.transaction() as connection:
+        nothing = "iso = NULL, aperture = NULL, exposure = NULL, focal_length = NULL"
+        connection.exec_driver_sql(f"UPDATE images SET {nothing}")
+    assert Indexer(gallery, encoder).run(photos).unchanged == len(PHOTOS) + 1
+    with gallery.reader() as reader:
+        found = select(reader, Filter(iso=400, exposure="1/250"))
+        assert (found.ids.size, found.unknown, found.lacking) == (0, len(PHOTOS) + 1, ("ISO", "exposure time"))
+        assert "the gallery knows no ISO or no exposure time of them" in found.told()
+    report = Indexer(gallery, encoder).run(photos, verify_content=True)
+    assert report.counts.verified == len(PHOTOS) + 1 and encoder.encoded == before
+    assert rows(gallery, SETTINGS)[-1] == (400, 2.8, 0.004, 50.0)
+    with gallery.reader() as reader:
+        assert select(reader, Filter(iso=400, exposure="1/250", aperture="f/2.8", focal_length="50mm")).ids.size == 1

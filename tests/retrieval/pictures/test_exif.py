@@ -230,3 +230,30 @@ def test_truncated_and_flipped_exif_never_raises() -> None:
         assert isinstance(read(valid[:at]), Exif)
         for value in (0, 255):
             assert isinstance(read(valid[:at] + bytes([value]) + valid[at + 1 :]), Exif)
+
+
+ISO, F_NUMBER, EXPOSURE, FOCAL, APEX_APERTURE, APEX_TIME = 0x8827, 0x829D, 0x829A, 0x920A, 0x9202, 0x9201
+OUTPUT_SENSITIVITY, EXPOSURE_INDEX = 0x8831, 0x8832
+
+
+@pytest.mark.parametrize(
+    ("detail", "expected"),
+    [
+        ({ISO: 400, F_NUMBER: IFDRational(28, 10), EXPOSURE: IFDRational(1, 250), FOCAL: IFDRational(50, 1)},
+         (400, 2.8, 0.004, 50.0)),
+        ({ISO: 65535, EXPOSURE_INDEX: 102400}, (102400, None, None, None)),
+        ({ISO: 65535, OUTPUT_SENSITIVITY: 80000}, (80000, None, None, None)),
+        ({ISO: 65535}, (None, None, None, None)),
+        ({ISO: 0}, (None, None, None, None)),
+        ({F_NUMBER: IFDRational(1244236, 699009)}, (None, 1.78, None, None)),
+        ({F_NUMBER: IFDRational(0, 1), FOCAL: IFDRational(0, 1), EXPOSURE: IFDRational(0, 1)}, (None,) * 4),
+        ({F_NUMBER: IFDRational(1, 0), FOCAL: IFDRational(1, 0)}, (None,) * 4),
+        ({APEX_APERTURE: IFDRational(3, 1), APEX_TIME: IFDRational(8, 1)}, (None, 2.83, 0.00390625, None)),
+        ({APEX_TIME: IFDRational(-2, 1)}, (None, None, 4.0, None)),
+        ({EXPOSURE: IFDRational(30, 1), APEX_TIME: IFDRational(8, 1)}, (None, None, 30.0, None)),
+        ({FOCAL: IFDRational(4250, 1000)}, (None, None, None, 4.25)),
+    ],
+)  # fmt: skip
+def test_what_the_camera_was_set_to(detail: dict[int, Any], expected: tuple[float | None, ...]) -> None:
+    exif = read(tags(detail=detail))
+    assert (exif.iso, exif.aperture, exif.exposure, exif.focal_length) == expected

@@ -39,6 +39,7 @@ PLACES = (
     (-90.0, 0.0), (-89.95, 77.0), (0.0, 180.0), (0.01, -180.0), (0.0, 0.0),
 )  # fmt: skip
 START = datetime(2020, 1, 1)
+SETTINGS = ("iso", "aperture", "exposure", "focal_length")
 
 
 def drawn_rows(draw: random.Random) -> list[Row]:
@@ -61,6 +62,10 @@ def drawn_rows(draw: random.Random) -> list[Row]:
                 frozenset(draw.sample(TAGS, draw.choice((0, 0, 1, 2)))),
                 frozenset(draw.sample(TAGS, draw.choice((0, 1)))),
                 len(name),
+                draw.choice((None, 100, 400, 6400)),
+                draw.choice((None, 1.78, 2.83, 8.0)),
+                draw.choice((None, 1 / 250, 1 / 59, 2.0)),
+                draw.choice((None, 4.25, 35.0, 50.0)),
             )
         )
     return rows
@@ -74,7 +79,7 @@ def fill(gallery: Gallery, rows: list[Row], retired: set[int]) -> None:
         for row in rows:
             folder, _, name = row.path.rpartition("/")
             latitude, longitude = row.place or (None, None)
-            facts = {name: getattr(row, name) for name in ("format", "width", "height", "camera", "lens")}
+            facts = {name: getattr(row, name) for name in ("format", "width", "height", "camera", "lens", *SETTINGS)}
             taken = row.taken_at and row.taken_at.isoformat()
             batch.append(image(at[folder], name, taken_at=taken, latitude=latitude, longitude=longitude, **facts))
         catalog.commit(Batch(indexed=batch), encoder)
@@ -137,6 +142,10 @@ EACH = {
     "under": st.sampled_from(("/", "/p", "/p/trip", "/q", "/none")).map(Path),
     "camera": st.sampled_from(("canon", "EOS r6", "nikon", "7", "o")),
     "lens": st.sampled_from(("ef", "RF24", "mm")),
+    "iso": st.sampled_from(("100", "ISO 400", "100-400", ">=400", ">400", "<=100", "<400", "5000-7000", "401")),
+    "aperture": st.sampled_from(("f/1.8", "f/2.8", "f/1.4-f/4", "<=f/2.8", ">2.8", "<f8", ">=8", "f/16")),
+    "exposure": st.sampled_from(("1/60", "1/250s", "1/500-1/60", ">=2s", ">2s", "<1/250", "<= 1/30", "30s")),
+    "focal_length": st.sampled_from(("35mm", "35-50mm", ">=50", "<50mm", ">35 mm", "<=4mm", "85mm")),
     "near": NEARS,
     "glob": st.sampled_from(
         (
@@ -234,7 +243,8 @@ def test_filtered_search_is_brute_force_over_the_filtered_set(
 
 MEETS: dict[str, object] = {
     "after": datetime(2021, 1, 1), "before": datetime(2021, 1, 1), "added_after": datetime(2024, 2, 1, tzinfo=UTC),
-    "under": "/p", "camera": "canon", "lens": "ef", "near": Near(-17.6, 180, 50), "glob": "trip/*.jpg",
+    "under": "/p", "camera": "canon", "lens": "ef", "near": Near(-17.6, 180, 50),
+    "iso": "100-400", "aperture": "f/2.8", "exposure": "1/60", "focal_length": ">35mm", "glob": "trip/*.jpg",
     "orientation": "square", "format": "heic", "tag": "dog", "untagged": True, "min_width": 31, "max_width": 39,
     "min_height": 35, "max_height": 35, "min_bytes": 12, "max_bytes": 11,
 }  # fmt: skip

@@ -253,6 +253,16 @@ def test_further_conditions_and_clearing_all(panel: Page) -> None:
     assert asked(panel) == {}
 
 
+def test_what_a_camera_was_set_to_is_written_as_a_range(panel: Page) -> None:
+    more = facet(panel, "More")
+    more.locator("summary").click()
+    iso = more.get_by_label("ISO, a value or a range")
+    iso.fill("100-400, >=3200")
+    iso.press("Enter")
+    until(panel, "() => new URLSearchParams(location.search).getAll('iso').length === 2")
+    assert asked(panel) == {"iso": ["100-400", ">=3200"]}
+
+
 def test_a_facet_of_one_value_is_not_shown(panel: Page) -> None:
     assert facet(panel, "Shape").is_visible()
     assert not facet(panel, "Format").is_visible()  # every picture is a JPEG
