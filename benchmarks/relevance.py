@@ -6,7 +6,7 @@
     python -m benchmarks.relevance --gap 1            # made embeddings, words and pictures apart as CLIP's are
 
 Class names are the queries. Galleries are drawn from the collection with some of the classes in it; asking for the
-others is a search without an answer. Each statistic gets the same cut: what 1 in 50 of the unlikely searches of
+others is a search without an answer. Each statistic gets the same cut: what 1 in 100 of the unlikely searches of
 ``retrieval/search/unlikely-things.txt`` reaches in that gallery. Only classes that the model knows are asked for
 (three of the ten nearest pictures of the whole collection are right): no cut makes up for finding wrong pictures.
 """
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
 from typing import NamedTuple
@@ -34,6 +35,7 @@ from retrieval.lab.evaluation.embed import embed_files
 from retrieval.labels.zeroshot import scale_and_bias
 from retrieval.search.calibration import Calibration, Measured, everyday, unlikely
 from retrieval.search.relevance import CUT
+from retrieval.search.smoothing import POOL
 
 NEAREST = 10
 DRAWS = 20
@@ -97,7 +99,8 @@ def made_world(gap: float, seed: int) -> World:
 def _uncut(background: Vectors, scale: float, fingerprint: str) -> Calibration:
     alike = background @ background.T
     np.fill_diagonal(alike, -1)
-    return Calibration(Measured(fingerprint, "", scale, None, float(np.median(alike.max(axis=1))), 0, 1, 0), background)
+    return Calibration(Measured(fingerprint, "", scale, None, float(np.median(alike.max(axis=1))), 0, 1, 0), background,
+                       np.zeros(background.shape[1], np.float32))  # fmt: skip
 
 
 def galleries(classes: NDArray[np.int64], seed: int) -> Iterator[tuple[str, NDArray[np.int64]]]:
@@ -105,29 +108,42 @@ def galleries(classes: NDArray[np.int64], seed: int) -> Iterator[tuple[str, NDAr
     rng = np.random.default_rng(seed)
     count = int(classes.max()) + 1
     for kind, share, most in (("half of the classes", 2, None), ("100 pictures of half of them", 2, 100),
-                              ("a twentieth of them", 20, None), ("one class", count, None)):  # fmt: skip
+                              ("five pictures of each of half of them", 2, -5),
+                              ("one picture of each of half of them", 2, -1), ("a twentieth of them", 20, None),
+                              ("one class", count, None)):  # fmt: skip
         for _ in range(DRAWS):
             chosen = rng.choice(count, max(1, count // share), replace=False)
-            yield kind, rng.permutation(np.flatnonzero(np.isin(classes, chosen)))[:most]
+            rows = rng.permutation(np.flatnonzero(np.isin(classes, chosen)))
+            yield kind, _of_each(classes, rows, -most) if (most or 0) < 0 else rows[:most]
+
+
+def _of_each(classes: NDArray[np.int64], rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """The first ``count`` rows of each class."""
+    return np.concatenate([rows[classes[rows] == each][:count] for each in np.unique(classes[rows])])
 
 
 def looked_at(one: World, rows: NDArray[np.int64], directions: Vectors) -> Drawn:
     """The statistics that were considered, for the nearest pictures of each direction."""
     pictures = one.pictures[rows]
     cosines = directions @ pictures.T
-    order = np.argsort(-cosines, axis=1, kind="stable")[:, :NEAREST]
+    pools = np.argsort(-cosines, axis=1, kind="stable")[:, :POOL]
+    order = pools[:, :NEAREST]
     spread = (cosines - cosines.mean(axis=1, keepdims=True)) / (cosines.std(axis=1, keepdims=True) + 1e-9)
     everything = one.calibration.background @ pictures.T
     centre, width = everything.mean(axis=0), everything.std(axis=0)
-    evidence = np.stack([
-        one.calibration.evidence(direction, pictures[nearest])
-        for direction, nearest in zip(directions, order, strict=True)
-    ])  # fmt: skip
+    unlikely_best = np.argsort(-(one.unlikely @ pictures.T), axis=1)[:, :NEAREST]
+    calibration = replace(one.calibration, centre=pictures[np.unique(unlikely_best)].mean(axis=0))
+    evidence, smoothed = [], []
+    for direction, nearest in zip(directions, pools, strict=True):
+        first, pool = pictures[nearest[:NEAREST]], pictures[nearest]
+        evidence.append(calibration.evidence(direction, first))
+        smoothed.append(calibration.smoothed_evidence(direction, first, pool))
     values = {
         "cosine": np.take_along_axis(cosines, order, axis=1),
         "z in the gallery's scores": np.take_along_axis(spread, order, axis=1),
         "z in the picture's labels": np.take_along_axis((cosines - centre) / width, order, axis=1),
-        "softmax among labels": evidence,
+        "softmax among labels": np.stack(evidence),
+        "the same, smoothed": np.stack(smoothed),
     }
     return Drawn(values, one.classes[rows][order])
 

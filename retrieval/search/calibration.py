@@ -1,7 +1,7 @@
 """What an encoder says where there is no answer: the background that relevance is measured against, made once and kept.
 
 Two fixed lists of texts are embedded with the gallery's encoder: everyday labels, which compete with a query for each
-picture, and things that hardly any gallery holds, whose best pictures here show how well unrelated searches fit. So no
+picture, and things that hardly any gallery holds, whose best pictures here show how well unrelated searches fit. No
 number is tuned to one model. ``docs/relevance.md`` says how the method was chosen.
 """
 
@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from blake3 import blake3
 
-from indexes.base import Vectors
+from indexes.base import Ids, Vectors
 from retrieval.labels.vocabulary import read_labels
 from retrieval.labels.zeroshot import scale_and_bias
+from retrieval.search.smoothing import POOL, smoothed
 
 if TYPE_CHECKING:
     from retrieval.search.engine import QueryEngine
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("photoseek")
 
 _UNLIKELY = Path(__file__).with_name("unlikely-things.txt")
-_FORM = 1  # of the files and of what goes into them
+_FORM = 2  # of the files and of what goes into them
 _BEST = 10  # pictures of each unlikely search that are looked at
 _TOLERANCE = 0.1  # the share by which a gallery may grow or shrink before it is measured again
 _MAX_BYTES = 1 << 16
@@ -65,10 +66,12 @@ class Calibration:
     Attributes:
         measured: see there.
         background: (b, dim) the everyday labels; empty where the encoder has a bias.
+        centre: (dim,) mean of the pictures that unlikely searches find.
     """
 
     measured: Measured
     background: Vectors
+    centre: Vectors
 
     def evidence(self, direction: Vectors, pictures: Vectors) -> Vectors:
         """How much better a query fits each picture than all everyday labels together.
@@ -92,6 +95,15 @@ class Calibration:
         total = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
         evidence: Vectors = self.measured.scale * (pictures @ query) - total
         return evidence
+
+    def smoothed_evidence(self, direction: Vectors, pictures: Vectors, pool: Vectors) -> Vectors:
+        """:meth:`evidence` of each picture and of those that look like it, see :func:`.smoothing.smoothed`.
+
+        Args:
+            pool: (p, dim), the :data:`.smoothing.POOL` pictures nearest to the query.
+        """
+        own, others = self.evidence(direction, pictures), self.evidence(direction, pool)
+        return smoothed(own, pictures, others, pool, self.centre)
 
 
 def calibration_of(engine: QueryEngine) -> Calibration:
@@ -148,30 +160,41 @@ def _measure(
     scale, bias = scale_and_bias(encoder.spec)
     fingerprint, dim = engine.encoder_row.fingerprint, engine.encoder_row.dim
     if bias is not None:
-        return Calibration(Measured(fingerprint, _lists(), scale, bias, 1, 0, 1, images), np.empty((0, dim), "<f4"))
+        return Calibration(
+            Measured(fingerprint, _lists(), scale, bias, 1, 0, 1, images),
+            np.empty((0, dim), "<f4"),
+            np.zeros(dim, "<f4"),
+        )
     logger.warning("measuring what searches without an answer find here; done once for a model, and as a gallery grows")
     if background is None:
         background = embed(everyday())
     alike = background @ background.T
     np.fill_diagonal(alike, -1.0)
     near = float(np.median(alike.max(axis=1)))
-    start = Calibration(Measured(fingerprint, _lists(), scale, None, near, 0.0, 1.0, images), background)
-    mean, deviation = _nothing_there(engine, start, embed(unlikely())) if images else (0.0, 1.0)
-    return Calibration(Measured(fingerprint, _lists(), scale, None, near, mean, deviation, images), background)
+    directions = embed(unlikely()) if images else np.empty((0, dim), np.float32)
+    found = engine.index.search(directions, POOL).ids if images else np.empty((0, POOL), np.int64)
+    centre = _centre(engine, found, dim)
+    start = Calibration(Measured(fingerprint, _lists(), scale, None, near, 0.0, 1.0, images), background, centre)
+    mean, deviation = _nothing_there(engine, start, directions, found) if images else (0.0, 1.0)
+    return replace(start, measured=replace(start.measured, mean=mean, deviation=deviation))
 
 
-def _nothing_there(engine: QueryEngine, calibration: Calibration, directions: Vectors) -> tuple[float, float]:
-    """Mean and deviation of the evidence for the best picture of each unlikely search (n, dim)."""
-    found = engine.index.search(directions, _BEST)
-    listed = np.unique(found.ids[found.ids >= 0])
-    sound, vectors = engine.reader.sound_vectors(listed.tolist(), engine.encoder_row)
-    ids = np.array(sound, np.int64)
-    best = [
-        calibration.evidence(direction, vectors[np.searchsorted(ids, known)]).max()
-        for direction, row in zip(directions, found.ids, strict=True)
-        if len(known := row[np.isin(row, ids)])
-    ] or [0.0]
-    return float(np.mean(best)), max(float(np.std(best)), 1e-6)
+def _centre(engine: QueryEngine, found: Ids, dim: int) -> Vectors:
+    """(dim,) mean of the best pictures of the unlikely searches: (n, POOL) ids, -1 for none."""
+    best = found[:, :_BEST]
+    _, vectors = engine.reader.sound_vectors(np.unique(best[best >= 0]).tolist(), engine.encoder_row)
+    centre: Vectors = vectors.mean(axis=0) if len(vectors) else np.zeros(dim, np.float32)
+    return centre
+
+
+def _nothing_there(engine: QueryEngine, start: Calibration, directions: Vectors, found: Ids) -> tuple[float, float]:
+    """Mean and deviation of the evidence for the best picture of each unlikely search: (n, dim), (n, POOL) ids."""
+    best: list[float] = []
+    for direction, row in zip(directions, found, strict=True):
+        _, pool = engine.reader.sound_vectors(row[row >= 0].tolist(), engine.encoder_row)
+        if len(pool):
+            best.append(float(start.smoothed_evidence(direction, pool[:_BEST], pool).max()))
+    return (float(np.mean(best)), max(float(np.std(best)), 1e-6)) if best else (0.0, 1e-6)
 
 
 @cache
@@ -198,28 +221,33 @@ def _kept(folder: Path, fingerprint: str, dim: int, catalog: str) -> Calibration
         if (measured.fingerprint, measured.lists) != (fingerprint, _lists()) or measured.deviation <= 0:
             return None
         if measured.bias is not None:
-            made = Calibration(measured, np.empty((0, dim), np.float32))
+            made = Calibration(measured, np.empty((0, dim), np.float32), np.zeros(dim, np.float32))
             return made if checksum == _checksum(made, catalog) else None
         with (folder / "background.f4").open("rb") as file:
-            data = file.read(4 * dim * len(everyday()) + 1)
-        background = np.frombuffer(data, dtype="<f4").astype(np.float32).reshape(len(everyday()), dim)
+            data = file.read(4 * dim * (len(everyday()) + 1) + 1)
+        rows = np.frombuffer(data, dtype="<f4").astype(np.float32).reshape(len(everyday()) + 1, dim)
     except (OSError, ValueError, TypeError, RecursionError):
         return None
-    made = Calibration(measured, background)
+    made = Calibration(measured, rows[:-1], rows[-1])
     return made if checksum == _checksum(made, catalog) else None
 
 
 def _checksum(made: Calibration, catalog: str) -> str:
     """BLAKE3 of all of it and of the catalog's name: a turned bit would move what counts as relevant."""
     numbers = json.dumps(asdict(made.measured), sort_keys=True)
-    return blake3(f"{catalog}\n{numbers}\n".encode() + made.background.astype("<f4").tobytes()).hexdigest(16)
+    return blake3(f"{catalog}\n{numbers}\n".encode() + _stored(made)).hexdigest(16)
+
+
+def _stored(made: Calibration) -> bytes:
+    """The labels' rows, and the centre as the last one."""
+    return np.vstack([made.background, made.centre]).astype("<f4").tobytes()
 
 
 def _keep(folder: Path, made: Calibration, catalog: str) -> None:
     """Two searches at once may both write: each file is replaced as a whole, and both write the same."""
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / "background.f4", made.background.astype("<f4").tobytes())
+        _replace(folder / "background.f4", _stored(made))
         body = {**asdict(made.measured), "checksum": _checksum(made, catalog)}
         _replace(folder / "measured.json", json.dumps(body).encode())
 

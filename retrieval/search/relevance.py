@@ -12,11 +12,11 @@ from retrieval.labels.zeroshot import probabilities
 from retrieval.search.calibration import Calibration
 
 if TYPE_CHECKING:
-    from indexes.base import Vectors
+    from indexes.base import Ids, Vectors
     from retrieval.catalog.reader import CatalogReader, EncoderRow
 
-CUT = 0.98
-"""Above it a hit is relevant: the best picture of 1 unrelated search in 50 would be, too."""
+CUT = 0.99
+"""Above it a hit is relevant: the best picture of 1 unrelated search in 100 would be, too."""
 
 SIGMOID_CUT = 0.1
 """The same for encoders with a bias: their own probability that text and picture belong together (arXiv:2303.15343,
@@ -38,6 +38,7 @@ def relevances(
     direction: Vectors,
     ids: Sequence[int],
     scores: Sequence[float],
+    nearest: Ids,
     reader: CatalogReader,
     row: EncoderRow,
 ) -> list[float]:
@@ -46,17 +47,20 @@ def relevances(
     Args:
         direction: (1, dim) of the query.
         ids, scores: of the pictures, and their cosines to the query.
+        nearest: ids of the :data:`.smoothing.POOL` pictures nearest to the query; -1 for none.
         reader, row: where the embeddings are, and whose.
     """
     measured = calibration.measured
     if measured.bias is not None:
         found: list[float] = probabilities(scores, measured.scale, measured.bias).tolist()
         return found
+    _, pool = reader.sound_vectors(nearest[nearest >= 0].tolist(), row)
     values: list[float] = []
     for start in range(0, len(ids), _PICTURES_AT_ONCE):
         part = ids[start : start + _PICTURES_AT_ONCE]
         sound, vectors = reader.sound_vectors(part, row)
-        share = dict(zip(sound, share_below(calibration, calibration.evidence(direction, vectors)), strict=True))
+        evidence = calibration.smoothed_evidence(direction, vectors, pool)
+        share = dict(zip(sound, share_below(calibration, evidence), strict=True))
         values += [share.get(int(image_id), 0.0) for image_id in part]  # of what has no embedding nothing is known
     return values
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from indexes.base import Ids
 from retrieval.search.ranking import MAX_DEPTH, Neighbour, Ranking, Scores, Steps
 from retrieval.search.relevance import cut_of, relevances
+from retrieval.search.smoothing import POOL
 
 if TYPE_CHECKING:
     from retrieval.catalog.reader import CatalogReader, EncoderRow
@@ -61,10 +63,15 @@ class Relevant:
         """The relevance from which a picture answers."""
         return cut_of(self.calibration)
 
+    @cached_property
+    def _nearest(self) -> Ids:
+        return self._ranking.nearest(0 if self.calibration.measured.bias is not None else POOL)[0]
+
     def judge(self, hits: Sequence[Neighbour], reader: CatalogReader) -> dict[int, float]:
         """Id -> relevance."""
         ids, scores = [hit.id for hit in hits], [hit.score for hit in hits]
-        values = relevances(self.calibration, self._ranking.direction, ids, scores, reader, self._row)
+        direction, nearest = self._ranking.direction, self._nearest
+        values = relevances(self.calibration, direction, ids, scores, nearest, reader, self._row)
         return dict(zip(ids, values, strict=True))
 
     def everywhere(self, reader: CatalogReader) -> Found:

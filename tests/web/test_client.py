@@ -79,7 +79,7 @@ def test_everything_that_may_be_asked(photos: Client, engine: QueryEngine, web_g
     for flag in (True, False):
         part = [hit.id for hit in named.hits if bool(hit.relevant) is flag]
         assert part == sorted(part, key=names.index)
-    assert photos.search("a bird", relevant=True).cut == 0.98
+    assert photos.search("a bird", relevant=True).cut == 0.99
     liked, disliked = ids(birds)[:2], ids(photos.search("a car", k=2))
     moved = photos.search("a bird", more=liked, less=disliked, k=500)
     assert ids(moved) != ids(photos.search("a bird", k=500))

@@ -48,10 +48,10 @@ def test_relevance_is_measured_after_the_first_answer(own: Gallery) -> None:
     with QueryEngine(own) as engine:
         expected = find_page(engine, Query.text("a dog", k=500), Listing(relevant=True))
     relevant = [hit["id"] for hit in answer["hits"] if hit["relevant"]]
-    assert answer["cut"] == 0.98
+    assert answer["cut"] == 0.99
     assert relevant[: len(expected.hits)] == [hit.image.id for hit in expected.hits]
     assert answer["relevant_total"] == len(expected.hits)
-    assert all(hit["relevant"] == (hit["relevance"] >= 0.98) for hit in answer["hits"])
+    assert all(hit["relevant"] == (hit["relevance"] >= 0.99) for hit in answer["hits"])
 
 
 def test_only_what_is_relevant(own: Gallery) -> None:
@@ -64,7 +64,7 @@ def test_only_what_is_relevant(own: Gallery) -> None:
         expected = find_page(engine, Query.text("a zebra", k=100), Listing(relevant=True))
     assert ids(answer) == [hit.image.id for hit in expected.hits]
     assert answer["total"] == answer["relevant_total"] == expected.total == len(expected.hits)
-    assert answer["cut"] == 0.98
+    assert answer["cut"] == 0.99
     assert nothing["hits"] == [] and nothing["nearest"] > 0
 
 

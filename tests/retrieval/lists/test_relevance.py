@@ -19,6 +19,7 @@ from retrieval.search.engine import Hit, QueryEngine
 from retrieval.search.pages import Listing, find_page
 from retrieval.search.query import Query, Term
 from retrieval.search.relevance import CUT, SIGMOID_CUT, cut_of, relevances
+from retrieval.search.smoothing import POOL
 from tests.retrieval.lists.made import Row, WordEncoder, made_gallery
 
 THINGS = ("dog", "cat", "horse", "tree", "car")
@@ -68,7 +69,8 @@ def judged(engine: QueryEngine, query: Query) -> list[Hit]:
     hits = engine.search(query)
     ids, scores = [hit.image.id for hit in hits], [hit.score for hit in hits]
     direction = engine.direction(query)
-    values = relevances(calibration_of(engine), direction, ids, scores, engine.reader, engine.encoder_row)
+    nearest = engine.index.search(direction, POOL).ids[0]
+    values = relevances(calibration_of(engine), direction, ids, scores, nearest, engine.reader, engine.encoder_row)
     return [replace(hit, relevance=value) for hit, value in zip(hits, values, strict=True)]
 
 
@@ -90,9 +92,22 @@ def test_relevance_is_the_share_of_unrelated_searches_below(tmp_path: Path) -> N
             return scale * pictures @ vector - np.log(np.exp(scale * pictures @ others.T).sum(axis=1))
 
         nearest = np.argsort(-encoder.encode_texts(unlikely()) @ pictures.T, axis=1)[:, :10]
-        best = [max(evidence(text)[rows]) for text, rows in zip(unlikely(), nearest, strict=True)]
+        away = pictures - pictures[np.unique(nearest)].mean(axis=0)
+        away /= np.linalg.norm(away, axis=1, keepdims=True)
+        alike = away @ away.T - np.eye(len(pictures))
+
+        def smoothed(text: str) -> np.ndarray:
+            """The gallery is smaller than a pool."""
+            own, found = evidence(text), []
+            for row, near in zip(own, alike, strict=True):
+                nine = np.argsort(-near, kind="stable")[:9]
+                weights = np.maximum(near[nine], 0) ** 2
+                found.append((row + weights @ own[nine]) / (1 + weights.sum()))
+            return np.array(found)
+
+        best = [max(smoothed(text)[rows]) for text, rows in zip(unlikely(), nearest, strict=True)]
         assert (measured.mean, measured.deviation) == pytest.approx((np.mean(best), np.std(best)), abs=1e-3)
-        wanted = evidence("cat")
+        wanted = smoothed("cat")
         z = (wanted - np.mean(best)) / np.std(best)
         relevance = [hit.relevance for hit in sorted(hits, key=lambda hit: hit.image.id)]
         assert relevance == pytest.approx([NormalDist().cdf(value) for value in z], abs=1e-3)
