@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from indexes import IndexSpec, VectorIndex
 from indexes.base import DEFAULT_EFFORT, Effort
 from retrieval.catalog.damage import told_as_damage
-from retrieval.catalog.reader import CatalogReader, EncoderRow
+from retrieval.catalog.encoders import EncoderRow
+from retrieval.catalog.reader import CatalogReader
 from retrieval.errors import GalleryError, GalleryLocked, GalleryNotFound, GalleryOutdated, SettingsError
 from retrieval.paths import default_gallery_path
 from retrieval.sync import exact_index, open_index, saved_manifest

@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import IO, Any
 
 from indexes import IndexSpec
-from retrieval.catalog.reader import CatalogReader, EncoderRow
+from retrieval.catalog.encoders import EncoderRow
+from retrieval.catalog.labels import caption_count, kept_label_count, predicted_counts, tag_counts
+from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.stored import damaged_images
 from retrieval.gallery import Gallery
 from retrieval.indexing.default_exclusions import DESCRIPTION
-from retrieval.labels.reading import caption_count, kept_label_count, predicted_counts, tag_counts
 from retrieval.output import counts_text, human_bytes, write_pairs
 from retrieval.pictures.passed_over import in_words, summed
 from retrieval.streams import plural, printable
@@ -33,7 +34,7 @@ def overview(gallery: Gallery, reader: CatalogReader) -> dict[str, Any]:
             "licence": row.licence,
             "images": reader.count(row.id),
             "active": active is not None and row.id == active.id,
-            "predicted_tags": predicted_counts(reader, row),
+            "predicted_tags": predicted_counts(reader, row.id),
         }
         for row in reader.encoders()
     ]

@@ -19,7 +19,8 @@ from indexes import (
     save_snapshot,
 )
 from indexes.base import Vectors
-from retrieval.catalog.reader import CatalogReader, EncoderRow
+from retrieval.catalog.encoders import EncoderRow
+from retrieval.catalog.reader import CatalogReader
 from retrieval.errors import SnapshotCorrupt, SnapshotStale, SpecError
 
 logger = logging.getLogger("photoseek")

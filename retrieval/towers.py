@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from retrieval.catalog.encoders import delete_encoder
 from retrieval.encoders.names.image_models import parse_image_name
 from retrieval.encoders.names.models import BUILTIN, canonical_name, is_builtin, is_known_image_only, text_not_supported
 from retrieval.errors import SettingsError, TextNotSupported, UnknownEncoder
 from retrieval.streams import plural
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from retrieval.catalog.reader import CatalogReader, EncoderRow
+    from retrieval.catalog.encoders import EncoderRow
+    from retrieval.catalog.reader import CatalogReader
     from retrieval.gallery import Gallery
 
 logger = logging.getLogger("photoseek")
@@ -116,25 +116,13 @@ def drop_tower(gallery: Gallery, name: str, *, even_last: bool = False) -> Dropp
             active = max(
                 others, key=lambda one: (not is_known_image_only(one.name), reader.count(one.id)), default=None
             )
-        with catalog.transaction() as connection:
-            removed = _delete(connection, row.id, active)
+        with catalog.transaction() as transaction:
+            removed = delete_encoder(transaction, row.id, active)
             # Before the commit: cut off between the two, a run makes the index again; the other way round nobody would
             # ever remove it.
             for folder in (gallery.index_path(row.fingerprint), gallery.relevance_path(row.fingerprint)):
                 shutil.rmtree(folder, ignore_errors=True)
     return Dropped(row, removed, active)
-
-
-def _delete(connection: Connection, encoder_id: int, active: EncoderRow | None) -> int:
-    """The new change number lets engines that are open notice."""
-    connection.exec_driver_sql(
-        "UPDATE state SET active_encoder_id = ?, change = change + 1", (active.id if active else None,)
-    )
-    connection.exec_driver_sql("DELETE FROM predicted_tags WHERE encoder_id = ?", (encoder_id,))
-    connection.exec_driver_sql("DELETE FROM runs WHERE encoder_id = ?", (encoder_id,))
-    removed = connection.exec_driver_sql("DELETE FROM embeddings WHERE encoder_id = ?", (encoder_id,)).rowcount
-    connection.exec_driver_sql("DELETE FROM encoders WHERE id = ?", (encoder_id,))
-    return int(removed)
 
 
 def _plain(name: str) -> str:

@@ -1,1 +1,1 @@
-"""The SQLite catalog, which is the truth: one way to write it (SQLAlchemy), one to read it (sqlite3)."""
+"""The SQLite catalog, which is the truth: every statement on its tables, one way to write it and one to read it."""

@@ -6,13 +6,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from retrieval.paths import decode_path, is_below
+from retrieval.catalog.access import Rows
+from retrieval.paths import decode_path, encode_path, is_below
 
-SELECT_EXCLUSIONS = "SELECT path, pattern, fingerprint FROM exclusions ORDER BY id"
+if TYPE_CHECKING:
+    from retrieval.catalog.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +85,29 @@ class Exclusions:
         return [row for row in self.rows if row.path is not None and is_below(row.path, folder)]
 
 
-def stored_exclusions(rows: Iterable[Sequence[Any]]) -> Exclusions:
-    """From what :data:`SELECT_EXCLUSIONS` gives."""
+def all_exclusions(rows: Rows) -> Exclusions:
+    """What is left out for good."""
 
     def text(stored: str | bytes | None) -> str | None:
         return None if stored is None else decode_path(stored)
 
-    return Exclusions(Exclusion(text(path), text(pattern), mark) for path, pattern, mark in rows)
+    stored = rows.rows("SELECT path, pattern, fingerprint FROM exclusions ORDER BY id")
+    return Exclusions(Exclusion(text(path), text(pattern), mark) for path, pattern, mark in stored)
+
+
+def replace_exclusions(transaction: Transaction, rows: Sequence[Exclusion]) -> None:
+    """Write what is left out from now on."""
+    if tuple(rows) == all_exclusions(transaction).rows:
+        return
+
+    def stored(text: str | None) -> str | bytes | None:
+        return None if text is None else encode_path(text)
+
+    transaction.run("DELETE FROM exclusions")
+    transaction.run(
+        "INSERT INTO exclusions (path, pattern, fingerprint) VALUES (:path, :pattern, :fingerprint)",
+        [{"path": stored(r.path), "pattern": stored(r.pattern), "fingerprint": r.fingerprint} for r in rows],
+    )
 
 
 def fingerprint(path: str) -> bytes:

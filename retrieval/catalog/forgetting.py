@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from retrieval.catalog.exclusions import SELECT_EXCLUSIONS, Exclusion, Exclusions, fingerprint, stored_exclusions
+from retrieval.catalog.exclusions import Exclusion, all_exclusions, fingerprint, replace_exclusions
+from retrieval.catalog.labels import KINDS, said_of
 from retrieval.paths import decode_path, encode_path, is_below
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-_LABELS = ("tags", "captions", "ratings", "predicted_tags")
+    from retrieval.catalog.transaction import Transaction
 
 
 @dataclass
@@ -38,7 +37,7 @@ class Forgotten:
     is_folder: bool = True
 
 
-def forget(connection: Connection, paths: Sequence[str], *, purge: bool, leave_out: bool = True) -> Forgotten | None:
+def forget(transaction: Transaction, paths: Sequence[str], *, purge: bool, leave_out: bool = True) -> Forgotten | None:
     """Take out what lies at or below a path; what people said about it stays with its content.
 
     Args:
@@ -50,18 +49,18 @@ def forget(connection: Connection, paths: Sequence[str], *, purge: bool, leave_o
         None if the catalog holds nothing of it.
     """
     if purge:
-        connection.exec_driver_sql("PRAGMA secure_delete = ON")  # of this connection: freed bytes are overwritten
+        transaction.run("PRAGMA secure_delete = ON")  # of this connection: freed bytes are overwritten
     for path in paths:
-        folders = _folders_below(connection, path)
-        found = _Found(path, [], [], folders, True) if folders else _file_at(connection, path)
+        folders = _folders_below(transaction, path)
+        found = _Found(path, [], [], folders, True) if folders else _file_at(transaction, path)
         if found is None:
             continue
         if found.is_folder:
             for folder_id in folders:
-                found.take(connection, "folder_id = ?", folder_id)
+                found.take(transaction, "folder_id = :folder", folder=folder_id)
         known = found.images or found.folders if purge else found.present or any(folders.values())
         if known or found.failures:
-            return _forget(connection, found, purge, leave_out)
+            return _forget(transaction, found, purge, leave_out)
     return None
 
 
@@ -77,115 +76,93 @@ class _Found:
     def present(self) -> list[int]:
         return [id_ for id_, is_retired, _ in self.images if not is_retired]
 
-    def take(self, connection: Connection, where: str, *values: Any) -> None:
+    def take(self, transaction: Transaction, where: str, **values: Any) -> None:
         sql = f"SELECT id, is_retired, content_hash FROM images WHERE {where}"
-        self.images += [(row[0], bool(row[1]), row[2]) for row in connection.exec_driver_sql(sql, values)]
+        self.images += [(row[0], bool(row[1]), row[2]) for row in transaction.rows(sql, values)]
         sql = f"SELECT id FROM failures WHERE {where}"
-        self.failures += [row[0] for row in connection.exec_driver_sql(sql, values)]
+        self.failures += [row[0] for row in transaction.rows(sql, values)]
 
 
-def _folders_below(connection: Connection, path: str) -> dict[int, bool]:
-    rows = connection.exec_driver_sql("SELECT id, path, is_root FROM folders").fetchall()
+def _folders_below(transaction: Transaction, path: str) -> dict[int, bool]:
+    rows = transaction.rows("SELECT id, path, is_root FROM folders")
     return {row[0]: bool(row[2]) for row in rows if is_below(decode_path(row[1]), path)}
 
 
-def _file_at(connection: Connection, path: str) -> _Found | None:
+def _file_at(transaction: Transaction, path: str) -> _Found | None:
     folder, name = os.path.split(path)
-    row = connection.exec_driver_sql("SELECT id FROM folders WHERE path = ?", (encode_path(folder),)).first()
-    if row is None:
+    known = transaction.rows("SELECT id FROM folders WHERE path = :path", {"path": encode_path(folder)})
+    if not known:
         return None
     found = _Found(path, [], [], {}, False)
-    found.take(connection, "folder_id = ? AND name = ?", row[0], encode_path(name))
+    found.take(transaction, "folder_id = :folder AND name = :name", folder=known[0][0], name=encode_path(name))
     return found
 
 
-def _forget(connection: Connection, found: _Found, purge: bool, leave_out: bool) -> Forgotten:
-    change = int(connection.exec_driver_sql("SELECT change FROM state").scalar_one()) + 1
-    connection.exec_driver_sql("UPDATE state SET change = ?", (change,))
+def _forget(transaction: Transaction, found: _Found, purge: bool, leave_out: bool) -> Forgotten:
+    change = transaction.change()
     done = Forgotten(found.path, images=len(found.present), is_folder=found.is_folder)
-    _each(connection, "DELETE FROM failures WHERE id = ?", found.failures)
-    _each(connection, "UPDATE folders SET is_root = 0, is_mount = 0 WHERE id = ?", found.folders)
+    _each(transaction, "DELETE FROM failures WHERE id = :key", found.failures)
+    plain = "UPDATE folders SET is_root = :no, is_mount = :no WHERE id = :key"
+    _each(transaction, plain, found.folders, {"no": False})
     if purge:
         done.purged = len(found.images)
-        _purge(connection, found, change)
+        _purge(transaction, found, change)
     else:
-        done.labelled = sum(_is_labelled(connection, id_) for id_ in found.present)
-        marks = [(change, id_) for id_ in found.present]
-        if marks:
-            connection.exec_driver_sql("UPDATE images SET is_retired = 1, change = ? WHERE id = ?", marks)
+        done.labelled = sum(_is_labelled(transaction, id_) for id_ in found.present)
+        retire = "UPDATE images SET is_retired = :yes, change = :change WHERE id = :key"
+        _each(transaction, retire, found.present, {"yes": True, "change": change})
     if leave_out:
-        done.left_out_of = _leave_out(connection, found.path, purge)
+        done.left_out_of = _leave_out(transaction, found.path, purge)
     return done
 
 
-def _is_labelled(connection: Connection, image_id: int) -> bool:
-    sql = """SELECT EXISTS (SELECT 1 FROM tags WHERE image_id = ?)
-             OR EXISTS (SELECT 1 FROM captions WHERE image_id = ?)"""
-    return bool(connection.exec_driver_sql(sql, (image_id, image_id)).scalar_one())
+def _is_labelled(transaction: Transaction, image_id: int) -> bool:
+    return any(said_of(transaction, kind, [image_id]) for kind in ("tags", "captions"))
 
 
-def _purge(connection: Connection, found: _Found, change: int) -> None:
+def _purge(transaction: Transaction, found: _Found, change: int) -> None:
     ids = [id_ for id_, *_ in found.images]
-    for table in (*_LABELS, "embeddings"):
-        _each(connection, f"DELETE FROM {table} WHERE image_id = ?", ids)
-    _each(connection, "DELETE FROM images WHERE id = ?", ids)
-    _each(connection, "DELETE FROM kept_labels WHERE content_hash = ?", [digest for *_, digest in found.images])
-    if ids:
-        connection.exec_driver_sql("INSERT INTO purged_images (id, change) VALUES (?, ?)", [(i, change) for i in ids])
-    _each(connection, "DELETE FROM folders WHERE id = ?", found.folders)
-    connection.exec_driver_sql(
+    for table in (*KINDS, "predicted_tags", "embeddings"):
+        _each(transaction, f"DELETE FROM {table} WHERE image_id = :key", ids)
+    _each(transaction, "DELETE FROM images WHERE id = :key", ids)
+    _each(transaction, "DELETE FROM kept_labels WHERE content_hash = :key", [digest for *_, digest in found.images])
+    _each(transaction, "INSERT INTO purged_images (id, change) VALUES (:key, :change)", ids, {"change": change})
+    _each(transaction, "DELETE FROM folders WHERE id = :key", found.folders)
+    transaction.run(
         """DELETE FROM tag_spellings WHERE tag NOT IN (SELECT tag FROM tags UNION SELECT tag FROM predicted_tags
            UNION SELECT text FROM kept_labels WHERE kind = 'tag')"""
     )
     # Endings of names, until the next walk counts them again.
-    connection.exec_driver_sql("UPDATE folders SET passed_over = NULL")
-    for id_, roots, report in connection.exec_driver_sql("SELECT id, roots, report FROM runs").fetchall():
+    transaction.run("UPDATE folders SET passed_over = NULL")
+    for id_, roots, report in transaction.rows("SELECT id, roots, report FROM runs"):
         told = (_without(json.loads(roots), found.path), None if report is None else json.loads(report))
         if told[1] is not None and "problems" in told[1]:
             told[1]["problems"] = [p for p in told[1]["problems"] if not is_below(p.get("path", ""), found.path)]
         texts = (json.dumps(told[0]), None if told[1] is None else json.dumps(told[1]))
         if texts != (roots, report):
-            connection.exec_driver_sql("UPDATE runs SET roots = ?, report = ? WHERE id = ?", (*texts, id_))
+            transaction.run(
+                "UPDATE runs SET roots = :roots, report = :report WHERE id = :id",
+                {"roots": texts[0], "report": texts[1], "id": id_},
+            )
 
 
 def _without(paths: list[str], purged: str) -> list[str]:
     return [path for path in paths if not is_below(path, purged)]
 
 
-def _leave_out(connection: Connection, path: str, purge: bool) -> str | None:
+def _leave_out(transaction: Transaction, path: str, purge: bool) -> str | None:
     """Remember that a folder which is still indexed leaves this path out; which folder, if there is one."""
-    rows = connection.exec_driver_sql("SELECT path FROM folders WHERE is_root").fetchall()
+    rows = transaction.rows("SELECT path FROM folders WHERE is_root")
     above = [root for root in (decode_path(row[0]) for row in rows) if is_below(path, root)]
-    before = exclusions(connection)
+    before = all_exclusions(transaction)
     kept = [row for row in before.rows if row not in before.below(path)]
     if purge:
         kept = [row for row in kept if row.fingerprint != fingerprint(path)]
     if above:
         kept.append(Exclusion(None, None, fingerprint(path)) if purge else Exclusion(path))
-    replace_exclusions(connection, kept)
+    replace_exclusions(transaction, kept)
     return max(above, key=len) if above else None
 
 
-def exclusions(connection: Connection) -> Exclusions:
-    """What is left out for good, as a transaction sees it."""
-    rows = connection.exec_driver_sql(SELECT_EXCLUSIONS).fetchall()
-    return stored_exclusions(rows)
-
-
-def replace_exclusions(connection: Connection, rows: Sequence[Exclusion]) -> None:
-    """Write what is left out from now on."""
-    if tuple(rows) == exclusions(connection).rows:
-        return
-    connection.exec_driver_sql("DELETE FROM exclusions")
-    stored = [
-        (*(None if text is None else encode_path(text) for text in (row.path, row.pattern)), row.fingerprint)
-        for row in rows
-    ]
-    if stored:
-        connection.exec_driver_sql("INSERT INTO exclusions (path, pattern, fingerprint) VALUES (?, ?, ?)", stored)
-
-
-def _each(connection: Connection, sql: str, keys: Any) -> None:
-    rows = [(key,) for key in keys]
-    if rows:
-        connection.exec_driver_sql(sql, rows)
+def _each(transaction: Transaction, sql: str, keys: Iterable[Any], values: Mapping[str, Any] | None = None) -> None:
+    transaction.run(sql, [{"key": key, **(values or {})} for key in keys])

@@ -6,19 +6,38 @@ import os
 from collections.abc import Collection
 from typing import NamedTuple
 
+from retrieval.catalog.access import Rows
 from retrieval.catalog.batch import KnownFailure, KnownFile
 from retrieval.catalog.exclusions import Exclusions
+from retrieval.catalog.folders import folders_and_mounts, present_counts
 from retrieval.catalog.reader import CatalogReader
-from retrieval.paths import decode_path, is_below
+from retrieval.paths import decode_path, encode_path, is_below
 
 KNOWN_FILES = """SELECT i.name, i.id, i.size, i.mtime_ns, i.is_retired, e.id IS NOT NULL, i.ctime_ns FROM images AS i
-    LEFT JOIN embeddings AS e ON e.image_id = i.id AND e.encoder_id = ? WHERE i.folder_id = ?"""
+    LEFT JOIN embeddings AS e ON e.image_id = i.id AND e.encoder_id = :encoder WHERE i.folder_id = :folder"""
 
-KNOWN_FAILURES = "SELECT name, id, size, mtime_ns, is_transient FROM failures WHERE folder_id = ?"
+_KNOWN_FAILURES = "SELECT name, id, size, mtime_ns, is_transient FROM failures WHERE folder_id = :folder"
 
 _SAME_BYTES = """SELECT i.id, f.path, i.name, i.is_retired, e.id IS NOT NULL FROM images AS i
     JOIN folders AS f ON f.id = i.folder_id
-    LEFT JOIN embeddings AS e ON e.image_id = i.id AND e.encoder_id = ? WHERE i.content_hash = ? ORDER BY i.id"""
+    LEFT JOIN embeddings AS e ON e.image_id = i.id AND e.encoder_id = :encoder
+    WHERE i.content_hash = :hash ORDER BY i.id"""
+
+
+def known_failures(rows: Rows, folder_id: int) -> dict[str, KnownFailure]:
+    """Name -> (failure id, size, mtime_ns, is_transient) of what could not be indexed in a folder."""
+    found = rows.rows(_KNOWN_FAILURES, {"folder": folder_id})
+    return {decode_path(row[0]): (row[1], row[2], row[3], bool(row[4])) for row in found}
+
+
+def is_known(rows: Rows, folder_id: int, name: str) -> bool:
+    """True if an image of this name, retired or not, or a failure is known in a folder."""
+    found = rows.rows(
+        """SELECT EXISTS (SELECT 1 FROM images WHERE folder_id = :folder AND name = :name)
+           OR EXISTS (SELECT 1 FROM failures WHERE folder_id = :folder AND name = :name)""",
+        {"folder": folder_id, "name": encode_path(name)},
+    )
+    return bool(found[0][0])
 
 
 class SameBytes(NamedTuple):
@@ -51,8 +70,7 @@ class KnownToReader:
         self.counted: set[int] = set()
         """Present images with an embedding, of the folders that were asked for."""
         if reader is not None:
-            rows = reader.rows("SELECT path, id, is_mount FROM folders")
-            self._folders = {decode_path(path): (id_, bool(is_mount)) for path, id_, is_mount in rows}
+            self._folders = folders_and_mounts(reader)
 
     def roots(self) -> list[str]:
         return [] if self._reader is None else self._reader.roots()
@@ -98,7 +116,7 @@ class KnownToReader:
         found: dict[str, KnownFile] = {}
         if self._reader is None or folder_id < 0:
             return found
-        rows = self._reader.rows(KNOWN_FILES, (self._encoder_id, folder_id))
+        rows = self._reader.rows(KNOWN_FILES, {"encoder": self._encoder_id, "folder": folder_id})
         for name, id_, size, mtime_ns, is_retired, has_row, ctime_ns in rows:
             is_embedded = has_row and id_ not in self._damaged
             found[decode_path(name)] = id_, size, mtime_ns, is_retired, is_embedded, ctime_ns
@@ -109,23 +127,19 @@ class KnownToReader:
     def _read_failures(self, folder_id: int) -> dict[str, KnownFailure]:
         if self._reader is None or folder_id < 0:
             return {}
-        rows = self._reader.rows(KNOWN_FAILURES, (folder_id,))
-        return {decode_path(row[0]): (row[1], row[2], row[3], bool(row[4])) for row in rows}
+        return known_failures(self._reader, folder_id)
 
     def count_embedded(self) -> int:
         """How many present images have an embedding that is not damaged."""
         if self._reader is None:
             return 0
-        sql = "SELECT is_retired FROM images WHERE id = ?"
-        lost = sum(not row[0] for id_ in self._damaged for row in self._reader.rows(sql, (id_,)))
+        sql = "SELECT is_retired FROM images WHERE id = :id"
+        lost = sum(not row[0] for id_ in self._damaged for row in self._reader.rows(sql, {"id": id_}))
         return self._reader.count(self._encoder_id) - lost
 
     def count_present(self, below: str) -> int:
         if self._counts is None:
-            sql = """SELECT f.path, count(*) FROM folders AS f JOIN images AS i ON i.folder_id = f.id
-                     WHERE NOT i.is_retired GROUP BY f.id"""
-            rows = [] if self._reader is None else self._reader.rows(sql)
-            self._counts = [(decode_path(path), count) for path, count in rows]
+            self._counts = [] if self._reader is None else present_counts(self._reader)
         elsewhere = sum(is_below(folder, below) for folder in self.moved.values())
         return sum(count for path, count in self._counts if is_below(path, below)) - elsewhere
 
@@ -140,7 +154,7 @@ class KnownToReader:
         """The images with this content, oldest first."""
         if self._reader is None:
             return []
-        rows = self._reader.rows(_SAME_BYTES, (self._encoder_id, content_hash))
+        rows = self._reader.rows(_SAME_BYTES, {"encoder": self._encoder_id, "hash": content_hash})
         return [
             SameBytes(id_, os.path.join(decode_path(folder), decode_path(name)), bool(is_retired), bool(is_embedded))
             for id_, folder, name, is_retired, is_embedded in rows

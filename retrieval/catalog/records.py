@@ -8,7 +8,7 @@ import stat
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import BinaryIO, Literal
 
@@ -162,6 +162,11 @@ def instant(text: str, offset_minutes: int | None, microsecond: int = 0) -> int:
     else:
         offset = timedelta(minutes=offset_minutes)
     return (moment - _EPOCH) // _MICROSECOND - offset // _MICROSECOND + microsecond
+
+
+def utc_now() -> str:
+    """This moment as the catalog writes it: UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def taken_at(text: str | None, offset_minutes: int | None) -> datetime | None:

@@ -66,6 +66,7 @@ state = Table(
     Column("change", Integer, nullable=False),  # number of the last transaction
     Column("active_encoder_id", Integer, ForeignKey("encoders.id")),
     Column("index_spec", String),  # what the user asked for; NULL: chosen by size
+    Column("version", String),  # 32 random hexadecimal digits, others after each transaction that wrote anything
 )
 
 revisions = Table(  # written by a trigger on `state`

@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from retrieval.catalog.access import FilteredRows
+from retrieval.catalog.encoders import active_encoder
+from retrieval.catalog.folders import all_roots
+from retrieval.catalog.labels import predicted_counts, tag_counts
 from retrieval.errors import QueryError
 from retrieval.filters import Filter
 from retrieval.filters.conditions import CONDITIONS
@@ -19,7 +23,6 @@ from retrieval.streams import plural
 
 if TYPE_CHECKING:
     from indexes.base import Ids
-    from retrieval.catalog.reader import CatalogReader
 
 _LACKS = {condition.name: condition.lacks for condition in CONDITIONS if condition.lacks}
 """Condition -> what a picture may lack that it asks about."""
@@ -47,79 +50,74 @@ class Selection:
         return f"{pictures} left out because the gallery knows no {' or no '.join(self.lacking)} of them"
 
 
-def select(reader: CatalogReader, where: Filter, encoder_id: int | None = None) -> Selection:
+def select(rows: FilteredRows, where: Filter, encoder_id: int | None = None) -> Selection:
     """The images that pass a filter.
 
     Args:
         encoder_id: whose predicted tags count; default: the active encoder's.
     """
     if encoder_id is None:
-        active = reader.active_encoder()
+        active = active_encoder(rows)
         encoder_id = None if active is None else active.id
-    for name, (arguments, function) in FUNCTIONS.items():
-        reader.define(name, arguments, function)
     clause = to_sql(where, encoder_id)
-    rows = _rows(reader, "i.id", Sql(f"{clause.text} ORDER BY i.id", clause.values))
-    ids = np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows))
+    found = _passing(rows, "i.id", Sql(f"{clause.text} ORDER BY i.id", clause.values))
+    ids = np.fromiter((row[0] for row in found), dtype=np.int64, count=len(found))
     lacks = [_LACKS[name] for name, _ in where.asked() if name in _LACKS]
     lacking = {lack.what: lack.column for lack in lacks}
     if not lacking:
         return Selection(ids)
     counts = ", ".join(f"coalesce(sum(i.{column} IS NULL), 0)" for column in lacking.values())
     without = " OR ".join(f"i.{column} IS NULL" for column in lacking.values())
-    [(unknown, *each)] = _rows(
-        reader, f"count(*), {counts}", Sql(f"({without}) AND {clause.text} IS NULL", clause.values)
+    [(unknown, *each)] = _passing(
+        rows, f"count(*), {counts}", Sql(f"({without}) AND {clause.text} IS NULL", clause.values)
     )
     return Selection(ids, unknown, tuple(what for what, count in zip(lacking, each, strict=True) if count))
 
 
-def check_names(reader: CatalogReader, where: Filter, encoder_id: int | None) -> None:
+def check_names(rows: FilteredRows, where: Filter, encoder_id: int | None) -> None:
     """Raise QueryError if the gallery has no such camera, lens, folder, format or tag; the hint offers what is near."""
-    for name, (arguments, function) in FUNCTIONS.items():
-        reader.define(name, arguments, function)
     for condition in CONDITIONS:
         if not condition.names:
             continue
         for value in (*getattr(where, condition.name), *getattr(where, condition.twin)):
             having = to_sql(Filter(**{condition.name: value}), encoder_id)
-            if _rows(reader, "1", Sql(f"{having.text} LIMIT 1", having.values)):
+            if _passing(rows, "1", Sql(f"{having.text} LIMIT 1", having.values)):
                 continue
             if condition.names == "tags":
-                raise _unknown(condition.name, value, _tags(reader, encoder_id))
+                raise _unknown(condition.name, value, _tags(rows, encoder_id))
             if condition.names != "folders":
-                raise _unknown(condition.name, value, _names(reader, condition.names))
-            if str(value) not in reader.roots():
-                raise _no_folder(reader, str(value))
+                raise _unknown(condition.name, value, _names(rows, condition.names))
+            if str(value) not in all_roots(rows):
+                raise _no_folder(rows, str(value))
 
 
-def _rows(reader: CatalogReader, columns: str, clause: Sql) -> list[Any]:
+def _passing(rows: FilteredRows, columns: str, clause: Sql) -> list[Any]:
     """Of the present images that pass the clause."""
     sql = f"SELECT {columns} FROM images AS i JOIN folders AS f ON f.id = i.folder_id WHERE NOT i.is_retired AND "
-    values = {name: encode_path(v) if isinstance(v, str) else v for name, v in clause.values.items()}
-    return reader.rows(sql + clause.text, values)
+    return rows.rows(sql + clause.text, stored_values(clause), functions=FUNCTIONS)
 
 
-def _names(reader: CatalogReader, column: str) -> list[str]:
+def stored_values(clause: Sql) -> dict[str, Any]:
+    """The values of a condition as the catalog holds them: text that is not valid UTF-8 is a BLOB there."""
+    return {name: encode_path(value) if isinstance(value, str) else value for name, value in clause.values.items()}
+
+
+def _names(rows: FilteredRows, column: str) -> list[str]:
     """What the gallery holds, the most frequent first."""
-    rows = _rows(reader, f"i.{column}", Sql(f"i.{column} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1"))
-    return [row[0] for row in rows]
+    found = _passing(rows, f"i.{column}", Sql(f"i.{column} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1"))
+    return [row[0] for row in found]
 
 
-def _tags(reader: CatalogReader, encoder_id: int | None) -> list[str]:
+def _tags(rows: FilteredRows, encoder_id: int | None) -> list[str]:
     """Every tag that people gave or the encoder predicts."""
-    from retrieval.labels.reading import predicted_counts, tag_counts
-
-    found = list(tag_counts(reader))
-    for row in reader.encoders():
-        if row.id == encoder_id:
-            found += predicted_counts(reader, row)
-    return list(dict.fromkeys(found))
+    predicted = {} if encoder_id is None else predicted_counts(rows, encoder_id)
+    return list(dict.fromkeys((*tag_counts(rows), *predicted)))
 
 
-def _no_folder(reader: CatalogReader, asked: str) -> QueryError:
-    known = [decode_path(row[0]) for row in _rows(reader, "DISTINCT f.path", Sql("true"))]
+def _no_folder(rows: FilteredRows, asked: str) -> QueryError:
+    known = [decode_path(row[0]) for row in _passing(rows, "DISTINCT f.path", Sql("true"))]
     near = get_close_matches(asked, known, n=3, cutoff=0.8)
-    offered = f"did you mean {' or '.join(near)}?" if near else f"it knows: {', '.join(reader.roots()[:6])}"
+    offered = f"did you mean {' or '.join(near)}?" if near else f"it knows: {', '.join(all_roots(rows)[:6])}"
     return QueryError(f"the gallery holds nothing of {asked}", offered)
 
 

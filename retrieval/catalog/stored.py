@@ -13,7 +13,8 @@ from indexes.base import Ids, Vectors
 from retrieval.catalog.records import HASH_BYTES, sound_vectors
 
 if TYPE_CHECKING:
-    from retrieval.catalog.reader import CatalogReader, EncoderRow
+    from retrieval.catalog.encoders import EncoderRow
+    from retrieval.catalog.reader import CatalogReader
     from retrieval.filters import Filter
 
 logger = logging.getLogger("photoseek")

@@ -77,9 +77,8 @@ def _offered(condition: Condition) -> values.Complete:
         return values.one_of(*condition.choices)
     if not condition.names:
         return None
-    reads = {"folders": values.folders, "tags": values.tags}
-    column = f"lower({condition.names})" if condition.kind == "code" else condition.names
-    return values.of_gallery(reads.get(condition.names) or values.column(column), commas=condition.commas)
+    reads = {"folders": values.folders, "tags": values.tags, "format": values.formats}
+    return values.of_gallery(reads.get(condition.names) or values.column(condition.names), commas=condition.commas)
 
 
 _TYPES: dict[str, Any] = {"flag": bool, "pixels": int | None}

@@ -52,17 +52,17 @@ def of_gallery(read: Callable[[CatalogReader], Iterable[str]], *, commas: bool =
 
 def tags(reader: CatalogReader) -> list[str]:
     """Tags by people and by the model in use, the most frequent first."""
-    from retrieval.labels.reading import predicted_counts, tag_counts
+    from retrieval.catalog.labels import predicted_counts, tag_counts
 
     active = reader.active_encoder()
-    predicted = {} if active is None else predicted_counts(reader, active)
+    predicted = {} if active is None else predicted_counts(reader, active.id)
     names = dict.fromkeys((*tag_counts(reader), *predicted))
     return [f'"{name}"' if "," in name else name for name in names]
 
 
 def people_tags(reader: CatalogReader) -> list[str]:
     """Tags by people."""
-    from retrieval.labels.reading import tag_counts
+    from retrieval.catalog.labels import tag_counts
 
     return [f'"{name}"' if "," in name else name for name in tag_counts(reader)]
 
@@ -71,11 +71,16 @@ def column(name: str) -> Callable[[CatalogReader], list[str]]:
     """The values of a column of pictures, the most frequent first."""
 
     def read(reader: CatalogReader) -> list[str]:
-        sql = f"""SELECT {name} FROM images WHERE NOT is_retired AND {name} IS NOT NULL
-                  GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT {_MOST}"""
-        return [row[0] for row in reader.rows(sql)]
+        from retrieval.catalog.facets import value_counts
+
+        return list(value_counts(reader, name, _MOST))
 
     return read
+
+
+def formats(reader: CatalogReader) -> list[str]:
+    """The formats of pictures as people type them, the most frequent first."""
+    return [name.lower() for name in column("format")(reader)]
 
 
 def folders(reader: CatalogReader) -> list[str]:

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.catalog.embeddings import half_vectors
 from retrieval.catalog.reader import CatalogReader
 from retrieval.duplicates.fill import missing_hashes
 from retrieval.duplicates.hamming import bits_differing, near_pairs, near_pairs_across
 from retrieval.duplicates.pixels import same_shape
-from retrieval.duplicates.rows import Columns, half_vectors, hash_rows
+from retrieval.duplicates.rows import Columns, hash_rows
 from retrieval.duplicates.turns import UPRIGHT, inverse, is_sideways
 from retrieval.gallery import Gallery
 
@@ -110,7 +111,7 @@ class Candidates:
     def _add(self, edges: Edges, first: Places, second: Places, turn: int, least: float | None) -> None:
         """Note pairs of places; with a least cosine only those that have it."""
         ids = self._columns.ids
-        known, vectors = half_vectors(self._reader, self._encoder, ids[np.union1d(first, second)].tolist())
+        known, vectors = half_vectors(self._reader, ids[np.union1d(first, second)].tolist(), self._encoder)
         if len(known) == 0:
             known, vectors = np.full(1, -1), np.zeros((1, self._encoder.dim), np.float16)
         rows = [np.searchsorted(known, ids[side]).clip(max=len(known) - 1) for side in (first, second)]

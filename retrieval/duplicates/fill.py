@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from retrieval.catalog.images import set_hashes
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.records import ImageRecord
 from retrieval.encoders.base import Preprocessing
@@ -55,12 +56,9 @@ def _remember(gallery: Gallery, new: Sequence[tuple[ImageRecord, bytes]]) -> boo
     """Write hashes; False (and a word about it) if that cannot be done."""
     if not new:
         return True
-    rows = [(phash, image.id, image.content_hash) for image, phash in new]
     try:
-        with gallery.writer() as catalog, catalog.transaction() as connection:
-            # Not a change that an index would have to replay.
-            sql = "UPDATE images SET phash = ? WHERE id = ? AND content_hash = ?"
-            connection.exec_driver_sql(sql, rows)
+        with gallery.writer() as catalog, catalog.transaction() as transaction:
+            set_hashes(transaction, new)
     except GalleryError as error:
         logger.warning("%s; the pictures' hashes are not kept for the next time", error.message)
         return False

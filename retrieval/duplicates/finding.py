@@ -23,6 +23,8 @@ from pathlib import Path
 import numpy as np
 
 from indexes.base import Ids
+from retrieval.catalog.hashes import same_bytes
+from retrieval.catalog.labels import label_counts
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.records import ImageRecord
 from retrieval.catalog.selection import check_names
@@ -31,7 +33,7 @@ from retrieval.duplicates.groups import Group, Member
 from retrieval.duplicates.keeper import ORIGINAL, Candidate, KeeperRule, by_size, choose
 from retrieval.duplicates.lookalikes import find_look_alikes
 from retrieval.duplicates.looking import Looker
-from retrieval.duplicates.rows import label_counts, read_columns, same_bytes
+from retrieval.duplicates.rows import read_columns
 from retrieval.errors import QueryError
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from retrieval.catalog.images import set_mtime
 from retrieval.catalog.records import ImageRecord
 from retrieval.catalog.writer import Catalog
 from retrieval.duplicates.files import Checked, NotSafe, Outcome, Tell, check, check_apart, sync_folder
@@ -98,6 +99,5 @@ def _equal(one: str, other: str) -> bool:
 
 def _note(catalog: Catalog, image: ImageRecord, keeper: Checked) -> None:
     """The name has the keeper's time now; unnoted, searches would leave the picture out as changed."""
-    with catalog.transaction() as connection:
-        sql = "UPDATE images SET mtime_ns = ? WHERE id = ? AND content_hash = ?"
-        connection.exec_driver_sql(sql, (keeper.mtime_ns, image.id, image.content_hash))
+    with catalog.transaction() as transaction:
+        set_mtime(transaction, image, keeper.mtime_ns)

@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.base import Ids, Vectors
+from retrieval.catalog.embeddings import half_vectors
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.records import ImageRecord, unpack_vectors
 from retrieval.duplicates.groups import Group, Member, stars
 from retrieval.duplicates.keeper import Candidate, KeeperRule, by_size, choose
 from retrieval.duplicates.looking import Found
-from retrieval.duplicates.rows import half_vectors
 from retrieval.errors import QueryError
 from retrieval.gallery import Gallery
 
@@ -115,7 +115,7 @@ def _near_pairs(
     encoder = gallery.active_encoder(reader)
     spec = gallery.spec_in_use(reader, encoder)
     if (spec is None or spec.is_exact) and len(ids) <= ALL_PAIRS:
-        return _all_pairs(*half_vectors(reader, encoder, ids.tolist()), least, on_progress)
+        return _all_pairs(*half_vectors(reader, ids.tolist(), encoder), least, on_progress)
     index = gallery.open_index(reader, encoder)
     effort = gallery.effort(encoder, index.spec)
     allowed = None if len(ids) == len(index) else ids
@@ -123,7 +123,7 @@ def _near_pairs(
     try:
         for start in range(0, len(ids), _AT_ONCE):
             on_progress("look-alikes", start, len(ids))
-            known, half = half_vectors(reader, encoder, ids[start : start + _AT_ONCE].tolist())
+            known, half = half_vectors(reader, ids[start : start + _AT_ONCE].tolist(), encoder)
             if len(known) == 0:
                 continue
             vectors = unpack_vectors([row.tobytes() for row in half], encoder.dim)

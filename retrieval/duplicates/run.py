@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from retrieval.catalog.folders import all_folders
 from retrieval.duplicates.files import Outcome
 from retrieval.duplicates.finding import DEFAULT_LOOK_ALIKE, Found, find_duplicates
 from retrieval.duplicates.keeper import ORIGINAL, KeeperRule
@@ -28,7 +29,6 @@ from retrieval.duplicates.undo import undo_trash
 from retrieval.errors import SettingsError
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
-from retrieval.paths import decode_path
 from retrieval.streams import plural
 
 
@@ -105,7 +105,7 @@ def _plan(gallery: Gallery, found: Found, asked: Asked) -> Plan | None:
     if not asked.trash:
         return None
     with gallery.reader() as reader:
-        folders = [decode_path(row[0]) for row in reader.rows("SELECT path FROM folders")]
+        folders = list(all_folders(reader).values())
     return make_plan(found.groups, "trash", asked.rule, targets_of_links(folders))
 
 

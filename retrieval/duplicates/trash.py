@@ -94,10 +94,10 @@ class _Mover:
         return target
 
     def _merge_labels(self, step: Step) -> None:
-        with self._catalog.transaction() as connection:
-            labels = said_about(connection, step.image.id)
+        with self._catalog.transaction() as transaction:
+            labels = said_about(transaction, step.image.id)
             if labels:
-                add_merged(connection, step.keeper.id, labels)
+                add_merged(transaction, step.keeper.id, labels)
 
     def _move_sidecars(self, entry: Entry, folder: str) -> None:
         for name, trashed in entry.sidecars.items():

@@ -8,12 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from retrieval.catalog.batch import Batch
+from retrieval.catalog.images import retired_at
 from retrieval.catalog.writer import Catalog
 from retrieval.duplicates.files import NotSafe, Outcome, Tell, file_hash, move, sync_folder
 from retrieval.duplicates.manifest import MANIFEST, Entry, read_manifest, trash_folders
 from retrieval.gallery import Gallery
 from retrieval.labels.merging import merge_anew, said_about
-from retrieval.paths import decode_path
 
 
 def undo_trash(gallery: Gallery, tell: Tell = lambda _: None) -> list[Outcome]:
@@ -113,22 +113,19 @@ def _take_labels_apart(catalog: Catalog, folders: Sequence[tuple[Path, Sequence[
                 away = staying.setdefault(entry.keeper_id, [])
                 if os.path.lexists(folder / entry.name):
                     away.append(entry.image_id)
-    with catalog.transaction() as connection:
+    with catalog.transaction() as transaction:
         for keeper_id, images in staying.items():
-            merge_anew(connection, keeper_id, [said_about(connection, image_id) for image_id in images])
+            merge_anew(transaction, keeper_id, [said_about(transaction, image_id) for image_id in images])
 
 
 def _restore(catalog: Catalog, back: list[Entry], encoder_id: int) -> None:
     """Make the pictures present again that the catalog still knows at the same place with the same bytes."""
-    known = []
-    with catalog.transaction() as connection:
-        for entry in back:
-            sql = """SELECT f.path, i.name FROM images AS i JOIN folders AS f ON f.id = i.folder_id
-                     WHERE i.id = ? AND i.is_retired AND i.content_hash = ?"""
-            values = (entry.image_id, bytes.fromhex(entry.content_hash))
-            for path, name in connection.exec_driver_sql(sql, values).fetchall():
-                if os.path.join(decode_path(path), decode_path(name)) == entry.path:
-                    known.append(entry.image_id)
+    with catalog.transaction() as transaction:
+        known = [
+            entry.image_id
+            for entry in back
+            if retired_at(transaction, entry.image_id, bytes.fromhex(entry.content_hash)) == entry.path
+        ]
     if known:
         catalog.commit(Batch(restored=known), encoder_id)
 

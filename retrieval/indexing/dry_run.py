@@ -11,8 +11,9 @@ from pathlib import Path
 
 from indexes import IndexSpec
 from retrieval.catalog.batch import Batch, KnownFile
+from retrieval.catalog.encoders import EncoderRow
 from retrieval.catalog.known import KnownToReader, SameBytes
-from retrieval.catalog.reader import CatalogReader, EncoderRow
+from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.stored import damaged_images
 from retrieval.encoders.choice import spec_for_indexing
 from retrieval.errors import GalleryNotFound, UnreadableImage

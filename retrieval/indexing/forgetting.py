@@ -64,10 +64,10 @@ def forget_paths(
     report = ForgetReport()
     with gallery.writer() as catalog:
         finish_forgetting(gallery, catalog)
-        with catalog.transaction() as connection:
+        with catalog.transaction() as transaction:
             for path in paths:
                 with item(path, refused):
-                    found = forget(connection, _spellings(path), purge=purge)
+                    found = forget(transaction, _spellings(path), purge=purge)
                     if found is None:
                         raise UnknownImage(
                             f"the gallery holds nothing of {path}", f"it knows: {', '.join(known) or 'no folder'}"

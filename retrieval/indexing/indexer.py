@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from retrieval.catalog.batch import Batch, IndexedImage
-from retrieval.catalog.exclusions import Exclusions
-from retrieval.catalog.forgetting import exclusions, forget, replace_exclusions
+from retrieval.catalog.exclusions import Exclusions, all_exclusions, replace_exclusions
+from retrieval.catalog.forgetting import forget
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.stored import damaged_images
 from retrieval.catalog.writer import Catalog
@@ -208,10 +208,10 @@ class _Run:
 
     def _leave_out(self, roots: Sequence[str], wishes: Wishes, *, is_named: bool) -> None:
         """Remember what is left out from now on; a folder that is named is not left out any more."""
-        with self._catalog.transaction() as connection:
-            before = exclusions(connection)
+        with self._catalog.transaction() as transaction:
+            before = all_exclusions(transaction)
             self._lasting, self.report.lifted = wishes.applied(before, roots, roots if is_named else ())
-            replace_exclusions(connection, self._lasting.rows)
+            replace_exclusions(transaction, self._lasting.rows)
 
     def _tell_of_the_walk(self) -> None:
         """What was passed over, and which folders are not believed to be deleted; after the last commit."""
@@ -270,9 +270,9 @@ class _Run:
         return roots
 
     def _prune(self, missing: Sequence[str]) -> None:
-        with self._catalog.transaction() as connection:
+        with self._catalog.transaction() as transaction:
             for folder in missing:
-                found = forget(connection, [folder], purge=False, leave_out=False)
+                found = forget(transaction, [folder], purge=False, leave_out=False)
                 self.report.counts.retired += 0 if found is None else found.images
 
     def _elsewhere(self, root: str) -> list[str]:

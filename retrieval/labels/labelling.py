@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retrieval.catalog.labels import add_said, is_tagged, remove_said, spellings
 from retrieval.catalog.reader import CatalogReader
 from retrieval.errors import QueryError, UnknownImage
 from retrieval.filters import Filter
@@ -19,9 +20,12 @@ from retrieval.tag_text import clean_caption, clean_tag
 from retrieval.undone import OF_THE_ITEM, Refused, item
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from retrieval.catalog.transaction import Transaction
 
 logger = logging.getLogger("photoseek")
+
+_TAKEN_AWAY = (USER, MERGED)
+"""Whose tags and captions the user takes away; what XMP says is taken away there."""
 
 
 @dataclass(frozen=True)
@@ -145,70 +149,24 @@ def edit_labels(
     report = EditReport(len(ids))
     if not ids:
         return report
-    with gallery.writer() as catalog, catalog.transaction() as connection:
+    with gallery.writer() as catalog, catalog.transaction() as transaction:
         for tag in edit.tags:
-            report.tags_added += add_rows(connection, "tags", [(id_, tag, USER) for id_ in ids])
-        for tag in spelt(connection, edit.without_tags).values():
-            removed = _remove(connection, "tag = ?", tag, ids)
+            report.tags_added += add_said(transaction, "tags", [(id_, tag, USER) for id_ in ids])
+        for tag in spellings(transaction, edit.without_tags).values():
+            removed = remove_said(transaction, "tags", ids, _TAKEN_AWAY, value=tag)
             report.tags_removed += removed
             if not removed:
-                _explain_absence(connection, tag, ids)
+                _explain_absence(transaction, tag, ids)
         if edit.caption is not None or edit.without_caption:
-            kept = edit.caption or ""
-            replaced = connection.exec_driver_sql(
-                "DELETE FROM captions WHERE image_id = ? AND source IN (?, ?) AND text <> ?",
-                [(id_, USER, MERGED, kept) for id_ in ids],
-            ).rowcount
-            report.captions_removed += replaced
+            report.captions_removed = remove_said(transaction, "captions", ids, _TAKEN_AWAY, but=edit.caption)
         if edit.caption is not None:
-            report.captions_added += add_rows(connection, "captions", [(id_, edit.caption, USER) for id_ in ids])
+            report.captions_added = add_said(transaction, "captions", [(id_, edit.caption, USER) for id_ in ids])
     return report
 
 
-def add_rows(connection: Connection, table: str, rows: Sequence[tuple[int, str | int, str]]) -> int:
-    """Insert (image id, text, source) into ``tags``, ``captions`` or ``ratings``; how many were not there yet."""
-    column = {"tags": "tag", "captions": "text", "ratings": "rating"}[table]
-    if not rows:
-        return 0
-    if table == "tags":
-        known = spelt(connection, {str(text) for _, text, _ in rows})
-        rows = [(id_, known[str(text)], source) for id_, text, source in rows]
-    sql = f"INSERT INTO {table} (image_id, {column}, source) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
-    return connection.exec_driver_sql(sql, list(rows)).rowcount
-
-
-def spelt(connection: Connection, tags: Iterable[str]) -> dict[str, str]:
-    """Each tag in the spelling that the gallery has for it, and a new one in its own.
-
-    What :func:`retrieval.folding.fold` makes alike is one tag: "straße" and "STRASSE". It keeps the spelling that came
-    first for as long as anything carries it.
-    """
-    found: dict[str, str] = {}
-    for tag in sorted(tags):
-        key = fold(tag)
-        row = connection.exec_driver_sql("SELECT tag FROM tag_spellings WHERE tag_key = ?", (key,)).first()
-        if row is not None and (row[0] == tag or _is_carried(connection, row[0])):
-            found[tag] = row[0]
-            continue
-        connection.exec_driver_sql("INSERT OR REPLACE INTO tag_spellings (tag_key, tag) VALUES (?, ?)", (key, tag))
-        found[tag] = tag
-    return found
-
-
-def _is_carried(connection: Connection, tag: str) -> bool:
-    sql = "SELECT EXISTS (SELECT 1 FROM tags WHERE tag = ?) OR EXISTS (SELECT 1 FROM predicted_tags WHERE tag = ?)"
-    return bool(connection.exec_driver_sql(sql, (tag, tag)).scalar_one())
-
-
-def _remove(connection: Connection, condition: str, value: str, ids: Sequence[int]) -> int:
-    sql = f"DELETE FROM tags WHERE image_id = ? AND source IN (?, ?) AND {condition}"
-    return connection.exec_driver_sql(sql, [(id_, USER, MERGED, value) for id_ in ids]).rowcount
-
-
-def _explain_absence(connection: Connection, tag: str, ids: Sequence[int]) -> None:
+def _explain_absence(transaction: Transaction, tag: str, ids: Sequence[int]) -> None:
     """Say why a tag could not be taken away."""
-    sql = "SELECT count(*) FROM tags WHERE image_id = ? AND tag = ?"
-    if any(connection.exec_driver_sql(sql, (id_, tag)).scalar_one() for id_ in ids):
+    if is_tagged(transaction, ids, tag):
         logger.warning("%r comes from the picture's XMP: take it away there, then photoseek label --import-xmp", tag)
     else:
         logger.warning("no picture had the tag %r from you", tag)

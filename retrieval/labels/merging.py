@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from retrieval.catalog.labels import KINDS, put_said, remove_said, said_of
 from retrieval.labels.reading import MERGED
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-_COLUMNS = {"tags": "tag", "captions": "text", "ratings": "rating"}
+    from retrieval.catalog.transaction import Transaction
 
 
 @dataclass(frozen=True)
@@ -29,31 +28,27 @@ class Labels:
         return bool(self.tags or self.captions or self.ratings)
 
 
-def said_about(connection: Connection, image_id: int) -> Labels:
+def said_about(transaction: Transaction, image_id: int) -> Labels:
     """Everything that people say about an image, present or retired."""
-    found = {}
-    for table, column in _COLUMNS.items():
-        sql = f"SELECT {column} FROM {table} WHERE image_id = ?"
-        found[table] = frozenset(connection.exec_driver_sql(sql, (image_id,)).scalars())
+    found: dict[str, Any] = {
+        kind: frozenset(row.value for row in said_of(transaction, kind, [image_id])) for kind in KINDS
+    }
     return Labels(**found)
 
 
-def add_merged(connection: Connection, image_id: int, labels: Labels) -> None:
+def add_merged(transaction: Transaction, image_id: int, labels: Labels) -> None:
     """Say about an image what is said about a copy that makes way for it, where it is not said already."""
-    for table, column in _COLUMNS.items():
-        sql = f"SELECT {column} FROM {table} WHERE image_id = ?"
-        own = set(connection.exec_driver_sql(sql, (image_id,)).scalars())
-        wanted = set(getattr(labels, table)) - own
-        if table == "ratings":  # a picture has one
-            wanted = set() if own else set(sorted(wanted)[-1:])
-        if wanted:
-            sql = f"INSERT INTO {table} (image_id, {column}, source) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
-            connection.exec_driver_sql(sql, [(image_id, value, MERGED) for value in sorted(wanted)])
+    own = said_about(transaction, image_id)
+    for kind in KINDS:
+        wanted = getattr(labels, kind) - getattr(own, kind)
+        if kind == "ratings":  # a picture has one
+            wanted = set() if own.ratings else set(sorted(wanted)[-1:])
+        put_said(transaction, kind, [(image_id, value, MERGED) for value in sorted(wanted)])
 
 
-def merge_anew(connection: Connection, image_id: int, others: Iterable[Labels]) -> None:
+def merge_anew(transaction: Transaction, image_id: int, others: Iterable[Labels]) -> None:
     """Make what is merged into an image what is said about these copies, and no more."""
-    for table in _COLUMNS:
-        connection.exec_driver_sql(f"DELETE FROM {table} WHERE image_id = ? AND source = ?", (image_id, MERGED))
+    for kind in KINDS:
+        remove_said(transaction, kind, [image_id], [MERGED])
     for labels in others:
-        add_merged(connection, image_id, labels)
+        add_merged(transaction, image_id, labels)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from retrieval.catalog.reader import CatalogReader, EncoderRow
+from retrieval.catalog.encoders import EncoderRow
+from retrieval.catalog.images import added_at
+from retrieval.catalog.labels import predicted_of, said_of
+from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.records import ImageRecord
 
 USER = "user"
@@ -16,8 +19,6 @@ XMP = "xmp"
 
 MERGED = "merged"
 """Source of what was said about a copy that was moved to the trash (``labels/merging.py``)."""
-
-_AT_ONCE = 900  # below SQLite's oldest default limit of 999 parameters in one statement
 
 
 @dataclass(frozen=True)
@@ -64,56 +65,15 @@ def labels_of(reader: CatalogReader, ids: Sequence[int], encoder: EncoderRow | N
     encoder = encoder or reader.active_encoder()
     found = {record.id: ImageLabels(record) for record in reader.records(ids)}
     known = list(found)
-    for start in range(0, len(known), _AT_ONCE):
-        part = known[start : start + _AT_ONCE]
-        these = f"image_id IN ({', '.join('?' * len(part))})"
-        for id_, *said in reader.rows(f"SELECT image_id, tag, source FROM tags WHERE {these} ORDER BY 2, 3", part):
-            found[id_].tags.append(Said(*said))
-        for id_, *said in reader.rows(f"SELECT image_id, text, source FROM captions WHERE {these} ORDER BY 2, 3", part):
-            found[id_].captions.append(Said(*said))
-        added = f"SELECT id, added_at FROM images WHERE {these.replace('image_id', 'id')}"
-        for id_, added_at in reader.rows(added, part):
-            found[id_].added_at = added_at
-        for id_, rating in reader.rows(f"SELECT image_id, rating FROM ratings WHERE {these}", part):
-            found[id_].rating = rating
-        if encoder is not None:
-            sql = f"""SELECT image_id, tag, probability FROM predicted_tags
-                      WHERE {these} AND encoder_id = ? ORDER BY probability DESC, id"""
-            for id_, *belief in reader.rows(sql, [*part, encoder.id]):
-                found[id_].predicted.append(Predicted(*belief))
+    for tag in said_of(reader, "tags", known):
+        found[tag.image_id].tags.append(Said(str(tag.value), tag.source))
+    for caption in said_of(reader, "captions", known):
+        found[caption.image_id].captions.append(Said(str(caption.value), caption.source))
+    for rating in said_of(reader, "ratings", known):
+        found[rating.image_id].rating = int(rating.value)
+    for id_, moment in added_at(reader, known).items():
+        found[id_].added_at = moment
+    if encoder is not None:
+        for belief in predicted_of(reader, known, encoder.id):
+            found[belief.image_id].predicted.append(Predicted(belief.tag, belief.probability))
     return [found[int(id_)] for id_ in ids if int(id_) in found]
-
-
-def tag_counts(reader: CatalogReader) -> dict[str, int]:
-    """Tag -> how many present images people gave it to (in whatever way), most frequent first."""
-    sql = """SELECT t.tag, count(DISTINCT t.image_id) FROM tags AS t JOIN images AS i ON i.id = t.image_id
-             WHERE NOT i.is_retired GROUP BY t.tag ORDER BY 2 DESC, 1"""
-    return dict(reader.rows(sql))
-
-
-def caption_count(reader: CatalogReader) -> int:
-    """How many present images have a caption."""
-    sql = """SELECT count(DISTINCT c.image_id) FROM captions AS c JOIN images AS i ON i.id = c.image_id
-             WHERE NOT i.is_retired"""
-    return int(reader.rows(sql)[0][0])
-
-
-def kept_label_count(reader: CatalogReader) -> int:
-    """How many pictures that are not in the gallery now have labels by people, which come back with them."""
-    sql = """SELECT count(*) FROM (SELECT content_hash FROM kept_labels UNION SELECT i.content_hash FROM images AS i
-             WHERE i.is_retired AND (EXISTS (SELECT 1 FROM tags WHERE image_id = i.id)
-                                     OR EXISTS (SELECT 1 FROM captions WHERE image_id = i.id)))"""
-    return int(reader.rows(sql)[0][0])
-
-
-def predicted_counts(reader: CatalogReader, encoder: EncoderRow) -> dict[str, int]:
-    """Tag -> how many present images the encoder gave it to, most frequent first."""
-    # Counted in the index by tag alone, then less the few that are retired: a join would look up millions of images.
-    counts = dict(
-        reader.rows("SELECT tag, count(*) FROM predicted_tags WHERE encoder_id = ? GROUP BY tag", [encoder.id])
-    )
-    sql = """SELECT p.tag, count(*) FROM images AS i CROSS JOIN predicted_tags AS p
-             ON p.image_id = i.id AND p.encoder_id = ? WHERE i.is_retired GROUP BY p.tag"""
-    for tag, retired in reader.rows(sql, [encoder.id]):
-        counts[tag] -= retired
-    return {tag: n for tag, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if n}

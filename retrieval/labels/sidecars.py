@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from retrieval.catalog.images import DateAndPlace, dates_and_places, set_dates_and_places
+from retrieval.catalog.labels import KINDS, add_said, remove_said
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.writer import Catalog
 from retrieval.filters import Filter
 from retrieval.folding import fold
 from retrieval.gallery import Gallery
 from retrieval.labels.embedded import read_embedded
-from retrieval.labels.labelling import add_rows, find_images
+from retrieval.labels.labelling import find_images
 from retrieval.labels.pairing import FolderOutOfReach, Sidecars
 from retrieval.labels.reading import XMP, ImageLabels, labels_of
 from retrieval.labels.written import with_date, with_place
@@ -80,14 +82,13 @@ def import_xmp(
                 facts.append((labels, *looked))
             report.pictures += len(known)
             if changes:  # a run without changes writes nothing
-                with catalog.transaction() as connection:
-                    gone = [(labels.image.id, XMP) for labels, _ in changes]
-                    for table in ("tags", "captions", "ratings"):
-                        connection.exec_driver_sql(f"DELETE FROM {table} WHERE image_id = ? AND source = ?", gone)
-                    add_rows(connection, "tags", [(x.image.id, tag, XMP) for x, said in changes for tag in said.tags])
-                    add_rows(connection, "captions", [(x.image.id, s.caption, XMP) for x, s in changes if s.caption])
+                with catalog.transaction() as transaction:
+                    for kind in KINDS:
+                        remove_said(transaction, kind, [labels.image.id for labels, _ in changes], [XMP])
+                    add_said(transaction, "tags", [(x.image.id, tag, XMP) for x, said in changes for tag in said.tags])
+                    add_said(transaction, "captions", [(x.image.id, s.caption, XMP) for x, s in changes if s.caption])
                     rated = [(x.image.id, s.rating, XMP) for x, s in changes if s.rating is not None]
-                    add_rows(connection, "ratings", rated)
+                    add_said(transaction, "ratings", rated)
             changed = {labels.image.id for labels, _ in changes} | _take_facts(catalog, reader, facts)
             report.changed += len(changed)
             on_progress(report.pictures, len(ids))
@@ -124,26 +125,17 @@ def _keys(tags: Iterable[str]) -> frozenset[str]:
 
 def _take_facts(catalog: Catalog, reader: CatalogReader, facts: Sequence[tuple[ImageLabels, Xmp, str]]) -> set[int]:
     """Dates and places of pictures that have none of their own; the ids of those that changed."""
-    marks = ", ".join("?" * len(facts))
-    sql = f"""SELECT id, taken_at, taken_offset_minutes, taken_instant, taken_precision, taken_source, latitude,
-              longitude, place_source FROM images WHERE id IN ({marks})"""
-    known = {row[0]: row[1:] for row in reader.rows(sql, [labels.image.id for labels, _, _ in facts])}
-    rows = []
+    known = dates_and_places(reader, [labels.image.id for labels, _, _ in facts])
+    changed: dict[int, DateAndPlace] = {}
     for labels, said, source in facts:
         before = known[labels.image.id]
-        after = (*with_date(before[:5], said, source), *with_place(before[5:], said, source))
+        after = DateAndPlace(*with_date(before[:5], said, source), *with_place(before[5:], said, source))
         if after != before:
-            rows.append((*after, labels.image.id))
-    if rows:
-        with catalog.transaction() as connection:
-            connection.exec_driver_sql("UPDATE state SET change = change + 1")
-            connection.exec_driver_sql(
-                """UPDATE images SET taken_at = ?, taken_offset_minutes = ?, taken_instant = ?, taken_precision = ?,
-                   taken_source = ?, latitude = ?, longitude = ?, place_source = ?,
-                   change = (SELECT change FROM state) WHERE id = ?""",
-                rows,
-            )
-    return {row[-1] for row in rows}
+            changed[labels.image.id] = after
+    if changed:
+        with catalog.transaction() as transaction:
+            set_dates_and_places(transaction, changed.items())
+    return set(changed)
 
 
 def _in_blocks(reader: CatalogReader, ids: Sequence[int]) -> Iterator[list[ImageLabels]]:

@@ -11,21 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.base import Ids, Vectors
-from retrieval.catalog.reader import CatalogReader, EncoderRow
+from retrieval.catalog.encoders import EncoderRow
+from retrieval.catalog.labels import add_predicted, remove_predicted, spellings
+from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.stored import stored_vectors
 from retrieval.encoders.names.models import is_known_image_only, text_not_supported
 from retrieval.errors import EncoderMismatch, QueryError, UnknownImage
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
-from retrieval.labels.labelling import spelt
 from retrieval.labels.zeroshot import class_vectors, find_templates, probabilities, scale_and_bias
 from retrieval.tag_text import clean_tag
 from retrieval.towers import find_tower
 from retrieval.undone import Refused, item
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
+    from retrieval.catalog.transaction import Transaction
     from retrieval.encoders.base import Encoder
 
 MIN_PROBABILITY = 0.1
@@ -103,16 +103,15 @@ def tag_gallery(
         scorer = _Scorer(encoder, labels, chosen_templates(templates, encoder), top, min_probability)
         report = TagReport(row.name, len(labels))
         total = reader.count(row.id) if chosen is None else len(chosen)
-        with gallery.writer() as catalog, catalog.transaction() as connection:
-            scorer.spell(connection)
-            if chosen is None:
-                connection.exec_driver_sql("DELETE FROM predicted_tags WHERE encoder_id = ?", (row.id,))
-            else:
-                _delete(connection, row.id, chosen)
+        with gallery.writer() as catalog, catalog.transaction() as transaction:
+            scorer.spell(transaction)
+            remove_predicted(transaction, row.id, None if chosen is None else chosen.tolist())
             for ids, vectors in stored_vectors(reader, row, chosen):
                 for start in range(0, len(ids), scorer.pictures_at_once):
                     part = slice(start, start + scorer.pictures_at_once)
-                    _insert(connection, row.id, scorer.score(ids[part], vectors[part]), report)
+                    found = scorer.score(ids[part], vectors[part])
+                    add_predicted(transaction, row.id, found)
+                    _count(found, report)
                     report.pictures += len(ids[part])
                     on_progress(report.pictures, total)
     report.tags = dict(sorted(report.tags.items(), key=lambda item: (-item[1], item[0])))
@@ -168,9 +167,9 @@ class _Scorer:
         self._least = min_probability
         self.pictures_at_once = max(1, _CELLS // len(labels))
 
-    def spell(self, connection: Connection) -> None:
+    def spell(self, transaction: Transaction) -> None:
         """Write the tags as the gallery spells them."""
-        known = spelt(connection, self._tags)
+        known = spellings(transaction, self._tags)
         self._tags = [known[tag] for tag in self._tags]
 
     def score(self, ids: Ids, vectors: Vectors) -> list[tuple[int, str, float]]:
@@ -222,18 +221,7 @@ def _below(reader: CatalogReader, folders: Sequence[str | Path], refused: Refuse
     return np.unique(np.concatenate(found))
 
 
-def _delete(connection: Connection, encoder_id: int, ids: Ids) -> None:
-    if len(ids):
-        sql = "DELETE FROM predicted_tags WHERE image_id = ? AND encoder_id = ?"
-        connection.exec_driver_sql(sql, [(id_, encoder_id) for id_ in ids.tolist()])
-
-
-def _insert(connection: Connection, encoder_id: int, rows: Sequence[tuple[int, str, float]], report: TagReport) -> None:
-    for _, tag, _ in rows:
+def _count(found: Sequence[tuple[int, str, float]], report: TagReport) -> None:
+    for _, tag, _ in found:
         report.tags[tag] = report.tags.get(tag, 0) + 1
-    report.tagged += len({id_ for id_, _, _ in rows})
-    if rows:
-        connection.exec_driver_sql(
-            "INSERT INTO predicted_tags (encoder_id, image_id, tag, probability) VALUES (?, ?, ?, ?)",
-            [(encoder_id, *row) for row in rows],
-        )
+    report.tagged += len({id_ for id_, _, _ in found})

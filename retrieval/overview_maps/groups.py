@@ -24,7 +24,8 @@ from retrieval.overview_maps.names import name_groups
 from retrieval.streams import plural
 
 if TYPE_CHECKING:
-    from retrieval.catalog.reader import CatalogReader, EncoderRow
+    from retrieval.catalog.encoders import EncoderRow
+    from retrieval.catalog.reader import CatalogReader
     from retrieval.encoders.base import Encoder
     from retrieval.filters import Filter
     from retrieval.gallery import Gallery

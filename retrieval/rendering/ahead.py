@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from retrieval.catalog.images import set_colours
+from retrieval.catalog.orders import ids_latest_first
 from retrieval.catalog.records import ImageRecord
 from retrieval.encoders.onnx.encoder import available_cpus
 from retrieval.errors import GalleryError, UnreadableImage
@@ -72,8 +74,7 @@ def make_ahead(
     """
     report, store = Ahead(), ThumbnailStore(gallery.path, max_bytes)
     with gallery.reader() as reader:
-        sql = "SELECT id FROM images WHERE NOT is_retired ORDER BY coalesce(taken_at, added_at) DESC, id DESC"
-        ids = [row[0] for row in reader.rows(sql)]
+        ids = ids_latest_first(reader).tolist()
         with ThreadPoolExecutor(available_cpus(), thread_name_prefix="photoseek-thumbnail") as pool:
             for start in range(0, len(ids), _AT_ONCE):
                 if stop() or report.is_full:
@@ -120,11 +121,10 @@ def _remember(gallery: Gallery, found: Sequence[tuple[int, ImageRecord]]) -> int
     """Write average colours; how many. They are no change that an index would have to replay."""
     if not found:
         return 0
-    rows = [(colour, image.id, image.content_hash) for colour, image in found]
     try:
-        with gallery.writer() as catalog, catalog.transaction() as connection:
-            connection.exec_driver_sql("UPDATE images SET colour = ? WHERE id = ? AND content_hash = ?", rows)
+        with gallery.writer() as catalog, catalog.transaction() as transaction:
+            set_colours(transaction, [(image, colour) for colour, image in found])
     except GalleryError as error:
         logger.warning("%s; the pictures' colours are not kept", error.message)
         return 0
-    return len(rows)
+    return len(found)

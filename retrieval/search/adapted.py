@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from retrieval.catalog.records import pack_vector, sound_vectors
+from retrieval.catalog.embeddings import add_embeddings, missing_from
+from retrieval.catalog.encoders import encoder_of
 from retrieval.encoders.adapter import AdaptedEncoder
 
 if TYPE_CHECKING:
@@ -14,13 +14,6 @@ if TYPE_CHECKING:
     from retrieval.encoders.base import Encoder
 
 _AT_ONCE = 4096
-
-_BASE = "SELECT id, dim FROM encoders WHERE fingerprint = ?"
-_MISSING = """SELECT b.image_id, b.vector, b.crc FROM embeddings AS b
-    WHERE b.encoder_id = :base AND b.image_id > :after
-    AND NOT EXISTS (SELECT 1 FROM embeddings AS a WHERE a.encoder_id = :own AND a.image_id = b.image_id)
-    ORDER BY b.image_id LIMIT :count"""
-_ADD = "INSERT INTO embeddings (encoder_id, image_id, vector, crc, change) VALUES (?, ?, ?, ?, ?)"
 
 
 def adapt_stored(
@@ -39,25 +32,14 @@ def adapt_stored(
         return 0
     made, after = 0, 0
     while not stop():
-        with catalog.transaction() as connection:
-            base = connection.exec_driver_sql(_BASE, (encoder.folder.base.fingerprint,)).first()
+        with catalog.transaction() as transaction:
+            base = encoder_of(transaction, encoder.folder.base.fingerprint)
             if base is None:
                 return made
-            rows = connection.exec_driver_sql(
-                _MISSING, {"base": base[0], "own": encoder_id, "after": after, "count": _AT_ONCE}
-            ).fetchall()
-            if not rows:
+            last, ids, vectors = missing_from(transaction, base, encoder_id, after, _AT_ONCE)
+            if last is None:
                 return made
-            after = int(rows[-1][0])
-            sound, vectors = sound_vectors([row[1:] for row in rows], int(base[1]))
-            rows = [row for row, good in zip(rows, sound.tolist(), strict=True) if good]  # the others are read anew
-            if not rows:
-                continue
-            vectors = encoder.adapt(vectors)
-            change = int(connection.exec_driver_sql("SELECT change FROM state").scalar_one()) + 1
-            packed = [(row[0], pack_vector(vector)) for row, vector in zip(rows, vectors, strict=True)]
-            new = [(encoder_id, image_id, blob, zlib.crc32(blob), change) for image_id, blob in packed]
-            connection.exec_driver_sql(_ADD, new)
-            connection.exec_driver_sql("UPDATE state SET change = ?", (change,))
-        made += len(rows)
+            if ids:  # the others are damaged, and read anew
+                add_embeddings(transaction, encoder_id, ids, encoder.adapt(vectors))
+        made, after = made + len(ids), last
     return made

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from retrieval.paths import decode_path
+from retrieval.catalog.orders import taken_within
 
 if TYPE_CHECKING:
     from indexes.base import Vectors
-    from retrieval.catalog.reader import CatalogReader, EncoderRow
+    from retrieval.catalog.encoders import EncoderRow
+    from retrieval.catalog.reader import CatalogReader
     from retrieval.catalog.records import ImageRecord
     from retrieval.search.engine import Hit
 
@@ -104,23 +105,19 @@ class Scenes:
                 windows.append([self._before(moment), self._after(moment)])
         if not windows:
             return []
-        texts = [[moment.isoformat(timespec="seconds") for moment in window] for window in windows]
+        texts = [(first.isoformat(timespec="seconds"), last.isoformat(timespec="seconds")) for first, last in windows]
         if len(texts) > _FEW_WINDOWS:
-            return self._within([[texts[0][0], texts[-1][1]]], texts)
+            return self._within([(texts[0][0], texts[-1][1])], texts)
         return self._within(texts, texts)
 
-    def _within(self, asked: list[list[str]], windows: list[list[str]]) -> list[_Taken]:
-        """The pictures within ``windows``, which lie in those that SQLite is asked for; as the catalog writes dates."""
-        sql = f"""WITH w (first, last) AS (VALUES {", ".join(["(?, ?)"] * len(asked))})
-            SELECT i.id, f.path, i.camera, i.taken_at FROM images AS i JOIN folders AS f ON f.id = i.folder_id
-            WHERE NOT i.is_retired AND i.taken_at IS NOT NULL AND coalesce(i.taken_precision, 'minute') = 'minute'
-            AND EXISTS (SELECT 1 FROM w WHERE i.taken_at BETWEEN w.first AND w.last)"""
+    def _within(self, asked: list[tuple[str, str]], windows: list[tuple[str, str]]) -> list[_Taken]:
+        """The pictures within ``windows``, which lie in those that the catalog is asked for; as it writes dates."""
         starts = [first for first, _ in windows]
         found = []
-        for image_id, folder, camera, taken in self._reader.rows(sql, [text for window in asked for text in window]):
+        for image_id, folder, camera, taken in taken_within(self._reader, asked):
             at = bisect_right(starts, taken) - 1
             if at >= 0 and taken <= windows[at][1]:
-                found.append(_Taken(image_id, decode_path(folder), camera, datetime.fromisoformat(taken)))
+                found.append(_Taken(image_id, folder, camera, datetime.fromisoformat(taken)))
         return sorted(found, key=_moment)
 
     def _before(self, moment: datetime) -> datetime:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from indexes.base import DEFAULT_EFFORT
-from retrieval.catalog.reader import CatalogReader, EncoderRow
+from retrieval.catalog.encoders import EncoderRow
+from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.records import ImageRecord, OnDisk
 from retrieval.encoders.cache import CachedText, TextMemory, open_text_cache
 from retrieval.errors import EncoderMismatch, GalleryError, GalleryNotFound, QueryError, SettingsError, UnknownImage
@@ -106,7 +107,7 @@ class QueryEngine:
         self._effort = DEFAULT_EFFORT
         self._index_revision: str | None = None
         self._selected: dict[Filter, Selection] = {}
-        self._selected_version = -1
+        self._selected_version: str | None = None
 
     def __enter__(self) -> QueryEngine:
         return self

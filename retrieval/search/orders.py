@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from indexes.base import Ids
-from retrieval.paths import decode_path
+from retrieval.catalog.orders import ids_by_date, names
 
 if TYPE_CHECKING:
     from retrieval.catalog.reader import CatalogReader
 
 By = Literal["date", "name"]
 
-_UNDATED_LAST = "SELECT id FROM images WHERE NOT is_retired ORDER BY taken_instant IS NULL, taken_instant {}, id"
-
 
 def in_order(reader: CatalogReader, by: By, reverse: bool) -> Ids:
     """(n,) ids. ``date``: newest first, unless reversed; what has no date comes last in either case; ties by id.
     ``name``: of the file in any case, then its path. The orders are those of :mod:`retrieval.search.pages`.
     """
-    return _by_date(reader, reverse) if by == "date" else _by_name(reader, reverse)
+    return ids_by_date(reader, oldest_first=reverse) if by == "date" else _by_name(reader, reverse)
 
 
 def restricted(order: Ids, ids: Ids) -> Ids:
@@ -31,19 +28,8 @@ def restricted(order: Ids, ids: Ids) -> Ids:
     return order[np.isin(order, ids)]
 
 
-def _by_date(reader: CatalogReader, reverse: bool) -> Ids:
-    rows = reader.rows(_UNDATED_LAST.format("ASC" if reverse else "DESC"))
-    return np.fromiter((row[0] for row in rows), np.int64, len(rows))
-
-
 def _by_name(reader: CatalogReader, reverse: bool) -> Ids:
-    sql = """SELECT i.id, i.name, i.name_key, f.path FROM images AS i JOIN folders AS f ON f.id = i.folder_id
-             WHERE NOT i.is_retired"""
-    named = [
-        (decode_path(key), os.path.join(decode_path(folder), decode_path(name)), image_id)
-        for image_id, name, key, folder in reader.rows(sql)
-    ]
-    named.sort(reverse=reverse)
+    named = sorted(names(reader), reverse=reverse)
     return np.fromiter((image_id for _, _, image_id in named), np.int64, len(named))
 
 

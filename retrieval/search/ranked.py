@@ -18,7 +18,8 @@ from retrieval.search.ranking import MAX_DEPTH, Ranking, Scores, Steps
 from retrieval.search.relevant import Relevant
 
 if TYPE_CHECKING:
-    from retrieval.catalog.reader import CatalogReader, EncoderRow
+    from retrieval.catalog.encoders import EncoderRow
+    from retrieval.catalog.reader import CatalogReader
 
 
 class Order(Protocol):

@@ -13,7 +13,8 @@ from retrieval.search.calibration import Calibration
 
 if TYPE_CHECKING:
     from indexes.base import Ids, Vectors
-    from retrieval.catalog.reader import CatalogReader, EncoderRow
+    from retrieval.catalog.encoders import EncoderRow
+    from retrieval.catalog.reader import CatalogReader
 
 CUT = 0.99
 """Above it a hit is relevant: the best picture of 1 unrelated search in 100 would be, too."""

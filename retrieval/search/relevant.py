@@ -16,7 +16,8 @@ from retrieval.search.relevance import cut_of, relevances
 from retrieval.search.smoothing import POOL
 
 if TYPE_CHECKING:
-    from retrieval.catalog.reader import CatalogReader, EncoderRow
+    from retrieval.catalog.encoders import EncoderRow
+    from retrieval.catalog.reader import CatalogReader
     from retrieval.search.calibration import Calibration
 
 

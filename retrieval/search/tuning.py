@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from indexes.base import Ids, Vectors
     from indexes.ranking import Block
     from indexes.tuning import Trial, TuningReport
-    from retrieval.catalog.reader import CatalogReader, EncoderRow
+    from retrieval.catalog.encoders import EncoderRow
+    from retrieval.catalog.reader import CatalogReader
     from retrieval.encoders.base import Encoder
     from retrieval.gallery import Gallery
     from retrieval.search.engine import QueryEngine

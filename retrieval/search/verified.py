@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from indexes.base import Effort, Ids, Neighbours, VectorIndex, Vectors
     from indexes.spec import IndexSpec
-    from retrieval.catalog.reader import CatalogReader, EncoderRow
+    from retrieval.catalog.encoders import EncoderRow
+    from retrieval.catalog.reader import CatalogReader
 
 _SAME = 1e-5  # two float32 dot products of the same vectors
 _HALF = 6e-4  # rounding a unit vector to float16 moves a cosine by less than 2**-11

@@ -10,7 +10,8 @@ import numpy as np
 
 from indexes.base import Vectors
 from retrieval.catalog.batch import Batch, FailedImage, IndexedImage, Metadata
-from retrieval.catalog.reader import CatalogReader, EncoderRow
+from retrieval.catalog.encoders import EncoderRow
+from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.records import pack_vector
 from retrieval.catalog.writer import Catalog
 from retrieval.encoders.base import EncoderSpec, Preprocessing

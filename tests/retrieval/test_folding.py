@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.catalog.batch import Batch
+from retrieval.catalog.labels import tag_counts
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.selection import check_names
 from retrieval.catalog.writer import Catalog
@@ -20,7 +21,7 @@ from retrieval.filters import Filter
 from retrieval.folding import fold, fold_each
 from retrieval.gallery import Gallery
 from retrieval.labels.labelling import LabelEdit, edit_labels
-from retrieval.labels.reading import labels_of, tag_counts
+from retrieval.labels.reading import labels_of
 from retrieval.labels.sidecars import import_xmp
 from tests.retrieval.rows import encoder_spec, image
 from tests.retrieval.xmp_files import packet

@@ -44,7 +44,7 @@ def hours(request: pytest.FixtureRequest) -> Iterator[float]:
 def test_its_time_is_that_of_who_asks(
     gallery: Gallery, photos: Path, encoder: ColourEncoder, hours: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.catalog.writer._now", lambda: "2024-02-28T20:00:00+00:00")
+    monkeypatch.setattr("retrieval.catalog.runs.utc_now", lambda: "2024-02-28T20:00:00+00:00")
     Indexer(gallery, encoder).run(photos)
     shown = {0.0: "2024-02-28 20:00:00", 5.5: "2024-02-29 01:30:00", -11.0: "2024-02-28 09:00:00"}[hours]
     assert last_run(gallery).startswith(f"{shown}: complete, 6 encoded in ")

@@ -106,9 +106,9 @@ def test_a_result_is_remembered_until_the_gallery_changes(
     assert web.get(ADDRESS).json() == first
     with twice.reader() as reader:
         [again] = [image for image in reader.records(range(1, 10)) if image.path.endswith("dog again.jpg")]
-    with twice.writer() as catalog, catalog.transaction() as connection:
-        connection.exec_driver_sql("UPDATE state SET change = change + 1")
-        connection.exec_driver_sql("UPDATE images SET is_retired = 1 WHERE id = ?", (again.id,))
+    with twice.writer() as catalog, catalog.transaction() as transaction:
+        transaction.change()
+        transaction.connection.exec_driver_sql("UPDATE images SET is_retired = 1 WHERE id = ?", (again.id,))
     assert web.get(ADDRESS).status_code == 202
     after = found(web)
     assert after["change"] == first["change"] + 1 and after["kinds"]["same bytes"]["groups"] == 0
@@ -119,8 +119,8 @@ def test_while_an_indexer_commits_a_result_stays_for_a_while(
 ) -> None:
     monkeypatch.setattr(duplicates_job, "KEPT_TIMES", 1e9)
     first = found(web)
-    with twice.writer() as catalog, catalog.transaction() as connection:
-        connection.exec_driver_sql("UPDATE state SET change = change + 1")
+    with twice.writer() as catalog, catalog.transaction() as transaction:
+        transaction.change()
     assert web.get(ADDRESS).json() == first
 
 

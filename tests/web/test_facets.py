@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 
 from retrieval.catalog.batch import Batch
+from retrieval.catalog.labels import add_said
 from retrieval.catalog.reader import CatalogReader
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
@@ -180,10 +181,8 @@ def test_new_tags_are_seen_although_they_are_no_change_of_the_index(changing: Ga
     with changing.reader() as reader:
         change = reader.change()
         assert facets.count(reader, Filter()).tags == []
-        with closing(sqlite3.connect(changing.catalog_path)) as connection, connection:
-            connection.executemany(
-                "INSERT INTO tags(image_id, tag, source) VALUES (?, 'x', ?)", [(1, "user"), (1, "xmp")]
-            )
+        with changing.writer() as catalog, catalog.transaction() as transaction:
+            add_said(transaction, "tags", [(1, "x", "user"), (1, "x", "xmp")])
         assert [(tag.tag, tag.count) for tag in facets.count(reader, Filter()).tags] == [("x", 1)]
         assert facets.count(reader, Filter(tag=("x",))).total == 1 and reader.change() == change
 

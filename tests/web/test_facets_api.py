@@ -73,9 +73,9 @@ def test_tags_by_people_and_by_the_model(own_gallery: Gallery) -> None:
         assert client.get("/api/v1/tags").json() == {"total": 0, "tags": []}
         edit_labels(gallery, [1, 2], LabelEdit(tags=("Two",)))
         edit_labels(gallery, [1], LabelEdit(tags=("one",)))
-        with gallery.writer() as catalog, catalog.transaction() as connection:
+        with gallery.writer() as catalog, catalog.transaction() as transaction:
             sql = "INSERT INTO predicted_tags(encoder_id, image_id, tag, probability) VALUES (1, 3, 'cat', 0.9)"
-            connection.exec_driver_sql(sql)
+            transaction.connection.exec_driver_sql(sql)
         said = [("two", 2, "people"), ("one", 1, "people"), ("cat", 1, "predicted")]
         whole = client.get("/api/v1/tags").json()
         assert whole["total"] == 3

@@ -163,8 +163,8 @@ def test_details_hold_everything_that_the_catalog_knows(served: Served) -> None:
 def test_details_keep_apart_what_people_say_and_what_the_model_believes(own: Served) -> None:
     record = own.records["a.jpg"]
     edit_labels(own.gallery, [record.id], LabelEdit(tags=("harbour",), caption="At the sea."))
-    with own.gallery.writer() as catalog, catalog.transaction() as connection:
-        connection.exec_driver_sql(
+    with own.gallery.writer() as catalog, catalog.transaction() as transaction:
+        transaction.connection.exec_driver_sql(
             "INSERT INTO predicted_tags (encoder_id, image_id, tag, probability) VALUES (1, ?, 'ship', 0.75)",
             (record.id,),
         )

@@ -184,8 +184,8 @@ def test_describe_counts_what_is_there(assistant: Assistant, engine: QueryEngine
 
 
 def test_describe_knows_cameras_years_and_tags(web_gallery: Gallery, own_gallery: Gallery) -> None:
-    with own_gallery.writer() as catalog, catalog.transaction() as connection:
-        run = connection.exec_driver_sql
+    with own_gallery.writer() as catalog, catalog.transaction() as transaction:
+        run = transaction.connection.exec_driver_sql
         run("UPDATE images SET camera = 'Pentax K-1', taken_at = '2019-07-01T10:00:00' WHERE id <= 10")
         run("UPDATE images SET camera = 'Canon R5', taken_at = '2021-07-01T10:00:00', latitude = 1, longitude = 2 "
             "WHERE id BETWEEN 11 AND 13")  # fmt: skip

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from retrieval.catalog.labels import texts_said
 from retrieval.errors import GalleryError, QueryError
 from retrieval.lab.evaluation.captions_file import read_captions
 from retrieval.lab.evaluation.class_folders import read_class_folders
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 CAPTION_FILES = frozenset({".tsv", ".txt", ".csv", ".jsonl", ".json"})
 CLASS_TEMPLATES = ("a photo of a {}.", "a picture of a {}", "a {}", "{}")
-_SAYS = """SELECT image_id, text, 0 FROM captions UNION SELECT image_id, tag, 1 FROM tags ORDER BY image_id, 3, 2"""
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,8 @@ def pairs_of_gallery(
     templates = check_templates(templates)
     with gallery.reader() as reader:
         said: dict[int, tuple[list[str], list[str]]] = {}
-        for image, text, is_tag in reader.rows(_SAYS):
-            said.setdefault(int(image), ([], []))[int(is_tag)].append(str(text))
+        for image, text, is_tag in texts_said(reader):
+            said.setdefault(image, ([], []))[is_tag].append(text)
         records = reader.records(list(said))
     if not records:
         raise GalleryError(

@@ -6,8 +6,10 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from retrieval.catalog.facets import value_counts, year_counts
+from retrieval.catalog.labels import predicted_counts, tag_counts
 from retrieval.encoders.names.models import is_builtin, is_known_image_only
-from retrieval.labels.reading import labels_of, predicted_counts, tag_counts
+from retrieval.labels.reading import labels_of
 from retrieval.paths import as_text
 from retrieval.rendering.thumbnails import thumbnails
 from retrieval.search.english import english_hint
@@ -83,7 +85,7 @@ def describe(engine: QueryEngine) -> Answer:
     summary = reader.summary()
     run = reader.last_run()
     pictures = reader.count()
-    tags, predicted = tag_counts(reader), predicted_counts(reader, encoder)
+    tags, predicted = tag_counts(reader), predicted_counts(reader, encoder.id)
     return Answer(
         Description(
             gallery=as_text(str(engine.gallery.path)),
@@ -91,8 +93,8 @@ def describe(engine: QueryEngine) -> Answer:
             folders=[as_text(folder) for folder in reader.roots()],
             model=encoder.name,
             formats=_counted(summary["formats"]),
-            cameras=_counted(_values(engine, "camera")),
-            years=_counted(_values(engine, "substr(taken_at, 1, 4)", by="1 DESC")),
+            cameras=_counted(value_counts(reader, "camera", _LISTED)),
+            years=_counted(year_counts(reader, _LISTED)),
             tags=_counted(tags),
             predicted_tags=_counted(predicted),
             with_date=summary["with_date"],
@@ -149,13 +151,6 @@ def _shown(hits: Sequence[Hit]) -> list[Shown]:
             picture.save(stored, "JPEG", quality=80)  # the one format that every assistant reads
             shown.append(Shown(hit.rank, hit.image.id, stored.getvalue()))
     return shown
-
-
-def _values(engine: QueryEngine, value: str, by: str = "2 DESC, 1") -> dict[str, int]:
-    """An expression of a column -> counts among present images."""
-    sql = f"""SELECT {value}, count(*) FROM images WHERE NOT is_retired AND {value} IS NOT NULL
-              GROUP BY 1 ORDER BY {by} LIMIT {_LISTED}"""
-    return dict(engine.reader.rows(sql))
 
 
 def _counted(counts: Mapping[str, int]) -> list[Counted]:

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
+from retrieval.catalog.labels import predicted_counts, tag_counts
 from retrieval.catalog.reader import CatalogReader
 from retrieval.errors import QueryError
-from retrieval.labels.reading import predicted_counts, tag_counts
 from retrieval.web.app_state import desk, facets, lists, readers
 from retrieval.web.facets.map_cells import Box
 from retrieval.web.facets.models import FacetCounts, TagCount, Tags
@@ -72,7 +72,7 @@ async def get_tags(
 def _tags(reader: CatalogReader, most: int) -> Tags:
     said = tag_counts(reader)
     active = reader.active_encoder()
-    predicted = {} if active is None else predicted_counts(reader, active)
+    predicted = {} if active is None else predicted_counts(reader, active.id)
     tags = [TagCount(tag=tag, count=n, source="people") for tag, n in list(said.items())[:most]]
     tags += [TagCount(tag=tag, count=n, source="predicted") for tag, n in list(predicted.items())[:most]]
     return Tags(total=len(said) + len(predicted), tags=tags)

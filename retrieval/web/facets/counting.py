@@ -12,17 +12,16 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Protocol
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes.base import Ids
+from retrieval.catalog.facets import failing
 from retrieval.catalog.reader import CatalogReader
 from retrieval.filters import Filter
 from retrieval.filters.conditions import COUNTED, fields
-from retrieval.filters.sql import FUNCTIONS, distinct, to_sql
-from retrieval.paths import as_text, encode_path, is_below
+from retrieval.paths import as_text, is_below
 from retrieval.web.facets.columns import Codes, Columns, TagPairs, follow
 from retrieval.web.facets.map_cells import Box, box_around, cells_in
 from retrieval.web.facets.models import (
@@ -71,7 +70,7 @@ class Facets:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._versions: WeakKeyDictionary[CatalogReader, int] = WeakKeyDictionary()
+        self._version: str | None = None
         self._columns: Columns | None = None
         self._answers: OrderedDict[tuple[Filter, str, Box | None, int], FacetCounts] = OrderedDict()
 
@@ -113,11 +112,9 @@ class Facets:
         """The columns in step with the reader's catalog."""
         with self._lock:
             version = reader.version()
-            if self._columns is None or self._versions.get(reader) != version:
-                # A reader that was never seen may be of another catalog at the same place: nothing is taken over.
-                before = self._columns if reader in self._versions else None
-                self._columns = follow(reader, before)
-                self._versions[reader] = version
+            if self._columns is None or self._version != version:
+                self._columns = follow(reader, self._columns)
+                self._version = version
                 self._answers.clear()
             return self._columns
 
@@ -221,25 +218,11 @@ def _by_group(where: Filter) -> dict[str, dict[str, Any]]:
 
 def _fails(reader: CatalogReader, columns: Columns, asked: dict[str, dict[str, Any]]) -> NDArray[np.uint16]:
     """(n,) for every picture the groups that it fails, a bit each in their order; all bits if it is in no facet."""
-    for name, (arguments, function) in FUNCTIONS.items():
-        reader.define(name, arguments, function)
-    active = reader.active_encoder()
-    encoder = None if active is None else active.id
-    parts = distinct(to_sql(Filter(**conditions), encoder) for conditions in asked.values())
-    rest, *groups = parts
-    # In CASE, unlike as an operand, AND stops at what is false: distances are measured in their circle's box only.
-    fails = " + ".join(["0", *(f"CASE WHEN {part.text} THEN 0 ELSE {2 << n} END" for n, part in enumerate(groups))])
-    # LIMIT -1 keeps SQLite from putting the long expression also where its value is compared. Ids come as a text for
-    # each value: as 100,000 rows of Python objects they took twice as long.
-    sql = f"""SELECT fails, group_concat(id) FROM (
-                  SELECT i.id AS id, {fails} AS fails FROM images AS i JOIN folders AS f ON f.id = i.folder_id
-                  WHERE NOT i.is_retired AND {rest.text} LIMIT -1)
-              WHERE fails IN (0, {", ".join(str(2 << n) for n in range(len(groups) + 1))}) GROUP BY fails"""
-    values = {n: encode_path(v) if isinstance(v, str) else v for part in parts for n, v in part.values.items()}
+    rest, *groups = (Filter(**conditions) for conditions in asked.values())
     result = np.full(len(columns.ids), _OUT, np.uint16)
-    for failed, ids in reader.rows(sql, values):
-        rows, known = columns.rows_of(np.fromstring(ids, dtype=np.int64, sep=","))
-        result[rows[known]] = failed
+    for fails, ids in failing(reader, rest, groups).items():
+        rows, known = columns.rows_of(ids)
+        result[rows[known]] = fails
     return result
 
 

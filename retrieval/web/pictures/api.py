@@ -79,8 +79,7 @@ async def image(request: Request, id: ImageId) -> ImageDetails:
 
     def told(reader: CatalogReader) -> ImageDetails:
         _record(reader, id)
-        rows = reader.rows("SELECT added_at FROM images WHERE id = ?", [id])
-        return details(labels_of(reader, [id])[0], rows[0][0], at)
+        return details(labels_of(reader, [id])[0], at)
 
     return await app_state.readers(request).run(told)
 

@@ -74,11 +74,10 @@ class ImageDetails(BaseModel):
     urls: Addresses
 
 
-def details(labels: ImageLabels, added_at: str, at: str) -> ImageDetails:
+def details(labels: ImageLabels, at: str) -> ImageDetails:
     """The picture that labels are about; looks at the file on the disk.
 
     Args:
-        added_at: UTC, ISO 8601.
         at: the address of the picture on this server.
     """
     image = labels.image
@@ -97,7 +96,7 @@ def details(labels: ImageLabels, added_at: str, at: str) -> ImageDetails:
         height=image.height,
         colour=None if image.colour is None else f"#{image.colour:06x}",
         taken_at=image.taken_text(),
-        added_at=added_at,
+        added_at=labels.added_at,
         modified_at=datetime.fromtimestamp(image.mtime_ns // 1_000_000_000, UTC).isoformat(),
         camera=image.camera,
         lens=image.lens,

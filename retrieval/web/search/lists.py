@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 
 from indexes.base import Ids, Vectors
+from retrieval.catalog.orders import present_ids
 from retrieval.errors import Busy, QueryError, RetrievalError
 from retrieval.search.cursor import digest
 from retrieval.search.orders import Orders
@@ -58,7 +59,7 @@ class Narrowed(NamedTuple):
         """(n,) ids, in no order."""
         recipe = self.ranked.recipe
         if recipe.is_plain and recipe.ranking is not None:
-            every = np.fromiter((row[0] for row in reader.rows("SELECT id FROM images WHERE NOT is_retired")), np.int64)
+            every = present_ids(reader)
             return every[~np.isin(every, recipe.ranking.left_out)]
         return self.ranked.grow(reader, 0).ids
 

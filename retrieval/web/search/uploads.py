@@ -20,7 +20,7 @@ from retrieval.web.front.metrics import stage
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-    from retrieval.catalog.reader import EncoderRow
+    from retrieval.catalog.encoders import EncoderRow
     from retrieval.encoders.base import Preprocessing
     from retrieval.search.engine import QueryEngine
     from retrieval.web.work.desk import Desk

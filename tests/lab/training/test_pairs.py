@@ -124,16 +124,16 @@ def test_a_gallery_where_nobody_said_anything(indexed: Gallery) -> None:
 
 
 def test_a_gallery_with_tags_and_captions(indexed: Gallery) -> None:
-    with indexed.writer() as catalog, catalog.transaction() as connection:
-        ids = [row[0] for row in connection.exec_driver_sql("SELECT id FROM images ORDER BY id")]
+    with indexed.writer() as catalog, catalog.transaction() as transaction:
+        ids = [row[0] for row in transaction.connection.exec_driver_sql("SELECT id FROM images ORDER BY id")]
         tags = [(ids[0], "dog", "user"), (ids[0], "dog", "xmp"), (ids[1], "dog", "user"), (ids[2], "cat", "user"),
                 (ids[3], "cat", "user")]  # fmt: skip
-        connection.exec_driver_sql("INSERT INTO tags (image_id, tag, source) VALUES (?, ?, ?)", tags)
-        connection.exec_driver_sql(
+        transaction.connection.exec_driver_sql("INSERT INTO tags (image_id, tag, source) VALUES (?, ?, ?)", tags)
+        transaction.connection.exec_driver_sql(
             "INSERT INTO captions (image_id, text, source) VALUES (?, ?, ?)", (ids[0], "our dog", "user")
         )
-        connection.exec_driver_sql("UPDATE images SET is_retired = 1 WHERE id = ?", (ids[3],))
-        connection.exec_driver_sql(
+        transaction.connection.exec_driver_sql("UPDATE images SET is_retired = 1 WHERE id = ?", (ids[3],))
+        transaction.connection.exec_driver_sql(
             "INSERT INTO captions (image_id, text, source) VALUES (?, ?, ?)", (ids[4], "nobody", "user")
         )
     pairs = pairs_of_gallery(indexed, templates=("a {}", "{}"))

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from retrieval.catalog import writer as catalog_module
+from retrieval.catalog import commit as commit_module
 from retrieval.catalog.batch import Batch, Counts
 from retrieval.catalog.forgetting import forget
+from retrieval.catalog.labels import add_said
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.writer import Catalog
 from tests.retrieval.rows import encoder_spec, failure, filled, ids_by_name, image, row_of
@@ -61,14 +62,14 @@ def dump(path: Path) -> dict[str, list[Any]]:
         return {name: connection.execute(f"SELECT * FROM {name} ORDER BY 1").fetchall() for name in names}
 
 
-@pytest.mark.parametrize("step", ["_moved_from", "_record_failure", "_by_id", "_now"])
+@pytest.mark.parametrize("step", ["_moved_from", "_record_failure", "_commit_image", "utc_now"])
 def test_a_commit_that_fails_anywhere_changes_nothing(
     catalog: Catalog, path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     encoder = put(catalog, folder, "a.jpg", "b.jpg", "c.jpg")
     at = catalog.folder_id(str(folder))
     before = dump(path)
-    real, calls = getattr(catalog_module, step), 0
+    real, calls = getattr(commit_module, step), 0
 
     def break_down(*arguments: Any) -> Any:
         nonlocal calls
@@ -82,11 +83,11 @@ def test_a_commit_that_fails_anywhere_changes_nothing(
         failed=[failure(at, "x.jpg"), failure(at, "b.jpg")],
         retired=[3],
     )
-    monkeypatch.setattr(catalog_module, step, break_down)
+    monkeypatch.setattr(commit_module, step, break_down)
     with pytest.raises(OSError, match="the disk is gone"):
         catalog.commit(batch, encoder)
     assert dump(path) == before
-    monkeypatch.setattr(catalog_module, step, real)
+    monkeypatch.setattr(commit_module, step, real)
     assert catalog.commit(batch, encoder) == Counts(added=2, updated=1, retired=1, failed=2)
 
 
@@ -156,7 +157,7 @@ def test_behind_a_closed_door_nothing_is_gone_either(
     def lstat(path: str) -> os.stat_result:
         raise PermissionError(errno.EACCES, "Permission denied", path)
 
-    monkeypatch.setattr(catalog_module.os, "lstat", lstat)
+    monkeypatch.setattr(commit_module.os, "lstat", lstat)
     counts = catalog.commit(Batch(indexed=[image(catalog.folder_id("/other"), "b.jpg", "a.jpg")]), encoder)
     assert counts == Counts(added=1)
 
@@ -253,12 +254,12 @@ def test_forgetting_a_folder_takes_what_lies_below_and_nothing_beside(catalog: C
         encoder,
     )
     assert catalog.count_present("/a/b") == 2 and catalog.count_present("/a") == 3
-    with catalog.transaction() as connection:
-        gone = forget(connection, ["/a/b"], purge=False)
+    with catalog.transaction() as transaction:
+        gone = forget(transaction, ["/a/b"], purge=False)
     assert gone is not None and (gone.images, gone.left_out_of) == (2, None)
     assert (reader.roots(), reader.count(), reader.failure_count(), reader.change()) == (["/a/bc"], 1, 1, 2)
-    with catalog.transaction() as connection:
-        assert forget(connection, ["/a/b"], purge=False) is None
+    with catalog.transaction() as transaction:
+        assert forget(transaction, ["/a/b"], purge=False) is None
 
 
 def test_runs_are_noted_and_a_killed_one_has_no_end(catalog: Catalog, reader: CatalogReader) -> None:
@@ -279,3 +280,37 @@ def test_an_encoder_is_known_by_its_fingerprint(path: Path) -> None:
     assert catalog.register_encoder(renamed) == encoder
     assert catalog.register_encoder(encoder_spec("two")) != encoder
     catalog.close()
+
+
+def test_a_transaction_has_one_change_number_however_often_it_is_asked(catalog: Catalog, reader: CatalogReader) -> None:
+    before, name = reader.change(), reader.revision()
+    with catalog.transaction() as transaction:
+        assert transaction.change() == transaction.change() == before + 1
+    assert reader.change() == before + 1
+    assert reader.revision() not in (None, name)
+    with catalog.transaction() as transaction:
+        assert transaction.rows("SELECT change FROM state")[0][0] == before + 1
+    assert reader.change() == before + 1
+
+
+def test_the_version_is_another_one_after_whatever_was_written(
+    catalog: Catalog, reader: CatalogReader, folder: Path
+) -> None:
+    put(catalog, folder, "a.jpg")
+    versions, change = [reader.version()], reader.change()
+    with catalog.transaction() as transaction:
+        add_said(transaction, "tags", [(1, "x", "user")])
+    versions.append(reader.version())
+    assert reader.change() == change, "nothing that an index would have to replay"
+    with catalog.transaction() as transaction:
+        assert add_said(transaction, "tags", [(1, "x", "user")]) == 0
+    catalog.folder_id(str(folder))
+    with pytest.raises(ZeroDivisionError), catalog.transaction() as transaction:
+        add_said(transaction, "tags", [(1, "y", "user")])
+        raise ZeroDivisionError
+    assert reader.version() == versions[-1], "nothing was written"
+    catalog.commit(Batch(retired=[1]), 1)
+    versions.append(reader.version())
+    catalog.set_index_spec("Exact")
+    versions.append(reader.version())
+    assert len(set(versions)) == len(versions)

@@ -112,13 +112,13 @@ def test_ratings_are_merged_and_come_apart_again(gallery: Gallery, folder: Path)
 
     def ratings(name: str) -> list[tuple[int, str]]:
         sql = """SELECT r.rating, r.source FROM ratings AS r JOIN images AS i ON i.id = r.image_id
-                 WHERE i.name = ? ORDER BY r.rating"""
+                 WHERE i.name = :name ORDER BY r.rating"""
         with gallery.reader() as reader:
-            return [tuple(row) for row in reader.rows(sql, (name,))]
+            return [tuple(row) for row in reader.rows(sql, {"name": name})]
 
-    with gallery.writer() as catalog, catalog.transaction() as connection:
+    with gallery.writer() as catalog, catalog.transaction() as transaction:
         sql = "INSERT INTO ratings (image_id, rating, source) SELECT id, 4, 'xmp' FROM images WHERE name = ?"
-        connection.exec_driver_sql(sql, ("enlarged.jpg",))
+        transaction.connection.exec_driver_sql(sql, ("enlarged.jpg",))
     assert ratings("enlarged.jpg") == [(4, "xmp")] and ratings(CAMERA) == []
     trash(gallery, find_duplicates(gallery).groups)
     assert ratings(CAMERA) == [(4, "merged")]

@@ -102,8 +102,8 @@ def test_what_only_moves_the_time_of_change_encodes_nothing_and_hides_nothing(
 def test_a_gallery_from_before_there_was_such_a_time_learns_it_without_reading(
     padded: Gallery, photos: Path, encoder: ColourEncoder
 ) -> None:
-    with padded.writer() as catalog, catalog.transaction() as connection:
-        connection.exec_driver_sql("UPDATE images SET ctime_ns = NULL")
+    with padded.writer() as catalog, catalog.transaction() as transaction:
+        transaction.connection.exec_driver_sql("UPDATE images SET ctime_ns = NULL")
     with padded.reader() as reader:
         record = reader.record_at(photos / "green.jpg")
         assert record is not None and record.on_disk() == "same"
@@ -118,9 +118,9 @@ def test_verify_content_reads_everything_and_encodes_what_differs(
     padded: Gallery, photos: Path, encoder: ColourEncoder
 ) -> None:
     edit_in_place(photos / "green.jpg", by_replacing=False)
-    with padded.writer() as catalog, catalog.transaction() as connection:  # a file system without such a time
+    with padded.writer() as catalog, catalog.transaction() as transaction:  # a file system without such a time
         changed = (photos / "green.jpg").stat().st_ctime_ns
-        connection.exec_driver_sql("UPDATE images SET ctime_ns = ? WHERE name = 'green.jpg'", (changed,))
+        transaction.connection.exec_driver_sql("UPDATE images SET ctime_ns = ? WHERE name = 'green.jpg'", (changed,))
     assert Indexer(padded, encoder).run(photos).unchanged == len(PHOTOS)
     report = Indexer(padded, encoder).run(photos, verify_content=True)
     assert (report.counts.verified, report.encoded, report.unchanged) == (len(PHOTOS) - 1, 1, 0)

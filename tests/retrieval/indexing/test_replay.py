@@ -72,8 +72,8 @@ class Model:
             for name in self.contents:
                 (self.folder / name).unlink()
             self.contents.clear()
-            with self.catalog.transaction() as connection:
-                forget(connection, [str(self.folder)], purge=kind == "purge")
+            with self.catalog.transaction() as transaction:
+                forget(transaction, [str(self.folder)], purge=kind == "purge")
             self.at = self.catalog.folder_id(str(self.folder))
             return
         self.catalog.commit(batch, encoder)
@@ -84,8 +84,8 @@ class Model:
         batch.indexed.append(image(self.at, name, content, encoder=encoder))
 
     def _holds(self, reader: CatalogReader, image_id: int, content: str) -> bool:
-        sql = "SELECT content_hash FROM images WHERE id = ?"
-        return bool(reader._all(sql, [image_id])[0][0] == image(1, "x", content).content_hash)
+        sql = "SELECT content_hash FROM images WHERE id = :id"
+        return bool(reader.rows(sql, {"id": image_id})[0][0] == image(1, "x", content).content_hash)
 
 
 def replay(state: State, reader: CatalogReader, encoder_id: int, after: int) -> State:

@@ -17,7 +17,8 @@ import pytest
 from indexes import IndexSpec, load_snapshot, read_manifest, save_snapshot
 from retrieval import sync
 from retrieval.catalog.batch import Batch
-from retrieval.catalog.reader import CatalogReader, EncoderRow
+from retrieval.catalog.encoders import EncoderRow
+from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.writer import Catalog
 from retrieval.sync import IndexKeeper, SyncedIndex, catch_up, open_index, rebuild
 from tests.retrieval.rows import DIM, encoder_spec, filled, image, row_of, vector_of

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from retrieval.catalog.batch import Batch
+from retrieval.catalog.labels import caption_count, tag_counts
 from retrieval.errors import GalleryNotFound, QueryError, UnknownImage
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
@@ -18,7 +19,7 @@ from retrieval.indexing import indexer as indexer_module
 from retrieval.indexing.forgetting import forget_paths
 from retrieval.indexing.indexer import Indexer
 from retrieval.labels.labelling import LabelEdit, edit_labels, find_images
-from retrieval.labels.reading import caption_count, labels_of, tag_counts
+from retrieval.labels.reading import labels_of
 from retrieval.labels.tagging import tag_gallery
 from tests.fakes import ColourEncoder
 from tests.pictures import replace_picture, save_picture
@@ -97,8 +98,8 @@ def test_edits_that_say_nothing_or_too_much_are_refused(wrong: dict[str, object]
 def test_only_the_users_own_tags_can_be_taken_away(
     indexed: Gallery, photos: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with indexed.writer() as catalog, catalog.transaction() as connection:
-        connection.exec_driver_sql("INSERT INTO tags (image_id, tag, source) VALUES (1, 'sea', 'xmp')")
+    with indexed.writer() as catalog, catalog.transaction() as transaction:
+        transaction.connection.exec_driver_sql("INSERT INTO tags (image_id, tag, source) VALUES (1, 'sea', 'xmp')")
     with caplog.at_level(logging.WARNING, "photoseek"):
         report = edit_labels(indexed, ["id:1"], LabelEdit(without_tags=("sea", "zoo")))
     assert report.tags_removed == 0
@@ -231,20 +232,20 @@ def test_purging_deletes_what_is_said(labelled: Gallery, photos: Path, encoder: 
 def test_what_is_said_goes_with_the_row_that_it_is_about(tmp_path: Path, gone: str, left: tuple[int, int, int]) -> None:
     catalog, folder, encoder = filled(tmp_path / "catalog.sqlite", ["a.jpg"])
     catalog.commit(Batch(indexed=[image(folder, "b.jpg")]), encoder)
-    with catalog.transaction() as connection:
-        connection.exec_driver_sql("INSERT INTO tags (image_id, tag, source) VALUES (1, 'x', 'user')")
-        connection.exec_driver_sql("INSERT INTO captions (image_id, text, source) VALUES (1, 'x', 'user')")
-        connection.exec_driver_sql(
+    with catalog.transaction() as transaction:
+        transaction.connection.exec_driver_sql("INSERT INTO tags (image_id, tag, source) VALUES (1, 'x', 'user')")
+        transaction.connection.exec_driver_sql("INSERT INTO captions (image_id, text, source) VALUES (1, 'x', 'user')")
+        transaction.connection.exec_driver_sql(
             "INSERT INTO predicted_tags (image_id, encoder_id, tag, probability) VALUES (1, 1, 'x', 0.5)"
         )
-    with catalog.transaction() as connection:
-        connection.exec_driver_sql("DELETE FROM embeddings")
+    with catalog.transaction() as transaction:
+        transaction.connection.exec_driver_sql("DELETE FROM embeddings")
         if gone == "encoders":
-            connection.exec_driver_sql("UPDATE state SET active_encoder_id = NULL")
-        connection.exec_driver_sql(f"DELETE FROM {gone} WHERE id = 1")
-    with catalog.transaction() as connection:
+            transaction.connection.exec_driver_sql("UPDATE state SET active_encoder_id = NULL")
+        transaction.connection.exec_driver_sql(f"DELETE FROM {gone} WHERE id = 1")
+    with catalog.transaction() as transaction:
         counts = tuple(
-            connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
+            transaction.connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
             for table in ("tags", "captions", "predicted_tags")
         )
     catalog.close()

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from retrieval.catalog.labels import predicted_counts
 from retrieval.errors import (
     EncoderMismatch,
     GalleryNotFound,
@@ -24,7 +25,7 @@ from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from retrieval.labels import tagging
 from retrieval.labels.labelling import LabelEdit, edit_labels
-from retrieval.labels.reading import labels_of, predicted_counts
+from retrieval.labels.reading import labels_of
 from retrieval.labels.tagging import best_labels, tag_gallery
 from tests.conftest import PHOTOS
 from tests.fakes import ColourEncoder
@@ -156,7 +157,7 @@ def test_each_encoder_has_its_own_predictions(indexed: Gallery, photos: Path) ->
     )
     with indexed.reader() as reader:
         first, second = reader.encoders()
-        assert set(predicted_counts(reader, second)) == {"red", "blue"}
+        assert set(predicted_counts(reader, second.id)) == {"red", "blue"}
         assert labels_of(reader, [1])[0].predicted == labels_of(reader, [1], second)[0].predicted  # the active one
         assert labels_of(reader, [1])[0].predicted != labels_of(reader, [1], first)[0].predicted
 
@@ -174,7 +175,7 @@ def test_predictions_go_with_the_picture_and_stay_with_a_moved_one(indexed: Gall
     assert after["moved.jpg"] == before["red-1.jpg"] != {}
     assert after["green.jpg"] == after["new.jpg"] == {}  # another picture; not looked at yet
     with indexed.reader() as reader:
-        counts = predicted_counts(reader, reader.encoders()[0])
+        counts = predicted_counts(reader, reader.encoders()[0].id)
     shown: dict[str, int] = {}
     for found in after.values():
         for tag in found:

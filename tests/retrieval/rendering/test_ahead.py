@@ -48,8 +48,8 @@ def test_files_that_are_not_what_was_indexed_get_none(indexed: Gallery, photos: 
 def test_colours_that_older_galleries_lack_are_filled_in(indexed: Gallery) -> None:
     before = colours(indexed)
     make_ahead(indexed)
-    with indexed.writer() as catalog, catalog.transaction() as connection:
-        connection.exec_driver_sql("UPDATE images SET colour = NULL WHERE name <> 'green.jpg'")
+    with indexed.writer() as catalog, catalog.transaction() as transaction:
+        transaction.connection.exec_driver_sql("UPDATE images SET colour = NULL WHERE name <> 'green.jpg'")
     with indexed.reader() as reader:
         change = reader.change()
     assert make_ahead(indexed) == Ahead(known=6, coloured=5)
@@ -64,8 +64,8 @@ def test_colours_that_older_galleries_lack_are_filled_in(indexed: Gallery) -> No
 
 def test_colours_are_not_kept_while_somebody_writes(indexed: Gallery, caplog: pytest.LogCaptureFixture) -> None:
     with indexed.writer() as catalog:
-        with catalog.transaction() as connection:
-            connection.exec_driver_sql("UPDATE images SET colour = NULL")
+        with catalog.transaction() as transaction:
+            transaction.connection.exec_driver_sql("UPDATE images SET colour = NULL")
         assert make_ahead(indexed) == Ahead(made=6)
     assert "not kept" in caplog.text
 

@@ -13,7 +13,7 @@ import pytest
 
 from indexes import IndexSpec, create_index, load_snapshot, read_manifest, save_snapshot
 from retrieval.catalog.batch import Batch, IndexedImage, Metadata
-from retrieval.catalog.reader import EncoderRow
+from retrieval.catalog.encoders import EncoderRow
 from retrieval.catalog.records import pack_vector
 from retrieval.gallery import Gallery
 from retrieval.search.engine import QueryEngine

@@ -1,0 +1,87 @@
+"""The table of encoders, and which of them searches use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from retrieval.catalog.access import Rows
+from retrieval.catalog.records import utc_now
+
+if TYPE_CHECKING:
+    from retrieval.catalog.transaction import Transaction
+    from retrieval.encoders.base import EncoderSpec
+
+_COLUMNS = "e.id, e.name, e.fingerprint, e.dim, e.source, e.licence"
+
+
+@dataclass(frozen=True)
+class EncoderRow:
+    """An encoder as the catalog knows it."""
+
+    id: int
+    name: str
+    fingerprint: str
+    dim: int
+    source: str
+    licence: str
+
+
+def all_encoders(rows: Rows) -> list[EncoderRow]:
+    """Every encoder that has embeddings here, or is about to have some."""
+    return [EncoderRow(*row) for row in rows.rows(f"SELECT {_COLUMNS} FROM encoders AS e ORDER BY e.id")]
+
+
+def active_encoder(rows: Rows) -> EncoderRow | None:
+    """The encoder that searches use; None before the first image is committed."""
+    found = rows.rows(f"SELECT {_COLUMNS} FROM encoders AS e JOIN state AS s ON s.active_encoder_id = e.id")
+    return EncoderRow(*found[0]) if found else None
+
+
+def encoder_of(rows: Rows, fingerprint: str) -> EncoderRow | None:
+    """The encoder with a fingerprint; None where the catalog has none."""
+    sql = f"SELECT {_COLUMNS} FROM encoders AS e WHERE e.fingerprint = :fingerprint"
+    found = rows.rows(sql, {"fingerprint": fingerprint})
+    return EncoderRow(*found[0]) if found else None
+
+
+def register_encoder(transaction: Transaction, spec: EncoderSpec) -> int:
+    """The id of the encoder with this fingerprint, after adding it if it is new; where it lies now is noted."""
+    known = encoder_of(transaction, spec.fingerprint)
+    if known is None:
+        return transaction.insert(
+            """INSERT INTO encoders (fingerprint, name, source, dim, licence, added_at)
+               VALUES (:fingerprint, :name, :source, :dim, :licence, :added)""",
+            {
+                "fingerprint": spec.fingerprint,
+                "name": spec.name,
+                "source": spec.source,
+                "dim": spec.dim,
+                "licence": spec.licence,
+                "added": utc_now(),
+            },
+        )
+    if known.source != spec.source:
+        transaction.run("UPDATE encoders SET source = :source WHERE id = :id", {"source": spec.source, "id": known.id})
+    return known.id
+
+
+def activate_encoder(transaction: Transaction, encoder_id: int | None) -> None:
+    """Make searches use this encoder from now on."""
+    transaction.run("UPDATE state SET active_encoder_id = :active", {"active": encoder_id})
+
+
+def delete_encoder(transaction: Transaction, encoder_id: int, active: EncoderRow | None) -> int:
+    """Delete an encoder with its embeddings, predicted tags and runs; how many embeddings it had.
+
+    Args:
+        active: the encoder that searches use from now on.
+    """
+    transaction.change()  # lets engines that are open notice
+    activate_encoder(transaction, active.id if active else None)
+    own = {"encoder": encoder_id}
+    transaction.run("DELETE FROM predicted_tags WHERE encoder_id = :encoder", own)
+    transaction.run("DELETE FROM runs WHERE encoder_id = :encoder", own)
+    removed = transaction.run("DELETE FROM embeddings WHERE encoder_id = :encoder", own)
+    transaction.run("DELETE FROM encoders WHERE id = :encoder", own)
+    return removed
