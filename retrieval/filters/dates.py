@@ -19,19 +19,19 @@ from datetime import datetime, timedelta
 
 from retrieval.errors import QueryError, RuntimeUnavailable
 
-_DATE = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2})(?:[T ](\d{1,2}):(\d{2})(?::(\d{2}))?)?)?)?")
-_WORDS = re.compile(
+_DATE = r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2})(?:[T ](\d{1,2}):(\d{2})(?::(\d{2}))?)?)?)?"
+# As texts: they are compiled when somebody writes a date, and not whenever filters are imported.
+_WORDS = (
     r"\b(now|today|yesterday|tomorrow|ago|last|this|next|noon|midnight"
     r"|(second|minute|hour|day|week|month|year)s?|(mon|tues|wednes|thurs|fri|satur|sun)day"
     r"|jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?"
-    r"|dec(ember)?)\b",
-    re.IGNORECASE,
+    r"|dec(ember)?)\b"
 )
 """One of these is in every date that is written in words."""
 
-_WHOLE = re.compile(r"(?:last|this|next)\s+(week|month|year)", re.IGNORECASE)
+_WHOLE = r"(?:last|this|next)\s+(week|month|year)"
 _LONGEST = 100
-_WITH_OFFSET = re.compile(r":\d\d(Z|[+-]\d\d:?\d\d)$")
+_WITH_OFFSET = r":\d\d(Z|[+-]\d\d:?\d\d)$"
 
 
 def parse_date(text: str, now: datetime | None = None) -> datetime:
@@ -44,11 +44,11 @@ def parse_date(text: str, now: datetime | None = None) -> datetime:
         QueryError: not a date.
         RuntimeUnavailable: words, and dateparser is not installed.
     """
-    if _WORDS.search(text) and len(text) <= _LONGEST:
+    match = re.fullmatch(_DATE, text.strip())
+    if match is None and len(text) <= _LONGEST and re.search(_WORDS, text, re.IGNORECASE):
         found = _in_words(" ".join(text.split()), now or datetime.now())
         if found is not None:
             return found
-    match = _DATE.fullmatch(text.strip())
     try:
         if match is None:
             raise ValueError
@@ -86,7 +86,7 @@ def _in_words(text: str, now: datetime) -> datetime | None:
         return None
     if found.date_obj is None:
         return None
-    if whole := _WHOLE.fullmatch(text):
+    if whole := re.fullmatch(_WHOLE, text, re.IGNORECASE):
         day = _midnight(found.date_obj)
         if whole[1].lower() == "week":
             return day - timedelta(days=day.weekday())
@@ -100,7 +100,7 @@ def _midnight(moment: datetime) -> datetime:
 
 def parse_moment(text: str) -> datetime:
     """A date, or a moment with its distance from UTC; raises as :func:`parse_date`."""
-    if _WITH_OFFSET.search(text.strip()):
+    if re.search(_WITH_OFFSET, text.strip()):
         try:
             return datetime.fromisoformat(text.strip())
         except ValueError:

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from retrieval.folding import fold
 from retrieval.paths import is_below
 from retrieval.tag_text import clean_tag
 
-_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*(?:([kmgt])(i)?)?(?:b|bytes)?", re.IGNORECASE)
+_SIZE = r"([0-9]{1,15})(?:\.([0-9]{1,9}))?\s*(?:([kmgt])(i)?)?(?:b|bytes)?"
 _MOST_BYTES = 10**18
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 _SPOKEN = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF", "JP2": "JPEG2000", "PGM": "PPM", "PBM": "PPM", "PNM": "PPM"}
@@ -100,11 +99,12 @@ def _pixels(condition: Condition, value: Any) -> int:
 
 def _bytes(condition: Condition, value: Any) -> int:
     text, name = str(value).strip(), condition.name
-    match = _SIZE.fullmatch(text)
-    factor = 1
-    if match is not None and match[2]:
-        factor = (1024 if match[3] else 1000) ** ("kmgt".index(match[2].lower()) + 1)
-    size = None if match is None else int(Fraction(match[1]) * factor)
+    match = re.fullmatch(_SIZE, text, re.IGNORECASE)
+    size = None
+    if match is not None:
+        whole, part, letter, is_binary = match.groups(default="")
+        factor = (1024 if is_binary else 1000) ** ("kmgt".index(letter.lower()) + 1 if letter else 0)
+        size = int(whole + part) * factor // 10 ** len(part)
     if size is None or size > _MOST_BYTES:
         raise QueryError(
             f"{name} {text[:40]!r} is no size of a file", "write a number of bytes, 500 kB, 2MB or 1.5 GiB"

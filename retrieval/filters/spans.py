@@ -9,8 +9,8 @@ from math import inf, nextafter
 from retrieval.errors import QueryError
 from retrieval.filters.conditions import Unit
 
-_SIGN = re.compile(r"(>=|<=|≥|≤|>|<)?\s*(.*)", re.DOTALL)
-_BETWEEN = re.compile(r"\s*(?:-|–|—|\.\.+|\bto\b)\s*")
+_SIGN = r"(>=|<=|≥|≤|>|<)?\s*(.*)"
+_BETWEEN = r"\s*(?:-|–|—|\.\.+|\bto\b)\s*"
 _NUMBER = r"(\d{1,9}(?:\.\d{1,9})?|\.\d{1,9})(?:\s*/\s*(\d{1,9}(?:\.\d{1,9})?))?"
 _DIGITS = 9  # behind the point: a value goes to text and back, and is still the same
 
@@ -63,10 +63,10 @@ def parse_span(text: str, unit: Unit) -> Span:
     Raises:
         QueryError: not such a number or range, or one that ends before it begins.
     """
-    found = _SIGN.fullmatch(text.strip())
+    found = re.fullmatch(_SIGN, text.strip(), re.DOTALL)
     assert found is not None
     sign, rest = found[1], found[2]
-    ends = [rest] if sign else _BETWEEN.split(rest)
+    ends = [rest] if sign else re.split(_BETWEEN, rest)
     numbers = [_number(end, unit) for end in ends]
     if len(numbers) > 2 or None in numbers:
         raise QueryError(f"{text[:60]!r} is not {unit.what}", f"write {unit.examples}")
