@@ -129,6 +129,34 @@ def python(code: str, packages: Path, gallery: Path) -> subprocess.CompletedProc
     )
 
 
+def test_a_condition(packages: Path, indexed_examples: Path) -> None:
+    code = (
+        "import sys\n"
+        "from greyware.kilopixels import ROW\n"
+        "from retrieval.filters import conditions\n"
+        "conditions.CONDITIONS = (*conditions.CONDITIONS, ROW)\n"
+        "conditions.NAMED[ROW.name] = ROW\n"
+        "import cli\n"
+        "sys.argv = ['photoseek', 'search', '-n', 'all', '--paths', '--kilopixels', {!r}]\n"
+        "cli.main()"
+    )
+    from PIL import Image
+
+    sizes = {}
+    for path in (ROOT / "examples" / "photos").rglob("*.*"):
+        if path.suffix in (".jpg", ".png", ".webp"):
+            with Image.open(path) as picture:
+                sizes[str(path)] = picture.width * picture.height
+    done = python(code.format("60"), packages, indexed_examples)
+    large = {path for path, size in sizes.items() if size >= 60_000}
+    assert 0 < len(large) < 120 and set(done.stdout.splitlines()) == large, done.stderr
+    none = python(code.format("9000"), packages, indexed_examples)
+    assert (none.returncode, none.stdout) == (1, "")
+    assert (
+        "--kilopixels" in python(code.format("x").replace("'--paths'", "'--help'"), packages, indexed_examples).stdout
+    )
+
+
 def test_a_command(packages: Path, indexed_examples: Path) -> None:
     code = "import sys, greyware.commands, cli; sys.argv = ['photoseek', {!r}]; cli.main()"
     done = python(code.format("count"), packages, indexed_examples)
