@@ -68,6 +68,7 @@ def _filter_flag(condition: Condition, *, is_twin: bool = False) -> Any:
     kind: Any = list[str] | None if condition.is_several else _TYPES.get(condition.kind, str)
     flag = "--" + (condition.twin if is_twin else condition.name).replace("_", "-")
     told: dict[str, Any] = {"hidden": True} if is_twin else {"help": f"Only pictures {condition.help}"}
+    told["show_default"] = False  # it is nothing, and typer looks for it at length
     return Annotated[kind, typer.Option(flag, **told, autocompletion=_offered(condition))]
 
 
@@ -188,7 +189,9 @@ def _with_flags(
     """Replace a command's parameter ``name`` by ``flags``; it is None if none of them is given, else what ``made``
     makes of their values."""
     own = inspect.signature(command).parameters
-    hints = get_type_hints(command, localns=dict.fromkeys(_MADE, object), include_extras=True)
+    hints = {n: p.annotation for n, p in own.items()}
+    if any(isinstance(hint, str) for hint in hints.values()):  # not those of a command that got flags before
+        hints = get_type_hints(command, localns=dict.fromkeys(_MADE, object), include_extras=True)
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [p.replace(annotation=hints[n], kind=keyword) for n, p in own.items() if n != name]
     for field, flag in flags.items():
