@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +24,7 @@ from retrieval.errors import EncoderMismatch, GalleryNotFound, QueryError, TextN
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
+from retrieval.labels.labelling import LabelEdit, edit_labels
 from retrieval.pictures.images import read_picture
 from retrieval.search.engine import Hit, QueryEngine
 from retrieval.search.pages import Listing, find_page
@@ -322,8 +321,7 @@ def test_a_filter_sees_a_new_tag_at_once_though_no_image_changed(indexed: Galler
     query = Query.text("red", where=Filter(untagged=True))
     with QueryEngine(indexed, encoder) as engine:
         change, before = engine.reader.change(), engine.search(query)
-        with closing(sqlite3.connect(indexed.catalog_path)) as connection, connection:
-            connection.execute("INSERT INTO tags(image_id, tag, source) VALUES (?, 'x', 'user')", [before[0].image.id])
+        edit_labels(indexed, [before[0].image.id], LabelEdit(tags=("x",)))
         assert engine.reader.change() == change
         assert [hit.image.id for hit in engine.search(query)] == [hit.image.id for hit in before[1:]]
 
