@@ -1,4 +1,4 @@
-"""The commands: one plain function or group each, imported only when it is asked for.
+"""The commands: one plain function or group each, imported only when it is called.
 
 :data:`COMMANDS` is all that ``photoseek --help`` reads. A command parses flags, calls one library function and prints.
 """
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Command(NamedTuple):
-    """Where a command lies and what the list of commands says of it.
+    """Where a command is defined, and its line in the list of commands.
 
     Attributes:
         target: ``module:attribute``; a function with annotated parameters, or a ``typer.Typer`` (a group).
@@ -22,41 +22,41 @@ class Command(NamedTuple):
 
 COMMANDS: dict[str, Command] = {
     "index": Command("retrieval.commands.index:index", "Index picture folders."),
-    "search": Command("retrieval.commands.search:search", "Find pictures by words, by pictures, or by both."),
-    "similar": Command("retrieval.commands.similar:similar", "Find pictures that look like one."),
-    "shell": Command("retrieval.commands.shell:shell", "Search again and again with the model kept awake."),
-    "serve": Command("retrieval.commands.serve:serve", "Show the gallery as a web page, and answer programs."),
-    "label": Command("retrieval.commands.labels:label", "Tags and captions of pictures: show them, or change yours."),
-    "tag": Command("retrieval.commands.labels:tag", "Let the model predict tags for the pictures of the gallery."),
-    "classify": Command("retrieval.commands.labels:classify", "Which of some labels fits a picture, in probabilities."),
+    "search": Command("retrieval.commands.search:search", "Find pictures by text, by example pictures, or by both."),
+    "similar": Command("retrieval.commands.similar:similar", "Find pictures that look like a given one."),
+    "shell": Command("retrieval.commands.shell:shell", "Search interactively; the model stays loaded."),
+    "serve": Command("retrieval.commands.serve:serve", "Serve the gallery as a web page and an HTTP API."),
+    "label": Command("retrieval.commands.labels:label", "Show or change the tags and captions of pictures."),
+    "tag": Command("retrieval.commands.labels:tag", "Predict tags for the pictures of the gallery."),
+    "classify": Command("retrieval.commands.labels:classify", "Classify pictures with given labels."),
     "duplicates": Command(
         "retrieval.commands.duplicates:duplicates",
-        "Find pictures that are there twice; nothing is touched without --yes.",
+        "Find duplicate pictures; no file is changed without --yes.",
     ),
-    "clusters": Command(
-        "retrieval.commands.views:clusters", "Group the pictures that look alike, and name each group."
+    "clusters": Command("retrieval.commands.views:clusters", "Group similar pictures and name each group."),
+    "map": Command("retrieval.commands.views:map_", "Draw a map of the gallery: similar pictures are close together."),
+    "info": Command(
+        "retrieval.commands.gallery:info", "Show what is indexed: counts, model, index, sizes, the last run."
     ),
-    "map": Command("retrieval.commands.views:map_", "Lay the pictures on a plane, near each other if they look alike."),
-    "info": Command("retrieval.commands.gallery:info", "What is indexed: counts, model, index, sizes, the last run."),
-    "tune": Command("retrieval.commands.gallery:tune", "Try the index against exact search on your pictures."),
-    "forget": Command("retrieval.commands.gallery:forget", "Take folders or files out of the gallery."),
-    "daemon": Command("retrieval.commands.daemon:daemon", "A process that keeps the text tower awake."),
-    "mcp": Command("retrieval.commands.mcp:mcp", "Let an assistant search your pictures."),
-    "models": Command(
-        "retrieval.commands.models:models_app", "The models that can be used: list, fetch, import, export, drop."
+    "tune": Command("retrieval.commands.gallery:tune", "Compare the index with exact search on your pictures."),
+    "forget": Command("retrieval.commands.gallery:forget", "Remove folders or files from the gallery."),
+    "daemon": Command(
+        "retrieval.commands.daemon:daemon", "Start or stop a background process that makes text searches faster."
     ),
+    "mcp": Command("retrieval.commands.mcp:mcp", "Let an AI assistant search your pictures."),
+    "models": Command("retrieval.commands.models:models_app", "List, fetch, import, export and drop models."),
     "train": Command(
-        "retrieval.commands.training:train", "Train a model on your own pictures, and say what it gained."
+        "retrieval.commands.training:train", "Train a model on your own pictures and report the improvement."
     ),
     "explain": Command(
-        "retrieval.commands.explain:explain", "What a model does to a picture: patches, tokens, where it looks."
+        "retrieval.commands.explain:explain", "Show how a model processes a picture: patches, tokens, heat map."
     ),
     "eval": Command(
-        "retrieval.commands.evaluation:eval_app", "How good a model is, on your data: captions, class folders."
+        "retrieval.commands.evaluation:eval_app", "Evaluate a model on your own data: captions or class folders."
     ),
     "completion": Command(
         "retrieval.commands.completion:completion",
-        "Print what makes a shell complete commands and flags, and values: tags, cameras, ...",
+        "Print the completion script for your shell.",
     ),
 }
 """Name -> command, in the order in which they are listed."""

@@ -1,4 +1,4 @@
-"""``photoseek completion``: what a shell has to read to complete commands, flags and their values."""
+"""``photoseek completion``: the script that lets a shell complete commands, flags and values."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SHELLS = ("bash", "zsh", "fish")
 def completion(
     shell: Annotated[str, typer.Argument(help="bash, zsh or fish.", autocompletion=one_of("bash", "zsh", "fish"))],
 ) -> None:
-    """Print what makes a shell complete commands and flags, and values: tags, cameras, ...
+    """Print the completion script for your shell. It completes commands, flags, and values such as tags and cameras.
 
-    bash: photoseek completion bash >> ~/.bashrc. zsh: the same into ~/.zshrc, behind compinit. fish: photoseek
+    bash: photoseek completion bash >> ~/.bashrc. zsh: append it to ~/.zshrc, after compinit. fish: photoseek
     completion fish > ~/.config/fish/completions/photoseek.fish. Then open a new shell.
     """
     if shell not in SHELLS:

@@ -21,14 +21,15 @@ def daemon(
     action: Annotated[
         str,
         typer.Argument(
-            help="start, stop, status, or run (stays in the foreground).",
+            help="start, stop, status, or run (in the foreground).",
             autocompletion=one_of("start", "stop", "status", "run"),
         ),
     ],
     gallery: GalleryOption = None,
-    idle: Annotated[float, typer.Option("--idle", min=1, help="Seconds without a search after which it leaves.")] = 300,
+    idle: Annotated[float, typer.Option("--idle", min=1, help="Stop after this many seconds without a search.")] = 300,
 ) -> None:
-    """A process that keeps the text tower awake. A search by words then takes some 50 ms."""
+    """Start or stop a background process that makes text searches faster. It keeps the text model loaded; a search then
+    takes about 50 ms."""
     from retrieval.daemon.control import control
     from retrieval.gallery import Gallery
 

@@ -1,4 +1,4 @@
-"""``photoseek duplicates``: which pictures there are twice, and what may go."""
+"""``photoseek duplicates``: find duplicate pictures, and move or link the copies."""
 
 from __future__ import annotations
 
@@ -20,35 +20,37 @@ def duplicates(
     where: Filter | None,
     gallery: GalleryOption = None,
     look_alikes: Annotated[
-        bool, typer.Option("--look-alikes", help="Also pictures that only look alike: bursts, crops, edits.")
+        bool, typer.Option("--look-alikes", help="Also list pictures that only look alike: bursts, crops, edits.")
     ] = False,
     min_score: Annotated[
-        float | None, typer.Option("--min-score", help="Cosine from which pictures look alike: 0.95.")
+        float | None, typer.Option("--min-score", help="Lowest cosine similarity of look-alikes [default: 0.95].")
     ] = None,
     as_json: JsonOption = False,
     html: Annotated[Path | None, typer.Option("--html", help="Also write a page with thumbnails.")] = None,
     trash: Annotated[
-        bool, typer.Option("--trash", help="Move all but the keepers (never look-alikes) to the gallery's trash.")
+        bool, typer.Option("--trash", help="Move all but one of each group (never look-alikes) to the gallery's trash.")
     ] = False,
     link: Annotated[
-        bool, typer.Option("--link", help="Replace files with the same bytes by hard links to their keeper.")
+        bool, typer.Option("--link", help="Replace files with the same bytes by hard links to the one that is kept.")
     ] = False,
     keep: Annotated[
         str,
         typer.Option(
             "--keep",
-            help="Which one of a group stays: original, oldest, newest, largest, smallest or shortest-path.",
+            help="Which file of a group to keep: original, oldest, newest, largest, smallest or shortest-path.",
         ),
     ] = "original",
     prefer: Annotated[
-        list[Path] | None, typer.Option("--prefer", help="Keep what lies in this folder; may be repeated.")
+        list[Path] | None, typer.Option("--prefer", help="Prefer to keep files in this folder (repeatable).")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it; without this, say what would be done.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Carry it out; without this flag, only print what would be done.")
+    ] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Put back everything that was moved to the trash.")] = False,
 ) -> None:
-    """Find pictures that are there twice; nothing is touched without --yes.
+    """Find duplicate pictures; no file is changed without --yes.
 
-    Same bytes, same picture stored in another way, and (if asked) look-alikes are told apart.
+    Three kinds are listed separately: identical files, the same picture in another file, and look-alikes (on request).
     """
     from retrieval.duplicates.keeper import KeeperRule
     from retrieval.duplicates.run import Asked, run

@@ -1,4 +1,4 @@
-"""``photoseek eval``: the group of commands that judge encoders on data whose answers are known."""
+"""``photoseek eval``: commands that evaluate encoders on labelled data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from retrieval.lab.evaluation.tables import Form, Report
 
 eval_app = typer.Typer(
-    help="How good a model is, on your data: captions, class folders.",
+    help="Evaluate a model on your own data: captions or class folders.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -33,33 +33,39 @@ ModelOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
-FreshOption = Annotated[bool, typer.Option("--fresh", help="Encode every picture, also those in the gallery.")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of whatever is drawn.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.")]
-CsvOption = Annotated[bool, typer.Option("--csv", help="The main table as CSV.")]
-ClassFolders = Annotated[Path, typer.Argument(help="A folder with a folder of pictures for each class.")]
-LabelsOption = Annotated[
-    Path | None, typer.Option("--labels", help="What the classes are called: folder, tab, name a line.")
+FreshOption = Annotated[
+    bool, typer.Option("--fresh", help="Encode every picture, even if the gallery has its embedding.")
 ]
-TestOption = Annotated[Path | None, typer.Option("--test", help="Judge by this folder of the same classes.")]
-ShareOption = Annotated[float, typer.Option("--share", help="Without --test: put this share of each class aside.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print the main table as CSV.")]
+ClassFolders = Annotated[Path, typer.Argument(help="A folder with one subfolder of pictures per class.")]
+LabelsOption = Annotated[
+    Path | None, typer.Option("--labels", help="File of class names: per line a folder, a tab and a name.")
+]
+TestOption = Annotated[Path | None, typer.Option("--test", help="Test set: a folder with the same classes.")]
+ShareOption = Annotated[
+    float, typer.Option("--share", help="Without --test: share of each class held out for testing.")
+]
 
 
 @eval_app.command("retrieval")
 def retrieval_(
     captions: Annotated[
-        Path, typer.Argument(help="A path, a tab and a caption a line; or CSV, JSONL, Karpathy's JSON.")
+        Path, typer.Argument(help="Text file (per line a path, a tab and a caption), CSV, JSONL, or Karpathy's JSON.")
     ],
     model: ModelOption = "",
     gallery: GalleryOption = None,
-    ann: Annotated[bool, typer.Option("--ann", help="Also ask the gallery's index, beside exact search.")] = False,
+    ann: Annotated[
+        bool, typer.Option("--ann", help="Also evaluate the gallery's index, not only exact search.")
+    ] = False,
     fresh: FreshOption = False,
     device: DeviceOption = "auto",
     seed: SeedOption = 0,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
 ) -> None:
-    """Find pictures by their captions and captions by their pictures."""
+    """Measure how well captions find their pictures, and pictures their captions."""
     from retrieval.lab.evaluation.caption_task import report_captions
     from retrieval.lab.evaluation.tables import choose_form
 
@@ -77,7 +83,7 @@ def zeroshot(
     labels: LabelsOption = None,
     templates: Annotated[
         list[str] | None,
-        typer.Option("--templates", help="1, 7, 80, model (its own), or a file (repeat to compare)."),
+        typer.Option("--templates", help="Prompt templates: 1, 7, 80, model (its own), or a file (repeat to compare)."),
     ] = None,
     model: ModelOption = "",
     gallery: GalleryOption = None,
@@ -87,7 +93,7 @@ def zeroshot(
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
 ) -> None:
-    """Tell classes apart by their names alone."""
+    """Classify pictures zero-shot, by the names of the classes."""
     from retrieval.lab.evaluation.label_tasks import report_zero_shot
     from retrieval.lab.evaluation.tables import choose_form
 
@@ -110,8 +116,8 @@ def probe(
     folder: ClassFolders,
     test: TestOption = None,
     share: ShareOption = 0.2,
-    k: Annotated[int, typer.Option("--k", min=1, help="Neighbours that vote.")] = 20,
-    temperature: Annotated[float, typer.Option("--temperature", help="Of their votes.")] = 0.07,
+    k: Annotated[int, typer.Option("--k", min=1, help="Number of neighbours for k-NN.")] = 20,
+    temperature: Annotated[float, typer.Option("--temperature", help="Vote temperature of k-NN.")] = 0.07,
     model: ModelOption = "",
     gallery: GalleryOption = None,
     fresh: FreshOption = False,
@@ -120,7 +126,7 @@ def probe(
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
 ) -> None:
-    """Learn classes from labelled pictures: nearest neighbours and logistic regression on the embeddings."""
+    """Classify with labelled pictures: k-NN and logistic regression on the embeddings."""
     from retrieval.lab.evaluation.label_tasks import report_probe
     from retrieval.lab.evaluation.tables import choose_form
 
@@ -143,8 +149,8 @@ def probe(
 @eval_app.command("few-shot")
 def few_shot(
     folder: ClassFolders,
-    shots: Annotated[str, typer.Option("--shots", help="Labelled pictures a class.")] = "1,2,4,8,16",
-    draws: Annotated[int, typer.Option("--draws", min=2, help="How often they are drawn.")] = 5,
+    shots: Annotated[str, typer.Option("--shots", help="Numbers of labelled pictures per class.")] = "1,2,4,8,16",
+    draws: Annotated[int, typer.Option("--draws", min=2, help="Random draws per number of shots.")] = 5,
     test: TestOption = None,
     share: ShareOption = 0.2,
     model: ModelOption = "",
@@ -155,7 +161,7 @@ def few_shot(
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
 ) -> None:
-    """Learn classes from a few labelled pictures each."""
+    """Classify with only a few labelled pictures per class."""
     from retrieval.lab.evaluation.label_tasks import report_few_shot
     from retrieval.lab.evaluation.probe import parse_shots
     from retrieval.lab.evaluation.tables import choose_form
@@ -179,7 +185,7 @@ def few_shot(
 
 @eval_app.command()
 def compare(
-    models: Annotated[list[str], typer.Argument(help="Two encoders or more.")],
+    models: Annotated[list[str], typer.Argument(help="Two or more models.")],
     data: Annotated[Path, typer.Option("--data", help="A file of captions, or a folder of class folders.")],
     labels: LabelsOption = None,
     plot: Annotated[
@@ -190,7 +196,7 @@ def compare(
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
 ) -> None:
-    """Judge several models on the same data, with what each costs. Every picture is encoded anew, to be timed."""
+    """Compare models on the same data: accuracy and cost. Every picture is encoded again, to measure the time."""
     from retrieval.lab.evaluation import chart_files
     from retrieval.lab.evaluation.compare import chart, compare, report_comparison
     from retrieval.lab.evaluation.tables import choose_form

@@ -1,4 +1,4 @@
-"""``photoseek info``, ``tune`` and ``forget``: what is in the gallery, how its index is searched, what leaves it."""
+"""``photoseek info``, ``tune`` and ``forget``: inspect a gallery, tune its index, remove pictures from it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from retrieval.commands.say import others_go_on, say
 
 def info(
     gallery: GalleryOption = None,
-    failures: Annotated[bool, typer.Option("--failures", help="List the files that cannot be used, and why.")] = False,
+    failures: Annotated[
+        bool, typer.Option("--failures", help="List the files that could not be read, with the reason.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """What is indexed: counts, model, index, sizes, the last run."""
+    """Show what is indexed: counts, model, index, sizes, the last run."""
     from retrieval import overview
     from retrieval.gallery import Gallery
 
@@ -31,10 +33,13 @@ def info(
 
 def tune(
     gallery: GalleryOption = None,
-    target: Annotated[float, typer.Option("--target", help="Share of the true best hits to be found: 0.99.")] = 0.99,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many best hits are compared.")] = 10,
+    target: Annotated[
+        float, typer.Option("--target", help="Share of the true best hits that the index must find.")
+    ] = 0.99,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Number of best hits to compare.")] = 10,
 ) -> None:
-    """Try the index against exact search on your pictures. The cheapest setting that is good enough is kept."""
+    """Compare the index with exact search on your pictures. The cheapest setting that reaches the target is
+    saved."""
     from retrieval.gallery import Gallery
     from retrieval.search import tuning
 
@@ -46,17 +51,15 @@ def tune(
 
 
 def forget(
-    paths: Annotated[list[Path], typer.Argument(help="Folders or single files that leave the gallery.")],
+    paths: Annotated[list[Path], typer.Argument(help="Folders or files to remove from the gallery.")],
     gallery: GalleryOption = None,
     purge: Annotated[
         bool,
-        typer.Option(
-            "--purge", help="For good: names, embeddings, thumbnails, tags and captions are deleted from its files."
-        ),
+        typer.Option("--purge", help="Erase permanently: names, embeddings, thumbnails, tags and captions."),
     ] = False,
 ) -> None:
-    """Take folders or files out of the gallery. The files are not touched; tags and captions come back with their
-    pictures when these are indexed again."""
+    """Remove folders or files from the gallery. The picture files are not touched. If they are indexed again, their
+    tags and captions are restored."""
     from retrieval.gallery import Gallery
     from retrieval.indexing.forgetting import forget_paths, told
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def index(
     folders: Annotated[
-        list[Path] | None, typer.Argument(help="Folders with pictures; without any: every folder indexed before.")
+        list[Path] | None, typer.Argument(help="Folders with pictures; default: all folders indexed before.")
     ] = None,
     gallery: GalleryOption = None,
     model: Annotated[
@@ -27,58 +27,56 @@ def index(
     ] = "",
     exclude: Annotated[
         list[str] | None,
-        typer.Option(
-            "--exclude", help="Leave out what matches from now on, in .gitignore syntax (repeat for several)."
-        ),
+        typer.Option("--exclude", help="Exclude matching files from now on, in .gitignore syntax (repeatable)."),
     ] = None,
     include: Annotated[
         list[str] | None,
-        typer.Option("--include", help="Take back what --exclude, forget or the defaults leave out (repeatable)."),
+        typer.Option("--include", help="Include again what --exclude, forget or the defaults exclude (repeatable)."),
     ] = None,
-    no_exclude: Annotated[
-        bool, typer.Option("--no-exclude", help="Drop all that was left out of these folders so far.")
-    ] = False,
+    no_exclude: Annotated[bool, typer.Option("--no-exclude", help="Remove all exclusions of these folders.")] = False,
     index_spec: Annotated[
-        str, typer.Option("--index-spec", help="Kind of vector index, e.g. Exact, SQfp16, HNSW32; auto: by size.")
+        str,
+        typer.Option("--index-spec", help="Type of vector index, e.g. Exact, SQfp16, HNSW32; auto: by gallery size."),
     ] = "",
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[
         str, typer.Option("--precision", help="auto, bf16, fp32 or int8 [env: PHOTOSEEK_PRECISION].")
     ] = "",
     gpu_decode: Annotated[
-        bool, typer.Option("--gpu-decode", help="Decode plain JPEGs on the GPU too (needs --device cuda).")
+        bool, typer.Option("--gpu-decode", help="Also decode plain JPEGs on the GPU (needs --device cuda).")
     ] = False,
     compiled: Annotated[
-        bool, typer.Option("--compile", help="torch.compile the model first: for large folders, models on torch only.")
+        bool, typer.Option("--compile", help="Run torch.compile first: for large folders and torch models only.")
     ] = False,
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Threads; 0: as many as fit.")] = 0,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Number of threads; 0: automatic.")] = 0,
     retry_failures: Annotated[
-        bool, typer.Option("--retry-failures", help="Also try unreadable files again that have not changed.")
+        bool, typer.Option("--retry-failures", help="Also retry unreadable files that have not changed.")
     ] = False,
     verify_content: Annotated[
-        bool, typer.Option("--verify-content", help="Read every file again, whatever its size and times say.")
+        bool, typer.Option("--verify-content", help="Read every file again, even if its size and times are unchanged.")
     ] = False,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Folders that are missing were deleted: their pictures are gone.")
+        bool,
+        typer.Option("--prune", help="Remove pictures whose folders are missing: the folders were deleted on purpose."),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what a run would do: nothing is written, no model is loaded.")
+        bool, typer.Option("--dry-run", help="Only print what a run would do; nothing is written, no model is loaded.")
     ] = False,
-    profile: Annotated[bool, typer.Option("--profile", help="Print seconds per stage at the end.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Print the seconds of each stage at the end.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")] = False,
     thumbnails: Annotated[
-        bool, typer.Option("--thumbnails", help="Make the web page's small pictures now and not at first sight.")
+        bool, typer.Option("--thumbnails", help="Make the web page's thumbnails now, not when they are first shown.")
     ] = False,
     json_progress: Annotated[
         bool,
         typer.Option(
             "--json-progress",
-            help="Tell a program instead of a person: on stdout one JSON object a line, at most four a second, with "
-            "event (begin, progress), stage, done, total, rate, failed, seconds_left; at the end event report.",
+            help="Progress for programs: one JSON object per line on stdout, at most four per second, with event "
+            "(begin, progress), stage, done, total, rate, failed, seconds_left; the last one has event report.",
         ),
     ] = False,
 ) -> None:
-    """Index picture folders. Run it again at any time: only new and changed files cost something."""
+    """Index picture folders. Run it again at any time: only new and changed files are processed."""
     from retrieval import output
     from retrieval.encoders.choice import advice, choose_for_indexing
     from retrieval.gallery import Gallery

@@ -15,24 +15,26 @@ from retrieval.errors import QueryError
 
 LabelsOption = Annotated[
     list[str] | None,
-    typer.Option("--labels", help="builtin, cat,dog,car (or repeat it), or a file with a label a line."),
+    typer.Option("--labels", help="builtin, a list (cat,dog,car; repeatable), or a file with one label per line."),
 ]
 TemplatesOption = Annotated[
     str,
-    typer.Option("--templates", help="Prompts: model (its own), 1, 7, 80 (CLIP's), or a file with {} in each line."),
+    typer.Option(
+        "--templates", help="Prompt templates: model (its own), 1, 7, 80 (CLIP's), or a file with {} in each line."
+    ),
 ]
 
 
 def label(
     pictures: Annotated[
-        list[str] | None, typer.Argument(metavar="PICTURE...", help="Pictures or folders of the gallery, or id:N.")
+        list[str] | None, typer.Argument(metavar="PICTURE...", help="Pictures or folders in the gallery, or id:N.")
     ] = None,
     tag: Annotated[
         list[str] | None,
         typer.Option(
             "--tag",
             "-t",
-            help="Add tags: beach,sea (or repeat it).",
+            help="Add tags: beach,sea (repeatable).",
             autocompletion=values.of_gallery(values.people_tags, commas=True),
         ),
     ] = None,
@@ -40,19 +42,19 @@ def label(
         list[str] | None,
         typer.Option(
             "--remove-tag",
-            help="Take some of your tags away.",
+            help="Remove some of your tags.",
             autocompletion=values.of_gallery(values.people_tags, commas=True),
         ),
     ] = None,
     caption: Annotated[str | None, typer.Option("--caption", "-c", help="Set your caption.")] = None,
-    remove_caption: Annotated[bool, typer.Option("--remove-caption", help="Take your caption away.")] = False,
+    remove_caption: Annotated[bool, typer.Option("--remove-caption", help="Remove your caption.")] = False,
     import_xmp: Annotated[
-        bool, typer.Option("--import-xmp", help="Take over keywords and descriptions from XMP sidecars and JPEGs.")
+        bool, typer.Option("--import-xmp", help="Import keywords and descriptions from XMP sidecars and JPEGs.")
     ] = False,
     gallery: GalleryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tags and captions of pictures: show them, or change yours. What a model predicts is kept apart."""
+    """Show or change the tags and captions of pictures. Predicted tags are stored separately."""
     from retrieval.gallery import Gallery
     from retrieval.indexing.progress import counted
     from retrieval.labels.labelling import LabelEdit, edit_labels, labels_in_order
@@ -83,27 +85,25 @@ def label(
 
 
 def tag(
-    folders: Annotated[
-        list[Path] | None, typer.Argument(help="Folders of the gallery; without any: every picture.")
-    ] = None,
+    folders: Annotated[list[Path] | None, typer.Argument(help="Folders in the gallery; default: all pictures.")] = None,
     labels: LabelsOption = None,
     templates: TemplatesOption = "model",
-    top: Annotated[int, typer.Option("--top", "-n", min=1, help="How many tags a picture at most.")] = 3,
+    top: Annotated[int, typer.Option("--top", "-n", min=1, help="Maximum number of tags per picture.")] = 3,
     min_probability: Annotated[
-        float, typer.Option("--min-probability", min=0, max=1, help="Leave out tags below this probability.")
+        float, typer.Option("--min-probability", min=0, max=1, help="Omit tags below this probability.")
     ] = 0.1,
     model: Annotated[
         str,
         typer.Option(
             "--model",
-            help="Whose embeddings; default: those that searches use.",
+            help="Model whose embeddings are used; default: the one that searches use.",
             autocompletion=values.of_gallery(values.towers),
         ),
     ] = "",
     gallery: GalleryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let the model predict tags for the pictures of the gallery. They replace its earlier ones, never yours."""
+    """Predict tags for the pictures of the gallery. They replace earlier predictions, never your own tags."""
     from retrieval.gallery import Gallery
     from retrieval.indexing.progress import counted
     from retrieval.labels.output import report_line, write_tag_report
@@ -130,14 +130,15 @@ def classify(
     pictures: Annotated[list[str], typer.Argument(metavar="PICTURE...", help="Picture files, or id:N.")],
     labels: LabelsOption = None,
     templates: TemplatesOption = "model",
-    top: Annotated[int, typer.Option("--top", "-n", min=0, help="How many labels a picture; 0: all.")] = 5,
+    top: Annotated[int, typer.Option("--top", "-n", min=0, help="Number of labels per picture; 0: all.")] = 5,
     model: Annotated[
         str, typer.Option("--model", help="Encoder (see: photoseek models).", autocompletion=values.models)
     ] = "",
     gallery: GalleryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Which of some labels fits a picture, in probabilities. The picture need not be in the gallery."""
+    """Classify pictures with given labels. The probability of each label is printed; the pictures need not be in the
+    gallery."""
     from retrieval.encoders.choice import choose_encoder
     from retrieval.gallery import Gallery
     from retrieval.labels.classify import classify as classified

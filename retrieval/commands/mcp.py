@@ -9,7 +9,7 @@ from retrieval.commands.say import say
 
 
 def mcp(gallery: GalleryOption = None) -> None:
-    """Let an assistant search your pictures. By the Model Context Protocol, on stdin and stdout; it only reads."""
+    """Let an AI assistant search your pictures. Speaks the Model Context Protocol on stdin and stdout; read-only."""
     from retrieval.gallery import Gallery
     from retrieval.web.assistant.server import serve_stdio
 

@@ -14,13 +14,13 @@ from retrieval.commands.say import say
 from retrieval.streams import plural
 
 models_app = typer.Typer(
-    help="The models that can be used: list, fetch, import, export, drop.", add_completion=False, rich_markup_mode=None
+    help="List, fetch, import, export and drop models.", add_completion=False, rich_markup_mode=None
 )
 
 
 @models_app.callback(invoke_without_command=True)
 def models(context: typer.Context, as_json: JsonOption = False) -> None:
-    """The models that can be used, with licence, size, and what is installed."""
+    """List, fetch, import, export and drop models. Without a command: list all models."""
     if context.invoked_subcommand is None:
         from retrieval.commands.model_lists import write_models
 
@@ -29,7 +29,7 @@ def models(context: typer.Context, as_json: JsonOption = False) -> None:
 
 @models_app.command("list")
 def list_(as_json: JsonOption = False) -> None:
-    """The same as photoseek models."""
+    """List all models with their size, licence and state. The same as photoseek models."""
     from retrieval.commands.model_lists import write_models
 
     write_models(sys.stdout, as_json=as_json)
@@ -38,9 +38,9 @@ def list_(as_json: JsonOption = False) -> None:
 @models_app.command()
 def fetch(
     name: Annotated[str, typer.Argument(help="A name from: photoseek models.", autocompletion=values.models)],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept the licence without being asked.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept the licence without a prompt.")] = False,
     weights: Annotated[
-        bool, typer.Option("--weights", help="The original weights, to run on torch (for a GPU).")
+        bool, typer.Option("--weights", help="Fetch the original weights, to run on torch (for a GPU).")
     ] = False,
 ) -> None:
     """Download a model that is ready to run without torch."""
@@ -63,10 +63,11 @@ def import_(
 def export(
     name: Annotated[str, typer.Argument(help="A model for torch: MODEL/TAG, dinov2-b14, local-dir:PATH, ...")],
     into: Annotated[
-        Path | None, typer.Option("--into", help="Folder to put the model's folder in; default: the installed models.")
+        Path | None,
+        typer.Option("--into", help="Parent folder of the exported model; default: the folder of installed models."),
     ] = None,
 ) -> None:
-    """Turn a model for torch into the form that runs without torch, and measure that it is the same."""
+    """Convert a torch model to ONNX, to run without torch, and check that it gives the same embeddings."""
     from retrieval import output
     from retrieval.commands.model_lists import export_model
 
@@ -82,7 +83,10 @@ def drop(
         ),
     ],
     gallery: GalleryOption = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Also the last one: then nothing can be found.")] = False,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", "-y", help="Drop it even if it is the last model; searches then need a new index run."),
+    ] = False,
 ) -> None:
     """Remove a model's embeddings and index from a gallery. Pictures and the installed model are not touched."""
     from retrieval.gallery import Gallery

@@ -22,7 +22,7 @@ TowerOption = Annotated[
     str,
     typer.Option(
         "--model",
-        help="Search with this one of the gallery's models (see: photoseek info).",
+        help="Model of the gallery to search with (see: photoseek info).",
         autocompletion=values.of_gallery(values.towers),
     ),
 ]
@@ -39,26 +39,26 @@ def how_many(text: str | int) -> int:
     except ValueError:
         number = 0
     if not 1 <= number <= ALL:
-        raise typer.BadParameter(f"{str(text)[:40]!r} is no number of hits; give 1, 2, 3, ... or all")
+        raise typer.BadParameter(f"{str(text)[:40]!r} is not a number of hits; give 1, 2, 3, ... or all")
     return number
 
 
 LimitOption = Annotated[
-    int, typer.Option("--limit", "-n", metavar="N", parser=how_many, help="How many hits at most, or all.")
+    int, typer.Option("--limit", "-n", metavar="N", parser=how_many, help="Maximum number of hits, or all.")
 ]
 MinScoreOption = Annotated[
-    float | None, typer.Option("--min-score", help="Leave out hits below this cosine similarity (-1 to 1).")
+    float | None, typer.Option("--min-score", help="Omit hits below this cosine similarity (-1 to 1).")
 ]
 AllowUrlOption = Annotated[
-    bool, typer.Option("--allow-url", help="Let a picture be an address (https://...), which is then fetched.")
+    bool, typer.Option("--allow-url", help="Allow pictures to be URLs (https://...), which are downloaded.")
 ]
 RelevantOption = Annotated[
-    bool, typer.Option("--relevant", help="Only hits that answer the query; says so if there are none.")
+    bool, typer.Option("--relevant", help="Show only hits that match the query well; say so if there are none.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", "--jsonl", help="One JSON object a line.")]
-CsvOption = Annotated[bool, typer.Option("--csv", help="A table for spreadsheets.")]
-PathsOption = Annotated[bool, typer.Option("--paths", help="One path a line.")]
-NullOption = Annotated[bool, typer.Option("-0", "--null", help="Paths ended by NUL, for xargs -0.")]
+JsonOption = Annotated[bool, typer.Option("--json", "--jsonl", help="Print one JSON object per line.")]
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")]
+PathsOption = Annotated[bool, typer.Option("--paths", help="Print one path per line.")]
+NullOption = Annotated[bool, typer.Option("-0", "--null", help="Print paths separated by NUL, for xargs -0.")]
 
 _ASKS_NOTHING: dict[Any, Any] = {str: "", bool: False}  # by type; None for the others
 
@@ -103,30 +103,36 @@ _LISTING_FLAGS: dict[str, Any] = {
         str,
         typer.Option(
             "--sort",
-            help="score, date (newest first) or name, among what qualifies.",
+            help="Order: score, date (newest first) or name.",
             autocompletion=values.one_of("score", "date", "name"),
         ),
     ],
-    "reverse": Annotated[bool, typer.Option("--reverse", help="The other way round.")],
-    "page": Annotated[int | None, typer.Option("--page", help="Which page of --limit hits, from 1.")],
-    "cursor": Annotated[str, typer.Option("--cursor", help="The next page: what --json gave as next.")],
+    "reverse": Annotated[bool, typer.Option("--reverse", help="Reverse the order.")],
+    "page": Annotated[int | None, typer.Option("--page", help="Page of --limit hits to show, from 1.")],
+    "cursor": Annotated[
+        str, typer.Option("--cursor", help="Show the next page: the value of next in the output of --json.")
+    ],
     "group_minutes": Annotated[
         float | None,
-        typer.Option("--group-near", metavar="MINUTES", help="Of a scene within so many minutes only the best."),
+        typer.Option(
+            "--group-near",
+            metavar="MINUTES",
+            help="Show only the best hit of each scene (similar pictures taken within MINUTES).",
+        ),
     ],
 }
 """Field of ``Listing`` -> its flag."""
 
-PreviewOption = Annotated[bool, typer.Option("--preview", help="Show thumbnails, if this is a terminal.")]
+PreviewOption = Annotated[bool, typer.Option("--preview", help="Show thumbnails if the output is a terminal.")]
 PreviewAsOption = Annotated[
     str,
     typer.Option(
         "--preview-as",
-        help="Show them by kitty, iterm, sixel or blocks, terminal or not.",
+        help="Show thumbnails with this protocol, terminal or not: kitty, iterm, sixel or blocks.",
         autocompletion=values.one_of("kitty", "iterm", "sixel", "blocks"),
     ),
 ]
-HtmlOption = Annotated[Path | None, typer.Option("--html", help="Also write a page with thumbnails.")]
+HtmlOption = Annotated[Path | None, typer.Option("--html", help="Also write an HTML page with thumbnails.")]
 
 _SHOWING_FLAGS: dict[str, Any] = {
     "preview": PreviewOption,
@@ -134,12 +140,12 @@ _SHOWING_FLAGS: dict[str, Any] = {
     "html": HtmlOption,
     "open_first": Annotated[bool, typer.Option("--open", help="Open the first hit.")],
     "copy_to": Annotated[
-        Path | None, typer.Option("--copy-to", metavar="DIR", help="Copy the hits to a folder; overwrites nothing.")
+        Path | None, typer.Option("--copy-to", metavar="DIR", help="Copy the hits to a folder; nothing is overwritten.")
     ],
     "link_to": Annotated[
         Path | None, typer.Option("--link-to", metavar="DIR", help="Make symbolic links to the hits in a folder.")
     ],
-    "numbered": Annotated[bool, typer.Option("--numbered", help="Names in that folder begin with the rank.")],
+    "numbered": Annotated[bool, typer.Option("--numbered", help="Start the file names in that folder with the rank.")],
 }
 """Field of ``Showing`` -> its flag."""
 

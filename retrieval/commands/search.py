@@ -51,21 +51,22 @@ def search(
         list[str] | None,
         typer.Argument(
             metavar="TEXT...",
-            help="What to look for, such as: '2:beach + sunset - people + img:photo.jpg'. Without it: all pictures, "
+            help="What to look for, e.g. '2:beach + sunset - people + img:photo.jpg'. Without TEXT: all pictures, "
             "or those that pass the filter, newest first.",
         ),
     ] = None,
     image: Annotated[
-        list[str] | None, typer.Option("--image", "-i", help="A picture to look for as well (repeat for several).")
+        list[str] | None, typer.Option("--image", "-i", help="Picture to search with (repeatable).")
     ] = None,
     without: Annotated[
-        list[str] | None, typer.Option("--without", help="Words to keep away from (repeat for several).")
+        list[str] | None, typer.Option("--without", help="Text that the hits should not match (repeatable).")
     ] = None,
     without_image: Annotated[
-        list[str] | None, typer.Option("--without-image", help="A picture to keep away from (repeat for several).")
+        list[str] | None,
+        typer.Option("--without-image", help="Picture that the hits should not look like (repeatable)."),
     ] = None,
     queries_from: Annotated[
-        str, typer.Option("--queries-from", help="A file with a query a line (- for stdin); gives JSON lines.")
+        str, typer.Option("--queries-from", help="File with one query per line (-: stdin); prints JSON lines.")
     ] = "",
     allow_url: AllowUrlOption = False,
     gallery: GalleryOption = None,
@@ -78,7 +79,7 @@ def search(
     paths: PathsOption = False,
     null: NullOption = False,
 ) -> None:
-    """Find pictures by words, by pictures, or by both."""
+    """Find pictures by text, by example pictures, or by both."""
     from retrieval.search.language import parse_arguments
     from retrieval.search.query import Query, parse_term
 

@@ -14,25 +14,27 @@ from retrieval.errors import RuntimeUnavailable
 
 def serve(
     gallery: GalleryOption = None,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on; others than loopback need a token.")] = (
-        "127.0.0.1"
-    ),
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; any other than loopback needs a token.")
+    ] = ("127.0.0.1"),
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0: any free one.")] = 8765,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False,
     token: Annotated[
         str,
-        typer.Option("--token", envvar="PHOTOSEEK_TOKEN", help="What clients have to know; better in the variable."),
+        typer.Option(
+            "--token", envvar="PHOTOSEEK_TOKEN", help="Access token that clients must send; safer in the variable."
+        ),
     ] = "",
     allow_host: Annotated[
         list[str] | None,
-        typer.Option("--allow-host", help="A name by which the server is called (repeat for several)."),
+        typer.Option("--allow-host", help="Host name under which clients may reach it (repeatable)."),
     ] = None,
     allow_new_folders: Annotated[
-        bool, typer.Option("--allow-new-folders", help="Let the page index folders that the gallery does not know.")
+        bool, typer.Option("--allow-new-folders", help="Let the page index folders that are not in the gallery yet.")
     ] = False,
     model: TowerOption = "",
 ) -> None:
-    """Show the gallery as a web page, and answer programs. Stays until Ctrl-C."""
+    """Serve the gallery as a web page and an HTTP API. Runs until Ctrl-C."""
     _one_blas_thread()
     try:
         from retrieval.web.server import serve as run

@@ -26,7 +26,7 @@ def shell(
     preview_as: PreviewAsOption = "",
     allow_url: AllowUrlOption = False,
 ) -> None:
-    """Search again and again with the model kept awake. Say what is like it and what is not; type help there."""
+    """Search interactively; the model stays loaded. `like 3` and `not 1` refine a search, `help` lists all commands."""
     from retrieval.rendering.showing import Showing
     from retrieval.shell.loop import run_shell
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @listing_flags
 @showing_flags
 def similar(
-    photo: Annotated[str, typer.Argument(help="A picture file, or id:N for a picture of the gallery.")],
+    photo: Annotated[str, typer.Argument(help="A picture file, or id:N for a picture in the gallery.")],
     where: Filter | None,
     listing: Listing | None,
     showing: Showing | None,
@@ -47,7 +47,7 @@ def similar(
     paths: PathsOption = False,
     null: NullOption = False,
 ) -> None:
-    """Find pictures that look like one. The picture itself is left out."""
+    """Find pictures that look like a given one. The picture itself is not listed."""
     from retrieval.search.query import Query, picture_term
 
     form = Form(as_json, as_csv, paths, null, showing)

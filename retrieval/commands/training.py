@@ -20,50 +20,58 @@ if TYPE_CHECKING:
 def train(
     pairs: Annotated[
         Path | None,
-        typer.Argument(help="captions.tsv, .csv or .jsonl; a folder with a folder for each class; or a .tar."),
+        typer.Argument(help="captions.tsv, .csv or .jsonl; a folder with one subfolder per class; or a .tar."),
     ] = None,
     from_gallery: Annotated[
-        bool, typer.Option("--from-gallery", help="Train on the captions and tags given in the gallery.")
+        bool, typer.Option("--from-gallery", help="Train on the captions and tags in the gallery.")
     ] = False,
     begin: Annotated[
-        str, typer.Option("--from", help="Model to begin with; default: scratch-small, for --adapter the gallery's.")
+        str, typer.Option("--from", help="Model to start from; default: scratch-small; with --adapter: the gallery's.")
     ] = "",
     out: Annotated[
         Path | None, typer.Option("--out", help="New folder for the model; default: trained, in the models folder.")
     ] = None,
     adapter: Annotated[
-        bool, typer.Option("--adapter", help="A linear map on stored embeddings: seconds, no torch.")
+        bool, typer.Option("--adapter", help="Train only a linear map on stored embeddings: takes seconds, no torch.")
     ] = False,
     last_blocks: Annotated[
-        int | None, typer.Option("--last-blocks", min=0, help="Train only so many blocks at the end of each tower.")
+        int | None, typer.Option("--last-blocks", min=0, help="Train only this many blocks at the end of each tower.")
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Train everything (the default).")] = False,
     loss: Annotated[str, typer.Option("--loss", help="clip (InfoNCE) or siglip (sigmoid).")] = "clip",
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Default: 20, or until --minutes.")] = None,
-    minutes: Annotated[float | None, typer.Option("--minutes", help="Stop training after so long.")] = None,
-    batch: Annotated[int, typer.Option("--batch", min=2, help="Pictures that are told apart at once.")] = 256,
-    chunk: Annotated[int, typer.Option("--chunk", min=0, help="Of these, in memory at once (GradCache); 0: all.")] = 0,
+    minutes: Annotated[float | None, typer.Option("--minutes", help="Stop training after this many minutes.")] = None,
+    batch: Annotated[
+        int, typer.Option("--batch", min=2, help="Batch size: pictures contrasted with each other.")
+    ] = 256,
+    chunk: Annotated[
+        int, typer.Option("--chunk", min=0, help="Pictures of a batch in memory at once (GradCache); 0: all.")
+    ] = 0,
     rate: Annotated[
-        float | None, typer.Option("--rate", help="Highest learning rate [0.001; of a model: 1e-5].")
+        float | None, typer.Option("--rate", help="Peak learning rate [default: 0.001; 1e-5 with a pretrained model].")
     ] = None,
-    weight_decay: Annotated[float, typer.Option("--weight-decay", min=0, help="Of matrices.")] = 0.05,
-    average: Annotated[float, typer.Option("--average", help="Average the weights, e.g. 0.999; 0: no.")] = 0.0,
-    mirror: Annotated[bool, typer.Option("--mirror/--no-mirror", help="Pictures may be seen mirrored.")] = True,
+    weight_decay: Annotated[
+        float, typer.Option("--weight-decay", min=0, help="Weight decay of weight matrices.")
+    ] = 0.05,
+    average: Annotated[
+        float, typer.Option("--average", help="Decay of the weights' moving average, e.g. 0.999; 0: off.")
+    ] = 0.0,
+    mirror: Annotated[bool, typer.Option("--mirror/--no-mirror", help="Mirror pictures at random.")] = True,
     precision: Annotated[
-        str, typer.Option("--precision", help="auto (bf16 where the device computes in it), bf16 or fp32.")
+        str, typer.Option("--precision", help="auto (bf16 where the device supports it), bf16 or fp32.")
     ] = "auto",
-    share: Annotated[float, typer.Option("--share", help="Of the pictures that are held out to judge by.")] = 0.15,
+    share: Annotated[float, typer.Option("--share", help="Share of the pictures held out for evaluation.")] = 0.15,
     disliked: Annotated[
-        Path | None, typer.Option("--disliked", help="For --adapter: a file of captions that do not fit.")
+        Path | None, typer.Option("--disliked", help="With --adapter: file of captions that do not fit their pictures.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the training in --out.")] = False,
     gallery: GalleryOption = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything that is drawn.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="The table as one JSON object.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the table as one JSON object.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
-    """Train a model on your own pictures, and say what it gained."""
+    """Train a model on your own pictures and report the improvement."""
     from retrieval.encoders.installed import models_folder
     from retrieval.gallery import Gallery
     from retrieval.lab.evaluation.tables import write_report

@@ -18,18 +18,22 @@ if TYPE_CHECKING:
 @filter_flags
 def clusters(
     where: Filter | None,
-    k: Annotated[int | None, typer.Option("--k", help="How many; default: by the number of pictures.")] = None,
-    min_size: Annotated[int, typer.Option("--min-size", help="Give up smaller ones.")] = 1,
+    k: Annotated[
+        int | None, typer.Option("--k", help="Number of groups; default: depends on the number of pictures.")
+    ] = None,
+    min_size: Annotated[int, typer.Option("--min-size", help="Omit groups with fewer pictures.")] = 1,
     labels: Annotated[
         list[str] | None,
-        typer.Option("--labels", help="Words for names: builtin, cat,dog,car (or repeat it), or a file."),
+        typer.Option(
+            "--labels", help="Labels to name groups with: builtin, a list (cat,dog,car; repeatable), or a file."
+        ),
     ] = None,
     gallery: GalleryOption = None,
     model: TowerOption = "",
     as_json: JsonOption = False,
     html: HtmlOption = None,
 ) -> None:
-    """Group the pictures that look alike, and name each group. Only embeddings are read."""
+    """Group similar pictures and name each group. Only embeddings are read, no picture files."""
     from retrieval.gallery import Gallery
     from retrieval.labels.vocabulary import read_labels
     from retrieval.overview_maps.groups import group_gallery
@@ -52,12 +56,17 @@ def map_(
     where: Filter | None,
     html: HtmlOption = None,
     method: Annotated[str, typer.Option("--method", help="auto, pca, or umap (with photoseek[map]).")] = "auto",
-    points: Annotated[int, typer.Option("--points", help="How many pictures at most, drawn at random.")] = 2000,
+    points: Annotated[
+        int, typer.Option("--points", help="Maximum number of pictures; a random sample if there are more.")
+    ] = 2000,
     gallery: GalleryOption = None,
     model: TowerOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Lay the pictures on a plane, near each other if they look alike. A page with thumbnails, or coordinates."""
+    """Draw a map of the gallery: similar pictures are close together.
+
+    Prints coordinates, or writes a page with thumbnails.
+    """
     from retrieval.gallery import Gallery
     from retrieval.overview_maps.atlas import draw_atlas, write_places
     from retrieval.overview_maps.page import write_atlas_page
