@@ -1,6 +1,6 @@
-"""Index the example photos, search them by words and by a picture, and say honestly how good the answers are.
+"""Index the example photos, search them by text and by a picture, and print the recall of the search.
 
-Run by ``make demo``; works without a network. The gallery is made anew in ``.demo/`` each time.
+Run by ``make demo``; works without a network. The gallery is recreated in ``.demo/`` each time.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def print_recall(engine: QueryEngine) -> None:
-    """Each caption is a query with one right picture: how often is it among the first K?"""
+    """Use each caption as a query with one correct picture, and print how often it is among the first K."""
     with (PHOTOS / "captions.tsv").open(encoding="utf-8", newline="") as file:
         captions = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     ranks = []
@@ -55,7 +55,7 @@ def print_recall(engine: QueryEngine) -> None:
     print(f"recall@{K}    {found / len(captions):.3f}   (by chance {K / len(captions):.3f})")
     print(f"median rank {median} of {len(captions)}")
     print(
-        "\nbuiltin-224 is small and never saw these pictures. For a real model, where there is a network:\n"
+        "\nbuiltin-224 is small and was not trained on these pictures. For a better model, with a network connection:\n"
         "    photoseek models fetch ViT-B-32-SigLIP2-256/webli"
     )
 
