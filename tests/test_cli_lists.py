@@ -22,7 +22,7 @@ Photoseek = Callable[..., subprocess.CompletedProcess[str]]
 
 
 LISTS = (
-    *(f"retrieval.search.{name}" for name in ("pages", "relevance", "calibration", "bursts", "browse", "cursor")),
+    *(f"retrieval.search.{name}" for name in ("pages", "relevance", "calibration", "bursts", "cursor")),
     *(f"retrieval.labels.{name}" for name in ("vocabulary", "zeroshot")),
 )
 """What only lists in another order, and relevance, need."""
