@@ -1,4 +1,4 @@
-"""Vector indexes: unit vectors and integer ids in, ranked ids out. No images, no SQL, no text.
+"""Vector indexes: they store unit vectors with integer ids and return ranked ids. No images, no SQL, no text.
 
 ::
 

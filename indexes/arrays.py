@@ -1,4 +1,4 @@
-"""Arrays on disk in numpy's own format: written in pieces, opened without trust, mapped rather than read."""
+"""Arrays on disk in numpy's format: written in blocks, validated when opened, memory-mapped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a vector index is: unit vectors in, ranked integer ids out."""
+"""The interface of a vector index: unit vectors in, ranked integer ids out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ExactIndex: every vector compared, in numpy; the oracle of the tests and the default of small galleries."""
+"""ExactIndex: compares every vector, in numpy. The reference of the tests and the default of small galleries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a specification to the index that implements it, importing only the backend it needs."""
+"""Create the index that implements a specification, importing only the backend it needs."""
 
 from __future__ import annotations
 

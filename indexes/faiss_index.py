@@ -1,4 +1,4 @@
-"""FaissIndex: Flat, SQ, PQ, IVF and HNSW behind one class; with faiss_parts.py and gpu.py all that imports faiss.
+"""FaissIndex: Flat, SQ, PQ, IVF and HNSW behind one class. Only this file, faiss_parts.py and gpu.py import faiss.
 
 What faiss 1.15 leaves to its caller, each point tried out on every kind:
 

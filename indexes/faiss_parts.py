@@ -1,4 +1,4 @@
-"""Faiss's own objects: made as a specification says, read from files without trust."""
+"""Faiss objects: created from a specification, or read from files and validated."""
 
 from __future__ import annotations
 

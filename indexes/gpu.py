@@ -1,4 +1,4 @@
-"""GpuIndex: candidates from a GPU, everything else from the CPU form that it is a copy of. Not measured on a GPU.
+"""GpuIndex: candidates from a GPU copy, everything else from the CPU index. Not measured on a GPU.
 
 The traps of faiss's GPU indexes, and what is done about them:
 

@@ -1,4 +1,4 @@
-"""Kinds of vector indexes that other packages bring, declared as entry points of the group ``photoseek.indexes``."""
+"""Index types from other packages, declared as entry points of the group ``photoseek.indexes``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spherical k-means: unit vectors into groups around unit centres, by cosine."""
+"""Spherical k-means: groups unit vectors around unit centres, by cosine."""
 
 from __future__ import annotations
 

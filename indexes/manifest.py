@@ -1,4 +1,4 @@
-"""The manifest of a saved index: what it holds, in which files, and how each is known to be whole."""
+"""The manifest of a saved index: its contents, its files, and their checksums."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rank candidates by exact score: the one place that decides order and ties for every backend."""
+"""Rank candidates by exact score. All backends use this code for order and ties."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which index a gallery of a given size should have, and why."""
+"""The recommended index type for a gallery's size, and the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which id lies in which row of a backend's storage, with removed rows left in place."""
+"""Mapping between ids and rows of a backend's storage; removed rows stay in place."""
 
 from __future__ import annotations
 

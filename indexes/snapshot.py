@@ -1,4 +1,4 @@
-"""Save an index so that a crash at any moment leaves the old one or the new one, and open it without trust.
+"""Save an index atomically: after a crash the old or the new one exists. Validate it when it is opened.
 
 A snapshot is a folder of data files, each with a name of its own generation, and ``manifest.json``, which
 names the current ones. Data files are complete on disk before the manifest is replaced, and older ones are

@@ -1,4 +1,4 @@
-"""The whole design of an index as one printable, validated string."""
+"""The complete configuration of an index as one printable, validated string."""
 
 from __future__ import annotations
 

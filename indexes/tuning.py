@@ -1,4 +1,4 @@
-"""Find the least effort with which an index answers as well as asked, by trying it against exact search.
+"""Find the lowest search effort that reaches a target recall, by comparison with exact search.
 
 An index that was tuned on one kind of query may fail on another (words lie off the pictures' own cloud), so every kind
 is tried, and the worst one decides.

@@ -1,4 +1,4 @@
-"""Turn a backend's approximate candidates into a complete, correctly ordered answer."""
+"""Turn a backend's approximate candidates into a complete, correctly ordered result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The error tree. Each leaf prints two lines (what happened, what to do) and has a stable exit code.
+"""The exception hierarchy. Each leaf prints two lines (what happened, what to do) and has a stable exit code.
 
 ::
 

@@ -1,4 +1,4 @@
-"""The one folding of names: what differs only in case or in how its letters are composed is the same name.
+"""Folding of names: names that differ only in case or Unicode composition are equal.
 
 Everything that compares names as people do (file names and folders in patterns, cameras, lenses, tags, sidecars,
 orders by name) compares what :func:`fold` makes of them. The catalog stores it beside the names, since SQLite folds the

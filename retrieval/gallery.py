@@ -1,4 +1,4 @@
-"""A gallery: the folder that holds one collection's catalog and its vector indexes."""
+"""A gallery: the folder with the catalog and the vector indexes of one collection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C: leave at once while nothing has begun, and afterwards finish what is in flight, then stop.
+"""Ctrl-C: exit at once before work has begun; afterwards finish the work in progress, then stop.
 
 Little is imported here: until :func:`leave_on_interrupt` was called, Python tells of an interrupt in a traceback.
 """

@@ -1,4 +1,4 @@
-"""The log of a program of ours: remarks on stderr in which no name of a file or a model steers the terminal."""
+"""Log messages on stderr; names of files and models cannot send control characters to the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How results look: a table for people, lines for programs. Functions write to the stream they are given."""
+"""Output of results: a table for people, lines for programs. Functions write to the stream they are given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``photoseek info`` tells about a gallery."""
+"""The contents of ``photoseek info``."""
 
 from __future__ import annotations
 

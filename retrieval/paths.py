@@ -1,4 +1,4 @@
-"""File names into SQLite and back, byte for byte; where a gallery lies if nobody says; our command line."""
+"""File names in SQLite, byte for byte; the default gallery folder; the path of our command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What surrounds every program of ours: its streams, Ctrl-C from its first line on, and how an error ends it.
+"""Wrapper of every program: its streams, Ctrl-C from the first line on, and error output.
 
 Exit codes: 0 done (also if the reader of the output left early), 1 nothing found, 2 wrong use, 3 a problem with the
 gallery, a model or the machine, 130 interrupted.

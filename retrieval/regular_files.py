@@ -1,4 +1,4 @@
-"""Open a file that somebody named, and nothing else: a pipe would keep us waiting for ever, a device has no end."""
+"""Open files named by users, only if they are regular files: a pipe could block for ever, a device has no end."""
 
 from __future__ import annotations
 

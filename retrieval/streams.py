@@ -1,4 +1,4 @@
-"""Standard output and standard error as a program of ours needs them, and text that may go to a terminal.
+"""Standard output and standard error of our programs, and text that is safe for terminals.
 
 The reader of standard output may leave (``| head``): that is no error, and ends a command quietly. What cannot be
 written to standard error is dropped: a remark that nobody can read must not end the work that it is about.

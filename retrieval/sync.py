@@ -1,4 +1,4 @@
-"""Keep a vector index in step with the catalog: replay what changed since it was saved, rebuild what is damaged."""
+"""Keep a vector index in sync with the catalog: replay changes since it was saved, rebuild it if damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the machine refuses (disk, memory, rights, SQLite) as an error that says what happened and what to do.
+"""Errors of the machine (disk, memory, permissions, SQLite) as exceptions that say what to do.
 
 Imported when something went wrong only. SQLAlchemy's errors are known by their module's name: importing it would cost
 more than a whole search.

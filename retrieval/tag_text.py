@@ -1,4 +1,4 @@
-"""The one form in which tags and captions are stored and asked for, so that SQL compares them byte for byte."""
+"""Normal form of tags and captions, so that SQL can compare them byte for byte."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several encoders over one gallery: which one a name means, which one serves words, and how one leaves."""
+"""Several encoders in one gallery: resolving names, the one for text search, dropping one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``photoseek tune`` learned of an index, on disk: how hard it has to be searched.
+"""The result of ``photoseek tune`` on disk: the search effort of an index.
 
 It lies beside the saved index as ``tuning.json``. It is advice about a view: deleting it, or a new kind of index,
 brings the defaults back, and a damaged file counts as none.

@@ -1,4 +1,4 @@
-"""Work on several items: one that cannot be done is told and counted, and the others are done.
+"""Commands on several items: failures are reported and counted, the other items are processed.
 
 The rule of every command that takes several pictures, folders or lines: results keep the order of the items, each item
 that could not be done is a line on stderr with its reason, and the exit code is 2 although the others were done. A

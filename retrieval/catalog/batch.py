@@ -1,4 +1,4 @@
-"""What goes into the catalog in one transaction, as plain values: a pipeline fills them, the catalog writes them."""
+"""The contents of one catalog transaction, as plain values: a pipeline fills them, the catalog writes them."""
 
 from __future__ import annotations
 

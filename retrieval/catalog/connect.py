@@ -1,4 +1,4 @@
-"""Open a catalog for reading, wherever it lies: also on a full disk, and in a folder that cannot be written.
+"""Open a catalog for reading, also on a full disk and in a read-only folder.
 
 A database with a write-ahead log is read through a file of 32 KiB that all its readers and its writer share
 (``catalog.sqlite-shm``). Where that cannot be made, reading goes on in the safest of the ways that are left.

@@ -1,4 +1,4 @@
-"""Whether a fault has its cause in a damaged catalog: then it is not the program's."""
+"""Decide whether an error is caused by a damaged catalog or by a mistake in the program."""
 
 from __future__ import annotations
 

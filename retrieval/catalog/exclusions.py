@@ -1,5 +1,5 @@
-"""What a gallery leaves out for good: patterns given to ``index --exclude``, and what was forgotten below a folder
-that is still indexed. The catalog keeps them in one table; a walk asks them here."""
+"""Permanent exclusions of a gallery: patterns given to ``index --exclude``, and paths that were forgotten below a folder
+that is still indexed. The catalog stores them in one table; a walk reads them here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Take folders and files out of a catalog: so that they can come back, or for good."""
+"""Remove folders and files from a catalog, reversibly or permanently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of files, asked of a catalog that is only read: nothing of it is locked or changed."""
+"""The known files of a folder, read from a catalog without a lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read a catalog: plain ``sqlite3``, because this is the path of a cold query.
+"""Read a catalog with plain ``sqlite3``, because cold queries use this path.
 
 SQLAlchemy would cost such a query 170-210 ms of imports, more than everything else in it together. The statements stand
 in the modules beside this one, table by table; what writes them is ``retrieval/catalog/writer.py``.

@@ -1,4 +1,4 @@
-"""What the catalog says about one image, as plain values that travel between layers."""
+"""The catalog's data on one image, as plain values that are passed between layers."""
 
 from __future__ import annotations
 

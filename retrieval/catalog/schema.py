@@ -1,4 +1,4 @@
-"""The tables of the catalog, as SQLAlchemy Core, and the way a database file is brought to this form.
+"""The tables of the catalog in SQLAlchemy Core, and the migration of database files to this schema.
 
 ``images`` says what lies where, ``embeddings`` what an encoder made of it. Every row of these two carries the number of
 the transaction (*change*) that last touched it: a vector index that knows the last change it contains is brought up to

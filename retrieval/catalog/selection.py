@@ -1,4 +1,4 @@
-"""Which images of a gallery pass a filter, and what the gallery does not know of the others."""
+"""The images of a gallery that pass a filter, and those for which it cannot be decided."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embeddings that a gallery holds, read in blocks."""
+"""The embeddings stored in a gallery, read in blocks."""
 
 from __future__ import annotations
 

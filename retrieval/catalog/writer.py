@@ -1,4 +1,4 @@
-"""Write a catalog: the one place that changes its tables, one transaction a call.
+"""Write a catalog. Only this code changes its tables, with one transaction per call.
 
 A call that returned is on disk (WAL, synchronous FULL); a call that was cut off never happened.
 """

@@ -1,1 +1,1 @@
-"""A process that keeps one gallery's model awake between commands, and how a command asks it."""
+"""A background process that keeps one gallery's model loaded between commands, and its client."""

@@ -1,4 +1,4 @@
-"""Whether a running daemon may answer a command, and its answer; else the caller searches in its own process.
+"""Ask a running daemon for a command's result; otherwise the caller searches in its own process.
 
 Standard library only, because numpy and typer cost more than the answer, and next to nothing where there is no daemon.
 """

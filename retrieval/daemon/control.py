@@ -1,4 +1,4 @@
-"""Start, stop and ask after the daemon of a gallery."""
+"""Start and stop the daemon of a gallery, and report its status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that keeps one gallery's encoder and index warm and answers searches over a socket of its user.
+"""The daemon: keeps one gallery's encoder and index loaded and answers searches over a socket of its user.
 
 It holds no state of its own: each answer follows the catalog as it is, and without it everything works as before,
 only slower. One at a time per gallery and user (a lock says so); it leaves when nobody asked for a while.

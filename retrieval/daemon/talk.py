@@ -1,4 +1,4 @@
-"""One question and one answer between a client and its daemon, and whom both of them trust.
+"""The protocol between client and daemon: one request, one response, and checks of the peer.
 
 A request is one line of JSON, the answer another, one of each a connection. Whatever goes wrong (no daemon, a hung
 one, one of somebody else's), there is no answer.

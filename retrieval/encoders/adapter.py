@@ -1,4 +1,4 @@
-"""An encoder made of another one and a small linear map: learned in seconds, applied to embeddings there already.
+"""An encoder made of a base encoder and a small linear map that is applied to stored embeddings.
 
 The map is on the side of the pictures, and its results are embeddings of their own, with a fingerprint of their own:
 

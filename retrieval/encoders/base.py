@@ -1,4 +1,4 @@
-"""What an encoder is: uint8 pixels or texts in, unit vectors of one space out. Importable without any engine."""
+"""The interface of an encoder: uint8 pixels or texts in, unit vectors of one space out. Imports no runtime."""
 
 from __future__ import annotations
 

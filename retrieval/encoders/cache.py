@@ -1,4 +1,4 @@
-"""Embeddings of texts that were asked for before: a repeated query needs neither tokenizer nor text tower.
+"""Cache of text embeddings: a repeated query needs neither tokenizer nor text tower.
 
 A small SQLite file beside the catalog. It holds a hash of each text, not the text, and can be deleted at any time.
 """

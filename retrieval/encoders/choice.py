@@ -1,4 +1,4 @@
-"""Which encoder an indexing run uses when the person did not say, and what to tell them about it."""
+"""The encoder of an indexing run if the user named none, and advice on better ones."""
 
 from __future__ import annotations
 

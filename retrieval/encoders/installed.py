@@ -1,4 +1,4 @@
-"""Models on this disk that need no torch: the built-in one, those of the models folder, adapters, folders by path."""
+"""Installed models that need no torch: the built-in one, the models folder, adapters, folders given by path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a gallery's model was when it was last used, and what is said when it is not there any more."""
+"""The recorded path of a gallery's model, and the error if it is no longer there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a name, or a fingerprint, to an encoder. Loading is cheap: a description is read, no engine is imported."""
+"""Load encoders by name or fingerprint. Loading is cheap: it reads a description and imports no runtime."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Folders to committed embeddings: walk, compare, decode, encode, commit, and the index that follows."""
+"""From folders to committed embeddings: walk, compare, decode, encode, commit, update the index."""

@@ -1,4 +1,4 @@
-"""When it is believed that pictures are gone: never because a drive, a share or a folder of its own is missing."""
+"""Decide whether missing pictures are deleted; never because a drive, share or folder is not mounted."""
 
 from __future__ import annotations
 

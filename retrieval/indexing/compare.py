@@ -1,4 +1,4 @@
-"""Compare a walked folder with what the catalog knows of it: what needs work, what came back, what is gone."""
+"""Compare a walked folder with the catalog: new, changed, restored and missing files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders that are left out unless ``index --include`` names them: what programs keep for themselves.
+"""Folders that are excluded by default unless ``index --include`` names them: private data of other programs.
 
 They hold small copies of pictures that lie elsewhere, deleted files, snapshots of a whole disk, or pictures that are
 part of software. Names are compared without regard to case. Hidden names (with a dot in front: ``.thumbnails``,

@@ -1,4 +1,4 @@
-"""What a run would do, without doing it: folders are walked and compared, files looked into where that decides."""
+"""What a run would do, without doing it: folders are walked and compared, files opened where necessary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``photoseek forget``: folders and files leave a gallery, with a way back or for good."""
+"""``photoseek forget``: remove folders and files from a gallery, reversibly or permanently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Patterns in ``.gitignore`` syntax, matched in time that grows with the pattern's length times the name's.
+"""Patterns in ``.gitignore`` syntax, matched in time proportional to pattern length times name length.
 
 The usual translation, one regular expression with a ``[^/]*`` for each star, tries every way to spread a name over the
 stars of ``*a*a*a*a*b``: with ten stars and a name of 200 characters that does not end. Here a star takes as little

@@ -1,5 +1,5 @@
-"""Which files and folders a walk leaves out, and why: ``.photoseekignore`` files, what the gallery leaves out for
-good, and the folders that are left out by default."""
+"""Which files and folders a walk excludes, and why: ``.photoseekignore`` files, the gallery's permanent exclusions,
+and the default exclusions."""
 
 from __future__ import annotations
 

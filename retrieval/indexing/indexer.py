@@ -1,4 +1,4 @@
-"""The indexer: bring a gallery in step with folders on disk."""
+"""The indexer: update a gallery from folders on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From files to embeddings: read, hash, decode and encode, on every core, in order, in bounded memory.
+"""From files to embeddings: read, hash, decode and encode, on all cores, in order, with bounded memory.
 
 Two schedules, chosen by what the encoder says of itself:
 

@@ -1,4 +1,4 @@
-"""Show an indexing run while it works: a bar on a terminal, a line now and then in a log, JSON for a program."""
+"""Progress of an indexing run: a bar on a terminal, occasional lines in a log, JSON for programs."""
 
 from __future__ import annotations
 

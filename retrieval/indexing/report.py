@@ -1,4 +1,4 @@
-"""What an indexing run tells: progress while it works, a report when it ends."""
+"""Progress and final report of an indexing run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two ways to bring work and workers together: in order, in bounded memory. Nothing here knows what the work is.
+"""Two schedulers of work on threads: in order, with bounded memory. They are independent of the kind of work.
 
 The caller's thread hands out the work and takes the results, so whatever feeds it (a walk that reads the catalog)
 stays in that thread. Workers never wait for it while there is work under way.

@@ -1,4 +1,4 @@
-"""What a run was asked: which folders, how closely to look, what to leave out from now on, what to take back."""
+"""The options of a run: folders, exclusions and inclusions."""
 
 from __future__ import annotations
 

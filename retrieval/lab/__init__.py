@@ -1,1 +1,1 @@
-"""Making and judging models: training, evaluation, explanations, experiments. Only its own commands import it."""
+"""Training, evaluation, explanation, experiments. Imported only by its own commands."""

@@ -1,1 +1,1 @@
-"""What people say about pictures and what a model believes: tags, captions, XMP, zero-shot labels."""
+"""Tags and captions by people, predictions by models, XMP, zero-shot labels."""

@@ -1,4 +1,4 @@
-"""Which of some labels fits a picture: zero-shot classification of files, in a gallery or not."""
+"""Zero-shot classification of picture files, in a gallery or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written inside picture files: XMP packets of every format, and IPTC's older records (IIM) in JPEGs."""
+"""Metadata inside picture files: XMP packets of all formats, and older IPTC records (IIM) in JPEGs."""
 
 from __future__ import annotations
 

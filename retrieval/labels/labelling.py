@@ -1,4 +1,4 @@
-"""Write what people say about pictures of a gallery: tags and captions, each with its source."""
+"""Write tags and captions of the gallery's pictures, each with its source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was said about a picture that made way for a copy of it is said about the copy, until the picture comes back.
+"""Move labels of a removed copy to the copy that is kept, until the removed one is restored.
 
 It has a source of its own, so that it comes apart again: what the user says about the copy meanwhile stays.
 """

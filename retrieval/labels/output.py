@@ -1,4 +1,4 @@
-"""How tags, captions and probabilities look: for people, or one JSON object a line."""
+"""Output of tags, captions and probabilities: for people, or one JSON object per line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read what is said about pictures: tags and captions by people, tags predicted by a model; the two never mixed."""
+"""Read labels of pictures: tags and captions by people, and tags predicted by a model, kept separate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Take over what XMP says about the pictures of a gallery: from sidecars beside them, else from inside JPEGs."""
+"""Import XMP labels of a gallery's pictures: from sidecars, otherwise from inside the files."""
 
 from __future__ import annotations
 

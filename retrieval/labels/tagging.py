@@ -1,4 +1,4 @@
-"""Predicted tags: every picture's stored embedding against a vocabulary. No picture is read again."""
+"""Predicted tags: the stored embedding of each picture against a vocabulary. No picture is read again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels to choose from: the everyday ones that come with the program, a person's file, or a list."""
+"""Vocabularies: the built-in everyday words, a user's file, or a list."""
 
 from __future__ import annotations
 

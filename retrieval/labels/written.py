@@ -1,4 +1,4 @@
-"""Dates and places that XMP says of pictures which say none themselves."""
+"""Dates and places from XMP, for pictures without their own."""
 
 from __future__ import annotations
 

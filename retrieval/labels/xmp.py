@@ -1,4 +1,4 @@
-"""Keywords and a description from XMP, which strangers wrote: bounded, without document types or entities."""
+"""Keywords and descriptions from untrusted XMP: bounded, without document types or entities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Zero-shot classification: labels in prompts, prompts averaged to a vector per label, cosines to probabilities."""
+"""Zero-shot classification: prompts, averaged to one vector per label; cosines to probabilities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole gallery at a glance.
+"""Overviews of a whole gallery.
 
 ::
 

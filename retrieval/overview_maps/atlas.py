@@ -1,4 +1,4 @@
-"""The map of a gallery: which pictures, where on the plane, in which group."""
+"""The map of a gallery: its pictures, their 2D positions and groups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures of a gallery in groups that look alike, named by what sets each apart."""
+"""Group similar pictures of a gallery and name each group."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Embeddings to places on a plane."""
+"""2D layout of embeddings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What sets a group of pictures apart, in the words of a vocabulary."""
+"""Names of groups: the words of a vocabulary that distinguish them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups of pictures as lines, as JSON, and as a page."""
+"""Output of groups as lines, as JSON, and as a page."""
 
 from __future__ import annotations
 

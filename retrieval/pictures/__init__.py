@@ -1,1 +1,1 @@
-"""Bytes to pixels, exactly as open_clip makes them, and what else a picture file tells: EXIF, colours, a hash."""
+"""From bytes to pixels, exactly as in open_clip; also EXIF, colours and the perceptual hash."""

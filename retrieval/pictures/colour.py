@@ -1,4 +1,4 @@
-"""From whatever a file stores to 8-bit RGB or grey, in sRGB."""
+"""Convert any stored colour format to 8-bit sRGB or grey."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dates as cameras and programs write them: what is known of one is kept, and how far it is known is said."""
+"""Dates as cameras and programs write them, with their precision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JPEGs decoded and resized on a GPU: bytes go there, the small picture comes back. Not measured on a GPU.
+"""Decode and resize JPEGs on a GPU; the small picture is copied back. Not measured on a GPU.
 
 Off unless asked for. torchvision hands the JPEGs to nvJPEG, which has an engine of its own for baseline files on
 data-centre GPUs (A100, H100 and later); elsewhere, and for progressive files, its entropy decoding runs on one core

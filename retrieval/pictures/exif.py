@@ -1,4 +1,4 @@
-"""What the camera wrote about a picture; missing or nonsense is None, never a guess."""
+"""EXIF metadata of a picture; missing or invalid values are None, never guessed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files are pictures: by extension for the walk, by content for the decoder.
+"""Supported picture formats: by extension for the walk, by content for the decoder.
 
 Pillow can open far more than photographs, some of it through other programs (EPS, WMF). Here the content
 picks one decoder from a short table, and that decoder is called directly: nothing else is ever tried, and

@@ -1,4 +1,4 @@
-"""Which part of a picture becomes the tower's square input: open_clip's resize and crop, and both as one box.
+"""Resize and crop a picture to the tower's square input, as open_clip does, in one step.
 
 open_clip resizes the whole picture and then crops. Both steps together are one resampling of a box of the
 source, so a 3000x10 strip needs no 67200x224 bitmap and a reduced decoding can stand in for the picture. The

@@ -1,4 +1,4 @@
-"""A picture file's bytes to the tower's input, upright and in sRGB, or the reason why not."""
+"""From a picture file's bytes to the tower's input, upright and in sRGB, or the reason why not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a walk meets and does not index, by kind, so that nothing is passed over in silence."""
+"""Files that are skipped by a walk, counted by type, so that nothing is skipped silently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture file that somebody names in a command, to pixels and to its embedding: as if it were being indexed."""
+"""A picture file as a query: decoded and embedded as if it were being indexed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a file that breaks off can be read, and whether that is enough."""
+"""How much of a truncated file can be read, and whether that is enough."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture from the network, fetched so that an address from a stranger cannot look into this network.
+"""Download a query picture so that a URL cannot be used to reach the local network.
 
 http and https only; every address of the host has to be public, and the connection goes to one that was checked, so a
 name that changes its mind in between (DNS rebinding) gains nothing; redirects are checked the same way; size and

@@ -1,4 +1,4 @@
-"""Hits as people want them: looked at in a terminal or a browser, opened, copied.
+"""Showing hits: in a terminal or a browser, opened, copied.
 
 ::
 

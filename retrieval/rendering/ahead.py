@@ -1,4 +1,4 @@
-"""Thumbnails of a whole gallery made ahead of the first look at it, and the average colours that are missing."""
+"""Make the thumbnails of a whole gallery ahead of time, and the missing average colours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hits as files in a folder: copied, or as symbolic links. What lies there is never overwritten."""
+"""Copy hits to a folder, or link them there. Nothing is overwritten."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTML pages that need nothing else: one style, pictures inside the file, no script, names always as text."""
+"""Self-contained HTML pages: one style, embedded pictures, no script, names escaped."""
 
 from __future__ import annotations
 

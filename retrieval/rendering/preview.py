@@ -1,4 +1,4 @@
-"""Hits as rows of thumbnails in a terminal, with rank and score below each."""
+"""Rows of thumbnails in a terminal, with rank and score below each."""
 
 from __future__ import annotations
 

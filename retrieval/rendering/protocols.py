@@ -1,4 +1,4 @@
-"""One picture as what a terminal draws: Kitty's graphics protocol, iTerm2's inline images, Sixel, or coloured halves.
+"""Encode a picture for a terminal: Kitty's graphics protocol, iTerm2's inline images, Sixel, or half-blocks.
 
 Our own, because no library fits: term-image needs Pillow below 11; textual-image (LGPL) speaks no iTerm2, draws
 by Kitty's protocol in Kitty alone, and asks the terminal when it is imported; libsixel-python needs a C library of the

@@ -1,4 +1,4 @@
-"""The contact sheet of a search: every hit with its rank, score and name on one page."""
+"""The contact sheet of a search: all hits with rank, score and name on one page."""
 
 from __future__ import annotations
 

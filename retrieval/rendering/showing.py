@@ -1,4 +1,4 @@
-"""What a person wants to be done with hits besides printing them, and doing it."""
+"""Options for hits other than printing, and carrying them out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a terminal can draw: from its environment where that says so, else by asking it; and how large its cells are."""
+"""Detect what a terminal can draw, from its environment or by a query, and the size of its cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Thumbnails that were made before: a SQLite file in the gallery, bounded in bytes, that may be deleted at any time.
+"""The thumbnail cache: a SQLite file in the gallery, limited in size, that may be deleted at any time.
 
 A thumbnail belongs to the bytes of a picture and not to its path, so moved files and copies have one. What was used
 least recently goes first; when something was used is kept to the hour, and written together with the next thumbnail,

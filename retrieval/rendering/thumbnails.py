@@ -1,4 +1,4 @@
-"""Thumbnails of pictures as they are on disk: upright, in sRGB, without any metadata."""
+"""Make thumbnails of picture files: upright, in sRGB, without metadata."""
 
 from __future__ import annotations
 

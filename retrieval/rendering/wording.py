@@ -1,4 +1,4 @@
-"""A query and a filter in words, as they would be typed."""
+"""A query and a filter as text, as a user would type them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""From what somebody asks to ranked hits: the language, the engine, pages, relevance."""
+"""From queries to ranked hits: query syntax, engine, pages, relevance."""

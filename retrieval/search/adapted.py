@@ -1,4 +1,4 @@
-"""Embeddings by an adapter, made from those of the encoder it stands on: no picture is read."""
+"""Embeddings of an adapter, computed from those of its base encoder; no picture is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bursts: pictures of one scene taken within minutes, of which a list of hits shows the best one."""
+"""Bursts: similar pictures taken within minutes of each other, of which a list shows only the best."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an encoder says where there is no answer: the background that relevance is measured against, made once and kept.
+"""Scores of unrelated queries with an encoder: the background that relevance is measured against.
 
 Two fixed lists of texts are embedded with the gallery's encoder: everyday labels, which compete with a query for each
 picture, and things that hardly any gallery holds, whose best pictures here show how well unrelated searches fit. No

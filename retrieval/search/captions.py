@@ -1,4 +1,4 @@
-"""Everyday captions: texts as people type them, to try an index with real queries by words."""
+"""Everyday captions, as realistic text queries to test an index with."""
 
 CAPTIONS = (
     "a dog running on the beach", "a cat asleep on a sofa", "a red bird on a branch", "two horses in a meadow",

@@ -1,4 +1,4 @@
-"""An engine for a process that stays: always the one of the catalog and the model that the gallery has now."""
+"""The engine of a long-running process: reopened when the gallery's catalog or model changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a page ended, as a text to hand back for the next one: bound to the question and to the gallery's state."""
+"""Cursors: the position where a page ended, bound to the query and the state of the gallery."""
 
 from __future__ import annotations
 

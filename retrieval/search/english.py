@@ -1,4 +1,4 @@
-"""A hint for queries in other languages: most models learned from English captions and know nothing else."""
+"""A hint for queries in other languages: most models were trained on English captions only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Relevance feedback: what people say of hits ("more like this", "less like that") moves the query's direction.
+"""Relevance feedback: liked and disliked hits move the query vector.
 
 Rocchio's formula (J. J. Rocchio, Relevance feedback in information retrieval, in: G. Salton (ed.), The SMART Retrieval
 System, 1971, chapter 14), with the weights that Manning, Raghavan and Schütze give as reasonable (Introduction to

@@ -1,4 +1,4 @@
-"""Many queries at once: a text a line in, a JSON object a line out, in blocks, so that memory stays bounded."""
+"""Batches of queries: one text per line in, one JSON object per line out, with bounded memory."""
 
 from __future__ import annotations
 

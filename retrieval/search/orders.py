@@ -1,4 +1,4 @@
-"""Orders that the catalog knows, of all present pictures: by date and by name; made once for many lists."""
+"""Orders of all present pictures by date and by name; computed once and shared by many lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of hits as people ask for them: only what is relevant, in another order, without bursts, page by page."""
+"""Lists of hits: relevance, order, bursts, pages."""
 
 from __future__ import annotations
 

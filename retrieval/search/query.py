@@ -1,4 +1,4 @@
-"""What is asked for: terms with weights, a filter, how many hits. And how terms become one direction."""
+"""Queries: weighted terms, a filter, the number of hits; and how terms are combined into one vector."""
 
 from __future__ import annotations
 

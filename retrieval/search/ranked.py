@@ -1,4 +1,4 @@
-"""From a question's direction to its list: what qualifies, without bursts, in the order that was asked for."""
+"""Build the ranked list of a query vector: threshold, bursts, order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One ranked list, made as far as somebody looked at it; pictures whose files are gone are no part of it."""
+"""A ranked list, computed as far as it has been read, without pictures whose files are missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The neighbours of one direction in one state of the index, as ids and scores: no records, no look at any file."""
+"""The neighbours of a query vector in one state of the index, as ids and scores; reads no records or files."""
 
 from __future__ import annotations
 

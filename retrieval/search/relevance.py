@@ -1,4 +1,4 @@
-"""Is anything here what was asked for? Hits of a search by words, judged against what unrelated searches find."""
+"""Decide whether hits of a text search are relevant, by comparison with unrelated queries."""
 
 from __future__ import annotations
 

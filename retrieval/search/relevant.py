@@ -1,4 +1,4 @@
-"""The pictures that answer a search by words: found once, for every list and every count that goes by them."""
+"""The relevant pictures of a text search: computed once, for every list and count that needs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures that are left out of an answer because of their files: passed over, counted, and told in one line."""
+"""Pictures that are skipped because their files are missing or changed: counted, and reported in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Try a gallery's vector index with the gallery's own queries, and remember how hard it has to search."""
+"""Test a gallery's vector index with queries from the gallery, and save the search effort it needs."""
 
 from __future__ import annotations
 

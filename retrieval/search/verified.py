@@ -1,4 +1,4 @@
-"""Neighbours as the catalog knows them: an index says which pictures may be near, the catalog's vectors how near.
+"""Neighbours verified by the catalog: the index finds candidates, the catalog's vectors give the scores.
 
 A saved index is a file like any other: a disk may return other bits than were written, a backup may mix two states.
 Checksums (:mod:`indexes.snapshot`) find that on opening, in part for large ones. Here nothing is believed: each

@@ -1,4 +1,4 @@
-"""A line of the shell: one of its commands, or a query with filters behind it."""
+"""Parse a line of the shell: a command, or a query with filters."""
 
 from __future__ import annotations
 

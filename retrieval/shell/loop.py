@@ -1,4 +1,4 @@
-"""The shell itself: reads lines from a terminal or a pipe, answers each, and keeps what was typed."""
+"""The main loop of the shell: reads lines from a terminal or a pipe, answers each, and stores the history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a shell's user asked so far, and the hits: one query, refined by what is said of its hits."""
+"""The state of a shell session: the query, its hits, and the feedback on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The local web page, its HTTP API, a client of it, and an MCP server for assistants. Needs ``photoseek[web]``.
+"""The local web page, its HTTP API, its Python client, and an MCP server. Needs ``photoseek[web]``.
 
 A program that asks a running server::
 

@@ -1,4 +1,4 @@
-"""The web application: routers, what stands in front of them, and the parts that live as long as the server."""
+"""The web application: routes, the checks in front of them, and objects that live as long as the server."""
 
 from __future__ import annotations
 

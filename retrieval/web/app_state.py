@@ -1,4 +1,4 @@
-"""What every handler may reach: the parts of one running server, with their types.
+"""Objects that request handlers use: the parts of one running server, with their types.
 
 ``app.py`` makes them when the server starts and closes them when it stops::
 

@@ -1,4 +1,4 @@
-"""A client of ``photoseek serve`` for programs in Python: the same verbs as the library's, over HTTP."""
+"""The Python client of ``photoseek serve``: the library's methods over HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is it there, how does it do, what does it hold: ``/healthz``, ``/metrics``, ``/stats``."""
+"""Health, metrics and contents of the server: ``/healthz``, ``/metrics``, ``/stats``."""
 
 from __future__ import annotations
 

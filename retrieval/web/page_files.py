@@ -1,4 +1,4 @@
-"""The page and its files, from a table that is read once: what a request names is looked up, never joined to a path."""
+"""The files of the web page, from a table read once: requested names are looked up, never joined to a path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs the application: the socket, uvicorn, signals, and what is printed."""
+"""Run the application: socket, uvicorn, signals, and console output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server is told when it starts: where it listens, who may ask, and how much work it takes on."""
+"""Settings of a server: address, access, and limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Between the client and the server: waiting for one that is busy, problems as errors, lines as events."""
+"""Transport between client and server: retries, error responses as exceptions, event streams."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What lies on the disk: model folders, weights, merge tables; read and written with every field checked."""
+"""Files on disk: model folders, weights, merge tables; every field is validated."""

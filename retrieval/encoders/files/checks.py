@@ -1,4 +1,4 @@
-"""Checks on a model folder that somebody else may have written: fields, paths and sizes."""
+"""Validation of model folders from untrusted sources: fields, paths and sizes."""
 
 from __future__ import annotations
 

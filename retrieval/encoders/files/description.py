@@ -1,4 +1,4 @@
-"""The on-disk form of a model that runs without torch: a folder of ``encoder.json`` and what it names."""
+"""The on-disk form of a model that runs without torch: ``encoder.json`` and the files it names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Look at a safetensors file without loading it: is it whole, which tensors, one scalar, its content hash."""
+"""Inspect a safetensors file without loading it: completeness, tensors, a scalar, the content hash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Puts a finished model folder in its place in one step, so that nobody ever loads half a model."""
+"""Move a finished model folder into place atomically, so that no incomplete model is ever loaded."""
 
 from __future__ import annotations
 

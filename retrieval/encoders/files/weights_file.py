@@ -1,4 +1,4 @@
-"""Reads a safetensors file without its library: memory-mapped, bounds-checked, nothing copied; writes small ones.
+"""Read safetensors files without the library: memory-mapped, bounds-checked, no copies. Also writes small ones.
 
 Format: uint64 (little-endian) length of a JSON header; the header (name -> dtype, shape, data_offsets); data.
 The file may come from anywhere: every size in it is checked against the file before it is used.

@@ -1,1 +1,1 @@
-"""Models are brought here: downloaded, translated from the form of others, exported."""
+"""Installing models: download, conversion, export."""

@@ -1,4 +1,4 @@
-"""Turns a model on torch into a folder that runs without it, and measures how far the two agree."""
+"""Export a torch model to a folder that runs without torch, and measure the difference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The text half of an export: weights for the numpy tower where it can run them, a graph where it cannot."""
+"""Export of the text tower: weights for the numpy tower if it supports them, otherwise an ONNX graph."""
 
 from __future__ import annotations
 

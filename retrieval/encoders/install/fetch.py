@@ -1,4 +1,4 @@
-"""Downloads models: ready ONNX exports for users without torch, open_clip weights for users with it.
+"""Download models: ready ONNX exports for use without torch, or open_clip weights for torch.
 
 The ONNX exports are those that Immich publishes as ``immich-app/MODEL__TAG``. This was written from their
 exporter and loader and tested against a stand-in hub on loopback; it has never run against the real hub.

@@ -1,4 +1,4 @@
-"""Immich's published ONNX exports as model folders of ours: configuration translated, graphs checked.
+"""Convert Immich's published ONNX exports to our model folders: configuration translated, graphs checked.
 
 Their layout: ``config.json`` (open_clip's architecture description), ``visual/model.onnx`` with
 ``visual/preprocess_cfg.json``, ``textual/model.onnx`` with ``tokenizer.json`` and ``tokenizer_config.json``,

@@ -1,1 +1,1 @@
-"""From the name that a person gives to a model: which one is meant, and where its files are."""
+"""Resolve model names: which model is meant, and where its files are."""

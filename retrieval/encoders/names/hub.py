@@ -1,4 +1,4 @@
-"""A model hub over HTTP: where it is, what a repository holds, what is cached already, one file with resume.
+"""A model hub over HTTP: its address, the files of a repository, the local cache, downloads with resume.
 
 Written against the hub's HTTP interface rather than ``huggingface_hub``, because that library (2.4.0) names
 its partial file anew in every process, so that an interrupted 1.5 GB download starts again from zero; reads

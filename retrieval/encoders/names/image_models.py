@@ -1,4 +1,4 @@
-"""Image-only models by name: which timm checkpoint, which feature of it, at which size. Data and names only.
+"""Names of image-only models: timm checkpoint, feature and input size. Data and names only.
 
 A name is ``MODEL[+POOL][@SIZE][=PATH]``: ``dinov2-b14``, ``dinov2-b14+gap``, ``vit-b16@384``, ``timm:NAME+cls``,
 ``mae-b16=weights/model.safetensors``. What is the model's own choice is left out of the canonical name.

@@ -1,4 +1,4 @@
-"""The table of models that photoseek knows by name. Data only: nothing is imported, opened or asked for.
+"""The table of models that photoseek knows by name. Data only: nothing is imported, opened or requested.
 
 Sizes are open_clip's and timm's (GFLOP counts two per multiply-add, image tower only). Accuracies are published
 figures, for orientation: ``imagenet`` is zero-shot top-1, ``coco`` text-to-image R@1 on COCO's 5,000 test images, both

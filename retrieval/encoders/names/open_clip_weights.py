@@ -1,4 +1,4 @@
-"""From the name a person gives to the files of an open_clip model on this disk; no download, no torch."""
+"""Find the files of an open_clip model on this disk by its name; no download, no torch."""
 
 from __future__ import annotations
 

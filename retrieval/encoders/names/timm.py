@@ -1,4 +1,4 @@
-"""timm's own records: which checkpoints there are, how each wants its pictures, where its weights lie on the hub."""
+"""timm's own records: checkpoints, their preprocessing, and their hub repositories."""
 
 from __future__ import annotations
 

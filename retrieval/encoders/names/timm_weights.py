@@ -1,4 +1,4 @@
-"""From the name of an image-only model to its files on this disk; no download, no torch for models of the table."""
+"""Find the files of an image-only model on this disk by its name; no download, no torch for listed models."""
 
 from __future__ import annotations
 

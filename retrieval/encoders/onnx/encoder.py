@@ -1,4 +1,4 @@
-"""Models in folder form on a CPU: the image tower by OpenVINO, the text tower by numpy (CLIP) or OpenVINO.
+"""Models in folder form on a CPU: the image tower with OpenVINO, the text tower with numpy (CLIP) or OpenVINO.
 
 OpenVINO in bfloat16 encoded 1.9 times as many images as ONNX Runtime in float32; in float32 they are equal.
 One-thread streams, one caller each, beat one call over all threads, because decoding fills the same cores.

@@ -1,4 +1,4 @@
-"""The ends of an ONNX graph, read from the file itself: names, types, shapes, and which other files it needs.
+"""Inputs and outputs of an ONNX graph, read from the file: names, types, shapes, and external data files.
 
 A reader for the few protobuf messages that matter (onnx.proto: ModelProto.graph, GraphProto.input, .output
 and .initializer, ValueInfoProto, TensorProto.external_data), so that a fetched model can be described and

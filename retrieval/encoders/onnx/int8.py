@@ -1,4 +1,4 @@
-"""The image tower in int8, as an option: its weights rounded here, its activations by OpenVINO while it runs.
+"""Optional int8 image tower: weights are quantized here, activations by OpenVINO at run time.
 
 No calibration data and no other library are needed. By CPU time on a CPU with AVX512-VNNI, a ViT-B-32-256 of random
 weights ran 1.27 times as fast as in bfloat16 and 2.4 times as fast as in float32; narrow towers lose (the built-in

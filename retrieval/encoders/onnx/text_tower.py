@@ -1,4 +1,4 @@
-"""CLIP's text transformer in numpy over memory-mapped weights: the shortest way from words to an embedding.
+"""CLIP's text transformer in numpy on memory-mapped weights: the fastest way from a text to its embedding.
 
 Nothing is parsed, copied or packed before the first product, and a causal tower runs on the text's own tokens
 instead of the whole context, which is exact because no token sees a later one. A cold query took 0.12 s this

@@ -1,4 +1,4 @@
-"""Text to token ids, exactly as open_clip does it, without torch and without parsing a vocabulary first.
+"""Text to token ids, exactly as in open_clip, without torch and without parsing the vocabulary.
 
 Two kinds: CLIP's byte-pair encoding over a merge table that is looked up where it lies (memory-mapped, a
 binary search per pair: nothing is read ahead), and a ``tokenizer.json`` through the ``tokenizers`` library.

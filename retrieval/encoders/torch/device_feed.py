@@ -1,4 +1,4 @@
-"""Batches to a GPU and their results back without waiting, so that copying one overlaps with computing another."""
+"""Copy batches to a GPU and results back asynchronously, so that copying overlaps with computing."""
 
 from __future__ import annotations
 

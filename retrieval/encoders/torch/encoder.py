@@ -1,4 +1,4 @@
-"""What every model on torch shares: where it runs, in what precision, how large its batches are; the image half."""
+"""Shared code of torch models: device, precision, batch size; the image tower."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a module on torch to a graph in ONNX form."""
+"""Export a torch module to an ONNX graph."""
 
 from __future__ import annotations
 

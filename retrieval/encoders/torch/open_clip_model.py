@@ -1,4 +1,4 @@
-"""Builds an open_clip model from files on this disk: every weight loaded, nothing from a hub."""
+"""Build an open_clip model from local files: all weights are loaded, nothing is downloaded."""
 
 from __future__ import annotations
 

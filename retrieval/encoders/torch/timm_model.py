@@ -1,4 +1,4 @@
-"""Builds an image-only timm model from a file on this disk: every weight loaded, nothing from a hub, nothing random."""
+"""Build an image-only timm model from a local file: all weights are loaded, nothing is downloaded or random."""
 
 from __future__ import annotations
 

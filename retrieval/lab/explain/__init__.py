@@ -1,4 +1,4 @@
-"""What a model does to a picture: its shape and cost in numbers, and where in a picture it looks.
+"""How a model processes a picture: its shape and cost in numbers, and heat maps.
 
 ``shape`` and ``cost`` are arithmetic; ``families`` and ``configs`` know published shapes, ``graph_shape`` reads them
 out of an ONNX file, ``built`` counts on torch; ``subject`` puts them together; ``occlusion``, ``rollout`` and

@@ -1,4 +1,4 @@
-"""How many pictures a second the image tower embeds here, decoding left out."""
+"""Images per second of the image tower on this machine, without decoding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything there is to say about a model as plain values: for JSON, for lines, for the page."""
+"""The full report on a model as plain values: for JSON, for lines, for the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``photoseek explain``: puts a model's report, a picture's drawings and its heat map where they were asked for."""
+"""``photoseek explain``: write a model's report, figures and heat map to the requested outputs."""
 
 from __future__ import annotations
 

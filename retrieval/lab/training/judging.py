@@ -1,4 +1,4 @@
-"""How well a model finds held-out pictures by what is said of them, and the other way round."""
+"""Evaluation on held-out pictures: captions to pictures and pictures to captions."""
 
 from __future__ import annotations
 

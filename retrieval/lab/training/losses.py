@@ -1,4 +1,4 @@
-"""What a pair of towers is trained towards: pure functions of embeddings, one paper each.
+"""Contrastive losses: pure functions of embeddings, one paper each.
 
 All take unit-length embeddings of images and texts, (n, dim) each, row i of one belonging to row i of the other, and
 give a scalar. Logits are computed in float32 whatever the towers ran in: at a scale of 100 bfloat16 cannot tell

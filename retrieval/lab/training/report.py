@@ -1,4 +1,4 @@
-"""What a training leaves beside the model: a table of what was gained, and where things lie."""
+"""The files that training writes next to the model: a table of improvements, and paths."""
 
 from __future__ import annotations
 

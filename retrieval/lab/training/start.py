@@ -1,4 +1,4 @@
-"""Which model a training begins with, and which parts of it are trained."""
+"""The model that training starts from, and which parts of it are trained."""
 
 from __future__ import annotations
 

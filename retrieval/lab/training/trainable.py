@@ -1,4 +1,4 @@
-"""What the trainer asks of a model, whichever library it is built from."""
+"""The interface that the trainer needs from a model of any library."""
 
 from __future__ import annotations
 

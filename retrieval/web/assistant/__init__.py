@@ -1,1 +1,1 @@
-"""A server of the model context protocol, for assistants: read-only tools over one gallery."""
+"""A Model Context Protocol server for AI assistants: read-only tools for one gallery."""

@@ -1,4 +1,4 @@
-"""What assistants may ask of a gallery and what they are told: arguments and answers of the MCP tools, with schemas."""
+"""Arguments and results of the MCP tools, with schemas."""
 
 from __future__ import annotations
 

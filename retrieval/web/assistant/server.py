@@ -1,4 +1,4 @@
-"""``photoseek mcp``: a gallery as three read-only tools for assistants (Model Context Protocol over stdin and stdout).
+"""``photoseek mcp``: three read-only tools for AI assistants (Model Context Protocol over stdin and stdout).
 
 The protocol owns stdout; warnings go to stderr. One thread opens the engine, loads the model and answers, because a
 ``sqlite3`` connection belongs to one thread and encoding must not keep the protocol waiting.

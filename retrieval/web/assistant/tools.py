@@ -1,4 +1,4 @@
-"""What the MCP tools do with an open engine: search, similar, describe. They write nothing."""
+"""The MCP tools on an open engine: search, similar, describe. They are read-only."""
 
 from __future__ import annotations
 

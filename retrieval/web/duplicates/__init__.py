@@ -1,1 +1,1 @@
-"""What is there twice, over HTTP: found in a thread of its own, read-only."""
+"""Duplicates over HTTP: found in a separate thread, read-only."""

@@ -1,4 +1,4 @@
-"""``/duplicates``: what is in the gallery more than once. It is shown, never moved: that is for the command line."""
+"""``/duplicates``: groups of duplicates. They are shown, never moved: only the command line does that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Duplicates, found in the background: one search at a time, its result remembered until the catalog changes.
+"""Background search for duplicates: one at a time, its result cached until the catalog changes.
 
 Finding looks at pictures and may take minutes, so whoever asks is told how far it is and asks again. What it writes are
 perceptual hashes of pictures that were indexed before there were any, and these only while nobody else writes to the

@@ -1,4 +1,4 @@
-"""Duplicates as they are answered."""
+"""Response models of ``/duplicates``."""
 
 from __future__ import annotations
 

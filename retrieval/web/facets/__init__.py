@@ -1,1 +1,1 @@
-"""Which values the pictures have, with counts: cameras, months, folders, tags, places."""
+"""Facets: counts of pictures by camera, month, folder, tag and place."""

@@ -1,4 +1,4 @@
-"""``/facets`` and ``/tags``: what the gallery's pictures are like, counted."""
+"""``/facets`` and ``/tags``: counts of the gallery's pictures by their properties."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facets: what the pictures that pass a filter are like, each field counted under the conditions on all others.
+"""Count facets: the pictures that pass a filter, each field under the conditions on all other fields.
 
 In one pass over the catalog every picture gets the set of groups of conditions that it fails, and one that fails two
 groups is in no facet at all. A facet then counts the pictures that fail nothing but its own group. (Solr and Lucene

@@ -1,4 +1,4 @@
-"""Places as counts in the cells of a grid, for a map of any extent."""
+"""Counts of pictures in the cells of a map grid."""
 
 from __future__ import annotations
 

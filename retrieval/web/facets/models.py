@@ -1,4 +1,4 @@
-"""Facets as they are answered."""
+"""Response models of facets."""
 
 from __future__ import annotations
 

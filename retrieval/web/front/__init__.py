@@ -1,1 +1,1 @@
-"""What stands in front of every request and behind every answer: hosts, origins, tokens, limits, headers, problems."""
+"""Middleware: hosts, origins, tokens, limits, headers, error responses."""

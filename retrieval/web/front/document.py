@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI makes of the routes, with our errors and the token."""
+"""The OpenAPI document: FastAPI's description of the routes, with our errors and the token."""
 
 from __future__ import annotations
 

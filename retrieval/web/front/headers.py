@@ -1,4 +1,4 @@
-"""What a browser may do with an answer: every one carries these headers."""
+"""Security headers of every response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of the server one request may take: its body in bytes and in time; and how many there may be at once."""
+"""Limits on requests: size and duration of the body, and number of requests at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server counts and times, for Prometheus; one registry for the process."""
+"""Prometheus metrics of the server; one registry per process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details: the same two lines that the command line prints."""
+"""Errors as RFC 9457 problem details, with the same two lines as on the command line."""
 
 from __future__ import annotations
 

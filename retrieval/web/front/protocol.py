@@ -1,4 +1,4 @@
-"""uvicorn's HTTP connection with an end to patience: uvicorn itself waits for ever for headers and for slow readers."""
+"""uvicorn's HTTP connection with time limits: uvicorn waits indefinitely for headers and slow readers."""
 
 from __future__ import annotations
 

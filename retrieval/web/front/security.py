@@ -1,4 +1,4 @@
-"""Who may ask: pure ASGI, so that a stream stays a stream.
+"""Access control, as pure ASGI so that streams stay streams.
 
 A page on the internet can make a browser on this machine send requests to loopback. Three things keep it out: the name
 in ``Host`` (a name that was rebound to 127.0.0.1 is not ours), where the browser says that the request comes from, and

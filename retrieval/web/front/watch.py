@@ -1,4 +1,4 @@
-"""Counts and times every request, and lets no error out but as a problem."""
+"""Count and time every request, and turn every exception into an error response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which folders an indexing run may be asked for over HTTP.
+"""The folders that may be indexed over HTTP.
 
 Whoever can send a request to the server could otherwise have any folder of this machine read, and then look at its
 pictures: another program, or a page that the browser has open. So a folder has to lie in one that was once given on

@@ -1,4 +1,4 @@
-"""The indexing run that the server started: a process of its own, so that searches keep theirs.
+"""The indexing run started by the server: a child process, so that searches stay fast.
 
 It runs the command line of this installation with ``--json-progress``; what it says becomes one value, the state, which
 is replaced four times a second. Listeners get the newest state when they are ready for it, so one that is slow misses

@@ -1,4 +1,4 @@
-"""Indexing runs as they are asked for and told."""
+"""Request and response models of indexing runs."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""One picture over HTTP: what is known of it, its thumbnails, its file."""
+"""Single pictures over HTTP: details, thumbnails, files."""

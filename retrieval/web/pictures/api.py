@@ -1,4 +1,4 @@
-"""Pictures by id: what is known of one, its thumbnail, the file itself. No request ever names a path."""
+"""Pictures by id: details, thumbnail, file. Requests never contain a path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file that is open already as a response: whole, or the part that was asked for; never opened by its path again."""
+"""A response from an open file: all of it or a range; the file is never reopened by its path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One picture as JSON: what the catalog knows of it, and what is said about it."""
+"""Response models of a picture: its record, tags and captions."""
 
 from __future__ import annotations
 

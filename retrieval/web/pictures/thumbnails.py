@@ -1,4 +1,4 @@
-"""Small pictures: those that were made before, and a few threads that make the others, each of them once."""
+"""Thumbnails: from the cache, or made by a few threads, each only once."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Searches over HTTP: whole ranked lists, read at any place; uploads, exports, downloads."""
+"""Searches over HTTP: ranked lists that can be read at any position; uploads, exports, downloads."""

@@ -1,4 +1,4 @@
-"""The routes of search: words, pictures, likes and dislikes in; a part of a ranked list out."""
+"""The search routes: text, pictures, likes and dislikes in, a slice of a ranked list out."""
 
 from __future__ import annotations
 

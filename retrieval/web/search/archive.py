@@ -1,4 +1,4 @@
-"""Originals as one ZIP, packed while it is sent: nothing of it is in memory but the piece on its way."""
+"""Originals as a ZIP that is created while it is sent; only the current part is in memory."""
 
 from __future__ import annotations
 

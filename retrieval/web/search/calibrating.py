@@ -1,4 +1,4 @@
-"""The calibration that relevance is measured against, for a server: measured beside the searches, not before one."""
+"""Measure the calibration of relevance in the background of a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The routes that hand out many pictures at once: a list as CSV, originals as a ZIP."""
+"""Routes for many pictures at once: a list as CSV, originals as a ZIP."""
 
 from __future__ import annotations
 

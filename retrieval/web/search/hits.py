@@ -1,4 +1,4 @@
-"""A part of a list as JSON: records, a look at each file, and relevance where it can be judged."""
+"""A slice of a list as JSON: records, state of the files, and relevance where it is known."""
 
 from __future__ import annotations
 

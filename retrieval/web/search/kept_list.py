@@ -1,4 +1,4 @@
-"""A ranked list that the server keeps, and the cursors into it."""
+"""A ranked list cached by the server, and its cursors."""
 
 from __future__ import annotations
 

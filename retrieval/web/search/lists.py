@@ -1,4 +1,4 @@
-"""Whole ranked lists, remembered: a question is searched once, and any part of its answer is then a slice."""
+"""Cache of ranked lists: a query is searched once, every response is a slice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search over HTTP may ask for, and what it answers; the API's documentation is made from these."""
+"""Request and response models of searches; the API's documentation is generated from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request asks for, understood: terms, judged pictures, a filter, an order; and the direction that it means."""
+"""Parse a search request: terms, judged pictures, a filter, an order; and compute its query vector."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Uploaded pictures, to look for what resembles them: read into memory, embedded, forgotten but for the vector."""
+"""Uploaded query pictures: read into memory and embedded; only the vector is kept."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Threads, and the bounded lines of jobs in front of them: the desk with the query engine, and the readers."""
+"""Worker threads with bounded job queues: the engine thread and the catalog readers."""

@@ -1,4 +1,4 @@
-"""The desk: the one thread that owns the query engine. Texts of the jobs that wait are embedded together."""
+"""The thread that owns the query engine. Texts of waiting jobs are embedded together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bounded line of jobs in front of a few threads: what cannot be taken on is refused, not piled up."""
+"""A bounded queue of jobs for a few threads; jobs beyond the limit are refused."""
 
 from __future__ import annotations
 

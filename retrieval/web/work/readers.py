@@ -1,4 +1,4 @@
-"""Threads that read the catalog beside the engine: everything that is only SQL, JSON or a look at the disk."""
+"""Threads that read the catalog, for everything that needs only SQL, JSON or the disk."""
 
 from __future__ import annotations
 
