@@ -35,7 +35,7 @@ def environment(gallery: Path, **more: str) -> dict[str, str]:
     return kept | {"PHOTOSEEK_GALLERY": str(gallery), "TERM": "xterm-256color", "COLORTERM": "truecolor"} | more
 
 
-class Desk:
+class TerminalSession:
     """A command in a terminal of its own, as a person sits before it."""
 
     def __init__(self, arguments: list[str], env: dict[str, str]) -> None:
@@ -90,10 +90,10 @@ class Desk:
     ],
 )
 def test_a_terminal_is_asked_and_drawn_on(indexed_examples: Path, answer: bytes, begins: bytes) -> None:
-    desk = Desk(command("search", "a dog", "-n", "2", "--preview"), environment(indexed_examples))
-    desk.wait_for(rb"\x1b\[c")
-    desk.type(answer)
-    code, seen = desk.end()
+    terminal = TerminalSession(command("search", "a dog", "-n", "2", "--preview"), environment(indexed_examples))
+    terminal.wait_for(rb"\x1b\[c")
+    terminal.type(answer)
+    code, seen = terminal.end()
     assert code == 0 and begins in seen
     assert b"1  0." in seen and b"dog.jpg" in seen  # the caption, then the table
     assert seen.index(begins) < seen.index(b"dog.jpg")
@@ -327,31 +327,31 @@ def test_a_shell_goes_on_after_an_error(indexed_examples: Path) -> None:
 def test_a_shell_at_a_terminal(indexed_examples: Path, tmp_path: Path) -> None:
     gallery = tmp_path / "gallery"
     shutil.copytree(indexed_examples, gallery)
-    desk = Desk(command("shell", "-n", "2"), environment(gallery))
-    desk.wait_for(rb"photoseek> ")
-    desk.type(b"a dog\n")
-    assert b"dog.jpg" in desk.wait_for(rb"photoseek> $")
-    desk.type(b"half a wo")
-    desk.wait_for(rb"half a wo")
+    terminal = TerminalSession(command("shell", "-n", "2"), environment(gallery))
+    terminal.wait_for(rb"photoseek> ")
+    terminal.type(b"a dog\n")
+    assert b"dog.jpg" in terminal.wait_for(rb"photoseek> $")
+    terminal.type(b"half a wo")
+    terminal.wait_for(rb"half a wo")
     for patience in (*range(1, 60), 60):  # readline looks for signals only while it waits for a key
-        desk.type(b"\x03")  # gives up the line
+        terminal.type(b"\x03")  # gives up the line
         try:
-            desk.wait_for(rb"photoseek> $", 1 if patience < 60 else 60)
+            terminal.wait_for(rb"photoseek> $", 1 if patience < 60 else 60)
             break
         except AssertionError:
             assert patience < 60
-    desk.type(b"\x1b[A\n")  # the line before
-    assert b"dog.jpg" in desk.wait_for(rb"photoseek> $")
-    desk.type(b"\x04")
-    assert desk.end()[0] == 0
+    terminal.type(b"\x1b[A\n")  # the line before
+    assert b"dog.jpg" in terminal.wait_for(rb"photoseek> $")
+    terminal.type(b"\x04")
+    assert terminal.end()[0] == 0
     history = gallery / "shell-history"
     assert history.read_text().splitlines()[0] == "a dog" and history.stat().st_mode & 0o777 == 0o600
-    desk = Desk(command("shell"), environment(gallery, PHOTOSEEK_NO_CACHE="1"))
-    desk.wait_for(rb"photoseek> ")
-    desk.type(b"a secret\n")
-    desk.wait_for(rb"photoseek> $")
-    desk.type(b"quit\n")
-    assert desk.end()[0] == 0 and "secret" not in history.read_text()
+    terminal = TerminalSession(command("shell"), environment(gallery, PHOTOSEEK_NO_CACHE="1"))
+    terminal.wait_for(rb"photoseek> ")
+    terminal.type(b"a secret\n")
+    terminal.wait_for(rb"photoseek> $")
+    terminal.type(b"quit\n")
+    assert terminal.end()[0] == 0 and "secret" not in history.read_text()
 
 
 # Clusters and the map

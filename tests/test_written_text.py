@@ -20,7 +20,7 @@ from retrieval.output import write_pairs
 from tests.conftest import EXAMPLES
 from tests.pictures import save_picture
 from tests.test_cli import ROOT, Run, run
-from tests.test_cli_answers import Desk, command, environment
+from tests.test_cli_answers import TerminalSession, command, environment
 
 __all__ = ["run"]
 
@@ -105,8 +105,10 @@ def test_on_a_terminal(run: Run, place: Path, tmp_path: Path) -> None:
     gallery = tmp_path / f"gallery {EVIL}"
     found = []
     for arguments in (["index", place], ["search", "a dog"], ["info"]):
-        desk = Desk(command(*arguments), environment(gallery, PHOTOSEEK_MODELS=str(tmp_path / "models"), COLUMNS="300"))
-        seen = desk.end()[1].decode()
+        terminal = TerminalSession(
+            command(*arguments), environment(gallery, PHOTOSEEK_MODELS=str(tmp_path / "models"), COLUMNS="300")
+        )
+        seen = terminal.end()[1].decode()
         assert is_plain(seen), arguments
         found.append(MARKUP in seen)
     assert found == [True] * 3

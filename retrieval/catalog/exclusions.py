@@ -1,5 +1,5 @@
-"""Permanent exclusions of a gallery: patterns given to ``index --exclude``, and paths that were forgotten below a folder
-that is still indexed. The catalog stores them in one table; a walk reads them here."""
+"""Permanent exclusions of a gallery: patterns given to ``index --exclude``, and paths forgotten below a folder that is
+still indexed. The catalog stores them in one table; a walk reads them here."""
 
 from __future__ import annotations
 

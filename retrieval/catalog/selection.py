@@ -42,7 +42,7 @@ class Selection:
     unknown: int = 0
     lacking: tuple[str, ...] = ()
 
-    def told(self) -> str:
+    def message(self) -> str:
         """A line for people about what was left out unknown; empty if nothing was."""
         if not self.unknown:
             return ""

@@ -45,7 +45,7 @@ def chosen_ids(reader: CatalogReader, row: EncoderRow, where: Filter | None) -> 
 
     check_names(reader, where, row.id)
     found = select(reader, where, row.id)
-    if unknown := found.told():
+    if unknown := found.message():
         logger.warning(unknown)
     return found.ids
 

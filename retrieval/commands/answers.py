@@ -43,7 +43,7 @@ def open_engine(
 
 def tell_unknown(engine: QueryEngine, where: Filter | None) -> None:
     """Say how many pictures a filter leaves out only because the gallery does not know what it asks about."""
-    if where is not None and (line := engine.selection(where).told()):
+    if where is not None and (line := engine.selection(where).message()):
         say(line)
 
 
@@ -67,8 +67,8 @@ class Form:
             raise SettingsError("thumbnails cannot go between lines for programs", "leave --preview out")
 
 
-class Asked(NamedTuple):
-    """What hits answer, for what is said of them; no terms: the pictures that pass a filter were listed."""
+class Request(NamedTuple):
+    """The query of the hits, for messages; no terms: the pictures that pass a filter were listed."""
 
     terms: tuple[Term, ...] = ()
     where: Filter | None = None
@@ -79,7 +79,7 @@ def limit_in(engine: QueryEngine, limit: int) -> int:
     return max(1, engine.reader.count()) if limit == ALL else limit
 
 
-def show_hits(hits: list[Hit], form: Form, asked: Asked, engine: QueryEngine) -> None:
+def show_hits(hits: list[Hit], form: Form, asked: Request, engine: QueryEngine) -> None:
     """Print hits in the form that was asked for; leave with exit code 1 if there are none."""
     from retrieval.output import choose_format, write_hits
     from retrieval.streams import work_goes_on
@@ -102,7 +102,7 @@ def show_hits(hits: list[Hit], form: Form, asked: Asked, engine: QueryEngine) ->
     if form.showing is not None:
         from retrieval.rendering import showing
 
-        told = showing.Asked(asked.terms, asked.where, engine.encoder_row.name)
+        told = showing.Request(asked.terms, asked.where, engine.encoder_row.name)
         if not showing.act(hits, form.showing, told, say, open_file):
             raise typer.Exit(3)
 
@@ -112,7 +112,7 @@ def open_file(path: str) -> bool:
     return typer.launch(path) == 0
 
 
-def show_page(page: Page, listing: Listing, form: Form, asked: Asked, engine: QueryEngine) -> None:
+def show_page(page: Page, listing: Listing, form: Form, asked: Request, engine: QueryEngine) -> None:
     """Print a page's hits; with ``--json``, where a page was asked for, also a last line that says what is next."""
     if page.nearest is not None:
         say("nothing in this gallery matches well")

@@ -53,12 +53,12 @@ def duplicates(
     Three kinds are listed separately: identical files, the same picture in another file, and look-alikes (on request).
     """
     from retrieval.duplicates.keeper import KeeperRule
-    from retrieval.duplicates.run import Asked, run
+    from retrieval.duplicates.run import Options, run
     from retrieval.gallery import Gallery
     from retrieval.streams import work_goes_on
 
     rule = KeeperRule(keep, tuple(map(str, prefer or ())))
-    asked = Asked(look_alikes, min_score, as_json, html, trash, link, undo, yes, rule)
+    asked = Options(look_alikes, min_score, as_json, html, trash, link, undo, yes, rule)
     with work_goes_on(sys.stdout):
         complete = run(Gallery(gallery), where, asked, sys.stdout, say)
     if not complete:

@@ -61,11 +61,11 @@ def forget(
     """Remove folders or files from the gallery. The picture files are not touched. If they are indexed again, their
     tags and captions are restored."""
     from retrieval.gallery import Gallery
-    from retrieval.indexing.forgetting import forget_paths, told
+    from retrieval.indexing.forgetting import forget_paths, report_lines
 
     with others_go_on("path", paths) as refused:
         report = forget_paths(Gallery(gallery), paths, purge=purge, refused=refused)
-        for line in told(report, purge=purge):
+        for line in report_lines(report, purge=purge):
             say(line)
         if not report.is_log_empty:
             raise typer.Exit(3)

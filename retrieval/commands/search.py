@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retrieval.commands.answers import PROGRAM, Asked, Form, limit_in, open_engine, show_hits, show_page, tell_unknown
+from retrieval.commands.answers import PROGRAM, Form, Request, limit_in, open_engine, show_hits, show_page, tell_unknown
 from retrieval.commands.options import (
     ALL,
     AllowUrlOption,
@@ -109,7 +109,7 @@ def search(
     if not is_browsing:
         Query(tuple(terms))  # nothing is opened for what cannot be asked
         _hint_at_files(texts or ())
-    asked = Asked(tuple(terms), where)
+    asked = Request(tuple(terms), where)
     with open_engine(gallery, context.obj, model=model) as engine:
         tell_unknown(engine, where)
         k = limit_in(engine, limit)

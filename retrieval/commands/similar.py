@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retrieval.commands.answers import Asked, Form, limit_in, open_engine, show_hits, show_page, tell_unknown
+from retrieval.commands.answers import Form, Request, limit_in, open_engine, show_hits, show_page, tell_unknown
 from retrieval.commands.options import (
     AllowUrlOption,
     CsvOption,
@@ -55,7 +55,7 @@ def similar(
         tell_unknown(engine, where)
         term = picture_term(photo, allow_urls=allow_url)
         k = limit_in(engine, limit)
-        query, asked = Query((term,), where=where, k=k, min_score=min_score), Asked((term,), where)
+        query, asked = Query((term,), where=where, k=k, min_score=min_score), Request((term,), where)
         if listing is not None:
             from retrieval.search.pages import find_page
             from retrieval.search.ranking import MAX_DEPTH

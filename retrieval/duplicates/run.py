@@ -33,7 +33,7 @@ from retrieval.streams import plural
 
 
 @dataclass(frozen=True)
-class Asked:
+class Options:
     """The flags.
 
     Raises:
@@ -63,7 +63,7 @@ class Asked:
             check_page_path(self.html)
 
 
-def run(gallery: Gallery, where: Filter | None, asked: Asked, out: IO[str], say: Callable[[str], None]) -> bool:
+def run(gallery: Gallery, where: Filter | None, asked: Options, out: IO[str], say: Callable[[str], None]) -> bool:
     """Do what was asked; False if some file was left that should have been moved, linked or put back."""
     if asked.undo:
         if where is not None and not where.is_empty():
@@ -99,7 +99,7 @@ def run(gallery: Gallery, where: Filter | None, asked: Asked, out: IO[str], say:
     return True
 
 
-def _plan(gallery: Gallery, found: Found, asked: Asked) -> Plan | None:
+def _plan(gallery: Gallery, found: Found, asked: Options) -> Plan | None:
     if asked.link:
         return make_plan(found.groups, "link", asked.rule)
     if not asked.trash:

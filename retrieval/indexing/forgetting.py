@@ -113,7 +113,7 @@ def _clean_files(gallery: Gallery, catalog: Catalog, *, purge: bool) -> bool:
     return is_log_empty
 
 
-def told(report: ForgetReport, *, purge: bool) -> list[str]:
+def report_lines(report: ForgetReport, *, purge: bool) -> list[str]:
     """What to tell a person, a line each."""
     lines = []
     for each in report.forgotten:

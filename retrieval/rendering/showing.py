@@ -62,8 +62,8 @@ class Showing:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the hits answer, for the title of a page."""
+class Request:
+    """The query of the hits, for the title of a page."""
 
     terms: tuple[Term, ...]
     where: Filter | None = None
@@ -81,7 +81,7 @@ def draw(hits: Sequence[Hit], showing: Showing, source: IO[str], out: IO[str]) -
         write_preview(hits, terminal, out)
 
 
-def act(hits: Sequence[Hit], showing: Showing, asked: Asked, say: Say, open_file: Open) -> bool:
+def act(hits: Sequence[Hit], showing: Showing, asked: Request, say: Say, open_file: Open) -> bool:
     """Write the page, fill the folder, open the first hit; False if something could not be done."""
     complete = True
     if showing.html is not None:

@@ -44,13 +44,13 @@ class Skipped:
                 self.add(hit.image.id, hit.on_disk)
         return kept
 
-    def told(self) -> str:
+    def message(self) -> str:
         """What people are told of it; empty if nothing was left out."""
         return skipped_words(len(self.missing), len(self.changed))
 
     def warn(self) -> None:
         """Tell it as a warning, if there is something to tell."""
-        if line := self.told():
+        if line := self.message():
             logger.warning("%s", line)
 
 

@@ -141,7 +141,7 @@ class Shell:
 
     def _show(self, hits: list[Hit], *, nothing: str = "nothing found") -> None:
         query, where = self._session.query, self._session.asked_where
-        if where is not None and (unknown := self._session.engine.selection(where).told()):
+        if where is not None and (unknown := self._session.engine.selection(where).message()):
             self._say(unknown)
         texts = [] if query is None else [str(term.value) for term in query.terms if term.kind == "text"]
         if line := english_hint(texts, self._session.engine.encoder_row.name):

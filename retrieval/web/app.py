@@ -28,7 +28,7 @@ from retrieval.web.pictures.thumbnails import Thumbnails
 from retrieval.web.search import api as search_api
 from retrieval.web.search.lists import Lists
 from retrieval.web.settings import Settings
-from retrieval.web.work.desk import Desk
+from retrieval.web.work.engine_thread import EngineThread
 from retrieval.web.work.readers import Readers
 
 logger = logging.getLogger("photoseek")
@@ -76,7 +76,7 @@ def _guard(app: FastAPI, settings: Settings) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gallery, settings, state = app.state.gallery, app.state.settings, app.state
     state.stopping = asyncio.Event()
-    state.desk, state.readers = Desk(gallery, settings), Readers(gallery, settings)
+    state.engine_thread, state.readers = EngineThread(gallery, settings), Readers(gallery, settings)
     state.lists = Lists()
     state.thumbnails = Thumbnails(gallery, settings)
     state.facets, state.duplicates = Facets(), Duplicates(gallery)
@@ -88,4 +88,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await state.index_job.close()
         state.duplicates.close()
         state.thumbnails.close()
-        await asyncio.gather(asyncio.to_thread(state.desk.close), asyncio.to_thread(state.readers.close))
+        await asyncio.gather(asyncio.to_thread(state.engine_thread.close), asyncio.to_thread(state.readers.close))

@@ -2,16 +2,16 @@
 
 ``app.py`` makes them when the server starts and closes them when it stops::
 
-    state.gallery     Gallery
-    state.settings    Settings
-    state.desk        Desk(gallery, settings)              await desk.run(lambda engine: ..., texts=[...])
-    state.readers     Readers(gallery, settings)           await readers.run(lambda reader: ...)
-    state.lists       Lists()                              retrieval/web/search/lists.py
-    state.thumbnails  Thumbnails(gallery, settings)        retrieval/web/pictures/thumbnails.py; close()
-    state.facets      Facets()                             retrieval/web/facets/counting.py
-    state.duplicates  Duplicates(gallery)                  retrieval/web/duplicates/job.py; close()
-    state.index_job   IndexJob(gallery, settings)          retrieval/web/indexing/job.py; await close()
-    state.stopping    asyncio.Event: set as soon as the server is told to stop; a stream ends then
+    state.gallery        Gallery
+    state.settings       Settings
+    state.engine_thread  EngineThread(gallery, settings)  await engine_thread.run(lambda engine: ..., texts=[...])
+    state.readers        Readers(gallery, settings)       await readers.run(lambda reader: ...)
+    state.lists          Lists()                          retrieval/web/search/lists.py
+    state.thumbnails     Thumbnails(gallery, settings)    retrieval/web/pictures/thumbnails.py; close()
+    state.facets         Facets()                         retrieval/web/facets/counting.py
+    state.duplicates     Duplicates(gallery)              retrieval/web/duplicates/job.py; close()
+    state.index_job      IndexJob(gallery, settings)      retrieval/web/indexing/job.py; await close()
+    state.stopping       asyncio.Event: set as soon as the server is told to stop; a stream ends then
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from retrieval.web.pictures.thumbnails import Thumbnails
     from retrieval.web.search.lists import Lists
     from retrieval.web.settings import Settings
-    from retrieval.web.work.desk import Desk
+    from retrieval.web.work.engine_thread import EngineThread
     from retrieval.web.work.readers import Readers
 
 
@@ -43,9 +43,9 @@ def settings(request: Request) -> Settings:
     return cast("Settings", request.app.state.settings)
 
 
-def desk(request: Request) -> Desk:
+def engine_thread(request: Request) -> EngineThread:
     """The thread that owns the query engine."""
-    return cast("Desk", request.app.state.desk)
+    return cast("EngineThread", request.app.state.engine_thread)
 
 
 def readers(request: Request) -> Readers:

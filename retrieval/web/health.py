@@ -45,11 +45,11 @@ async def stats(request: Request) -> dict[str, Any]:
     """What ``photoseek info --json`` prints: counts, models, index, sizes, the last run."""
     gallery = app_state.gallery(request)
 
-    def told(reader: CatalogReader) -> dict[str, Any]:
+    def read(reader: CatalogReader) -> dict[str, Any]:
         facts: dict[str, Any] = _tellable(overview(gallery, reader))
         return facts
 
-    return await app_state.readers(request).run(told)
+    return await app_state.readers(request).run(read)
 
 
 def _tellable(value: Any) -> Any:

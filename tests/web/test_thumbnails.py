@@ -19,7 +19,7 @@ from retrieval.pictures.images import content_hash
 from retrieval.web.pictures import thumbnails as module
 from retrieval.web.pictures.thumbnails import Thumbnails
 from retrieval.web.settings import Settings
-from retrieval.web.work.line import Stopping
+from retrieval.web.work.job_queue import Stopping
 from tests.pictures import save_picture
 
 T = TypeVar("T")

@@ -112,10 +112,10 @@ class FirstPictures:
             seen, self._seen = self._seen, None
         full = self._reference()
         wanted = np.concatenate([full(batch) for batch, _ in seen])
-        log.warning("%s", told(np.concatenate([found for _, found in seen]), wanted))
+        log.warning("%s", difference_message(np.concatenate([found for _, found in seen]), wanted))
 
 
-def told(found: Vectors, wanted: Vectors) -> str:
+def difference_message(found: Vectors, wanted: Vectors) -> str:
     """One line about (n, dim) int8 embeddings beside those in float32; n above :data:`NEIGHBOURS`."""
     difference = float(np.abs(found - wanted).max())
     cosine = float((found * wanted).sum(axis=1).min())

@@ -108,7 +108,7 @@ def describe(engine: QueryEngine) -> Answer:
 
 def _answer(engine: QueryEngine, page: Page, where: Filter | None, *, show: bool, hint: str = "") -> Answer:
     notes = []
-    if where is not None and not where.is_empty() and (line := engine.selection(where).told()):
+    if where is not None and not where.is_empty() and (line := engine.selection(where).message()):
         notes.append(line)
     if page.nearest is not None:
         notes.append(f"nothing in this gallery matches well (the nearest picture scores {page.nearest:.3f})")

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from retrieval.duplicates.finding import Found, find_duplicates
 from retrieval.gallery import Gallery
 from retrieval.web.duplicates.models import Finding
-from retrieval.web.work.line import Stopping
+from retrieval.web.work.job_queue import Stopping
 
 logger = logging.getLogger("photoseek")
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from retrieval.catalog.labels import predicted_counts, tag_counts
 from retrieval.catalog.reader import CatalogReader
 from retrieval.errors import QueryError
-from retrieval.web.app_state import desk, facets, lists, readers
+from retrieval.web.app_state import engine_thread, facets, lists, readers
 from retrieval.web.facets.map_cells import Box
 from retrieval.web.facets.models import FacetCounts, TagCount, Tags
 from retrieval.web.search.models import SearchParams
@@ -54,7 +54,7 @@ async def get_facets(request: Request, asked: Annotated[FacetParams, Query()]) -
     parameters as a search, and counts the pictures that it lists: order, place and bursts change nothing.
     """
     box, counting = _box(asked.box), facets(request)
-    only = await lists(request).narrowed(desk(request), question_of(asked, asked))
+    only = await lists(request).narrowed(engine_thread(request), question_of(asked, asked))
     return await readers(request).run(
         lambda reader: counting.count(reader, asked.where(), only=only, box=box, most=asked.most)
     )

@@ -29,7 +29,7 @@ TEXTS = Counter(
     "photoseek_texts", "Texts of queries: asked for, and of these embedded anew.", ["how"], registry=REGISTRY
 )
 IN_PROGRESS = Gauge("photoseek_requests_in_progress", "Requests without their whole answer yet.", registry=REGISTRY)
-WAITING = Gauge("photoseek_jobs_waiting", "Jobs that wait for a thread.", ["line"], registry=REGISTRY)
+WAITING = Gauge("photoseek_jobs_waiting", "Jobs that wait for a thread.", ["queue"], registry=REGISTRY)
 
 
 @contextmanager

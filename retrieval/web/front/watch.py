@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retrieval.web.front.metrics import IN_PROGRESS, REQUEST_SECONDS, REQUESTS
 from retrieval.web.front.problems import problem_of
-from retrieval.web.work.line import Stopping
+from retrieval.web.work.job_queue import Stopping
 
 logger = logging.getLogger("photoseek")
 

@@ -77,11 +77,11 @@ async def image(request: Request, id: ImageId) -> ImageDetails:
     """Its metadata, the tags and captions that people gave it, and the tags that the model predicts."""
     at = f"{request.url.path.rpartition('/')[0]}/{id}"
 
-    def told(reader: CatalogReader) -> ImageDetails:
+    def read(reader: CatalogReader) -> ImageDetails:
         _record(reader, id)
         return details(labels_of(reader, [id])[0], at)
 
-    return await app_state.readers(request).run(told)
+    return await app_state.readers(request).run(read)
 
 
 @_get_and_head("/images/{id}/thumbnail", "A small picture", _SMALL)

@@ -15,7 +15,7 @@ from retrieval.rendering.thumbnail_store import ThumbnailStore
 from retrieval.rendering.thumbnails import as_webp, look_at, side_of
 from retrieval.web.front.metrics import stage
 from retrieval.web.settings import Settings
-from retrieval.web.work.line import Job, Line, finish
+from retrieval.web.work.job_queue import Job, JobQueue, finish
 
 VIEW = 2048
 """Pixels of the longer side of what stands in for a picture that browsers cannot draw."""
@@ -46,8 +46,8 @@ class Thumbnails:
         self._store = ThumbnailStore(gallery.path, settings.thumbnail_bytes)
         self._under_way: dict[tuple[bytes, int], _UnderWay] = {}  # touched by the event loop alone
         self._large = threading.Lock()
-        self._line = Line("thumbnails", self._work, max(1, min(_MOST_THREADS, available_cpus())), _MOST_WAITING)
-        self._line.start()
+        self._queue = JobQueue("thumbnails", self._work, max(1, min(_MOST_THREADS, available_cpus())), _MOST_WAITING)
+        self._queue.start()
 
     def find(self, image: ImageRecord, side: int) -> bytes | None:
         """A thumbnail that was made before, as WebP; reads the disk, so not for the event loop."""
@@ -78,12 +78,12 @@ class Thumbnails:
 
     def close(self) -> None:
         """Make no more; a thumbnail in the making is not waited for."""
-        self._line.close(0)
+        self._queue.close(0)
         self._store.close()
 
     def _begun(self, image: ImageRecord, key: tuple[bytes, int]) -> _UnderWay:
         job = Job(lambda _: self._made(image, key[1]))
-        making = _UnderWay(job, asyncio.wrap_future(self._line.put(job)))
+        making = _UnderWay(job, asyncio.wrap_future(self._queue.put(job)))
         making.result.add_done_callback(lambda _: self._forget(key, making))
         return making
 
@@ -96,7 +96,7 @@ class Thumbnails:
     # On the threads
 
     def _work(self) -> None:
-        while (job := self._line.next()) is not None:
+        while (job := self._queue.next()) is not None:
             finish(job, _nothing)
 
     def _made(self, image: ImageRecord, side: int) -> bytes:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from retrieval.web import app_state
 from retrieval.web.front.problems import RESPONSES
 from retrieval.web.search import download_api
-from retrieval.web.search.hits import Asked, answer
+from retrieval.web.search.hits import Slice, answer
 from retrieval.web.search.kept_list import start_of
 from retrieval.web.search.models import (
     MOST_ID,
@@ -106,10 +106,10 @@ async def search_with(request: Request) -> Response:
     kind = content_type.partition(";")[0].strip().lower()
     upload = None
     if kind == FORM:
-        lists, desk = app_state.lists(request), app_state.desk(request)
+        lists, engine_thread = app_state.lists(request), app_state.engine_thread(request)
         form = await read_form(content_type, request.stream(), app_state.settings(request).max_upload_bytes)
         body = _read(SearchBody, form.query or b"{}", "query")
-        upload = await lists.uploads.add(desk, form.picture)
+        upload = await lists.uploads.add(engine_thread, form.picture)
     elif kind == JSON:
         body = _read(SearchBody, await request.body(), "body")
     else:
@@ -128,9 +128,9 @@ def _read(model: type[SearchBody], data: bytes, where: str) -> SearchBody:
 
 async def _answered(request: Request, question: Question, asked: PageFields, upload: str | None = None) -> Response:
     since = time.perf_counter()
-    lists, desk = app_state.lists(request), app_state.desk(request)
-    ranked = await lists.find(desk, question)
+    lists, engine_thread = app_state.lists(request), app_state.engine_thread(request)
+    ranked = await lists.find(engine_thread, question)
     start = start_of(ranked, asked.offset, asked.cursor)
-    do = partial(answer, ranked, Asked(start, asked.k, since, upload))
-    body = await lists.read(ranked, desk, app_state.readers(request), start.offset + asked.k, do)
+    do = partial(answer, ranked, Slice(start, asked.k, since, upload))
+    body = await lists.read(ranked, engine_thread, app_state.readers(request), start.offset + asked.k, do)
     return Response(body, media_type=JSON)

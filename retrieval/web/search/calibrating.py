@@ -14,11 +14,11 @@ from indexes.base import Vectors
 from retrieval.errors import Busy, EncoderError
 from retrieval.labels.zeroshot import scale_and_bias
 from retrieval.search.calibration import Calibration, everyday, kept_calibration, new_calibration, unlikely
-from retrieval.web.work.line import Stopping
+from retrieval.web.work.job_queue import Stopping
 
 if TYPE_CHECKING:
     from retrieval.search.engine import QueryEngine
-    from retrieval.web.work.desk import Desk
+    from retrieval.web.work.engine_thread import EngineThread
 
 logger = logging.getLogger("photoseek")
 
@@ -39,7 +39,7 @@ class Calibrations:
         self._has_failed = False
 
     def of(self, engine: QueryEngine) -> Calibration | None:
-        """The calibration; None if it has to be measured. On the desk."""
+        """The calibration; None if it has to be measured. On the engine thread."""
         key = (engine.encoder_row.fingerprint, len(engine.index))
         if self._known is not None and self._known[0] == key:
             return self._known[1]
@@ -48,22 +48,22 @@ class Calibrations:
             self._known = key, found
         return found
 
-    def start(self, desk: Desk) -> None:
+    def start(self, engine_thread: EngineThread) -> None:
         """Measure, unless that is going on, or went wrong before."""
         if not self._has_failed:
-            self._running(desk)
+            self._running(engine_thread)
 
-    async def measured(self, desk: Desk) -> None:
+    async def measured(self, engine_thread: EngineThread) -> None:
         """Measure and wait for it.
 
         Raises:
             RetrievalError: what the engine raised.
         """
-        await asyncio.shield(self._running(desk))
+        await asyncio.shield(self._running(engine_thread))
 
-    def _running(self, desk: Desk) -> asyncio.Task[None]:
+    def _running(self, engine_thread: EngineThread) -> asyncio.Task[None]:
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._measure(desk))
+            self._task = asyncio.create_task(self._measure(engine_thread))
             self._task.add_done_callback(self._ended)
         return self._task
 
@@ -73,16 +73,18 @@ class Calibrations:
         if self._has_failed:
             logger.warning("relevance cannot be measured: %s", error)
 
-    async def _measure(self, desk: Desk) -> None:
+    async def _measure(self, engine_thread: EngineThread) -> None:
         texts = [*everyday(), *unlikely()]
         made: list[Vectors] = []
         whose: set[str] = set()
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
-            fingerprint, vectors = await _patiently(desk, partial(_embedded, texts[start : start + _TEXTS_AT_ONCE]))
+            fingerprint, vectors = await _patiently(
+                engine_thread, partial(_embedded, texts[start : start + _TEXTS_AT_ONCE])
+            )
             whose.add(fingerprint)
             made.append(vectors)
         rows = dict(zip(texts, np.concatenate(made), strict=True))
-        await _patiently(desk, partial(self._finish, rows, whose))
+        await _patiently(engine_thread, partial(self._finish, rows, whose))
 
     def _finish(self, rows: dict[str, Vectors], whose: set[str], engine: QueryEngine) -> None:
         if whose == {engine.encoder_row.fingerprint}:  # else the model was exchanged meanwhile
@@ -103,11 +105,11 @@ def _embedded(texts: Sequence[str], engine: QueryEngine) -> tuple[str, Vectors]:
     return engine.encoder_row.fingerprint, engine.encoder.encode_texts(texts)
 
 
-async def _patiently(desk: Desk, do: Callable[[QueryEngine], T]) -> T:
+async def _patiently(engine_thread: EngineThread, do: Callable[[QueryEngine], T]) -> T:
     """People's searches come first: where there are too many of them, wait."""
     while True:
         try:
-            return await desk.run(do)
+            return await engine_thread.run(do)
         except Stopping:
             raise
         except Busy:

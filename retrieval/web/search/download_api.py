@@ -24,7 +24,7 @@ from retrieval.web.search.archive import packed
 from retrieval.web.search.hits import hit_of, hits_of
 from retrieval.web.search.models import DownloadBody, ExportBody, HitOut, ListFields, ListParams
 from retrieval.web.search.question import question_of
-from retrieval.web.work.line import Stopping
+from retrieval.web.work.job_queue import Stopping
 
 if TYPE_CHECKING:
     from retrieval.catalog.reader import CatalogReader
@@ -122,9 +122,9 @@ async def _exported(request: Request, asked: ExportBody) -> StreamingResponse:
         ids = list(dict.fromkeys(asked.ids))
         blocks = [partial(_given, ids, start) for start in range(0, len(ids), _ROWS)]
         return _Attachment(_rows(readers, blocks), "text/csv", "photoseek.csv")
-    lists, desk = app_state.lists(request), app_state.desk(request)
-    ranked = await lists.find(desk, question_of(asked, ListFields.model_validate(_fields(asked)), asked.terms))
-    content = await lists.read(ranked, desk, readers, MOST_LISTED, lambda _reader, content: content)
+    lists, engine_thread = app_state.lists(request), app_state.engine_thread(request)
+    ranked = await lists.find(engine_thread, question_of(asked, ListFields.model_validate(_fields(asked)), asked.terms))
+    content = await lists.read(ranked, engine_thread, readers, MOST_LISTED, lambda _reader, content: content)
     ranks = count(1)
     blocks = [partial(_listed, ranked, content, start, ranks) for start in range(0, content.total, _ROWS)]
     return _Attachment(_rows(readers, blocks), "text/csv", "photoseek.csv")

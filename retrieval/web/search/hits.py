@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from retrieval.catalog.records import ImageRecord, OnDisk
 
 
-class Asked(NamedTuple):
-    """Which part of a list is asked for.
+class Slice(NamedTuple):
+    """The requested part of a list.
 
     Attributes:
         start: where it begins.
@@ -39,13 +39,13 @@ class Asked(NamedTuple):
     upload: str | None = None
 
 
-def answer(ranked: KeptList, asked: Asked, reader: CatalogReader, content: Content) -> bytes:
+def answer(ranked: KeptList, wanted: Slice, reader: CatalogReader, content: Content) -> bytes:
     """JSON of a :class:`SearchAnswer`. On a reader's thread."""
     with stage("records"):
-        start = asked.start.within(content)
+        start = wanted.start.within(content)
         if not start:
             ranked.look_again()
-        content, records = ranked.part(reader, start, asked.k)
+        content, records = ranked.part(reader, start, wanted.k)
         end = start + len(records)
         relevant = ranked.recipe.relevant
         relevant_total = _relevant_total(ranked, content, reader)
@@ -60,8 +60,8 @@ def answer(ranked: KeptList, asked: Asked, reader: CatalogReader, content: Conte
             relevant_total=relevant_total,
             nearest=content.nearest,
             skipped=_skipped(ranked),
-            upload=asked.upload,
-            took_ms=round(1000 * (time.perf_counter() - asked.since), 3),
+            upload=wanted.upload,
+            took_ms=round(1000 * (time.perf_counter() - wanted.since), 3),
             digest=ranked.name,
             change=ranked.change,
         ).model_dump_json(by_alias=True).encode()  # fmt: skip

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from retrieval.catalog.selection import Selection
     from retrieval.filters import Filter
     from retrieval.search.engine import QueryEngine
-    from retrieval.web.work.desk import Desk
+    from retrieval.web.work.engine_thread import EngineThread
     from retrieval.web.work.readers import Readers
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class Lists:
         self._change = -1
         self._present: tuple[int, int] | None = None
 
-    async def find(self, desk: Desk, question: Question) -> KeptList:
+    async def find(self, engine_thread: EngineThread, question: Question) -> KeptList:
         """The list of a question.
 
         Raises:
@@ -90,21 +90,26 @@ class Lists:
             HTTPException: 410, an upload that was forgotten.
         """
         uploads = self.uploads.find([upload.id for upload in question.uploads])
-        found = await desk.run(partial(self._open, question, uploads, True), question.texts)
+        found = await engine_thread.run(partial(self._open, question, uploads, True), question.texts)
         if found is None:
             try:
-                await self._calibrations.measured(desk)
+                await self._calibrations.measured(engine_thread)
             except RetrievalError:
                 if question.fields.relevant:
                     raise
             must = question.fields.relevant  # in another order the list is worth something without being judged
-            found = await desk.run(partial(self._open, question, uploads, must), question.texts)
+            found = await engine_thread.run(partial(self._open, question, uploads, must), question.texts)
         if found is None:
             raise QueryError("relevance could not be measured", "leave out relevant")
         return found
 
     async def read(
-        self, ranked: KeptList, desk: Desk, readers: Readers, end: int, do: Callable[[CatalogReader, Content], T]
+        self,
+        ranked: KeptList,
+        engine_thread: EngineThread,
+        readers: Readers,
+        end: int,
+        do: Callable[[CatalogReader, Content], T],
     ) -> T:
         """The result of ``do`` on a reader's thread, with the list made down to rank ``end``.
 
@@ -115,9 +120,9 @@ class Lists:
                 from the catalog.
         """
         try:
-            return await self._read(ranked, desk, readers, end, do)
+            return await self._read(ranked, engine_thread, readers, end, do)
         except IndexDamaged:
-            await desk.run(self._distrust)
+            await engine_thread.run(self._distrust)
             raise Busy from None
 
     def _distrust(self, engine: QueryEngine) -> None:
@@ -126,7 +131,12 @@ class Lists:
             self._lists.clear()
 
     async def _read(
-        self, ranked: KeptList, desk: Desk, readers: Readers, end: int, do: Callable[[CatalogReader, Content], T]
+        self,
+        ranked: KeptList,
+        engine_thread: EngineThread,
+        readers: Readers,
+        end: int,
+        do: Callable[[CatalogReader, Content], T],
     ) -> T:
         def grown(reader: CatalogReader) -> T:
             return do(reader, ranked.grow(reader, end))
@@ -136,15 +146,15 @@ class Lists:
                 if not ranked.reaches(end):
                     result = await readers.run(grown)
                     self._shrink()
-                    self._judge_later(ranked, desk)
+                    self._judge_later(ranked, engine_thread)
                     return result
         content = ranked.content
         assert content is not None
         result = await readers.run(lambda reader: do(reader, content))
-        self._judge_later(ranked, desk)
+        self._judge_later(ranked, engine_thread)
         return result
 
-    async def narrowed(self, desk: Desk, question: Question) -> Narrowed | None:
+    async def narrowed(self, engine_thread: EngineThread, question: Question) -> Narrowed | None:
         """What a question leaves of the gallery before any filter; None where that is every picture.
 
         Raises: as :meth:`find`.
@@ -154,14 +164,14 @@ class Lists:
             return None
         chosen = {"relevant": fields.relevant, "min_score": fields.min_score}
         everywhere = replace(question, fields=ListFields.model_validate(chosen))
-        ranked = await self.find(desk, everywhere)
+        ranked = await self.find(engine_thread, everywhere)
         return Narrowed(f"{ranked.name} {ranked.state}", ranked)
 
-    def _judge_later(self, ranked: KeptList, desk: Desk) -> None:
+    def _judge_later(self, ranked: KeptList, engine_thread: EngineThread) -> None:
         if ranked.question.is_words_only and ranked.recipe.relevant is None:
-            self._calibrations.start(desk)
+            self._calibrations.start(engine_thread)
 
-    # On the desk
+    # On the engine thread
 
     def _open(
         self, question: Question, uploads: Mapping[str, tuple[str, Vectors]], must_judge: bool, engine: QueryEngine
@@ -190,7 +200,7 @@ class Lists:
         recipe = self._recipe(engine, question, selection, uploads)
         if must_judge and recipe.relevant is None and self._waits(question):
             return None
-        told = "" if selection is None else selection.told()
+        told = "" if selection is None else selection.message()
         made = KeptList(name, change, state, question, where, told, recipe, self.orders)
         with self._lock:
             self._lists[name, state] = made

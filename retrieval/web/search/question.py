@@ -103,7 +103,7 @@ def question_of(
 
 
 def direction_of(engine: QueryEngine, question: Question, uploads: Mapping[str, Vectors]) -> Vectors | None:
-    """(1, dim) unit vector that a question means; None if nothing is looked for. On the desk.
+    """(1, dim) unit vector that a question means; None if nothing is looked for. On the engine thread.
 
     What was asked is moved towards the liked pictures and away from the others by Rocchio's formula.
 

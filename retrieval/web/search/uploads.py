@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from retrieval.catalog.encoders import EncoderRow
     from retrieval.encoders.base import Preprocessing
     from retrieval.search.engine import QueryEngine
-    from retrieval.web.work.desk import Desk
+    from retrieval.web.work.engine_thread import EngineThread
 
 MOST_PIXELS = 100_000_000
 """Of an uploaded picture: 300 MB decoded. (A large JPEG is decoded at a fraction of its size and may have more.)"""
@@ -138,17 +138,17 @@ class Uploads:
         self._key = secrets.token_bytes(32)
         self._decoding = asyncio.Semaphore(1)  # of what may be 300 MB each, one at a time
 
-    async def add(self, desk: Desk, data: bytes) -> str:
+    async def add(self, engine_thread: EngineThread, data: bytes) -> str:
         """Embed a picture and return its id; the same picture has the same id as long as the server runs.
 
         Raises:
             UnreadableImage: no picture, a damaged one, or one with too many pixels.
         """
-        row, preprocessing = await desk.run(_wanted)
+        row, preprocessing = await engine_thread.run(_wanted)
         name = "u1." + blake3(data + row.fingerprint.encode(), key=self._key).hexdigest()[:32]
         if name not in self._vectors:
             async with self._decoding:
-                vector = await _embedded(desk, data, preprocessing)
+                vector = await _embedded(engine_thread, data, preprocessing)
             self._vectors[name] = (row.fingerprint, vector)
         self._vectors.move_to_end(name)
         while len(self._vectors) > _REMEMBERED:
@@ -179,8 +179,8 @@ def _wanted(engine: QueryEngine) -> tuple[EncoderRow, Preprocessing]:
     return engine.encoder_row, engine.encoder.spec.preprocessing
 
 
-async def _embedded(desk: Desk, data: bytes, preprocessing: Preprocessing) -> Vectors:
-    """(dim,): decoded on a thread of its own, since a large picture takes seconds; encoded on the desk."""
+async def _embedded(engine_thread: EngineThread, data: bytes, preprocessing: Preprocessing) -> Vectors:
+    """(dim,): decoded on a thread of its own, since a large picture takes seconds; encoded on the engine thread."""
     from retrieval.pictures.images import read_picture
 
     def decoded() -> Vectors:
@@ -195,4 +195,4 @@ async def _embedded(desk: Desk, data: bytes, preprocessing: Preprocessing) -> Ve
         vector: Vectors = engine.encoder.encode_images(pixels)[0]  # type: ignore[arg-type]
         return vector
 
-    return await desk.run(encoded)
+    return await engine_thread.run(encoded)

@@ -9,7 +9,7 @@ from typing import TypeVar
 from retrieval.catalog.reader import CatalogReader
 from retrieval.gallery import Gallery
 from retrieval.web.settings import Settings
-from retrieval.web.work.line import Job, Line, finish
+from retrieval.web.work.job_queue import Job, JobQueue, finish
 
 T = TypeVar("T")
 
@@ -24,8 +24,8 @@ class Readers:
 
     def __init__(self, gallery: Gallery, settings: Settings) -> None:
         self._gallery = gallery
-        self._line = Line("readers", self._work, settings.reader_threads, settings.max_readers_waiting)
-        self._line.start()
+        self._queue = JobQueue("readers", self._work, settings.reader_threads, settings.max_readers_waiting)
+        self._queue.start()
 
     async def run(self, do: Callable[[CatalogReader], T]) -> T:
         """The result of ``do`` on a reader that is not used by anyone else meanwhile.
@@ -34,17 +34,17 @@ class Readers:
             GalleryNotFound: nothing is indexed yet.
             Busy: too much waits already.
         """
-        result: T = await self._line.done(Job(do))
+        result: T = await self._queue.done(Job(do))
         return result
 
     def close(self, within_s: float = 5.0) -> bool:
         """Let what runs finish for so long; False if something still runs."""
-        return self._line.close(within_s)
+        return self._queue.close(within_s)
 
     def _work(self) -> None:
         reader = _Following(self._gallery)
         try:
-            while (job := self._line.next()) is not None:
+            while (job := self._queue.next()) is not None:
                 finish(job, reader.current)
         finally:
             reader.close()

@@ -10,7 +10,7 @@ import pytest
 from retrieval.encoders.files.description import read_encoder_folder
 from retrieval.encoders.installed import BUILTIN_FOLDER
 from retrieval.encoders.onnx.encoder import OnnxEncoder, shared_core
-from retrieval.encoders.onnx.int8 import COMPARED, int8_fingerprint, round_weights, told
+from retrieval.encoders.onnx.int8 import COMPARED, difference_message, int8_fingerprint, round_weights
 from retrieval.encoders.registry import load_encoder, load_encoder_by_fingerprint
 from retrieval.errors import SettingsError
 from tests.retrieval.encoders.test_onnx import animals, pictures
@@ -92,10 +92,10 @@ def test_the_first_pictures_are_compared_once(small: OnnxEncoder, caplog: pytest
 
 def test_the_line_counts_what_it_says() -> None:
     wanted = np.linalg.qr(np.random.default_rng(0).standard_normal((16, 16)))[0].astype(np.float32)
-    assert told(wanted, wanted).endswith("lowest cosine 1.0000, 100% of the 5 nearest neighbours kept")
+    assert difference_message(wanted, wanted).endswith("lowest cosine 1.0000, 100% of the 5 nearest neighbours kept")
     found = wanted.copy()
     found[0] = -found[0]
-    assert "lowest cosine -1.0000" in told(found, wanted)
+    assert "lowest cosine -1.0000" in difference_message(found, wanted)
 
 
 def test_a_cpu_without_int8_is_told(full: OnnxEncoder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,7 +145,7 @@ def test_what_an_older_version_did_not_read_comes_with_the_content(
     with gallery.reader() as reader:
         found = select(reader, Filter(iso=400, exposure="1/250"))
         assert (found.ids.size, found.unknown, found.lacking) == (0, len(PHOTOS) + 1, ("ISO", "exposure time"))
-        assert "the gallery knows no ISO or no exposure time of them" in found.told()
+        assert "the gallery knows no ISO or no exposure time of them" in found.message()
     report = Indexer(gallery, encoder).run(photos, verify_content=True)
     assert report.counts.verified == len(PHOTOS) + 1 and encoder.encoded == before
     assert rows(gallery, SETTINGS)[-1] == (400, 2.8, 0.004, 50.0)

@@ -10,7 +10,7 @@ import pytest
 
 from retrieval.errors import UnknownImage
 from retrieval.gallery import Gallery
-from retrieval.indexing.forgetting import forget_paths, told
+from retrieval.indexing.forgetting import forget_paths, report_lines
 from retrieval.indexing.indexer import Indexer
 from retrieval.labels.labelling import LabelEdit, edit_labels
 from tests.conftest import PHOTOS
@@ -37,7 +37,7 @@ def test_a_forgotten_child_stays_away_until_it_is_named(
     report = forget_paths(indexed, [photos / "trip"], purge=purge)
     (trip,) = report.forgotten
     assert (trip.images, trip.left_out_of, trip.is_folder) == (len(IN_TRIP), str(photos), True)
-    assert f"take it back: photoseek index {photos / 'trip'}" in "\n".join(told(report, purge=purge))
+    assert f"take it back: photoseek index {photos / 'trip'}" in "\n".join(report_lines(report, purge=purge))
     for folders in ((), photos):
         again = Indexer(indexed, encoder).run(folders)
         assert (again.images, again.passed_over) == (

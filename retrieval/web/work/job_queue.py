@@ -26,8 +26,8 @@ class Job:
     """A function, and the future of its result.
 
     Args:
-        do: called on one of the line's threads with what that thread has.
-        texts: that it will want embedded.
+        do: called on one of the queue's threads with that thread's resource.
+        texts: texts that it needs embedded.
     """
 
     do: Callable[[Any], Any]
@@ -36,7 +36,7 @@ class Job:
     since: float = field(default_factory=time.perf_counter)
 
 
-class Line:
+class JobQueue:
     """Jobs in the order in which they came, and the threads that do them.
 
     Args:
@@ -63,7 +63,7 @@ class Line:
 
         Raises:
             Busy: too many do already.
-            Stopping: the line is closed.
+            Stopping: the queue is closed.
         """
         with self._ready:
             if self._is_closed:
@@ -78,11 +78,11 @@ class Line:
         return job.future
 
     async def done(self, job: Job) -> Any:
-        """The result of a job; cancelling this takes the job out of the line, unless it was begun."""
+        """The result of a job; cancelling this removes the job from the queue, unless it has been started."""
         return await asyncio.wrap_future(self.put(job))
 
     def next(self) -> Job | None:
-        """The job that is first in the line, begun; waits for one. None: the line is closed."""
+        """The first job of the queue, started; waits for one. None: the queue is closed."""
         while True:
             with self._ready:
                 while not self._jobs and not self._is_closed:

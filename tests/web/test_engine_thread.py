@@ -22,8 +22,8 @@ from retrieval.indexing.indexer import Indexer
 from retrieval.search.engine import QueryEngine
 from retrieval.search.query import Query
 from retrieval.web.settings import Settings
-from retrieval.web.work.desk import Desk
-from retrieval.web.work.line import Stopping
+from retrieval.web.work.engine_thread import EngineThread
+from retrieval.web.work.job_queue import Stopping
 from tests.conftest import EXAMPLES
 from tests.fakes import ColourEncoder
 
@@ -45,23 +45,23 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 
 @contextmanager
-def desk_of(gallery: Gallery, **settings: Any) -> Iterator[Desk]:
-    desk = Desk(gallery, Settings(**settings))
+def engine_thread_of(gallery: Gallery, **settings: Any) -> Iterator[EngineThread]:
+    engine_thread = EngineThread(gallery, Settings(**settings))
     try:
-        yield desk
+        yield engine_thread
     finally:
-        assert desk.close(30)
+        assert engine_thread.close(30)
 
 
-async def behind(desk: Desk, *asked: Callable[[], Awaitable[Any]]) -> list[Any]:
-    """The outcomes of questions that all came while the desk was at work on something else, in their order."""
+async def behind(engine_thread: EngineThread, *asked: Callable[[], Awaitable[Any]]) -> list[Any]:
+    """The outcomes of questions that all came while the engine thread was at work on something else, in their order."""
     begun, go_on = threading.Event(), threading.Event()
 
     def work(_engine: QueryEngine) -> None:
         begun.set()
         assert go_on.wait(30)
 
-    first = asyncio.ensure_future(desk.run(work))
+    first = asyncio.ensure_future(engine_thread.run(work))
     await asyncio.to_thread(begun.wait, 30)
     waiting = [asyncio.ensure_future(each()) for each in asked]
     await asyncio.sleep(0.01)  # each of them is in the line
@@ -71,16 +71,16 @@ async def behind(desk: Desk, *asked: Callable[[], Awaitable[Any]]) -> list[Any]:
     return outcomes
 
 
-def searched(desk: Desk, text: str) -> Callable[[], Awaitable[list[int]]]:
+def searched(engine_thread: EngineThread, text: str) -> Callable[[], Awaitable[list[int]]]:
     """A search by words as a handler makes it; the ids it finds."""
     query = Query.text(text, k=3)
-    return lambda: desk.run(lambda engine: [hit.image.id for hit in engine.search(query)], texts=[text])
+    return lambda: engine_thread.run(lambda engine: [hit.image.id for hit in engine.search(query)], texts=[text])
 
 
 def test_what_waits_is_embedded_in_one_call(own_gallery: Gallery, calls: list[list[str]]) -> None:
     texts = [f"a dog number {n}" for n in range(20)]
-    with desk_of(own_gallery) as desk:
-        found = asyncio.run(behind(desk, *(searched(desk, text) for text in texts)))
+    with engine_thread_of(own_gallery) as engine_thread:
+        found = asyncio.run(behind(engine_thread, *(searched(engine_thread, text) for text in texts)))
     assert [call for call in calls if call != ["warm"]] == [texts]
     with QueryEngine(own_gallery, remember_texts=False) as engine:
         assert found == [[hit.image.id for hit in engine.search(Query.text(text, k=3))] for text in texts]
@@ -88,8 +88,8 @@ def test_what_waits_is_embedded_in_one_call(own_gallery: Gallery, calls: list[li
 
 def test_one_call_takes_so_many_and_the_same_text_once(own_gallery: Gallery, calls: list[list[str]]) -> None:
     texts = [f"a cat number {n % 10}" for n in range(40)]
-    with desk_of(own_gallery, texts_at_once=4) as desk:
-        asyncio.run(behind(desk, *(searched(desk, text) for text in texts)))
+    with engine_thread_of(own_gallery, texts_at_once=4) as engine_thread:
+        asyncio.run(behind(engine_thread, *(searched(engine_thread, text) for text in texts)))
     sizes = [len(call) for call in calls if call != ["warm"]]
     assert sizes == [4, 4, 2]
 
@@ -97,15 +97,15 @@ def test_one_call_takes_so_many_and_the_same_text_once(own_gallery: Gallery, cal
 def test_a_text_is_embedded_once(own_gallery: Gallery, calls: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHOTOSEEK_NO_CACHE", "1")  # else the gallery's file would remember it, too
 
-    async def asked(desk: Desk) -> list[Vectors]:
+    async def asked(engine_thread: EngineThread) -> list[Vectors]:
         return [
-            await desk.texts(["a horse"]),
-            await desk.texts(["two horses", "a horse"]),
-            await desk.texts(["a horse"]),
+            await engine_thread.texts(["a horse"]),
+            await engine_thread.texts(["two horses", "a horse"]),
+            await engine_thread.texts(["a horse"]),
         ]
 
-    with desk_of(own_gallery) as desk:
-        first, both, again = asyncio.run(asked(desk))
+    with engine_thread_of(own_gallery) as engine_thread:
+        first, both, again = asyncio.run(asked(engine_thread))
     assert [call for call in calls if call != ["warm"]] == [["a horse"], ["two horses"]]
     assert first.shape == (1, 384) and both.shape == (2, 384)
     assert np.array_equal(first[0], both[1]) and np.array_equal(first, again)
@@ -116,28 +116,30 @@ def test_the_oldest_text_is_forgotten(
 ) -> None:
     monkeypatch.setenv("PHOTOSEEK_NO_CACHE", "1")
 
-    async def asked(desk: Desk) -> None:
+    async def asked(engine_thread: EngineThread) -> None:
         for text in ("one", "two", "one", "three", "one", "two"):
-            await desk.texts([text])
+            await engine_thread.texts([text])
 
-    with desk_of(own_gallery, texts_remembered=2) as desk:
-        asyncio.run(asked(desk))
+    with engine_thread_of(own_gallery, texts_remembered=2) as engine_thread:
+        asyncio.run(asked(engine_thread))
     assert [call for call in calls if call != ["warm"]] == [["one"], ["two"], ["three"], ["two"]]
 
 
 def test_jobs_are_done_in_their_order(own_gallery: Gallery) -> None:
     done: list[int] = []
-    with desk_of(own_gallery) as desk:
-        asks = [lambda n=n: desk.run(lambda _engine: done.append(n), texts=[f"text {n % 3}"]) for n in range(30)]
-        asyncio.run(behind(desk, *asks))
+    with engine_thread_of(own_gallery) as engine_thread:
+        asks = [
+            lambda n=n: engine_thread.run(lambda _engine: done.append(n), texts=[f"text {n % 3}"]) for n in range(30)
+        ]
+        asyncio.run(behind(engine_thread, *asks))
     assert done == list(range(30))
 
 
 def test_one_too_many_is_refused_and_the_others_are_answered(own_gallery: Gallery) -> None:
-    with desk_of(own_gallery, max_waiting=3) as desk:
-        outcomes = asyncio.run(behind(desk, *[searched(desk, "a bird")] * 5))
+    with engine_thread_of(own_gallery, max_waiting=3) as engine_thread:
+        outcomes = asyncio.run(behind(engine_thread, *[searched(engine_thread, "a bird")] * 5))
         assert [isinstance(outcome, Busy) for outcome in outcomes] == [False, False, False, True, True]
-        assert len(asyncio.run(searched(desk, "a bird")())) == 3  # and afterwards it takes on more
+        assert len(asyncio.run(searched(engine_thread, "a bird")())) == 3  # and afterwards it takes on more
 
 
 def test_one_bad_question_is_no_one_elses_trouble(own_gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,9 +151,9 @@ def test_one_bad_question_is_no_one_elses_trouble(own_gallery: Gallery, monkeypa
         return real(self, texts)
 
     monkeypatch.setattr(OnnxEncoder, "encode_texts", broken)
-    with desk_of(own_gallery) as desk:
+    with engine_thread_of(own_gallery) as engine_thread:
         good, bad, also_good = asyncio.run(
-            behind(desk, *(searched(desk, text) for text in ("a lion", "bad", "a tiger")))
+            behind(engine_thread, *(searched(engine_thread, text) for text in ("a lion", "bad", "a tiger")))
         )
     assert isinstance(bad, QueryError)
     assert len(good) == len(also_good) == 3
@@ -160,36 +162,36 @@ def test_one_bad_question_is_no_one_elses_trouble(own_gallery: Gallery, monkeypa
 def test_who_has_left_is_not_worked_for(own_gallery: Gallery) -> None:
     done: list[str] = []
 
-    async def asked(desk: Desk) -> None:
+    async def asked(engine_thread: EngineThread) -> None:
         async def impatient() -> None:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.001):
-                    await desk.run(lambda _engine: done.append("impatient"))
+                    await engine_thread.run(lambda _engine: done.append("impatient"))
 
-        await behind(desk, impatient, lambda: desk.run(lambda _engine: done.append("patient")))
+        await behind(engine_thread, impatient, lambda: engine_thread.run(lambda _engine: done.append("patient")))
 
-    with desk_of(own_gallery) as desk:
-        asyncio.run(asked(desk))
+    with engine_thread_of(own_gallery) as engine_thread:
+        asyncio.run(asked(engine_thread))
     assert done == ["patient"]
 
 
 def test_the_event_loop_goes_on_meanwhile(own_gallery: Gallery) -> None:
-    async def asked(desk: Desk) -> str:
+    async def asked(engine_thread: EngineThread) -> str:
         go_on = threading.Event()
-        working = asyncio.ensure_future(desk.run(lambda _engine: go_on.wait(30)))
+        working = asyncio.ensure_future(engine_thread.run(lambda _engine: go_on.wait(30)))
         await asyncio.sleep(0.01)
         go_on.set()  # would never be reached if the job ran here
         assert await working
-        return await desk.run(lambda _engine: threading.current_thread().name)
+        return await engine_thread.run(lambda _engine: threading.current_thread().name)
 
-    with desk_of(own_gallery) as desk:
-        assert asyncio.run(asked(desk)).startswith("desk")
+    with engine_thread_of(own_gallery) as engine_thread:
+        assert asyncio.run(asked(engine_thread)).startswith("engine")
 
 
 def test_an_engine_of_one_thread(own_gallery: Gallery) -> None:
-    with desk_of(own_gallery) as desk:
-        asked = [lambda: desk.run(lambda engine: (threading.get_ident(), id(engine)))] * 10
-        assert len(set(asyncio.run(behind(desk, *asked)))) == 1
+    with engine_thread_of(own_gallery) as engine_thread:
+        asked = [lambda: engine_thread.run(lambda engine: (threading.get_ident(), id(engine)))] * 10
+        assert len(set(asyncio.run(behind(engine_thread, *asked)))) == 1
 
 
 # What is there now
@@ -203,64 +205,64 @@ def photos_of(tmp_path: Path, *names: str) -> Path:
     return folder
 
 
-def count(desk: Desk) -> int:
-    return asyncio.run(desk.run(lambda engine: len(engine.index)))
+def count(engine_thread: EngineThread) -> int:
+    return asyncio.run(engine_thread.run(lambda engine: len(engine.index)))
 
 
 def test_nothing_is_there_yet_and_then_there_is(gallery: Gallery, tmp_path: Path) -> None:
-    with desk_of(gallery) as desk:
+    with engine_thread_of(gallery) as engine_thread:
         for _ in range(2):
             with pytest.raises(GalleryNotFound):
-                count(desk)
+                count(engine_thread)
         Indexer(gallery, load_encoder("builtin-224")).run(photos_of(tmp_path, "animals/dog.jpg", "animals/cow.jpg"))
-        assert count(desk) == 2
+        assert count(engine_thread) == 2
         Indexer(gallery, load_encoder("builtin-224")).run(photos_of(tmp_path, "animals/fox.jpg"))
-        assert count(desk) == 3
+        assert count(engine_thread) == 3
 
 
 def test_another_catalog_at_the_same_place(gallery: Gallery, tmp_path: Path, own_gallery: Gallery) -> None:
     Indexer(gallery, load_encoder("builtin-224")).run(photos_of(tmp_path, "animals/dog.jpg"))
-    with desk_of(gallery) as desk:
-        assert count(desk) == 1
+    with engine_thread_of(gallery) as engine_thread:
+        assert count(engine_thread) == 1
         shutil.rmtree(gallery.path)
         with pytest.raises(GalleryNotFound):
-            count(desk)
+            count(engine_thread)
         shutil.copytree(own_gallery.path, gallery.path)
-        assert count(desk) > 50
+        assert count(engine_thread) > 50
 
 
 def test_another_model_becomes_active(gallery: Gallery, photos: Path) -> None:
     Indexer(gallery, ColourEncoder(has_text=False)).run(photos)
-    with desk_of(gallery) as desk:
-        assert asyncio.run(desk.run(lambda engine: engine.encoder_row.name)) == "colour"
+    with engine_thread_of(gallery) as engine_thread:
+        assert asyncio.run(engine_thread.run(lambda engine: engine.encoder_row.name)) == "colour"
         Indexer(gallery, load_encoder("builtin-224")).run(photos)
-        assert asyncio.run(desk.run(lambda engine: engine.encoder_row.name)) == "builtin-224"
-        assert asyncio.run(desk.texts(["a dog"])).shape == (1, 384)
+        assert asyncio.run(engine_thread.run(lambda engine: engine.encoder_row.name)) == "builtin-224"
+        assert asyncio.run(engine_thread.texts(["a dog"])).shape == (1, 384)
 
 
 def test_a_named_model_stays(gallery: Gallery, photos: Path) -> None:
     Indexer(gallery, ColourEncoder()).run(photos)
     Indexer(gallery, load_encoder("builtin-224")).run(photos)
-    with desk_of(gallery, model="colour") as desk:
-        assert asyncio.run(desk.run(lambda engine: engine.encoder_row.name)) == "colour"
-    with desk_of(gallery, model="colours") as desk, pytest.raises(UnknownEncoder):
-        count(desk)
+    with engine_thread_of(gallery, model="colour") as engine_thread:
+        assert asyncio.run(engine_thread.run(lambda engine: engine.encoder_row.name)) == "colour"
+    with engine_thread_of(gallery, model="colours") as engine_thread, pytest.raises(UnknownEncoder):
+        count(engine_thread)
 
 
 def test_vectors_of_one_model_are_not_taken_for_anothers(gallery: Gallery, photos: Path, tmp_path: Path) -> None:
     Indexer(gallery, load_encoder("builtin-224")).run(photos)
-    with desk_of(gallery) as desk:
-        assert asyncio.run(desk.texts(["red"])).shape == (1, 384)
+    with engine_thread_of(gallery) as engine_thread:
+        assert asyncio.run(engine_thread.texts(["red"])).shape == (1, 384)
         shutil.rmtree(gallery.path)
         Indexer(gallery, ColourEncoder(has_text=False)).run(photos)
         with pytest.raises(Exception) as caught:  # whatever it is, it is not the other model's vector
-            asyncio.run(desk.texts(["red"]))
+            asyncio.run(engine_thread.texts(["red"]))
     assert isinstance(caught.value, TextNotSupported) or "colour" in str(caught.value)
 
 
-def test_a_desk_that_closes(own_gallery: Gallery) -> None:
+def test_an_engine_thread_that_closes(own_gallery: Gallery) -> None:
     async def asked() -> list[Any]:
-        desk = Desk(own_gallery, Settings())
+        engine_thread = EngineThread(own_gallery, Settings())
         begun, go_on = threading.Event(), threading.Event()
 
         def work(_engine: QueryEngine) -> str:
@@ -268,14 +270,14 @@ def test_a_desk_that_closes(own_gallery: Gallery) -> None:
             assert go_on.wait(30)
             return "finished"
 
-        running = asyncio.ensure_future(desk.run(work))
+        running = asyncio.ensure_future(engine_thread.run(work))
         await asyncio.to_thread(begun.wait, 30)
-        waiting = asyncio.ensure_future(desk.texts(["a dog"]))
+        waiting = asyncio.ensure_future(engine_thread.texts(["a dog"]))
         await asyncio.sleep(0.01)
-        assert not desk.close(0.01)  # it still runs
+        assert not engine_thread.close(0.01)  # it still runs
         go_on.set()
-        assert desk.close(30)
-        outcomes = await asyncio.gather(running, waiting, desk.texts(["a cat"]), return_exceptions=True)
+        assert engine_thread.close(30)
+        outcomes = await asyncio.gather(running, waiting, engine_thread.texts(["a cat"]), return_exceptions=True)
         return list(outcomes)
 
     finished, refused, too_late = asyncio.run(asked())

@@ -17,18 +17,18 @@ from retrieval.search.current import CurrentEngine
 from retrieval.search.engine import QueryEngine
 from retrieval.web.front.metrics import TEXTS, stage
 from retrieval.web.settings import Settings
-from retrieval.web.work.line import Job, Line, finish
+from retrieval.web.work.job_queue import Job, JobQueue, finish
 
 logger = logging.getLogger("photoseek")
 
 T = TypeVar("T")
 
 
-class Desk:
-    """One thread, one engine, one line of jobs in front of it.
+class EngineThread:
+    """One thread, one engine, one queue of jobs.
 
-    When the thread comes to a job whose texts it does not know, it embeds them together with the texts of every job
-    that waits behind it, in one call of the text tower: fifty people who type at once wait for a few calls, not fifty.
+    If the texts of a job are not cached, the thread embeds them together with the texts of all waiting jobs, in one
+    call of the text tower: fifty simultaneous searches need a few calls, not fifty.
 
     Args:
         gallery: with or without something indexed in it.
@@ -38,11 +38,11 @@ class Desk:
     def __init__(self, gallery: Gallery, settings: Settings) -> None:
         self._settings = settings
         self._current = CurrentEngine(gallery, model=settings.model, texts_remembered=settings.texts_remembered)
-        self._line = Line("desk", self._work, 1, settings.max_waiting)
-        self._line.start()
+        self._queue = JobQueue("engine", self._work, 1, settings.max_waiting)
+        self._queue.start()
 
     async def run(self, do: Callable[[QueryEngine], T], texts: Sequence[str] = ()) -> T:
-        """The result of ``do`` on the engine, on the desk's thread.
+        """The result of ``do`` on the engine, on the engine thread.
 
         Args:
             do: raises what the engine raises; must not keep the engine.
@@ -53,7 +53,7 @@ class Desk:
             GalleryNotFound: nothing is indexed yet.
             Busy: ``max_waiting`` jobs wait already.
         """
-        result: T = await self._line.done(Job(do, tuple(texts)))
+        result: T = await self._queue.done(Job(do, tuple(texts)))
         return result
 
     async def texts(self, texts: Sequence[str]) -> Vectors:
@@ -72,14 +72,14 @@ class Desk:
 
     def close(self, within_s: float = 5.0) -> bool:
         """Refuse what waits, let what runs finish for so long; False if it still runs."""
-        return self._line.close(within_s)
+        return self._queue.close(within_s)
 
-    # On the desk's thread
+    # On the engine thread
 
     def _work(self) -> None:
         try:
             self._wake()
-            while (job := self._line.next()) is not None:
+            while (job := self._queue.next()) is not None:
                 finish(job, partial(self._engine_for, job))
         finally:
             self._current.close()
@@ -106,7 +106,7 @@ class Desk:
 
         If that fails, each job finds out by itself whether it was the one.
         """
-        for other in self._line.waiting():
+        for other in self._queue.waiting():
             new = [text for text in self._unknown(other.texts) if text not in together]
             if len(together) + len(new) <= self._settings.texts_at_once:
                 together += new
