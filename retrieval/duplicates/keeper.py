@@ -162,9 +162,11 @@ _ORIGINAL = (
     _Criterion(lambda c: c.detailed < c.pixels, lambda *_: "others are enlarged"),
     _Criterion(
         lambda c: _STATES.index(_evidence(c).state),
-        lambda _, others: "others have junk behind their end"
-        if all(_evidence(o).state == "junk behind" for o in others)
-        else "others are cut short",
+        lambda _, others: (
+            "others have junk behind their end"
+            if all(_evidence(o).state == "junk behind" for o in others)
+            else "others are cut short"
+        ),
     ),
     _Criterion(lambda c: -c.detailed, lambda *_: "it has more pixels"),
     _Criterion(lambda c: _evidence(c).coarseness, lambda *_: "it is compressed less"),

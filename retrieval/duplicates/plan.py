@@ -142,4 +142,3 @@ def _state(image: ImageRecord) -> str | None:
     if image.on_disk() != "same":
         return "it changed since it was indexed"
     return None
-
