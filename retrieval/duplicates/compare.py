@@ -39,6 +39,9 @@ _LOST, _LOST_AT_ONE, _LOST_ANYWHERE = 0.44, 0.96, 0.05
 that of the pixels (a quarter of them at half the size, where all of it can be read; one in sixteen at a quarter, where
 the labels of a chart are lost, and its bars are not), and so many in any case."""
 
+_CROPPED_FROM = 0.9
+"""Share of the larger one's side from which the smaller one may be a crop that lacks a rim."""
+
 _FILTERS = (Image.Resampling.LANCZOS, Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.NEAREST)
 _LARGEST_SHIFT, _LEAST_SHIFT = 0.6, 0.06  # pixels of the smaller one
 
@@ -87,10 +90,30 @@ def compare(first: Image.Image, second: Image.Image, step: float = 12.0) -> Comp
         verdict = "edited"
     elif step <= _FINE_STEP and _is_other_frame(one, other):
         verdict = "other frame"
+    elif _could_be_a_crop(larger, fitted, smaller.size, step):
+        verdict = "too small"
     return Comparison(verdict, tiles.worst, tiles.levels, tiles.box, tiles.rms)
 
 
 # The larger one at the smaller one's size
+
+
+def _could_be_a_crop(larger: Image.Image, fitted: Image.Image, size: tuple[int, int], step: float) -> bool:
+    """True if the middle of the larger one would pass for all of it at this size: a smooth gradient looks the same
+    without its rim, and what of it is stored coarsely cannot be told from it. Files that differ by so little in size
+    are crops more often than they are resized."""
+    share = size[0] / larger.width
+    if not _CROPPED_FROM <= share < 1:
+        return False
+    left, top = (larger.width - size[0]) // 2, (larger.height - size[1]) // 2
+    middle = larger.crop((left, top, left + size[0], top + size[1]))
+    found = colours(fitted), colours(middle)
+    colour_contrast = np.maximum(*(_colour_contrast(values) for values in found))
+    tiles = Tiles(fitted.convert("L"), middle.convert("L"), colour_contrast)
+    coloured = float(colour_contrast.mean())
+    return tiles.worst < 1 and worst_colour(*found) < 1 and not is_edited(
+        fitted, middle, step, tiles.strong, coloured, is_resized=True
+    )  # fmt: skip
 
 
 def _fitted(larger: Image.Image, smaller: Image.Image) -> Image.Image:

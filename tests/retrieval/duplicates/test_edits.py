@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -72,6 +73,23 @@ def test_sharpening_and_blurring_are_no_copies(filtered) -> None:  # type: ignor
     for draw in (scene(6), dialogue(6, 0)):
         original = again(draw, quality=95)
         assert compare(original, again(filtered(draw), quality=92), JPEG_92).verdict in ("edited", "different")
+
+
+def test_a_crop_of_a_coarsely_stored_gradient_is_no_copy() -> None:
+    """Compression leaves more than the crop does, so the sizes have to do: nearly the same, and no detail to tell."""
+    original, crop = gradient(29), again(cropped(gradient(29), 0.02), quality=92)
+    for stored, step in ((again(original, quality=75), 8), (again(original, quality=30), 27), (original, JPEG_92)):
+        assert compare(stored, crop, step).verdict != "copy"
+        half = again(stored.resize((stored.width // 2, stored.height // 2), Image.Resampling.LANCZOS), quality=85)
+        assert compare(stored, half, step).verdict == "copy"
+
+
+@pytest.mark.parametrize("draw", [scene, page])
+def test_what_has_detail_may_be_a_little_smaller(draw: Callable[[int], Image.Image]) -> None:
+    original = again(draw(5), quality=92)
+    size = round(original.width * 0.97), round(original.height * 0.97)
+    copy = again(original.resize(size, Image.Resampling.LANCZOS), quality=90)
+    assert compare(original, copy, JPEG_92).verdict == "copy"
 
 
 def test_sharpness_of_copies_is_one_from_the_side_that_lost_detail() -> None:
