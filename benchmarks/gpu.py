@@ -171,7 +171,7 @@ def _left_note(stages: StageCases, decoder: DeviceDecoder, workers: int) -> str:
     _decoded_there(stages, decoder, workers)
     taken = decoder.taken()
     left = ", ".join(f"{count:,} {reason}" for reason, count in taken.left_to_cpu.items()) or "none"
-    return f"Decoded on {taken.device}: {taken.pictures:,}; left to the CPU: {left}."
+    return f"Decoded on {taken.device}: {taken.pictures:,}; decoded on the CPU: {left}."
 
 
 def _decoded_there(stages: StageCases, decoder: DeviceDecoder, workers: int) -> None:

@@ -207,20 +207,20 @@ def report_rows(report: IndexReport) -> list[tuple[str, str]]:
         ("encoded by this model", counts.encoded_again),
         ("read again, same content", counts.verified),
         ("moved or renamed", counts.moved),
-        ("back again", counts.restored),
-        ("gone", counts.retired),
+        ("restored", counts.restored),
+        ("missing", counts.retired),
         ("unchanged", report.unchanged),
         ("failed", counts.failed),
     )
     rows += [(label, f"{count:,}") for label, count in labels if count]
     if report.adapted:
-        rows.append(("adapted", f"{report.adapted:,} (from embeddings that were there, no picture read)"))
+        rows.append(("adapted", f"{report.adapted:,} (from stored embeddings, no picture read)"))
     if report.damaged:
-        rows.append(("damaged in the catalog", f"{report.damaged:,} (read again where the files are there)"))
+        rows.append(("damaged in the catalog", f"{report.damaged:,} (read again if the files exist)"))
     if report.decoded_on:
         left = report.decoded_on.left_to_cpu
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(left.items()))
-        on_cpu = f"; left to the CPU: {reasons}" if reasons else ""
+        on_cpu = f"; decoded on the CPU: {reasons}" if reasons else ""
         rows.append((f"decoded on {report.decoded_on.device}", f"{report.decoded_on.pictures:,}{on_cpu}"))
     if report.reused:
         rows.append(("embedding re-used", f"{report.reused:,} (same bytes as a known picture)"))
@@ -228,11 +228,11 @@ def report_rows(report: IndexReport) -> list[tuple[str, str]]:
         from retrieval.pictures.passed_over import in_words
 
         kinds = "; ".join(f"{kind} {count}" for kind, count in in_words(report.passed_over))
-        rows.append(("passed over", kinds))
+        rows.append(("skipped files", kinds))
     if report.decoder_lines:
         lines = plural(report.decoder_lines, "line")
-        rows.append(("told by decoders", f"{lines} about damaged pictures; the first: {report.decoder_first}"))
-    rows.append(("pictures afterwards" if report.is_dry_run else "pictures in the gallery", f"{report.images:,}"))
+        rows.append(("decoder messages", f"{lines} about damaged pictures; the first: {report.decoder_first}"))
+    rows.append(("pictures after the run" if report.is_dry_run else "pictures in the gallery", f"{report.images:,}"))
     if report.index:
         rows.append(("index", report.index))
     rate = f", {report.encoded / total:.1f} images/s" if report.encoded and total else ""
@@ -258,7 +258,7 @@ def nothing_indexed(failures: int, passed_over: Mapping[str, Mapping[str, int]])
     if failures:
         reasons.append(f"{plural(failures, 'file')} could not be read (photoseek info --failures)")
     reasons += [f"{kind} {count}" for kind, count in in_words(passed_over)]
-    return "no picture could be indexed: " + ("; ".join(reasons) if reasons else "the folders hold none")
+    return "no picture could be indexed: " + ("; ".join(reasons) if reasons else "the folders contain none")
 
 
 def write_pairs(rows: Iterable[tuple[str, str]], out: IO[str]) -> None:

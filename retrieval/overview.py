@@ -86,16 +86,16 @@ def write_overview(gallery: Gallery, reader: CatalogReader, out: IO[str], *, as_
     if facts["first_taken_at"]:
         rows.append(("taken", f"{facts['first_taken_at'][:10]} to {facts['last_taken_at'][:10]}"))
     known = {"date": facts["with_date"], "place": facts["with_place"], "exposure": facts["with_exposure"]}
-    rows.append(("known of", ", ".join(f"{what} of {count:,}" for what, count in known.items())))
+    rows.append(("metadata", ", ".join(f"{what} of {count:,}" for what, count in known.items())))
     rows += _label_rows(facts)
     if facts["retired"]:
-        rows.append(("gone files", f"{facts['retired']:,} (their embeddings are kept in case they come back)"))
+        rows.append(("missing files", f"{facts['retired']:,} (their embeddings are kept in case they reappear)"))
     if facts["damaged"]:
         rows.append(("damaged", f"{facts['damaged']:,} in the catalog (photoseek index reads their pictures again)"))
     failures = facts["failures"]
     rows.append(("failures", f"{failures:,}" + (" (list them: photoseek info --failures)" if failures else "")))
-    rows += [("left out", printable(text)) for text in facts["left_out"]]
-    rows += [("passed over", f"{kind} {count}") for kind, count in in_words(facts["passed_over"], shown=8)]
+    rows += [("excluded", printable(text)) for text in facts["left_out"]]
+    rows += [("skipped files", f"{kind} {count}") for kind, count in in_words(facts["passed_over"], shown=8)]
     rows.append(("last run", _last_run(facts["last_run"], is_running=gallery.is_being_written())))
     write_pairs(rows, out)
 
@@ -106,7 +106,7 @@ def write_failures(reader: CatalogReader, out: IO[str], *, as_json: bool = False
         if as_json:
             out.write(json.dumps(vars(failure)) + "\n")
         else:
-            again = " (tried again in the next run)" if failure.is_passing else ""
+            again = " (retried in the next run)" if failure.is_passing else ""
             out.write(f"{printable(failure.reason)}{again}\t{printable(failure.path)}\n")
 
 
@@ -116,7 +116,7 @@ def _label_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     if facts["captions"]:
         rows.append(("captions", f"{facts['captions']:,}"))
     if facts["kept_labels"]:
-        rows.append(("labels kept", f"of {plural(facts['kept_labels'], 'picture')} that are not in the gallery now"))
+        rows.append(("labels kept", f"of {plural(facts['kept_labels'], 'picture')} that are no longer in the gallery"))
     predicted = [(encoder["name"], encoder["predicted_tags"]) for encoder in facts["encoders"]]
     return rows + [("predicted", f"{counts_text(counts)} (by {name})") for name, counts in predicted if counts]
 
@@ -153,7 +153,7 @@ def _last_run(run: dict[str, Any] | None, *, is_running: bool) -> str:
     if run["outcome"] is None:
         if is_running:
             return f"{started}: still running"
-        return f"{started}: cut off (killed, or a crash); the next run goes on from there"
+        return f"{started}: interrupted (killed or crashed); the next run continues from there"
     report = run["report"]
     if run["outcome"] == "failed":
         return f"{started}: failed: {report['error']}"

@@ -18,21 +18,21 @@ AGAIN = "then run the same command again"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _BY_NUMBER: dict[int, tuple[str, str]] = {
     errno.EFBIG: ("the file system or a limit allows no larger file", "raise the limit (ulimit -f), " + AGAIN),
-    errno.EIO: ("the disk reports an error", "check the drive and its cable, and save what it holds"),
-    errno.EROFS: ("the disk can only be read", "mount it for writing, or name another folder"),
-    errno.EACCES: ("permission denied", "give yourself the right to it, or name another place"),
-    errno.EPERM: ("the system does not permit it", "give yourself the right to it, or name another place"),
+    errno.EIO: ("the disk reports an error", "check the drive and its cable, and back up its data"),
+    errno.EROFS: ("the disk is read-only", "mount it for writing, or use another folder"),
+    errno.EACCES: ("permission denied", "check the permissions, or use another place"),
+    errno.EPERM: ("the system does not permit it", "check the permissions, or use another place"),
     errno.EMFILE: ("too many files are open", f"raise the limit (ulimit -n), {AGAIN}"),
     errno.ENFILE: ("too many files are open on this machine", f"close other programs, {AGAIN}"),
     errno.ENOMEM: ("there is not enough memory", f"close other programs, {AGAIN}"),
-    errno.EPIPE: ("the other side has hung up", "run the same command again"),
-    errno.ECONNRESET: ("the other side has hung up", "run the same command again"),
-    errno.ENOENT: ("it is not there", "look at the name; it may have been moved meanwhile"),
-    errno.ENOTDIR: ("a part of the path is no folder", "look at the name"),
+    errno.EPIPE: ("the connection was closed by the other side", "run the same command again"),
+    errno.ECONNRESET: ("the connection was closed by the other side", "run the same command again"),
+    errno.ENOENT: ("it does not exist", "check the name; it may have been moved"),
+    errno.ENOTDIR: ("a part of the path is not a folder", "check the name"),
     errno.EISDIR: ("it is a folder, not a file", "name a file"),
-    errno.EEXIST: ("it is there already", "name another one"),
-    errno.ELOOP: ("its links lead in a circle", "name another one"),
-    errno.ENAMETOOLONG: ("the name is too long", "name a shorter one"),
+    errno.EEXIST: ("it already exists", "use another name"),
+    errno.ELOOP: ("its links form a loop", "use another name"),
+    errno.ENAMETOOLONG: ("the name is too long", "use a shorter one"),
     errno.ESTALE: ("the network drive has lost the file", f"mount it again, {AGAIN}"),
     errno.ETIMEDOUT: ("nothing answered in time", "run the same command again"),
 }
@@ -67,12 +67,12 @@ def of_os(error: OSError) -> RetrievalError:
     name = error.filename2 or error.filename
     place = f"{os.fsdecode(name)}: " if isinstance(name, str | bytes) else ""
     if error.errno in _FULL:
-        return SystemProblem(f"{place}the disk is full", f"make room on it, {AGAIN}")
+        return SystemProblem(f"{place}the disk is full", f"free some space on it, {AGAIN}")
     if isinstance(error, ConnectionError):
         what, hint = _BY_NUMBER[errno.ECONNRESET]
     else:
         what, hint = _BY_NUMBER.get(error.errno or 0, (error.strerror or type(error).__name__, ""))
-    return SystemProblem(f"{place}{what}", hint or "look at the disk or the network, " + AGAIN)
+    return SystemProblem(f"{place}{what}", hint or "check the disk or the network, " + AGAIN)
 
 
 def not_written(path: str | Path, error: OSError, hint: str = "name a file in a folder that exists") -> RetrievalError:
@@ -95,26 +95,22 @@ def of_sqlite(error: sqlite3.Error, path: Path | None = None, doing: str = "use"
     cannot = f"cannot {doing} {name}"
     code = _code(error)
     if code == sqlite3.SQLITE_FULL or (code in (_IO, _CANNOT_OPEN, sqlite3.SQLITE_READONLY) and _is_full(path)):
-        return GalleryError(f"{cannot}: the disk is full", f"make room on it, {AGAIN}; nothing is lost")
+        return GalleryError(f"{cannot}: the disk is full", f"free some space on it, {AGAIN}; nothing is lost")
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_IOERR_WRITE:
         return GalleryError(
-            f"{cannot}: the disk does not take it",
-            f"see whether a quota or ulimit -f is reached, or check the drive, {AGAIN}",
+            f"{cannot}: the disk does not accept it",
+            f"check for a quota or ulimit -f, and check the drive, {AGAIN}",
         )
     if code == _IO:
         return GalleryError(
-            f"{cannot}: the disk reports an error", "check the drive and its cable, and save what it holds"
+            f"{cannot}: the disk reports an error", "check the drive and its cable, and back up its data"
         )
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-        return GalleryError(
-            f"{cannot}: it can only be read", f"mount it for writing, or give yourself the right, {AGAIN}"
-        )
+        return GalleryError(f"{cannot}: it is read-only", f"mount it for writing, or check the permissions, {AGAIN}")
     if code == _CANNOT_OPEN:
-        return GalleryError(
-            f"{cannot}: it cannot be opened", "give yourself the right to read and write the gallery folder"
-        )
+        return GalleryError(f"{cannot}: it cannot be opened", "check the permissions of the gallery folder")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return GalleryError(f"{cannot}: another process holds it", f"wait until it has finished, {AGAIN}")
+        return GalleryError(f"{cannot}: another process has locked it", f"wait until it has finished, {AGAIN}")
     if code == sqlite3.SQLITE_NOMEM:
         return SystemProblem("there is not enough memory", f"close other programs, {AGAIN}")
     return damaged(path, str(error), doing)
@@ -126,7 +122,7 @@ def damaged(path: Path | None, what: str, doing: str = "read") -> GalleryError:
     what = " ".join(what.split())  # SQLite repeats what it read as a statement, over several lines
     return GalleryError(
         f"cannot {doing} {name}, it is damaged: {what}",
-        "restore it from a backup, or index into a new --gallery; no picture is touched by this",
+        "restore it from a backup, or index into a new --gallery; your pictures are not affected",
     )
 
 

@@ -23,7 +23,7 @@ def clean_tag(text: str) -> str:
     """
     tag = unicodedata.normalize("NFC", unicodedata.normalize("NFC", " ".join(text.split())).lower())
     if not tag:
-        raise QueryError("a tag is empty", "give a word, such as: beach")
+        raise QueryError("a tag is empty", "give a word, e.g. beach")
     _check(tag, "tag", MAX_TAG_LENGTH, "")
     return tag
 
@@ -53,7 +53,7 @@ def clean_caption(text: str) -> str:
     """
     caption = unicodedata.normalize("NFC", "\n".join(line.strip() for line in text.splitlines()).strip())
     if not caption:
-        raise QueryError("the caption is empty", "give a sentence; --remove-caption takes one away")
+        raise QueryError("the caption is empty", "give a sentence, or remove the caption with --remove-caption")
     _check(caption, "caption", MAX_CAPTION_LENGTH, "\n")
     return caption
 
@@ -64,4 +64,4 @@ def _check(text: str, kind: str, longest: int, allowed: str) -> None:
     # Cc would steer a terminal that lists tags; Cs are bytes that were no text, which SQLite cannot store.
     bad = next((c for c in text if c not in allowed and unicodedata.category(c) in ("Cc", "Cs")), None)
     if bad is not None:
-        raise QueryError(f"a {kind} holds the character {bad!a}", "use letters, digits, signs and blanks")
+        raise QueryError(f"a {kind} contains the character {bad!a}", "use letters, digits, punctuation and spaces")

@@ -109,8 +109,8 @@ def drop_tower(gallery: Gallery, name: str, *, even_last: bool = False) -> Dropp
         others = [other for other in rows if other.id != row.id]
         if not others and not even_last:
             raise SettingsError(
-                f"{row.name} is the only encoder of {gallery.path}; without it nothing can be found",
-                "index with another model first, or say --yes",
+                f"{row.name} is the only encoder of {gallery.path}; without it no search is possible",
+                "index with another model first, or add --yes",
             )
         if active is None or active.id == row.id:
             active = max(

@@ -54,6 +54,6 @@ class Undone:
 
     def summary(self, one: str, total: int | None = None) -> str:
         """The last line: how many of ``one`` (picture, folder) could not be used."""
-        told = f"; the first {_TOLD} are told above" if self.count > _TOLD else ""
-        others = "" if total is None or total <= self.count else "; the others are done"
+        told = f"; the first {_TOLD} are listed above" if self.count > _TOLD else ""
+        others = "" if total is None or total <= self.count else "; the others are processed"
         return f"{plural(self.count, one)} could not be used{others}{told}"

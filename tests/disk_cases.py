@@ -84,7 +84,7 @@ def test_a_full_disk(disk: Path) -> None:
         done = photoseek(gallery, *asked)
         assert done.returncode == (1 if "--relevant" in asked else 0) and "Traceback" not in done.stderr, done.stderr
     for asked in WRITING:
-        two_lines(photoseek(gallery, *asked), "the disk is full", "make room")
+        two_lines(photoseek(gallery, *asked), "the disk is full", "free some space")
     for file in ("x.html", "x/y"):
         flag = "--html" if "." in file else "--copy-to"
         done = photoseek(gallery, "search", "a dog", flag, str(disk / file))
@@ -114,7 +114,7 @@ def test_a_folder_that_can_only_be_read(disk: Path, was_cut_off: bool) -> None:
     found = photoseek(gallery, "search", "a bird", "--json").stdout
     assert ("Only in the log" in found) == was_cut_off
     for asked in WRITING:
-        two_lines(photoseek(gallery, *asked), "only be read", "mount it for writing")
+        two_lines(photoseek(gallery, *asked), "read-only", "mount it for writing")
 
 
 def test_a_file_that_may_not_grow(disk: Path) -> None:
@@ -125,6 +125,6 @@ def test_a_file_that_may_not_grow(disk: Path) -> None:
     done = subprocess.run(
         asked, env=os.environ | {"PHOTOSEEK_GALLERY": str(gallery)}, cwd=ROOT, capture_output=True, text=True
     )
-    two_lines(done, "the disk does not take it", "ulimit")
+    two_lines(done, "the disk does not accept it", "ulimit")
     with closing(sqlite3.connect(gallery / "catalog.sqlite")) as catalog:
         assert catalog.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -151,7 +151,7 @@ def test_gpu_tables_bound_the_run_by_the_slower_stage(tmp_path: Path, monkeypatc
     assert rates["bound with --gpu-decode"] == min(rates["decode on the device"], rates["encode, overlapped"]) > 0
     whole = {stage for stage in rates if stage.startswith("end to end")}
     assert whole == {"end to end", *(f"end to end, {how}" for how in ("--compile", "--gpu-decode", "both"))}
-    assert any("left to the CPU: 12 the model's pictures are too small" in note for note in table.notes)
+    assert any("decoded on the CPU: 12 the model's pictures are too small" in note for note in table.notes)
     assert value(tables["Image tower on the device"].rows[-1][2]) > 0
     assert float(tables["Fidelity on the device, against float32 there"].rows[0][2]) > 0.99
 

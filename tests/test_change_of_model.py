@@ -83,7 +83,7 @@ def test_until_every_picture_was_seen_the_old_answers_stay(run: Run, old: Path) 
     more.mkdir()
     shutil.copy(EXAMPLES / "animals" / "koala.jpg", more)
     code, _, err = run("index", more, gallery=old)
-    assert code == 0 and f"searches go on with {OLD}" in err and f"photoseek index --model {BUILTIN}" in err
+    assert code == 0 and f"searches continue with {OLD}" in err and f"photoseek index --model {BUILTIN}" in err
     code, out, _ = run("search", "a dog", "--paths", "-n", "1", gallery=old)
     assert code == 0 and Path(out.strip()).name == "dog.jpg"
     assert run("index", gallery=old)[0] == 0

@@ -103,7 +103,7 @@ def test_a_query_that_cannot_be_read_is_pointed_at(run: Run, indexed_examples: P
     code, out, err = run("search", "beach + 0:sunset", gallery=indexed_examples)
     assert (code, out) == (2, "")
     assert err.splitlines() == [
-        "photoseek: a weight of 0 says nothing, at character 9:",
+        "photoseek: a weight of 0 has no effect, at character 9:",
         "           beach + 0:sunset",
         "                   ^",
         "           use a number above zero",
@@ -113,10 +113,10 @@ def test_a_query_that_cannot_be_read_is_pointed_at(run: Run, indexed_examples: P
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("search", "--min-score", "0.3"), 2, "without words nothing has a score"),
-        (("search", "--relevant"), 2, "without words nothing can be relevant"),
+        (("search", "--min-score", "0.3"), 2, "without a query there are no scores"),
+        (("search", "--relevant"), 2, "without a query nothing can be relevant"),
         (("search", "   "), 2, "empty"),
-        (("search", "--without", "x"), 2, "avoid"),
+        (("search", "--without", "x"), 2, "only excludes things"),
         (("search", "0:x"), 2, "weight"),
         (("search", "x -"), 2, "nothing follows the sign"),
         (("search", "x", "+"), 2, "nothing follows the sign"),
@@ -125,7 +125,7 @@ def test_a_query_that_cannot_be_read_is_pointed_at(run: Run, indexed_examples: P
         (("search", "x", "--image", "https://example.org/a.jpg"), 2, "--allow-url"),
         (("similar", "https://example.org/a.jpg"), 2, "--allow-url"),
         (("search", "img:http://127.0.0.1/a.jpg", "--allow-url"), 2, "not a public address"),
-        (("similar", "ftp://example.org/a.jpg", "--allow-url"), 2, "not by ftp"),
+        (("similar", "ftp://example.org/a.jpg", "--allow-url"), 2, "not ftp"),
         (("search", "a + img:/no/such.jpg"), 2, "cannot read"),
         (("search", "x", "--after", "someday"), 2, "not a date"),
         (("search", "x", "--after", "2024", "--before", "2023"), 2, "no photo"),
@@ -147,7 +147,7 @@ def test_a_query_that_cannot_be_read_is_pointed_at(run: Run, indexed_examples: P
         (("search", "--image", "id:999999"), 3, "999999"),
         (("similar", "/no/such.jpg"), 2, "cannot read"),
         (("tune", "--target", "1.5"), 2, "1.5"),
-        (("forget", "/no/such/folder"), 3, "holds nothing"),
+        (("forget", "/no/such/folder"), 3, "is not in the gallery"),
         (("index", "/no/such/folder"), 2, "no folder"),
         (("index", str(ROOT / "README.md")), 2, "not a folder"),
         (("index", str(EXAMPLES), "--index-spec", "HNWS32"), 2, "HNSW32"),
@@ -226,9 +226,9 @@ def test_every_filter_flag_reaches_the_filter(run: Run, indexed_examples: Path) 
 
 def test_pictures_of_unknown_date_are_counted_on_stderr(run: Run, indexed_examples: Path) -> None:
     code, out, err = run("search", "a dog", "--after", "1990", gallery=indexed_examples)
-    told = "120 pictures are left out because the gallery knows no date of them"
+    told = "120 pictures are left out because their date is unknown"
     assert (code, out, err.splitlines()) == (1, "", [told, "nothing found"])
-    assert "no place" in run("similar", "id:1", "--near", "0,0,1km", gallery=indexed_examples)[2]
+    assert "place is unknown" in run("similar", "id:1", "--near", "0,0,1km", gallery=indexed_examples)[2]
     assert run("search", "a dog", "--no-near", "0,0,1km", "--paths", gallery=indexed_examples)[::2] == (0, "")
 
 
@@ -288,7 +288,7 @@ def test_queries_from_a_file_know_the_language_and_the_filters(
         assert [hit["path"] for hit in row["hits"]] == alone.splitlines()
         assert {hit["format"] for hit in row["hits"]} <= {"JPEG", "WEBP"} and len(row["hits"]) == 4
     code, _, err = run("search", "--queries-from", file, *conditions, gallery=indexed_examples)
-    assert code == 1 and err.count("left out because the gallery knows no date") == 1
+    assert code == 1 and err.count("left out because their date is unknown") == 1
     file.write_text("a dog\nimg:https://example.org/a.jpg\n")
     code, out, err = run("search", "--queries-from", file, gallery=indexed_examples)
     assert code == 2 and "line 2: " in err and "--allow-url" in err and len(out.splitlines()) == 2

@@ -210,25 +210,25 @@ def test_the_first_hit_is_opened(indexed_examples: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("search", "x", "--preview-as", "vt52"), "no way to draw"),
+        (("search", "x", "--preview-as", "vt52"), "no drawing method"),
         (("search", "x", "--preview", "--json"), "thumbnails"),
         (("similar", "id:1", "--preview-as", "kitty", "-0"), "thumbnails"),
-        (("search", "x", "--html", "page.jpg"), "not a name for a page"),
+        (("search", "x", "--html", "page.jpg"), "not a valid name for a page"),
         (("search", "x", "--html", "/nowhere/page.html"), "cannot write"),
         (("search", "x", "--copy-to", "a", "--link-to", "b"), "exclude each other"),
         (("search", "x", "--numbered"), "--numbered"),
         (("search", "--queries-from", "q.txt", "--html", "page.html"), "--queries-from"),
-        (("shell", "--preview-as", "vt52"), "no way to draw"),
+        (("shell", "--preview-as", "vt52"), "no drawing method"),
         (("completion", "tcsh"), "no completion"),
         (("clusters", "--k", "0"), "cannot make 0"),
         (("clusters", "--k", "121"), "cannot make 121"),
         (("clusters", "--min-size", "0"), "cannot have 0"),
-        (("clusters", "--html", "page"), "not a name for a page"),
+        (("clusters", "--html", "page"), "not a valid name for a page"),
         (("clusters", "--labels", ","), "no label"),
         (("clusters", "--format", "tiff"), "no picture in this gallery has the format"),
         (("map", "--points", "0"), "cannot lay out 0"),
-        (("map", "--method", "tsne"), "no way to lay out"),
-        (("map", "--html", "page.png"), "not a name for a page"),
+        (("map", "--method", "tsne"), "no layout method"),
+        (("map", "--html", "page.png"), "not a valid name for a page"),
         (("map", "--model", "dinov2-b14"), "no embeddings by"),
     ],
 )
@@ -318,10 +318,10 @@ def test_a_shell_goes_on_after_an_error(indexed_examples: Path) -> None:
     done = piped(indexed_examples, lines)
     assert done.returncode == 2 and len(paths(done.stdout)) == 1 and "no filter" in done.stdout
     told = done.stderr.splitlines()
-    assert "nothing was asked yet" in told and "no picture in this gallery has a camera" in told
+    assert "there is no search yet" in told and "no picture in this gallery has a camera" in told
     assert "unrecognized arguments: --nonsense" in told and "nothing found" in told
-    assert "no hit with the number 7 is shown" in told and "Traceback" not in done.stderr
-    assert any("knows no date" in line for line in told)
+    assert "there is no hit number 7" in told and "Traceback" not in done.stderr
+    assert any("date is unknown" in line for line in told)
 
 
 def test_a_shell_at_a_terminal(indexed_examples: Path, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def bad(tmp_path: Path) -> list[Path]:
 def test_classify(photoseek: Photoseek, bad: list[Path], as_json: bool) -> None:  # noqa: F811
     items = [DOG, bad[0], bad[1], "id:1", bad[2]]
     code, out, err = photoseek("classify", *items, "--labels", "dog,car", *["--json"] * as_json)
-    assert code == 2 and "3 pictures could not be used; the others are done" in err.splitlines()[-1]
+    assert code == 2 and "3 pictures could not be used; the others are processed" in err.splitlines()[-1]
     assert all(sum(str(path) in line for line in err.splitlines()) == 1 for path in bad)
     if as_json:
         rows = [json.loads(line) for line in out.splitlines()]
@@ -52,13 +52,13 @@ def test_a_single_item_is_an_ordinary_error(photoseek: Photoseek, bad: list[Path
 def test_label(photoseek: Photoseek, bad: list[Path]) -> None:  # noqa: F811
     code, _, err = photoseek("label", "--tag", "mine", DOG, bad[1], "id:99999", "id:1")
     assert code == 2 and "2 pictures: 2 tags added" in err and "gone.jpg" in err and "99999" in err
-    assert "2 pictures could not be used; the others are done" in err
+    assert "2 pictures could not be used; the others are processed" in err
     code, out, _ = photoseek("label", bad[0], DOG, "id:99999", DOG, "--json")
     rows = [json.loads(line) for line in out.splitlines()]
     assert code == 2 and [row["path"] for row in rows] == [str(bad[0]), str(DOG), "id:99999"]
     assert rows[1]["tags"][0]["tag"] == "mine" and "error" not in rows[1]
-    assert rows[0] == {"path": str(bad[0]), "error": f"the gallery holds no picture {bad[0]}"}
-    assert rows[2]["error"] == "the gallery holds no picture id:99999"
+    assert rows[0] == {"path": str(bad[0]), "error": f"there is no picture {bad[0]} in the gallery"}
+    assert rows[2]["error"] == "there is no picture id:99999 in the gallery"
     code, out, _ = photoseek("label", bad[0], DOG)
     assert code == 2 and out.startswith(f"{DOG} (id:") and str(bad[0]) not in out
     code, out, err = photoseek("label", "--tag", "x", bad[0], bad[1])
@@ -69,8 +69,8 @@ def test_label(photoseek: Photoseek, bad: list[Path]) -> None:  # noqa: F811
 
 def test_forget(photoseek: Photoseek, bad: list[Path]) -> None:  # noqa: F811
     code, _, err = photoseek("forget", bad[1], EXAMPLES / "animals")
-    assert code == 2 and "pictures forgotten" in err and "holds nothing of" in err
-    assert "1 path could not be used; the others are done" in err
+    assert code == 2 and "pictures forgotten" in err and "is not in the gallery" in err
+    assert "1 path could not be used; the others are processed" in err
 
 
 @pytest.mark.parametrize("more", [[], ["--purge"]])
@@ -87,7 +87,7 @@ def test_what_the_gallery_does_not_hold_is_told_alike_by_every_command(
         reader.rows("SELECT count(*) FROM images")
         code, _, err = photoseek("forget", bad[1], EXAMPLES / "animals", *more)
     assert code == (3 if more else 2) and "1 path could not be used" in err
-    assert ("catalog.sqlite-wal may still hold" in err) == bool(more)
+    assert ("catalog.sqlite-wal may still contain" in err) == bool(more)
 
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"], ["--json-progress"]])
@@ -98,7 +98,7 @@ def test_index(photoseek: Photoseek, bad: list[Path], tmp_path: Path, more: list
     (new / "one.jpg").write_bytes(DOG.read_bytes())
     code, _, err = photoseek("index", bad[1], new, bad[0], *more)
     lines = err.splitlines()
-    assert code == 2 and lines[-1] == "2 folders could not be used; the others are done"
+    assert code == 2 and lines[-1] == "2 folders could not be used; the others are processed"
     assert lines[:2] == [
         f"there is no folder {bad[1]}; check the spelling, or mount the drive",
         f"{bad[0]} is not a folder; give the folder that holds the pictures",
@@ -114,7 +114,7 @@ def test_tag(photoseek: Photoseek, bad: list[Path]) -> None:  # noqa: F811
     birds = EXAMPLES / "birds"
     code, out, err = photoseek("tag", bad[1], birds, "--labels", "bird,car", "--json")
     assert code == 2 and json.loads(out)["pictures"] == len([*birds.iterdir()])
-    assert "holds nothing of" in err and err.endswith("1 folder could not be used; the others are done\n")
+    assert "is not in the gallery" in err and err.endswith("1 folder could not be used; the others are processed\n")
     code, out, err = photoseek("tag", bad[1], bad[2], "--labels", "bird,car", "--json")
     assert code == 2 and json.loads(out)["pictures"] == 0  # none, and not all
     assert photoseek("search", "--tag", "bird", "--under", birds, "-n", "all")[0] == 0
@@ -125,7 +125,7 @@ def test_comparing_models(photoseek: Photoseek, bad: list[Path]) -> None:  # noq
     gone = bad[1].with_name("none")
     code, out, err = photoseek("eval", "compare", gone, "builtin-224", "--data", captions, "--json")
     assert code == 2 and [row["model"] for row in json.loads(out)["models"]] == ["builtin-224"]
-    assert str(gone) in err and err.endswith("1 model could not be used; the others are done\n")
+    assert str(gone) in err and err.endswith("1 model could not be used; the others are processed\n")
     code, out, err = photoseek("eval", "compare", bad[1], gone, "--data", captions)
     assert code == 2 and out == "" and "none of these models can be used" in err
     code, out, err = photoseek("eval", "compare", "builtin-224", gone, "--data", bad[0])
@@ -137,7 +137,7 @@ def test_duplicates_in_a_folder_that_the_gallery_does_not_hold(
     bad: list[Path],
 ) -> None:
     code, out, err = photoseek("duplicates", "--under", bad[1])
-    assert code == 2 and "holds nothing of" in err and "no duplicates" not in err + out
+    assert code == 2 and "is not in the gallery" in err and "no duplicates" not in err + out
 
 
 def test_lines_of_queries(photoseek: Photoseek, bad: list[Path], tmp_path: Path) -> None:  # noqa: F811
@@ -163,4 +163,4 @@ def test_thousands_of_bad_lines_are_counted(photoseek: Photoseek, tmp_path: Path
     file.write_text("\n" * 300, encoding="utf-8")
     code, out, err = photoseek("search", "--queries-from", file)
     assert code == 2 and len(out.splitlines()) == 300 and len(err.splitlines()) == 22
-    assert err.endswith("300 lines could not be used; the first 20 are told above\n")
+    assert err.endswith("300 lines could not be used; the first 20 are listed above\n")

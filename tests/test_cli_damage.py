@@ -135,7 +135,7 @@ def test_a_damaged_embedding_is_told_and_made_again(gallery: Path) -> None:
     assert "damaged" in run(gallery, "info")[1]
     assert run(gallery, "search", "a dog")[0] == 0
     code, _, err = run(gallery, "index")
-    assert code == 0 and f"{damaged} (read again where the files are there)" in err
+    assert code == 0 and f"{damaged} (read again if the files exist)" in err
     assert json.loads(run(gallery, "info", "--json")[1])["damaged"] == 0
     assert ask(gallery) == wanted
 

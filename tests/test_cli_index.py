@@ -35,7 +35,7 @@ def photoseek(gallery: Path, *arguments: str | Path) -> subprocess.CompletedProc
 def test_no_command_falls_back_to_the_cpu_in_silence(command: tuple[str | Path, ...], tmp_path: Path) -> None:
     done = photoseek(tmp_path / "gallery", *command, "--device", "cuda")
     assert (done.returncode, len(done.stderr.splitlines())) == (3, 2), done.stderr
-    assert "runs on the CPU alone" in done.stderr
+    assert "runs on the CPU only" in done.stderr
 
 
 @pytest.mark.parametrize("left", ["no byte", "no table", "no picture"])

@@ -103,7 +103,7 @@ def test_importing_xmp(photoseek: Photoseek, tmp_path: Path) -> None:
     assert code == 0 and "dog.jpg.xmp: not well-formed XML" in err and "0 with a sidecar" in err
     (photos / "dog.jpg.xmp").unlink()
     code, out, err = photoseek("label", photos, "--import-xmp", "--gallery", tmp_path / "other")
-    assert code == 0 and err == "1 picture: 1 with a sidecar, 0 with XMP inside; 1 say something new\n"
+    assert code == 0 and err == "1 picture: 1 with a sidecar, 0 with embedded XMP; 1 updated\n"
     out = photoseek("label", photos, "--gallery", tmp_path / "other")[1]
     assert "rex (xmp)" in out and "\u202e" not in out
 
@@ -128,13 +128,13 @@ def test_classifying_files(photoseek: Photoseek, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("label",), 2, "no picture is named"),
+        (("label",), 2, "no picture was given"),
         (("label", "/no/such.jpg"), 3, "/no/such.jpg"),
         (("label", DOG, "--tag", " "), 2, "empty"),
         (("label", DOG, "--tag", "x" * 201), 2, "too long"),
         (("label", DOG, "--tag", "a\x1bb"), 2, "character"),
         (("label", DOG, "--tag", "a", "--remove-tag", "A"), 2, "at once"),
-        (("label", DOG, "--import-xmp", "--tag", "a"), 2, "stands alone"),
+        (("label", DOG, "--import-xmp", "--tag", "a"), 2, "cannot be combined"),
         (("tag", "/no/such"), 3, "/no/such"),
         (("tag", "--labels", "/no/such.txt"), 2, "/no/such.txt"),
         (("tag", "--labels", "dog"), 2, "choose"),

@@ -60,7 +60,7 @@ def test_nothing_relevant_says_so_and_prints_nothing(photoseek: Photoseek, form:
     said = [line for line in done.stderr.splitlines() if not line.startswith("measuring")]
     hint = "builtin-224 knows English only; for words of another language use a multilingual model (photoseek models)"
     assert said[:2] == [hint, "nothing in this gallery matches well"]
-    assert "leave out --relevant" in said[2] and len(said) == 3
+    assert "omit --relevant" in said[2] and len(said) == 3
 
 
 def test_relevant_hits_carry_their_relevance(photoseek: Photoseek) -> None:
@@ -122,11 +122,11 @@ def test_bursts_are_grouped(photoseek: Photoseek) -> None:
     [
         (["a dog", "--sort", "size"], "cannot sort by 'size'"),
         (["a dog", "--page", "0"], "there is no page 0"),
-        (["a dog", "--page", "5000"], "down to 10,000"),
+        (["a dog", "--page", "5000"], "limited to 10,000"),
         (["a dog", "--sort", "date", "--page", "2"], "one page"),
         (["a dog", "--page", "2", "--cursor", "p1.x"], "both given"),
-        (["a dog", "--cursor", "p1.x"], "not a cursor"),
-        (["a dog", "--group-near", "-3"], "makes no sense"),
+        (["a dog", "--cursor", "p1.x"], "not a valid cursor"),
+        (["a dog", "--group-near", "-3"], "is not possible"),
         (["--relevant", "--image", str(EXAMPLES / "animals" / "dog.jpg")], "by words"),
         (["--relevant", "--queries-from", "-"], "best hits of each query"),
     ],

@@ -53,7 +53,7 @@ def test_an_empty_value_is_refused_everywhere(run: Run, path: tuple[str, ...], p
     code, out, err = run(*call(path, param, value))
     assert (code, out) == (2, ""), err
     first, second = err.splitlines()
-    assert first.startswith("photoseek: ") and first.endswith("is empty") and "leave it out" in second
+    assert first.startswith("photoseek: ") and first.endswith("is empty") and "omit it" in second
 
 
 PATHS = [(p, v) for p, v in VALUES if v.type.name not in ("text", "str") or v.name in ("under", "no_under")]
@@ -66,7 +66,7 @@ def test_a_tilde_is_the_home_folder_everywhere(
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert str(param.type("~/x", param, _Typed())) == str(tmp_path / "home" / "x")
     code, _, err = run(*call(path, param, "~nobody-of-this-name/x"))
-    assert code == 2 and "there is no user for ~nobody-of-this-name" in err
+    assert code == 2 and "there is no user ~nobody-of-this-name" in err
 
 
 class _Typed:

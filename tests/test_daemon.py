@@ -292,7 +292,7 @@ def test_one_daemon_a_gallery(photoseek: Photoseek, running: Path) -> None:
     first = status(Gallery(running))
     assert photoseek("daemon", "start").returncode == 0
     second = photoseek("daemon", "run")
-    assert second.returncode == 2 and b"serves this gallery already" in second.stderr
+    assert second.returncode == 2 and b"already running for this gallery" in second.stderr
     again = status(Gallery(running))
     assert first is not None and again is not None and first["pid"] == again["pid"]
 
@@ -361,7 +361,7 @@ def test_a_runtime_folder_of_somebody_else_is_refused(photoseek: Photoseek, runt
     (runtime / "photoseek").mkdir()
     (runtime / "photoseek").chmod(0o777)
     done = photoseek("daemon", "run")
-    assert done.returncode == 2 and b"only you may enter" in done.stderr
+    assert done.returncode == 2 and b"only you can access" in done.stderr
 
 
 @pytest.mark.parametrize(

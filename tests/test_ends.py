@@ -83,7 +83,7 @@ def test_a_full_disk_behind_stdout_is_two_lines(start: Callable[..., subprocess.
         err = process.communicate(timeout=120)[1]
     assert process.returncode == 3, err
     said = err.splitlines()[-2:]
-    assert "the disk is full" in said[0] and "make room" in said[1]
+    assert "the disk is full" in said[0] and "free some space" in said[1]
     assert "Traceback" not in err and "Exception ignored" not in err
 
 
@@ -176,17 +176,17 @@ def test_a_fault_of_ours_is_two_lines_without_its_text(indexed_examples: Path) -
 @pytest.mark.parametrize(
     ("number", "what", "advice"),
     [
-        (errno.ENOSPC, "the disk is full", "make room"),
-        (errno.EDQUOT, "the disk is full", "make room"),
+        (errno.ENOSPC, "the disk is full", "free some space"),
+        (errno.EDQUOT, "the disk is full", "free some space"),
         (errno.EIO, "reports an error", "check the drive"),
-        (errno.EROFS, "only be read", "mount it"),
+        (errno.EROFS, "read-only", "mount it"),
         (errno.EACCES, "permission", "right"),
         (errno.EMFILE, "too many files", "ulimit"),
         (errno.ENOMEM, "memory", "close other programs"),
-        (errno.EPIPE, "hung up", "again"),
+        (errno.EPIPE, "closed by the other side", "again"),
         (errno.EFBIG, "no larger file", "ulimit"),
-        (errno.ENOENT, "not there", "name"),
-        (errno.ENODEV, "No such device", "look at the disk"),
+        (errno.ENOENT, "does not exist", "name"),
+        (errno.ENODEV, "No such device", "check the disk"),
     ],
 )
 def test_what_the_system_says_and_what_to_do(number: int, what: str, advice: str) -> None:

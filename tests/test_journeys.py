@@ -142,7 +142,7 @@ def test_interrupted_run_keeps_its_work_and_goes_on(tmp_path: Path) -> None:
     child.send_signal(signal.SIGINT)
     _, told = child.communicate(timeout=600)
     assert child.returncode == 130, told
-    assert "nothing is lost" in told and "goes on from here" in told
+    assert "nothing is lost" in told and "continues from here" in told
     before = json.loads(photoseek("info", "--json", gallery=gallery).stdout)
     assert before["last_run"]["outcome"] == "interrupted"
     assert 0 < before["images"] < total

@@ -64,7 +64,9 @@ def test_filters_alone_list_what_passes_them(photoseek: Photoseek) -> None:
     assert second[0]["path"] == found[2]["path"] and second[0]["rank"] == 3
     assert "\t\t" in photoseek("search", "--format", "webp", "-n", "1").stdout, "no score where nothing was looked for"
     assert len(photoseek("search", "--paths").stdout.splitlines()) == 10, "without a filter: all, newest first"
-    assert "without words nothing can be relevant" in photoseek("search", "--relevant", "--sort", "date", code=2).stderr
+    assert (
+        "without a query nothing can be relevant" in photoseek("search", "--relevant", "--sort", "date", code=2).stderr
+    )
 
 
 def test_all_of_it(photoseek: Photoseek) -> None:

@@ -58,7 +58,7 @@ def test_no_command_shows_it(photos: Path, tmp_path: Path) -> None:
     assert "thumbnails: 3 made" in indexed.stderr
     told = [line for line in indexed.stderr.splitlines() if "Decode" in line]
     assert len(told) == 1
-    assert told[0].startswith("told by decoders")
+    assert told[0].startswith("decoder messages")
     assert "lines about damaged pictures; the first: Fax" in told[0]
     query = talkative_tiff(tmp_path / "query.tif")
     similar = run(tmp_path, CLI, "similar", query, "--paths")

@@ -25,7 +25,7 @@ NEVER_ONE = {
     "{progress.done:,}{of} files",  # after ten seconds
     "which {key} pictures are",
     "{self.steps} steps teach nothing",  # refused: 0 or less
-    "{threads} threads cannot",
+    "with {threads} threads",
     "{len(group.others) + 1:,} pictures",  # a group has a keeper and others
     "{seen:,} pictures seen",
     "{spec.minimum_training:,} pictures to train",

@@ -39,7 +39,7 @@ def test_words_and_look_alikes_from_one_gallery(run: Run, weights: Path) -> None
     by_words = run("search", "a flamingo", "--paths", "-n", "3")
     code, _, err = run("index", BIRDS, "--model", name, "--device", "cpu")
     assert code == 0, err
-    assert "searches go on with builtin-224" in err and f"--model {name}" in err
+    assert "searches continue with builtin-224" in err and f"--model {name}" in err
     assert run("search", "a flamingo", "--paths", "-n", "3") == by_words
 
     flamingo = BIRDS / "flamingo.png"

@@ -134,13 +134,13 @@ def test_what_is_logged() -> None:
     told = io.StringIO()
     logger = logging.Logger("alone")
     logger.addHandler(plain_handler(told))
-    logger.warning("model folder %s is left out", EVIL)
+    logger.warning("model folder %s is ignored", EVIL)
     try:
         raise ValueError(EVIL)
     except ValueError:
         logger.exception("a\nb")
     lines = told.getvalue().splitlines()
-    assert lines[:3] == [f"model folder {SHOWN} is left out", "a", "b"] and lines[-1] == f"ValueError: {SHOWN}"
+    assert lines[:3] == [f"model folder {SHOWN} is ignored", "a", "b"] and lines[-1] == f"ValueError: {SHOWN}"
 
 
 def test_every_program_logs_through_one_handler() -> None:

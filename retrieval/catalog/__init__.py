@@ -1,1 +1,1 @@
-"""The SQLite catalog, which is the truth: every statement on its tables, one way to write it and one to read it."""
+"""The SQLite catalog, the single source of truth: SQLAlchemy writes it, sqlite3 reads it."""

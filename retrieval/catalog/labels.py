@@ -103,7 +103,7 @@ def caption_count(rows: Rows) -> int:
 
 
 def kept_label_count(rows: Rows) -> int:
-    """How many pictures that are not in the gallery now have labels by people, which come back with them."""
+    """How many pictures that are no longer in the gallery have labels by people, which come back with them."""
     sql = """SELECT count(*) FROM (SELECT content_hash FROM kept_labels UNION SELECT i.content_hash FROM images AS i
              WHERE i.is_retired AND (EXISTS (SELECT 1 FROM tags WHERE image_id = i.id)
                                      OR EXISTS (SELECT 1 FROM captions WHERE image_id = i.id))) AS gone"""

@@ -65,7 +65,7 @@ class CatalogReader:
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise GalleryNotFound(f"there is no gallery at {path.parent}", "make one: photoseek index FOLDER")
+            raise GalleryNotFound(f"there is no gallery at {path.parent}", "create one: photoseek index FOLDER")
         self._path = path
         self._connection = connect(path)
         self._functions: set[str] = set()
@@ -91,10 +91,10 @@ class CatalogReader:
         if type(row[0]) is not str or len(row[0]) != len(CATALOG_VERSION) or not row[0].isdecimal():
             from retrieval.system_errors import damaged
 
-            raise damaged(self._path, "it does not say its version")
+            raise damaged(self._path, "it has no version")
         if row[0] < CATALOG_VERSION:
             raise GalleryOutdated(
-                "this gallery was written by an older photoseek", "bring it up to date: run photoseek index once"
+                "this gallery was written by an older photoseek", "upgrade it: run photoseek index once"
             )
         if row[0] > CATALOG_VERSION:
             raise GalleryTooNew(

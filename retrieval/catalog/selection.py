@@ -47,7 +47,7 @@ class Selection:
         if not self.unknown:
             return ""
         pictures = plural(self.unknown, "picture is", "pictures are")
-        return f"{pictures} left out because the gallery knows no {' or no '.join(self.lacking)} of them"
+        return f"{pictures} left out because their {' or '.join(self.lacking)} is unknown"
 
 
 def select(rows: FilteredRows, where: Filter, encoder_id: int | None = None) -> Selection:
@@ -117,15 +117,15 @@ def _tags(rows: FilteredRows, encoder_id: int | None) -> list[str]:
 def _no_folder(rows: FilteredRows, asked: str) -> QueryError:
     known = [decode_path(row[0]) for row in _passing(rows, "DISTINCT f.path", Sql("true"))]
     near = get_close_matches(asked, known, n=3, cutoff=0.8)
-    offered = f"did you mean {' or '.join(near)}?" if near else f"it knows: {', '.join(all_roots(rows)[:6])}"
-    return QueryError(f"the gallery holds nothing of {asked}", offered)
+    offered = f"did you mean {' or '.join(near)}?" if near else f"it has: {', '.join(all_roots(rows)[:6])}"
+    return QueryError(f"{asked} is not in the gallery", offered)
 
 
 def _unknown(what: str, asked: str, known: Sequence[str]) -> QueryError:
     if not known:
         return QueryError(f"no picture in this gallery has a {what}", "leave that condition out")
     near = _nearest(asked, known)
-    offered = f"did you mean {' or '.join(near)}?" if near else f"it knows: {', '.join(known[:6])}"
+    offered = f"did you mean {' or '.join(near)}?" if near else f"it has: {', '.join(known[:6])}"
     return QueryError(f"no picture in this gallery has the {what} {asked!r}", offered)
 
 

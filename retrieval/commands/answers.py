@@ -64,7 +64,7 @@ class Form:
     def __post_init__(self) -> None:
         for_programs = self.as_json or self.as_csv or self.paths or self.null
         if self.showing is not None and self.showing.draws() and for_programs:
-            raise SettingsError("thumbnails cannot go between lines for programs", "leave --preview out")
+            raise SettingsError("thumbnails cannot be mixed with output for programs", "omit --preview")
 
 
 class Request(NamedTuple):
@@ -116,7 +116,7 @@ def show_page(page: Page, listing: Listing, form: Form, asked: Request, engine: 
     """Print a page's hits; with ``--json``, where a page was asked for, also a last line that says what is next."""
     if page.nearest is not None:
         say("nothing in this gallery matches well")
-        say(f"(the nearest picture scores {page.nearest:.3f}; leave out --relevant to see it)")
+        say(f"(the nearest picture scores {page.nearest:.3f}; omit --relevant to see it)")
         raise typer.Exit(1)
     show_hits(list(page.hits), form, asked, engine)
     if listing.page is None and listing.cursor is None:

@@ -156,7 +156,7 @@ def index(
             kept = plural(problem.images_kept, "picture is", "pictures are")
             say(f"{printable(problem.path)}: {problem.reason}; its {kept} kept")
         if any(problem.is_absence for problem in report.problems):
-            say("if that was deleted on purpose: photoseek index --prune")
+            say("if they were deleted on purpose, run: photoseek index --prune")
         again = "would be indexed again" if dry_run else "is indexed again"
         for path in report.lifted:
             say(f"{printable(path)}: had been forgotten; it {again} because it was named")
@@ -166,19 +166,19 @@ def index(
             output.write_pairs(output.profile_rows(report, workers or 1), sys.stderr)
         if report.failures_known and not quiet and not dry_run:
             failing = plural(report.failures_known, "file cannot", "files cannot")
-            say(f"{failing} be used; see: photoseek info --failures")
+            say(f"{failing} be used; list them: photoseek info --failures")
         if report.failures_passing and not quiet:
-            passing = f"{report.failures_passing:,} of them may only be out of reach now"
-            say(f"{passing}: they are tried again in the next run")
+            passing = f"{report.failures_passing:,} of them may be temporary"
+            say(f"{passing}: they are retried in the next run")
         if report.still_searching_with is not None:
-            ahead = f"{report.still_searching_with}, which has seen more pictures than {report.encoder}"
-            say(f"searches go on with {ahead};")
+            ahead = f"{report.still_searching_with}, which has encoded more pictures than {report.encoder}"
+            say(f"searches continue with {ahead};")
             say(f"to finish the change, run: photoseek index --model {report.encoder}")
         if report.words_by is not None and not quiet:
-            say(f"searches go on with {report.words_by}, which knows words; to look for pictures that {report.encoder}")
-            say(f"finds alike, run: photoseek similar PHOTO --model {report.encoder}")
+            say(f"searches continue with {report.words_by}, which understands text; to find similar pictures")
+            say(f"with {report.encoder}, run: photoseek similar PHOTO --model {report.encoder}")
         if report.interrupted:
-            say("stopped early; " + ("not all was looked at" if dry_run else "the next run goes on from here"))
+            say("stopped early; " + ("not all files were checked" if dry_run else "the next run continues from here"))
             raise typer.Exit(130)
         if not report.images:
             say(output.nothing_indexed(report.failures_known, report.passed_over))
@@ -193,9 +193,9 @@ def _make_thumbnails(gallery: Gallery, *, quiet: bool) -> None:
     def silent(_done: int, _total: int) -> None:
         pass
 
-    with stop_on_interrupt(lambda: say("stopping; the other thumbnails are made when they are looked at")) as stop:
+    with stop_on_interrupt(lambda: say("stopping; the other thumbnails are made when they are shown")) as stop:
         show = silent if quiet else counted(sys.stderr, "pictures have their thumbnails")
         made = make_ahead(gallery, on_progress=show, stop=stop)
     if not quiet:
-        full = "; there is no room for more" if made.is_full else ""
-        say(f"thumbnails: {made.made:,} made, {plural(made.known, 'was', 'were')} there already{full}")
+        full = "; the thumbnail store is full" if made.is_full else ""
+        say(f"thumbnails: {made.made:,} made, {plural(made.known, 'was', 'were')} already present{full}")

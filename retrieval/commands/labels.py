@@ -66,14 +66,16 @@ def label(
     changes = tag or remove_tag or caption is not None or remove_caption
     if import_xmp:
         if changes:
-            raise QueryError("--import-xmp stands alone", "give tags and captions in a second command")
+            raise QueryError(
+                "--import-xmp cannot be combined with other changes", "set tags and captions in a second command"
+            )
         with others_go_on("picture", pictures or ()) as refused:
             show = counted(sys.stderr, "pictures")
             for line in import_lines(take_over(opened, pictures or (), on_progress=show, refused=refused)):
                 say(line)
         return
     if not pictures:
-        raise QueryError("no picture is named", "give a picture or a folder of the gallery, or id:N")
+        raise QueryError("no picture was given", "name a picture or a folder in the gallery, or id:N")
     if changes:
         tags, removed = split_names(tag or ()), split_names(remove_tag or ())
         edit = LabelEdit(tuple(tags), tuple(removed), caption, remove_caption)

@@ -96,7 +96,7 @@ def fetch_with_licence(name: str, err: IO[str], *, accepted: bool, weights: bool
         if accepted:
             return True
         if not err.isatty():
-            raise SettingsError("the licence was not accepted", "run it on a terminal, or say --yes")
+            raise SettingsError("the licence was not accepted", "run it in a terminal, or add --yes")
         import typer
 
         return typer.confirm("Download under this licence?", err=True)

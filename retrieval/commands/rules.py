@@ -32,7 +32,7 @@ def _ruled(kind: Any, *, is_path: bool) -> Any:
     def checked(value: Any, param: Any, ctx: Any) -> Any:
         if isinstance(value, str) and _was_typed(param, ctx):
             if not value.strip():
-                raise SettingsError(f"{_name_of(param)} is empty", "give it a value, or leave it out")
+                raise SettingsError(f"{_name_of(param)} is empty", "give a value, or omit it")
             if is_path:
                 value = expanded(value)
         return convert(value, param, ctx)
@@ -50,7 +50,7 @@ def expanded(path: str) -> str:
     found = os.path.expanduser(path)  # noqa: PTH111 - pathlib's raises where there is no such user
     if found.startswith("~"):
         user = path.partition("/")[0]
-        raise SettingsError(f"there is no user for {user}", f"write ./{path} for a file of this name")
+        raise SettingsError(f"there is no user {user}", f"write ./{path} for a file with this name")
     return found
 
 

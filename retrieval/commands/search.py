@@ -94,9 +94,14 @@ def search(
         from retrieval.search.many import answer_lines
 
         if relevant or listing:
-            raise QueryError("--queries-from lists the best hits of each query", "leave out order, pages, --relevant")
+            raise QueryError(
+                "--queries-from only supports the best hits of each query",
+                "omit the options for order, pages and --relevant",
+            )
         if terms or as_csv or paths or null or showing:
-            raise QueryError("--queries-from stands for TEXT and writes JSON lines", "give no other words or form")
+            raise QueryError(
+                "--queries-from replaces TEXT and prints JSON lines", "omit other queries and output formats"
+            )
         with open_engine(gallery, model=model) as engine:
             like = Query((parse_term("text", "x"),), where, limit_in(engine, limit), min_score)
             tell_unknown(engine, where)
@@ -105,7 +110,7 @@ def search(
         return
     is_browsing = not terms
     if is_browsing and min_score is not None:
-        raise QueryError("without words nothing has a score", "say what to look for, or leave out --min-score")
+        raise QueryError("without a query there are no scores", "give a query, or omit --min-score")
     if not is_browsing:
         Query(tuple(terms))  # nothing is opened for what cannot be asked
         _hint_at_files(texts or ())
@@ -123,7 +128,7 @@ def search(
                 page = browse(engine, where, listing, k)
             else:
                 if limit == ALL and k > MAX_DEPTH:
-                    say(f"a list in this form ends after {MAX_DEPTH:,} hits")
+                    say(f"such a list is limited to {MAX_DEPTH:,} hits")
                 query = Query(asked.terms, where=where, k=min(k, MAX_DEPTH) if limit == ALL else k, min_score=min_score)
                 page = find_page(engine, query, listing)
         else:

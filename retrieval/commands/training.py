@@ -122,7 +122,7 @@ def _pairs(place: Path | None, gallery: Gallery, from_gallery: bool, disliked: P
 
     if (place is None) != from_gallery:
         raise SettingsError(
-            "give either captions, a folder or a tar, or --from-gallery", "photoseek train captions.tsv --out DIR"
+            "give captions, a folder, a tar, or --from-gallery", "photoseek train captions.tsv --out DIR"
         )
     if place is None:
         return pairs_of_gallery(gallery, disliked=disliked)

@@ -42,7 +42,7 @@ def control(action: str, gallery: Gallery, program: Sequence[str], idle_s: float
         raise SettingsError(f"a daemon cannot {action}", "use start, stop, status or run")
     found = stop(gallery) if action == "stop" else status(gallery)
     if found is None:
-        raise GalleryError("no daemon is running for this gallery", "start one: photoseek daemon start")
+        raise GalleryError("no daemon is running for this gallery", "start it: photoseek daemon start")
     state = "stopped" if action == "stop" else "running"
     served = plural(found["served"], "search", "searches")
     return f"{state}: process {found['pid']}, {served}, {found['idle_s']:g} s until it is idle"
@@ -90,7 +90,7 @@ def start(gallery: Gallery, program: Sequence[str], idle_s: float = IDLE_S, *, w
     end = time.monotonic() + _WAIT_S
     while wait and status(gallery) is None:
         if process.poll() is not None or time.monotonic() > end:
-            raise GalleryError("the daemon does not answer", "see why: photoseek daemon run")
+            raise GalleryError("the daemon does not respond", "find out why: photoseek daemon run")
         time.sleep(0.02)
     process.returncode = 0  # it outlives this process on purpose; Popen would warn that nobody waited for it
 

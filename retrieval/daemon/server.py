@@ -124,10 +124,10 @@ class Daemon:
 def _socket_of(gallery: Gallery) -> str:
     """Raises SettingsError where there is no gallery, or nothing to listen on."""
     if not gallery.exists():
-        raise SettingsError(f"there is no gallery at {gallery.path}", "make one: photoseek index FOLDER")
+        raise SettingsError(f"there is no gallery at {gallery.path}", "create one: photoseek index FOLDER")
     path = socket_path(str(gallery.path))
     if path is None:
-        raise SettingsError("this system has no sockets for a daemon", "search without one")
+        raise SettingsError("this system does not support the daemon's sockets", "search without a daemon")
     return path
 
 
@@ -142,12 +142,14 @@ def _sole(path: str) -> Iterator[None]:
     except OSError as error:
         raise SettingsError(f"cannot make {folder}: {error.strerror}", _OWN_FOLDER) from error
     if not is_private(str(folder)):
-        raise SettingsError(f"{folder} is not a folder that only you may enter", _OWN_FOLDER)
+        raise SettingsError(f"{folder} is not a folder that only you can access", _OWN_FOLDER)
     with open(f"{path}.lock", "wb") as lock:  # noqa: PTH123 - a string, as its socket
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise SettingsError("a daemon serves this gallery already", "see: photoseek daemon status") from None
+            raise SettingsError(
+                "a daemon is already running for this gallery", "see: photoseek daemon status"
+            ) from None
         yield
 
 

@@ -58,7 +58,7 @@ class Options:
         if self.undo and (self.look_alikes or self.html is not None or self.rule != ORIGINAL):
             raise SettingsError("--undo finds no duplicates", "give it alone")
         if self.min_score is not None and not self.look_alikes:
-            raise SettingsError("--min-score is about look-alikes", "add --look-alikes")
+            raise SettingsError("--min-score only applies to look-alikes", "add --look-alikes")
         if self.html is not None:
             check_page_path(self.html)
 

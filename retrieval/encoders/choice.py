@@ -60,8 +60,8 @@ def choose_encoder(
     if compiled:
         if not isinstance(encoder, OnTorch):
             raise SettingsError(
-                f"only models on torch can be compiled, and {encoder.spec.name} runs on {encoder.device}",
-                "leave out --compile, or give a model for torch and --device cuda",
+                f"only torch models can be compiled, and {encoder.spec.name} runs on {encoder.device}",
+                "omit --compile, or give a torch model and --device cuda",
             )
         encoder.compile_images()
     return encoder

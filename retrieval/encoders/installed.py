@@ -127,7 +127,7 @@ def _installed_folders() -> Iterator[EncoderFolder]:
         try:
             yield _read(path)
         except WeightsUnavailable as error:
-            log.warning("model folder %s is left out: %s", path.name, error)
+            log.warning("model folder %s is ignored: %s", path.name, error)
 
 
 def _installed_adapters() -> Iterator[AdapterFolder]:
@@ -139,7 +139,7 @@ def _installed_adapters() -> Iterator[AdapterFolder]:
         try:
             yield _read_adapter(path)
         except WeightsUnavailable as error:
-            log.warning("adapter %s is left out: %s", path.name, error)
+            log.warning("adapter %s is ignored: %s", path.name, error)
 
 
 def _read(path: Path) -> EncoderFolder:

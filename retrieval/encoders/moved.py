@@ -39,7 +39,7 @@ def model_gone(name: str, place: Path) -> ModelGone:
     Words cannot be searched without it: what they mean is known by the very model alone that made the embeddings.
     """
     return ModelGone(
-        f"the model {name} of this gallery is not in {place} any more",
-        "put it back, or say where it is now: photoseek index --model FOLDER; "
+        f"the model {name} of this gallery is no longer in {place}",
+        "put it back, or give its new folder: photoseek index --model FOLDER; "
         f"if it is lost: photoseek index --model {BUILTIN}, or another",
     )

@@ -76,7 +76,7 @@ def load_encoder(
         UnknownEncoder, WeightsUnavailable, RuntimeUnavailable, SettingsError.
     """
     if runtime not in get_args(Runtime):
-        raise SettingsError(f"no runtime is called {runtime!r}", f"use one of {', '.join(get_args(Runtime))}")
+        raise SettingsError(f"there is no runtime {runtime!r}", f"use one of {', '.join(get_args(Runtime))}")
     if device is not None and not _DEVICE.fullmatch(device):
         raise SettingsError(f"unknown device {device!r}", "use auto, cpu, cuda or cuda:N")
     options = RunOptions(runtime, _precision(precision), device, threads)
@@ -147,12 +147,12 @@ def load_encoder_by_fingerprint(
         if is_builtin(name):
             raise EarlierBuiltin(
                 f"this gallery was built with {name} of an earlier photoseek ({fingerprint[:12]}), which this version "
-                "does not have: it cannot read new words or pictures",
+                "does not have: it cannot encode new texts or pictures",
                 f"run `photoseek index`: it encodes every picture again, with {BUILTIN}; "
                 "until then earlier searches and `similar` go on",
             )
         raise EncoderMismatch(
-            f"this gallery was built with {name} of fingerprint {fingerprint[:12]}, but the "
+            f"this gallery was built with {name} with fingerprint {fingerprint[:12]}, but the "
             f"{encoder.spec.name} of today has {encoder.spec.fingerprint[:12]}: other weights or settings",
             "install the model it was built with, or build the gallery again with `photoseek index --model`",
         )
@@ -175,8 +175,8 @@ def _model_folder(name: str, options: RunOptions) -> Encoder | None:
     if folder is not None:
         if options.device not in (None, "auto", "cpu"):
             raise CpuOnly(
-                f"{folder.spec.name} runs on the CPU alone, and {options.device} was asked for",
-                "leave out --device, or name a model for torch with --model (see: photoseek models)",
+                f"{folder.spec.name} runs on the CPU only, but {options.device} was requested",
+                "omit --device, or name a torch model with --model (see: photoseek models)",
             )
         return OnnxEncoder(folder, precision=options.precision, threads=options.threads)
     path = Path(name).expanduser()
@@ -238,7 +238,7 @@ def _with_base(adapter: AdapterFolder, options: RunOptions) -> Encoder:
     except EarlierBuiltin as error:
         raise EncoderMismatch(
             f"{adapter.spec.name} was trained on {adapter.base.name} of an earlier photoseek, not on {BUILTIN}",
-            f"train it again, or go on without it: photoseek index --model {BUILTIN}",
+            f"train it again, or continue without it: photoseek index --model {BUILTIN}",
         ) from error
     return adapted(adapter, base)
 
@@ -291,4 +291,4 @@ def _precision(given: Precision | None) -> Precision:
     for known in get_args(Precision):
         if value == known:
             return known  # type: ignore[no-any-return]
-    raise SettingsError(f"no precision is called {value!r}", f"use one of {', '.join(get_args(Precision))}")
+    raise SettingsError(f"there is no precision {value!r}", f"use one of {', '.join(get_args(Precision))}")

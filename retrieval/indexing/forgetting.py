@@ -70,7 +70,7 @@ def forget_paths(
                     found = forget(transaction, _spellings(path), purge=purge)
                     if found is None:
                         raise UnknownImage(
-                            f"the gallery holds nothing of {path}", f"it knows: {', '.join(known) or 'no folder'}"
+                            f"{path} is not in the gallery", f"it has: {', '.join(known) or 'no folder'}"
                         )
                     report.forgotten.append(found)
             if report.forgotten:
@@ -119,19 +119,19 @@ def report_lines(report: ForgetReport, *, purge: bool) -> list[str]:
     for each in report.forgotten:
         path = printable(each.path)
         pictures = plural(each.purged if purge else each.images, "picture")
-        lines.append(f"{path}: {pictures} {'deleted from the gallery for good' if purge else 'forgotten'}")
+        lines.append(f"{path}: {pictures} {'permanently deleted from the gallery' if purge else 'forgotten'}")
         if each.labelled:
             labelled = plural(each.labelled, "picture")
-            lines.append(f"    tags and captions of {labelled} are kept for when they are indexed again;")
-            lines.append("    to delete them, too: photoseek forget --purge")
+            lines.append(f"    tags and captions of {labelled} are kept and restored when they are indexed again;")
+            lines.append("    to delete them too, run: photoseek forget --purge")
         if each.left_out_of is not None:
             folder, name = os.path.split(path)
-            lines.append(f"    {printable(each.left_out_of)} is still indexed, and leaves it out from now on;")
+            lines.append(f"    {printable(each.left_out_of)} is still indexed, and excludes it from now on;")
             back = path if each.is_folder else f"{folder} --include {name}"
-            lines.append(f"    to take it back: photoseek index {back}")
+            lines.append(f"    to include it again, run: photoseek index {back}")
     if not report.is_log_empty:
-        lines.append("another photoseek process reads this gallery (serve, daemon, a search): until it has ended, the")
-        lines.append("file catalog.sqlite-wal may still hold what was deleted; stop it (photoseek daemon stop)")
+        lines.append("another photoseek process reads this gallery (serve, daemon, a search): until it exits, the")
+        lines.append("file catalog.sqlite-wal may still contain the deleted data; stop it (photoseek daemon stop)")
     return lines
 
 

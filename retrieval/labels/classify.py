@@ -107,7 +107,7 @@ def files_of(
             files.append(paths[picture])
         else:
             what = f"there is no image {picture} in this gallery"
-            unknown = UnknownImage(what, "take an id from a search with --json")
+            unknown = UnknownImage(what, "use an id from a search with --json")
             files.append(_refused(f"id:{picture}", unknown, refused))
     return files
 

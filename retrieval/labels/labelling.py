@@ -54,11 +54,11 @@ class LabelEdit:
             object.__setattr__(self, "caption", clean_caption(self.caption))
         without = {fold(tag) for tag in self.without_tags}
         if both := [tag for tag in self.tags if fold(tag) in without]:
-            raise QueryError(f"the tag {min(both)!r} cannot be given and taken away at once", "give one of the two")
+            raise QueryError(f"the tag {min(both)!r} cannot be added and removed at once", "do one of the two")
         if self.caption is not None and self.without_caption:
-            raise QueryError("a caption cannot be given and taken away at once", "give one of the two")
+            raise QueryError("a caption cannot be set and removed at once", "do one of the two")
         if not (self.tags or self.without_tags or self.caption is not None or self.without_caption):
-            raise QueryError("nothing is to be changed", "give --tag, --caption, --remove-tag or --remove-caption")
+            raise QueryError("there is nothing to change", "give --tag, --caption, --remove-tag or --remove-caption")
 
 
 @dataclass
@@ -126,8 +126,8 @@ def _ids_of(reader: CatalogReader, target: str | Path | int) -> list[int]:
         ids = reader.select(Filter(under=(picture,))).tolist() if record is None else [record.id]
     if not ids:
         raise UnknownImage(
-            f"the gallery holds no picture {target}",
-            "index its folder first (photoseek index FOLDER), or take an id from a search with --json",
+            f"there is no picture {target} in the gallery",
+            "index its folder first (photoseek index FOLDER), or use an id from a search with --json",
         )
     return ids
 

@@ -89,9 +89,11 @@ def edit_line(report: EditReport) -> str:
 
 def import_lines(report: ImportReport) -> list[str]:
     """What an import found and changed, and a line for everything that could not be used."""
-    problems = [f"{printable(path)}: {reason}; what it had said is kept" for path, reason in report.problems.items()]
-    found = f"{report.sidecars:,} with a sidecar, {report.embedded:,} with XMP inside"
-    return [*problems, f"{plural(report.pictures, 'picture')}: {found}; {report.changed:,} say something new"]
+    problems = [
+        f"{printable(path)}: {reason}; its earlier imports are kept" for path, reason in report.problems.items()
+    ]
+    found = f"{report.sidecars:,} with a sidecar, {report.embedded:,} with embedded XMP"
+    return [*problems, f"{plural(report.pictures, 'picture')}: {found}; {report.changed:,} updated"]
 
 
 def _stars(rating: int) -> str:

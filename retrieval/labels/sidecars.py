@@ -33,7 +33,7 @@ class ImportReport:
         pictures: looked at.
         sidecars, embedded: pictures that had XMP beside them, or inside.
         changed: pictures of which XMP now says something else than before.
-        problems: path of a sidecar, picture or folder -> why its XMP could not be used; what it had said is kept.
+        problems: path of a sidecar, picture or folder -> why its XMP could not be used; earlier imports are kept.
     """
 
     pictures: int = 0

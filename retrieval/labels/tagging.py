@@ -94,7 +94,7 @@ def tag_gallery(
     if top < 1:
         raise QueryError(f"cannot give {top} tags", "ask for 1 or more (--top)")
     if not 0 <= min_probability <= 1:
-        raise QueryError(f"{min_probability} is no probability", "give a number from 0 to 1 (--min-probability)")
+        raise QueryError(f"{min_probability} is not a probability", "give a number from 0 to 1 (--min-probability)")
     with gallery.reader() as reader:
         row = find_encoder(gallery, reader, model, encoder)
         encoder = encoder or _load(row, reader.encoders())
@@ -127,8 +127,8 @@ def check_choice(labels: Sequence[str], encoder: Encoder) -> None:
     """QueryError if there is nothing to choose from: a softmax over one label is always 1."""
     if len(labels) < 2 and scale_and_bias(encoder.spec)[1] is None:
         raise QueryError(
-            f"{encoder.spec.name} can only choose between labels, and there is one",
-            "give at least two, such as cat,dog",
+            f"{encoder.spec.name} needs at least two labels to choose from",
+            "give two or more, e.g. cat,dog",
         )
 
 
@@ -216,7 +216,7 @@ def _below(reader: CatalogReader, folders: Sequence[str | Path], refused: Refuse
         with item(folder, refused):
             below = reader.select(Filter(under=(Path(folder).expanduser(),)))
             if not len(below):
-                raise UnknownImage(f"the gallery holds nothing of {folder}", f"run: photoseek index {folder}")
+                raise UnknownImage(f"{folder} is not in the gallery", f"run: photoseek index {folder}")
             found.append(below)
     return np.unique(np.concatenate(found))
 

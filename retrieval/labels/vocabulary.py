@@ -21,7 +21,7 @@ def read_labels(*choices: str) -> tuple[str, ...]:
     """The labels of some choices, in their order, each once (``Dog`` and ``dog`` are one).
 
     Args:
-        choices: ``builtin`` (also without any); a UTF-8 file with a label a line, where lines that begin with # are
+        choices: ``builtin`` (also without any); a UTF-8 file with one label per line, where lines that begin with # are
             left out; or labels themselves, with commas between them; or several of these.
 
     Raises:
@@ -45,7 +45,7 @@ def _lines(path: Path, choice: str) -> list[str]:
     except (OSError, ValueError) as error:
         raise SettingsError(
             f"no labels in {choice!r}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}",
-            "give builtin, a list such as cat,dog,car, or a text file with a label a line",
+            "give builtin, a list such as cat,dog,car, or a text file with one label per line",
         ) from error
     return [line for line in text.splitlines() if not line.lstrip().startswith("#")]
 
@@ -56,7 +56,9 @@ def _checked(labels: Iterable[str], source: str) -> tuple[str, ...]:
     for label in filter(str.strip, labels):
         unique.setdefault(fold(clean_tag(label)), " ".join(label.split()))
     if not unique:
-        raise SettingsError(f"there is no label in {source!r}", "give a label a line, or a list such as cat,dog,car")
+        raise SettingsError(
+            f"there is no label in {source!r}", "give one label per line, or a list such as cat,dog,car"
+        )
     if len(unique) > MAX_LABELS:
         raise SettingsError(f"{len(unique):,} labels are too many", f"give {MAX_LABELS:,} at most")
     return tuple(unique.values())

@@ -102,7 +102,7 @@ def find_templates(choice: str, spec: EncoderSpec | None = None) -> tuple[str, .
 
     Args:
         choice: ``1`` (a photo of a ...), ``7`` or ``80`` (CLIP's for ImageNet), ``model`` for the encoder's own, or a
-            UTF-8 file with a template a line; lines that begin with # are left out.
+            UTF-8 file with one template per line; lines that begin with # are left out.
         spec: the encoder, for ``model``.
 
     Raises:
@@ -118,7 +118,7 @@ def find_templates(choice: str, spec: EncoderSpec | None = None) -> tuple[str, .
     except (OSError, ValueError) as error:
         raise SettingsError(
             f"no templates in {choice!r}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}",
-            "use 1, 7, 80, model, or a text file with a template a line",
+            "use 1, 7, 80, model, or a text file with one template per line",
         ) from error
     lines = (line.strip() for line in text.splitlines())
     return check_templates([line for line in lines if line and not line.startswith("#")])

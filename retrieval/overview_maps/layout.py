@@ -35,7 +35,7 @@ def choose_method(choice: str, pictures: int) -> Method:
         UmapUnavailable: ``umap``, and it is not installed.
     """
     if choice not in ("auto", *get_args(Method)):
-        raise SettingsError(f"no way to lay out pictures is called {choice!r}", "use auto, pca or umap")
+        raise SettingsError(f"there is no layout method {choice!r}", "use auto, pca or umap")
     has_umap = find_spec("umap") is not None
     if choice == "umap" and not has_umap:
         raise UmapUnavailable("umap-learn is not installed", "pip install 'photoseek[map]', or use --method pca")

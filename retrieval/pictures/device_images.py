@@ -117,7 +117,7 @@ class DeviceDecoder:
             reason = str(error).strip().partition("\n")[0]
             raise RuntimeUnavailable(
                 f"JPEGs cannot be decoded on {device}: {reason}",
-                "install CUDA builds of torch and torchvision (photoseek[gpu]), or leave out --gpu-decode",
+                "install CUDA builds of torch and torchvision (photoseek[gpu]), or omit --gpu-decode",
             ) from error
 
     def read(self, files: Sequence[bytes]) -> list[Picture | UnreadableImage]:
@@ -216,7 +216,7 @@ def device_decoder(encoder: Encoder) -> DeviceDecoder:
     if not place.startswith("cuda"):
         raise SettingsError(
             f"pictures are decoded on the GPU that runs the model, and {encoder.spec.name} runs on {encoder.device}",
-            "say --device cuda too, or leave out --gpu-decode",
+            "add --device cuda, or omit --gpu-decode",
         )
     return DeviceDecoder(encoder.spec.preprocessing, place)
 

@@ -96,10 +96,10 @@ def _checked(url: str) -> SplitResult:
         raise QueryError(f"{url:.200} is not an address", _HINT) from None
     if parts.scheme not in ("http", "https"):
         raise QueryError(
-            f"pictures are fetched by http and https, not by {parts.scheme or 'nothing'}: {url:.200}", _HINT
+            f"pictures are downloaded over http and https, not {parts.scheme or 'nothing'}: {url:.200}", _HINT
         )
     if not host or parts.username is not None or not url.isprintable() or " " in url:
-        raise QueryError(f"{url:.200} is not an address without a password or blanks", _HINT)
+        raise QueryError(f"{url:.200} is not an address, or has a password or spaces", _HINT)
     return parts
 
 

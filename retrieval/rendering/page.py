@@ -61,7 +61,7 @@ def figure(image: ImageRecord, picture: str | None, lines: Sequence[str], *, mar
 def check_page_path(path: Path) -> None:
     """Raise SettingsError unless this is a file name for a page; pictures are not to be overwritten by a slip."""
     if path.suffix.lower() not in (".html", ".htm"):
-        raise SettingsError(f"{path} is not a name for a page", "give a name that ends in .html")
+        raise SettingsError(f"{path} is not a valid name for a page", "give a name that ends in .html")
 
 
 def write_html(pieces: Iterable[str], path: Path) -> None:

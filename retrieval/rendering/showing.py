@@ -48,7 +48,7 @@ class Showing:
 
     def __post_init__(self) -> None:
         if self.preview_as and self.preview_as not in ("auto", *PROTOCOLS):
-            raise SettingsError(f"no way to draw is called {self.preview_as!r}", f"use auto, {', '.join(PROTOCOLS)}")
+            raise SettingsError(f"there is no drawing method {self.preview_as!r}", f"use auto, {', '.join(PROTOCOLS)}")
         if self.html is not None:
             check_page_path(self.html)
         if self.copy_to is not None and self.link_to is not None:

@@ -58,7 +58,7 @@ def find_terminal(
         SettingsError: another choice.
     """
     if choice not in (*PROTOCOLS, "auto"):
-        raise SettingsError(f"no way to draw is called {choice!r}", f"use auto, {', '.join(PROTOCOLS)}")
+        raise SettingsError(f"there is no drawing method {choice!r}", f"use auto, {', '.join(PROTOCOLS)}")
     named: Protocol | None = next((protocol for protocol in PROTOCOLS if protocol == choice), None)
     if named is None and (not out.isatty() or environ.get("TERM", "dumb") == "dumb"):
         return None

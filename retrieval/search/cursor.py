@@ -51,13 +51,15 @@ def read_cursor(text: str, question: str, change: int) -> Cursor:
         if not (isinstance(asked, str) and all(type(n) is int and n >= 0 for n in (offset, last, then))):
             raise ValueError("other values")
     except (ValueError, TypeError, RecursionError):
-        raise QueryError("that is not a cursor of a page", "take next from the page before, as it is") from None
+        raise QueryError(
+            "this is not a valid cursor", "use the value of next from the previous page unchanged"
+        ) from None
     if asked != question:
         raise QueryError(
             "the cursor belongs to another search", "give the same query, filters, order and model as for that page"
         )
     if then != change:
-        raise PageExpired("the gallery changed since the page before", "begin again with the first page")
+        raise PageExpired("the gallery has changed since the previous page", "start again with the first page")
     return Cursor(offset, last, asked, then)
 
 

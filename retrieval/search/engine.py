@@ -234,7 +234,7 @@ class QueryEngine:
                 return nearest(index, self._reader, self._row, direction, count, allowed=allowed, effort=self._effort)
             except IndexDamaged:
                 self.distrust_index()
-        raise GalleryError(f"the gallery {self.gallery.path} changes faster than it can be read", "search again")
+        raise GalleryError(f"the gallery {self.gallery.path} is changing too quickly", "search again")
 
     def look(self, record: ImageRecord) -> OnDisk:
         """How a picture compares with its file; *same* where this engine does not look at files."""
@@ -371,7 +371,7 @@ class QueryEngine:
 
     def _stored(self, image_id: int) -> Vectors:
         if not self._reader.records([image_id]):
-            raise UnknownImage(f"there is no image {image_id} in this gallery", "take an id from a search with --json")
+            raise UnknownImage(f"there is no image {image_id} in this gallery", "use an id from a search with --json")
         vector: Vectors = self._reader.vectors([image_id], self._row)[0]
         return vector
 

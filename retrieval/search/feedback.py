@@ -33,7 +33,9 @@ class Rocchio:
     def __post_init__(self) -> None:
         weights = (self.query, self.relevant, self.not_relevant)
         if not all(isfinite(weight) and weight >= 0 for weight in weights) or self.query + self.relevant == 0:
-            raise QueryError("these weights point nowhere", "use numbers from 0 up, not 0 for what is wanted")
+            raise QueryError(
+                "these weights give no direction", "use numbers of 0 or more, and above 0 for what is wanted"
+            )
 
 
 USUAL = Rocchio()
@@ -57,7 +59,7 @@ def rocchio(
         QueryError: everything cancels out, or nothing is wanted (no weight for the query, and nothing relevant).
     """
     if weights.query == 0 and not (relevant is not None and len(relevant)):
-        raise QueryError("nothing says what is wanted", "name a relevant picture, or give the query a weight")
+        raise QueryError("there is no positive example", "give a relevant picture, or a query with a weight above 0")
     rows, counts = [np.asarray(query, dtype=np.float32).reshape(-1)], [weights.query]
     for judged, weight in ((relevant, weights.relevant), (not_relevant, -weights.not_relevant)):
         if judged is not None and len(judged):

@@ -52,14 +52,14 @@ def parse_query(text: str, *, allow_urls: bool = False) -> tuple[Term, ...]:
     while at < len(text):
         if _is_sign(text, at):
             if sign is not None:
-                raise QuerySyntaxError("two signs in a row", text, at, 'put words between them, or quotes around: "+"')
+                raise QuerySyntaxError("two signs in a row", text, at, 'put text between them, or use quotes: "+"')
             sign, at = (1.0 if text[at] == "+" else -1.0, at), _skip_space(text, at + 1)
             continue
         term, at = _term(text, at, 1.0 if sign is None else sign[0], allow_urls)
         terms.append(term)
         sign = None
     if sign is not None:
-        raise QuerySyntaxError("nothing follows the sign", text, sign[1], 'add words, or put quotes around it: "+"')
+        raise QuerySyntaxError("nothing follows the sign", text, sign[1], 'add text, or use quotes: "+"')
     if not terms:
         raise QueryError(*EMPTY_QUERY)
     return tuple(terms)
@@ -79,7 +79,7 @@ def parse_arguments(arguments: Sequence[str], *, allow_urls: bool = False) -> tu
             if sign is not None or at == len(arguments) - 1:
                 whole = " ".join(arguments)
                 place = len(" ".join([*arguments[:at], ""]))
-                raise QuerySyntaxError("nothing follows the sign", whole, place, "put words behind each sign")
+                raise QuerySyntaxError("nothing follows the sign", whole, place, "put text after each sign")
             sign = 1.0 if argument == "+" else -1.0
             continue
         found = parse_query(argument, allow_urls=allow_urls)
@@ -123,7 +123,7 @@ def _term(text: str, start: int, sign: float, allow_urls: bool) -> tuple[Term, i
     if match := _WEIGHT.match(text, start):
         weight, at = float(match[1]), match.end()
         if weight == 0 or not isfinite(weight):
-            raise QuerySyntaxError(f"a weight of {match[1]:.20} says nothing", text, start, "use a number above zero")
+            raise QuerySyntaxError(f"a weight of {match[1]:.20} has no effect", text, start, "use a number above zero")
     is_picture = text.startswith(_PICTURE, at)
     body, end = _body(text, at + len(_PICTURE) * is_picture)
     if not body:
@@ -134,7 +134,9 @@ def _term(text: str, start: int, sign: float, allow_urls: bool) -> tuple[Term, i
     if is_picture:
         return picture_term(body, sign * weight, allow_urls=allow_urls), end
     if body.lower().startswith(("http://", "https://")):
-        raise QuerySyntaxError("an address is not words", text, start, f"to look for that picture: img:{body}")
+        raise QuerySyntaxError(
+            "an address cannot be used as text", text, start, f"to search with that picture: img:{body}"
+        )
     return Term("text", body, sign * weight), end
 
 

@@ -137,9 +137,11 @@ def _lines(file: BinaryIO, source: str) -> Iterator[bytes]:
             return
         number += 1
         if len(line) == _MAX_LINE:
-            raise QueryError(f"line {number} is longer than {_MAX_LINE >> 10} KiB", "give a text file, a query a line")
+            raise QueryError(
+                f"line {number} is longer than {_MAX_LINE >> 10} KiB", "give a text file with one query per line"
+            )
         yield line
 
 
 def _unreadable(source: str, error: OSError) -> QueryError:
-    return QueryError(f"cannot read {source}: {error.strerror}", "give a text file, a query a line")
+    return QueryError(f"cannot read {source}: {error.strerror}", "give a text file with one query per line")

@@ -70,7 +70,7 @@ class Listing:
             raise QueryError("a page and a cursor were both given", "give one of them")
         if self.group_minutes is not None and not 0 < self.group_minutes <= MAX_MINUTES:
             raise QueryError(
-                f"a burst of {self.group_minutes} minutes makes no sense", f"give minutes from 0 to {MAX_MINUTES:,}"
+                f"a burst of {self.group_minutes} minutes is not possible", f"give minutes from 0 to {MAX_MINUTES:,}"
             )
 
     def is_plain(self) -> bool:
@@ -113,13 +113,13 @@ def find_page(engine: QueryEngine, query: Query, listing: Listing, *, leave_out:
     is_sorted = listing.sort != "score" or listing.reverse
     whole = listing.relevant or (is_sorted and query.min_score is not None)
     if is_sorted and not whole and ((listing.page or 1) > 1 or listing.cursor is not None):
-        raise QueryError("only the best hits are sorted, so there is one page", "add --relevant or --min-score")
+        raise QueryError("only the best hits are sorted, so there is only one page", "add --relevant or --min-score")
     if listing.relevant and any(term.kind != "text" for term in query.terms):
         raise QueryError(*ONLY_WORDS)
     direction, allowed = engine.direction(query), _allowed(engine, query.where)
     place = _place(engine, query.where, allowed, listing, query.k, (query.terms, query.min_score, leave_out))
     if place.offset + query.k > MAX_DEPTH:
-        raise QueryError(f"a list is read down to {MAX_DEPTH:,} hits", "narrow it with a filter or --min-score")
+        raise QueryError(f"a list is limited to {MAX_DEPTH:,} hits", "narrow it with a filter or --min-score")
     left_out = () if leave_out is None else (leave_out,)
     ranking = VerifiedRanking(engine.index, direction, allowed, left_out, engine.nearest)
     found = _Found(engine, _recipe(engine, query, listing, ranking, whole=whole))
@@ -148,7 +148,7 @@ def browse(engine: QueryEngine, where: Filter | None, listing: Listing, k: int) 
         PageExpired: the gallery changed since the page that the cursor is from.
     """
     if listing.relevant:
-        raise QueryError("without words nothing can be relevant", "say what to look for, or leave out --relevant")
+        raise QueryError("without a query nothing can be relevant", "give a query, or omit --relevant")
     allowed = _allowed(engine, where)
     place = _place(engine, where, allowed, listing, k)
     order = _Order(listing.sort, listing.reverse, group_minutes=listing.group_minutes)

@@ -40,7 +40,7 @@ class Term:
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.weight) or self.weight == 0:
-            raise QueryError(f"a weight of {self.weight} says nothing", "use a number above or below zero")
+            raise QueryError(f"a weight of {self.weight} has no effect", "use a number above or below zero")
         if self.kind == "text" and not str(self.value).strip():
             raise QueryError(*EMPTY_QUERY)
 
@@ -65,7 +65,7 @@ class Query:
         if not self.terms:
             raise QueryError(*EMPTY_QUERY)
         if all(term.weight < 0 for term in self.terms):
-            raise QueryError("the query only says what to avoid", "add a word or a picture to look for")
+            raise QueryError("the query only excludes things", "add a word or a picture to look for")
         if self.k < 1:
             raise QueryError(f"cannot return {self.k} hits", "ask for 1 or more")
 
@@ -88,7 +88,7 @@ def combine(vectors: Vectors, weights: Sequence[float]) -> Vectors:
     norm = float(np.linalg.norm(total))
     # Unit vectors in float32 are only known to 1e-7 or so: below that, the direction is rounding noise.
     if norm < 1e-6 * float(np.abs(relative).sum()):
-        raise QueryError("the terms of the query cancel each other out", "change a weight, or leave one out")
+        raise QueryError("the terms of the query cancel each other out", "change a weight, or remove a term")
     return np.ascontiguousarray((total / norm)[None, :], dtype=np.float32)
 
 
@@ -116,8 +116,8 @@ def picture_term(text: str, weight: float = 1.0, *, allow_urls: bool = False) ->
     if _SCHEME.match(text):
         if not allow_urls:
             raise QueryError(
-                f"{text:.200} lies on the network, where nothing is fetched from unasked",
-                "allow it with --allow-url, or download the picture and give the file",
+                f"{text:.200} is a network address, and downloads are not allowed",
+                "allow them with --allow-url, or download the picture and give the file",
             )
         return Term("url", text, weight)
     picture = parse_picture(text)

@@ -36,7 +36,9 @@ def tune_gallery(
         GalleryError: the result cannot be written.
     """
     if not 0 < target <= 1 or k < 1:
-        raise SettingsError(f"a recall@{k} of {target} cannot be asked for", "give a target such as 0.99 and k from 1")
+        raise SettingsError(
+            f"a recall@{k} of {target} is not possible", "give a target such as 0.99 and a k of 1 or more"
+        )
     from indexes.tuning import make_probes, tune
     from retrieval.search.engine import QueryEngine
 

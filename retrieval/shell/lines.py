@@ -102,7 +102,7 @@ def _split(text: str) -> tuple[str, str]:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise QueryError(message, "flags come behind the words; for a query of such words: quotes around them")
+        raise QueryError(message, "flags come after the query; put quotes around a query that contains such words")
 
 
 def _parser() -> _Parser:
@@ -124,7 +124,7 @@ def _flags(text: str) -> tuple[Filter | None, int | None]:
     try:
         words: Sequence[str] = shlex.split(text)
     except ValueError as error:
-        raise QueryError(f"the flags cannot be read: {error}".lower(), "close each quote") from None
+        raise QueryError(f"the flags cannot be parsed: {error}".lower(), "close each quote") from None
     given: dict[str, Any] = vars(_parser().parse_args(words))
     k = given.pop("k")
     if k is not None and not (k.isdecimal() and 0 < int(k) <= 10_000):

@@ -82,7 +82,7 @@ class Session:
         bad = [self.hit(number).image.id for number in not_relevant]
         if isinstance(asked, _Listed):  # nothing was looked for: the liked pictures are the query
             if not good:
-                raise QueryError("nothing was looked for", "like a picture, or type what to look for: a red bird")
+                raise QueryError("there is no search yet", "like a picture, or type a query: a red bird")
             self._start(Query(tuple(map(hit_term, good)), where=asked.where, k=asked.k))
         for ids, into, out_of in (
             (good, self._relevant, self._not_relevant),
@@ -119,7 +119,7 @@ class Session:
         """
         if not 1 <= number <= len(self.shown):
             last = f"they go from 1 to {len(self.shown)}" if self.shown else "search first"
-            raise QueryError(f"no hit with the number {number} is shown", last)
+            raise QueryError(f"there is no hit number {number}", last)
         return self.shown[number - 1]
 
     @property
@@ -156,7 +156,7 @@ class Session:
     def _asked(self) -> Query | _Listed:
         asked = self._query or self._listed
         if asked is None:
-            raise QueryError("nothing was asked yet", "type what to look for: a red bird")
+            raise QueryError("there is no search yet", "type a query: a red bird")
         return asked
 
     def _from_start(self) -> list[Hit]:

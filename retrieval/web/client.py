@@ -223,7 +223,7 @@ class Client:
         until = time.monotonic() + wait
         while (response := self._answer("GET", "/duplicates", params=asked)).status_code == httpx.codes.ACCEPTED:
             if time.monotonic() > until:
-                raise ServerUnreachable(f"{self.url} has not found them in time", "ask again, it goes on looking")
+                raise ServerUnreachable(f"{self.url} did not find them in time", "ask again; the search continues")
             time.sleep(_POLL_S)
         return self._parsed(Duplicates, response)
 
@@ -300,7 +300,7 @@ class Client:
         except httpx.TransportError as error:
             raise ServerUnreachable(f"nothing answers at {self.url}: {error}", "start it: photoseek serve") from error
         except httpx.InvalidURL as error:
-            raise QueryError(f"{self.url} is no address: {error}", "write http://127.0.0.1:8765") from error
+            raise QueryError(f"{self.url} is not an address: {error}", "write http://127.0.0.1:8765") from error
 
 
 def _kind(value: str | int) -> str:

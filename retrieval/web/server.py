@@ -53,7 +53,7 @@ def serve(gallery: Gallery, settings: Settings, say: Callable[[str], None], *, o
     elif not is_ours_alone and len(settings.token or "") < _SHORTEST_TOKEN:
         listener.close()
         raise SettingsError(
-            f"a token of {len(settings.token or '')} characters can be guessed", "leave --token out, and one is made"
+            f"a token of {len(settings.token or '')} characters is too easy to guess", "omit --token to generate one"
         )
     url = _url(settings.host, listener)
     entry = url if settings.token is None else f"{url}/?token={quote(settings.token, safe='')}"
@@ -88,7 +88,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         problem = f"cannot listen on {host}, port {port}: {error.strerror or error}"
-        raise SettingsError(problem, "take another one: --port 0 takes any that is free") from error
+        raise SettingsError(problem, "use another one; --port 0 uses any free port") from error
     listener.setblocking(False)
     return listener
 

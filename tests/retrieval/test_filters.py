@@ -192,7 +192,7 @@ def test_filters_that_nothing_can_pass_are_refused() -> None:
         (Filter(camera="cannon"), "the camera 'cannon'", "did you mean Canon EOS 5D?"),
         (Filter(camera=("nikon", "iphnoe")), "'iphnoe'", "iPhone 12"),
         (Filter(no_camera="nikn"), "'nikn'", "NIKON D850"),
-        (Filter(camera="qqqq"), "'qqqq'", "it knows: "),
+        (Filter(camera="qqqq"), "'qqqq'", "it has: "),
         (Filter(lens="50mm"), "has a lens", "leave that condition out"),
         (Filter(format="jepg"), "the format 'JEPG'", "did you mean JPEG?"),
         (Filter(tag="Beech"), "the tag 'beech'", "did you mean beach?"),

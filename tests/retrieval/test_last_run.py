@@ -85,6 +85,6 @@ def test_a_run_that_was_killed_was_cut_off(
 ) -> None:
     monkeypatch.setattr(Catalog, "finish_run", lambda *_: None)
     Indexer(indexed, encoder).run(photos)
-    assert "cut off (killed, or a crash)" in last_run(indexed)
+    assert "interrupted (killed or crashed)" in last_run(indexed)
     with indexed.writer():
         assert last_run(indexed).endswith("still running")

@@ -143,7 +143,7 @@ def test_the_summary_lists_only_what_happened() -> None:
     rows = dict(report_rows(report))
     assert rows["new"] == "1,200" and rows["failed"] == "3" and rows["time"] == "10.0 s, 100.0 images/s"
     assert rows["embedding re-used"].startswith("200")
-    assert not {"gone", "changed", "unchanged", "back again", "moved or renamed", "index"} & set(rows)
+    assert not {"missing", "changed", "unchanged", "restored", "moved or renamed", "index"} & set(rows)
     assert dict(report_rows(IndexReport("tiny")))["time"] == "0.0 s"
 
 

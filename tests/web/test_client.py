@@ -219,7 +219,7 @@ def test_nothing_there(start_server: Callable[..., Running], tmp_path: Path) -> 
             nobody.search("a dog")
     with Client(start_server(tmp_path / "empty").url, tries=50) as empty, pytest.raises(GalleryNotFound) as raised:
         empty.search("a dog")  # at once: waiting does not help
-    assert raised.value.hint == "make one: photoseek index FOLDER"
+    assert raised.value.hint == "create one: photoseek index FOLDER"
 
 
 class Scripted(BaseHTTPRequestHandler):

@@ -85,7 +85,7 @@ def test_only_folders_that_the_gallery_knows(web: TestClient, tmp_path: Path) ->
     for folder in (outside, tmp_path / "none", tmp_path / "photos" / ".." / "outside", tmp_path / "photos" / "link"):
         answer = web.post(INDEX, json={"folders": [str(folder)]})
         assert answer.status_code == 400, folder
-        assert answer.json()["title"] == f"the gallery does not know {folder}"
+        assert answer.json()["title"] == f"{folder} is not in the gallery"
         assert answer.json()["type"].endswith("/folder-refused")
     assert web.get(INDEX).json()["state"] == "idle"
 
@@ -134,7 +134,7 @@ def test_a_run_is_watched_to_its_report(web: TestClient, small: Gallery, tmp_pat
     answer = web.post(INDEX, json={"folders": []})
     assert answer.status_code == 202 and answer.json()["state"] == "starting" and answer.json()["running"]
     busy = web.post(INDEX, json={})
-    assert busy.status_code == 409 and busy.json()["title"] == "this server is indexing already"
+    assert busy.status_code == 409 and busy.json()["title"] == "this server is already indexing"
     told = list(events(web))
     ids, names, states = zip(*told, strict=True)
     assert names[0] == "state" and names[-1] == "report" and set(names[1:-1]) <= {"progress"}

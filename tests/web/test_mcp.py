@@ -133,7 +133,7 @@ def test_filters_hold_and_what_they_do_not_know_is_told(assistant: Assistant) ->
     dated = assistant.ask("search", query="a bird", after="2001")
     assert dated["hits"] == []
     assert dated["notes"] == [
-        "120 pictures are left out because the gallery knows no date of them",
+        "120 pictures are left out because their date is unknown",
         "nothing found",
     ]
 
@@ -306,7 +306,7 @@ def test_it_follows_an_indexer_and_begins_before_there_is_a_gallery(tmp_path: Pa
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with assistant_of(gallery) as assistant:
         lines = assistant.error("search", query="a dog")
-        assert lines == [f"there is no gallery at {gallery}", "make one: photoseek index FOLDER"]
+        assert lines == [f"there is no gallery at {gallery}", "create one: photoseek index FOLDER"]
         with subprocess.Popen(index, env=environment) as indexer:
             seen = []
             while indexer.poll() is None:

@@ -70,9 +70,9 @@ def test_a_form_is_read_whatever_pieces_it_comes_in(data: bytes, query: bytes | 
         (END, "has no picture"),
         (part("query", b"{}") + END, "has no picture"),
         (part("picture", b"1") + part("picture", b"2") + END, "two parts named picture"),
-        (part("picture", b"1") + part("else", b"2") + END, "neither picture nor query"),
-        (b"no form at all", "cannot be read"),
-        (part("picture", b"1").replace(b"name=", b"x" * 5000), "header is too long|cannot be read"),
+        (part("picture", b"1") + part("else", b"2") + END, "other than picture and query"),
+        (b"no form at all", "cannot be parsed"),
+        (part("picture", b"1").replace(b"name=", b"x" * 5000), "header is too long|cannot be parsed"),
     ],
 )
 def test_what_is_no_such_form_is_refused(body: bytes, said: str) -> None:
@@ -89,7 +89,7 @@ def test_any_bytes_are_a_form_or_a_problem(body: bytes) -> None:
 
 
 def test_a_form_without_a_boundary_is_refused() -> None:
-    with pytest.raises(RetrievalError, match="cannot be read"):
+    with pytest.raises(RetrievalError, match="cannot be parsed"):
         read(part("picture", b"1") + END, boundary="")
 
 

@@ -180,7 +180,7 @@ def read_encoder_folder(path: Path) -> EncoderFolder:
     data = load_json(path / DESCRIPTION)
     if data.get("format") != FORMAT:
         raise WeightsUnavailable(
-            f"{path / DESCRIPTION} is of format {data.get('format')!r}, this photoseek reads {FORMAT}",
+            f"{path / DESCRIPTION} has format {data.get('format')!r}, this version of photoseek reads {FORMAT}",
             "export or fetch the model again, or use a newer photoseek",
         )
     try:

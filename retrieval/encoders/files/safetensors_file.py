@@ -32,7 +32,7 @@ def check_safetensors(path: Path) -> Mapping[str, Any]:
     if path.suffix.lower() in PICKLES:
         raise WeightsUnavailable(
             f"{path} is a pickle, and loading one can run code: only safetensors files are read",
-            "convert it where you trust it: safetensors.torch.save_file("
+            "convert it on a machine where you trust it: safetensors.torch.save_file("
             'torch.load(FILE, map_location="cpu", weights_only=True), "open_clip_model.safetensors")',
         )
     try:

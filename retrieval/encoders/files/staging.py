@@ -67,7 +67,7 @@ def install(folder: Path, target: Path) -> Path:
     """
     read_encoder_folder(folder)
     if target.exists() and not (target / DESCRIPTION).is_file():
-        raise EncoderError(f"{target} exists and is no model folder", "move it away")
+        raise EncoderError(f"{target} exists and is not a model folder", "move it away")
     if target.exists():
         target.rename(_aside(target))
     folder.rename(target)

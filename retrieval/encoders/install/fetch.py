@@ -140,7 +140,7 @@ def plan_model(name: str, *, revision: str | None = None) -> FetchPlan:
         if missing := sorted(set(NEEDED) - {file.name for file in found.files}):
             raise EncoderError(
                 f"{repository} is no export of a CLIP model: it lacks {', '.join(missing)}",
-                "take another model",
+                "use another model",
             )
         wanted = set(wanted_files(file.name for file in found.files))
         part = Repository(repository, found.commit, tuple(f for f in found.files if f.name in wanted))
@@ -223,7 +223,7 @@ def plan_weights(name: str) -> FetchPlan:
     if chosen is None:
         raise WeightsUnavailable(
             f"{repository} has none of {', '.join(weights)}",
-            "it holds pickles only, which are never loaded; convert them where you trust them",
+            "it only has pickles, which are never loaded; convert them on a machine where you trust them",
         )
     parts = {repository: _chosen(main, (chosen, CONFIG, TIMM_CONFIG, *TOKENIZER_FILES))}
     for other, names in others:
@@ -256,7 +256,7 @@ def _plan_image_weights(form: ImageForm) -> FetchPlan:
     if not part.files:
         raise WeightsUnavailable(
             f"{repository} has none of {', '.join(names)}",
-            "it holds pickles only, which are never loaded; convert them where you trust them",
+            "it only has pickles, which are never loaded; convert them on a machine where you trust them",
         )
     licence = form.row.licence if form.row else str(record.get("license") or UNKNOWN_LICENCE)
     return FetchPlan(form.name, licence, (part,))

@@ -90,7 +90,7 @@ def describe(folder: Path, *, name: str, source: str, licence: str) -> EncoderFo
     if len({dim or wanted, text_dim or wanted, wanted}) != 1 or not isinstance(wanted, int):
         raise WeightsUnavailable(
             f"{folder}: {CONFIG} says embeddings of {wanted}, the graphs give {dim} and {text_dim}",
-            "the files are of different models; fetch them again",
+            "the files belong to different models; fetch them again",
         )
     return write_encoder_description(
         folder,
@@ -129,7 +129,7 @@ def _text_tower(folder: Path, config: Mapping[str, Any]) -> tuple[TextTower, int
     if len(ids.shape) != 2 or ids.shape[1] not in (length, None):
         raise WeightsUnavailable(
             f"{TEXTUAL} takes ids of shape {ids.shape}, {CONFIG} says {length} tokens",
-            "the files are of different models; fetch them again",
+            "the files belong to different models; fetch them again",
         )
     tower = TextTower(
         file=TEXTUAL,

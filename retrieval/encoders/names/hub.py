@@ -126,7 +126,7 @@ def list_repository(name: str, revision: str | None = None) -> Repository:
     except (OSError, http.client.HTTPException) as error:
         raise _unreachable(error) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise WeightsUnavailable(f"{url} answered something that is not a file list", "try later") from error
+        raise WeightsUnavailable(f"{url} did not return a file list", "try again later") from error
 
 
 def download(repository: Repository, file: RemoteFile, to: Path, on_bytes: Callable[[int], None]) -> None:
@@ -158,7 +158,7 @@ def download(repository: Repository, file: RemoteFile, to: Path, on_bytes: Calla
         except OSError as error:
             from retrieval.system_errors import not_written
 
-            raise not_written(part, error, "set PHOTOSEEK_MODELS to a folder of yours") from error
+            raise not_written(part, error, "set PHOTOSEEK_MODELS to your own folder") from error
         failures = 0 if part.exists() and part.stat().st_size > have else failures + 1
         if failures > RETRIES:
             raise WeightsUnavailable(f"{file.name} stopped at {have} of {file.bytes} bytes", "try again")
@@ -167,8 +167,8 @@ def download(repository: Repository, file: RemoteFile, to: Path, on_bytes: Calla
     if part.stat().st_size != file.bytes or not _matches(part, file):
         part.unlink()
         raise WeightsUnavailable(
-            f"{file.name} of {repository.name} arrived damaged: its hash differs from the announced one",
-            "fetch it again; a proxy or mirror may be at fault",
+            f"{file.name} of {repository.name} arrived damaged: its hash differs from the expected one",
+            "fetch it again; a proxy or mirror may be the cause",
         )
     part.replace(to)
 
@@ -232,7 +232,7 @@ def _refused(name: str, revision: str | None, error: urllib.error.HTTPError) -> 
             f"{endpoint()} does not hand out {name} without an account, or has no such repository",
             "download it by hand where you are signed in, and give its folder",
         )
-    return WeightsUnavailable(f"{endpoint()} answered {error.code} for {name}", "try later")
+    return WeightsUnavailable(f"{endpoint()} answered {error.code} for {name}", "try again later")
 
 
 def _unreachable(error: BaseException) -> WeightsUnavailable:

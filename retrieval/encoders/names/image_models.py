@@ -182,7 +182,7 @@ def _pool(text: str | None, name: str) -> Pool | None:
     for known in get_args(Pool):
         if text.casefold() == known:
             return known  # type: ignore[no-any-return]
-    raise SettingsError(f"{name}: no pooling is called {text!r}", f"use one of {', '.join(get_args(Pool))}")
+    raise SettingsError(f"{name}: there is no pooling {text!r}", f"use one of {', '.join(get_args(Pool))}")
 
 
 def _size(text: str | None, name: str) -> int | None:
@@ -190,4 +190,4 @@ def _size(text: str | None, name: str) -> int | None:
         return None
     if text.isascii() and text.isdigit() and 1 <= int(text) <= _LARGEST:
         return int(text)
-    raise SettingsError(f"{name}: {text!r} is no size of a picture", f"give a side in pixels, 1 to {_LARGEST}")
+    raise SettingsError(f"{name}: {text!r} is not a valid input size", f"give the side in pixels, from 1 to {_LARGEST}")

@@ -94,7 +94,7 @@ def find_tagged(name: str) -> TaggedModel:
         if model not in tables.models:
             raise UnknownEncoder(
                 f"{name} was trained with QuickGELU, and open_clip has no such architecture",
-                "take another tag of this model",
+                "use another tag of this model",
             )
         config = tables.models[model]
     return TaggedModel(model, tag, config, tags[tag])
@@ -132,7 +132,7 @@ def preprocessing_from(raw: Mapping[str, Any], size: object, where: str) -> Prep
     if resize not in RESIZE_MODES or interpolation not in INTERPOLATIONS:
         raise EncoderError(
             f"{where} asks for resize mode {resize!r} and interpolation {interpolation!r}",
-            f"supported are {', '.join(RESIZE_MODES)} and {', '.join(INTERPOLATIONS)}; take another model",
+            f"supported are {', '.join(RESIZE_MODES)} and {', '.join(INTERPOLATIONS)}; use another model",
         )
     mean, std = (_triple(raw.get(key), key, where) for key in ("mean", "std"))
     if min(std) <= 0:
@@ -225,5 +225,5 @@ def _triple(value: object, key: str, where: str) -> tuple[float, float, float]:
         return (float(value[0]), float(value[1]), float(value[2]))
     raise WeightsUnavailable(
         f"{where} does not say which {key} pictures are normalised with",
-        "add preprocess_cfg {mean, std, resize_mode, interpolation} of this checkpoint; families differ",
+        "add preprocess_cfg {mean, std, resize_mode, interpolation} of this checkpoint; they differ between models",
     )

@@ -85,7 +85,7 @@ def find_image_source(name: str) -> ImageSource:
         return _from_form(form)
     folder = _timm_folder(name)
     if folder is None:
-        raise UnknownEncoder(f"{name!r} is no image-only model", f"there is no {TIMM_CONFIG} of timm in it")
+        raise UnknownEncoder(f"{name!r} is not an image-only model", f"there is no {TIMM_CONFIG} of timm in it")
     config = _config(folder)
     assert config is not None, "a folder without a configuration is not in timm's layout"
     architecture, record, arguments = config
@@ -168,7 +168,7 @@ def _native(record: Mapping[str, Any]) -> int:
     """The side that the weights were trained for."""
     size = record.get("input_size")
     if not isinstance(size, list | tuple) or len(size) != 3 or size[1] != size[2] or not isinstance(size[1], int):
-        raise WeightsUnavailable("the model's record has no square input_size", "take another model")
+        raise WeightsUnavailable("the model's record has no square input_size", "use another model")
     return size[1]
 
 
@@ -199,7 +199,7 @@ def _given(path: Path) -> Path:
     if not path.is_file():
         raise WeightsUnavailable(f"there is no file {path}", "check the path")
     if path.suffix.lower() != ".safetensors" and path.suffix.lower() not in PICKLES:
-        raise SettingsError(f"{path} is not a .safetensors file", "weights are read from safetensors only")
+        raise SettingsError(f"{path} is not a .safetensors file", "only safetensors weights are supported")
     check_safetensors(path)  # a pickle is refused there, and told how to convert
     return path
 
@@ -236,11 +236,12 @@ def _config(folder: Path) -> tuple[str, Mapping[str, Any], dict[str, Any]] | Non
     tables = timm_tables()
     default = tables.architectures.get(architecture.partition(".")[0])
     if default is None:
-        raise UnknownEncoder(f"{folder / TIMM_CONFIG}: timm has no {architecture}", "take another model")
+        raise UnknownEncoder(f"{folder / TIMM_CONFIG}: timm has no {architecture}", "use another model")
     record = data.get("pretrained_cfg")
     if not isinstance(record, dict):
         raise WeightsUnavailable(
-            f"{folder / TIMM_CONFIG} has no pretrained_cfg", "it says how pictures are prepared; families differ"
+            f"{folder / TIMM_CONFIG} has no pretrained_cfg",
+            "it says how pictures are prepared; they differ between models",
         )
     arguments = data.get("model_args") or {}
     if not isinstance(arguments, dict):

@@ -54,7 +54,7 @@ class OnnxEncoder:
 
     def __init__(self, folder: EncoderFolder, precision: Precision = "auto", threads: int | None = None) -> None:
         if threads is not None and threads < 1:
-            raise SettingsError(f"{threads} threads cannot encode anything", "give a number from 1 up")
+            raise SettingsError(f"cannot encode with {threads} threads", "give 1 or more")
         if precision == "fp16":
             raise SettingsError("fp16 is for GPUs", "the ONNX form runs in bf16, fp32 or int8; or leave it at auto")
         self.folder = folder
@@ -190,11 +190,11 @@ class OnnxEncoder:
             known = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if self._precision == "int8":
             if "INT8" not in known:
-                raise SettingsError("this CPU does not compute in int8", "leave the precision at auto, or use fp32")
+                raise SettingsError("this CPU does not support int8", "leave the precision at auto, or use fp32")
             return "int8"
         capable = "BF16" in known
         if self._precision == "bf16" and not capable:
-            raise SettingsError("this CPU does not compute in bf16", "leave the precision at auto, or use fp32")
+            raise SettingsError("this CPU does not support bf16", "leave the precision at auto, or use fp32")
         return "bf16" if capable else "fp32"
 
 

@@ -72,7 +72,7 @@ class NumpyTextTower:
         if not row or len(row) > len(self._positions) or max(row) >= len(self._tokens) or min(row) < 0:
             raise WeightsUnavailable(
                 f"a text has token ids that {self._file} does not know",
-                "tokenizer and weights are of two models",
+                "tokenizer and weights belong to different models",
             )
         if self._text.pool == "last":
             return len(row) - 1
@@ -148,7 +148,7 @@ class NumpyTextTower:
         if width % self._text.heads:
             raise WeightsUnavailable(
                 f"{self._file}: a width of {width} does not divide into {plural(self._text.heads, 'head')}",
-                "encoder.json and weights are of two models",
+                "encoder.json and weights belong to different models",
             )
         context = max(len(self._positions), self._text.context_length)
         expected: dict[str, tuple[int, ...]] = {"positional_embedding": (context, width)}

@@ -141,7 +141,7 @@ class TorchEncoder(ABC):
             return np.empty((0, self.spec.dim), np.float32)
         features, worked = in_batches(self._forward_images, pixels, self.batch_size)
         if worked < self.batch_size:
-            log.warning("the device ran out of memory: batches are now of %d images", worked)
+            log.warning("the device ran out of memory: batches now have %d images", worked)
             self._batch = worked
         return unit(features)
 
@@ -231,7 +231,7 @@ class TorchEncoder(ABC):
             raise
         except Exception as error:  # no compiler, no Triton, or an operation it cannot do: any of many types
             reason = str(getattr(error, "inner_exception", error)).strip().partition("\n")[0]
-            log.warning("torch.compile failed, going on without it: %s", reason)
+            log.warning("torch.compile failed, continuing without it: %s", reason)
             self._wants_compiled = False
             return self._encoded(model, x)
 
@@ -304,7 +304,7 @@ def in_batches(forward: Callable[[Pixels], Vectors], pixels: Pixels, limit: int)
             if limit == 1:
                 raise EncoderError(
                     "the GPU has no memory left for a single image",
-                    "close other programs that use it, take a smaller model, or --device cpu",
+                    "close other programs that use it, use a smaller model, or --device cpu",
                 ) from error
             limit = max(1, min(limit, len(pixels) - done) // 2)
         else:
@@ -329,7 +329,7 @@ def _device(asked: str) -> torch.device:
     number = int(asked.partition(":")[2] or 0)
     if number >= count:
         raise RuntimeUnavailable(
-            f"device {asked} was asked for, but torch {torch.__version__} sees {count} GPUs",
-            "install a CUDA build of torch and the driver, or say --device cpu",
+            f"device {asked} was requested, but torch {torch.__version__} finds {count} GPUs",
+            "install a CUDA build of torch and the driver, or use --device cpu",
         )
     return torch.device("cuda", number)

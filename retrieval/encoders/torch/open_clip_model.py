@@ -61,7 +61,7 @@ def build_model(source: ClipSource) -> torch.nn.Module:
     except (RuntimeError, TypeError, ValueError, AssertionError, KeyError, AttributeError) as error:
         raise WeightsUnavailable(
             f"{source.weights} does not fit the architecture of {source.name}: {_short(error)}",
-            "the weights are of another model; check open_clip_config.json or the name",
+            "the weights belong to another model; check open_clip_config.json or the name",
         ) from error
     found = getattr(model.visual, "image_size", None)
     sides = set(found) if isinstance(found, list | tuple) else {found}
@@ -124,7 +124,7 @@ def _settings(source: ClipSource) -> dict[str, Any]:
         if folder is None or not (folder / "config.json").is_file():
             raise WeightsUnavailable(
                 f"the text tower of {source.name} needs config.json of {repository}, which is not in {hub_cache()}",
-                f"photoseek models fetch --weights {source.name}, or take a model whose text tower is open_clip's own",
+                f"photoseek models fetch --weights {source.name}, or use a model whose text tower is open_clip's own",
             )
         text["hf_model_name"] = str(folder)
         text["hf_model_pretrained"] = False

@@ -56,7 +56,7 @@ class ImageTower(torch.nn.Module):
         """(n, 3, size, size) float, normalised -> (n, patches, width): the last norm's output, no class or register
         tokens, row by row from the top left."""
         if not hasattr(self.trunk, "num_prefix_tokens"):
-            raise SettingsError("this model has no patch tokens", "take a ViT")
+            raise SettingsError("this model has no patch tokens", "use a ViT")
         tokens: torch.Tensor = self.trunk.forward_features(pixels)
         return tokens[:, self.prefix_tokens :]
 
@@ -64,12 +64,12 @@ class ImageTower(torch.nn.Module):
         if self.pool == "own":
             return
         if not hasattr(self.trunk, "num_prefix_tokens"):
-            raise SettingsError(f"this model has no tokens to pool with +{self.pool}", "leave the pooling out")
+            raise SettingsError(f"this model has no tokens to pool with +{self.pool}", "omit the pooling")
         if self.pool != "gap" and not getattr(self.trunk, "cls_token", None) is not None:
             raise SettingsError(f"this model has no class token for +{self.pool}", "use +gap")
         if not isinstance(getattr(self.trunk, "fc_norm", None), torch.nn.Identity | None):
             # Its last norm acts on the mean: the tokens themselves were never normalised in training.
-            raise SettingsError(f"this model was trained with a pooling of its own, not +{self.pool}", "use +own")
+            raise SettingsError(f"this model was trained with its own pooling, not +{self.pool}", "use +own")
 
 
 def build_image_tower(source: ImageSource) -> ImageTower:
@@ -96,7 +96,7 @@ def build_image_tower(source: ImageSource) -> ImageTower:
         raise WeightsUnavailable(
             f"{source.weights} does not fit the architecture {source.architecture}: "
             f"{' '.join(str(error).split())[:300]}",
-            "the weights are of another model or in another layout than timm's",
+            "the weights belong to another model, or are not in timm's layout",
         ) from error
     return tower.eval().requires_grad_(False)
 
@@ -126,7 +126,7 @@ def _bare(source: ImageSource) -> torch.nn.Module:
     except (RuntimeError, TypeError, ValueError, AssertionError, KeyError) as error:
         raise EncoderError(
             f"timm cannot build {source.architecture} for {size} pixels: {' '.join(str(error).split())[:300]}",
-            "take another size or model",
+            "use another size or model",
         ) from error
     patch = getattr(getattr(model, "patch_embed", None), "patch_size", (1, 1))
     if any(size % side for side in patch):
@@ -153,7 +153,7 @@ def _state(source: ImageSource, model: torch.nn.Module) -> dict[str, torch.Tenso
         except (RuntimeError, KeyError, ValueError, IndexError, AttributeError, AssertionError) as error:
             raise WeightsUnavailable(
                 f"{source.weights} does not fit the architecture {source.architecture}: {str(error)[:300]}",
-                "the weights are of another model or in another layout than timm's",
+                "the weights belong to another model, or are not in timm's layout",
             ) from error
     heads = source.record.get("classifier") or ()
     heads = [heads] if isinstance(heads, str) else heads

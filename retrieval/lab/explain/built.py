@@ -33,7 +33,7 @@ def timm_parts(architecture: str, size: int | None, arguments: Mapping[str, Any]
             if size not in (None, own) and plain.default_cfg.get("fixed_input_size"):
                 plain = timm.create_model(architecture, pretrained=False, num_classes=0, img_size=size, **asked)
         except (RuntimeError, ValueError, TypeError, AssertionError, KeyError) as error:
-            raise EncoderError(f"timm cannot build {architecture}: {str(error)[:300]}", "take another model") from error
+            raise EncoderError(f"timm cannot build {architecture}: {str(error)[:300]}", "use another model") from error
     return count_parts(plain, size or own)
 
 
@@ -56,7 +56,7 @@ def open_clip_parts(model_cfg: Mapping[str, Any]) -> tuple[Part, ...]:
                 settings["embed_dim"], vision, settings.get("quick_gelu", False)
             )
     except (RuntimeError, ValueError, TypeError, AssertionError, KeyError, AttributeError) as error:
-        raise EncoderError(f"open_clip cannot build it: {str(error)[:300]}", "take another model") from error
+        raise EncoderError(f"open_clip cannot build it: {str(error)[:300]}", "use another model") from error
     size = vision.get("image_size", 224)
     return count_parts(tower, size if isinstance(size, int) else int(size[0]))
 

@@ -42,7 +42,7 @@ class DuplicatesParams(BaseModel):
         """The least cosine, as :func:`find_duplicates` takes it."""
         if not self.look_alikes:
             if self.min_score is not None:
-                raise QueryError("min_score is about look-alikes", "add look_alikes=true")
+                raise QueryError("min_score only applies to look-alikes", "add look_alikes=true")
             return None
         # Each cosine is a search of its own: there are only so many of them.
         return round(DEFAULT_LOOK_ALIKE if self.min_score is None else self.min_score, 2)

@@ -84,8 +84,10 @@ def _box(text: str | None) -> Box | None:
     try:
         south, west, north, east = (float(part) for part in text.split(","))
     except ValueError:
-        raise QueryError(f"{text!r} is no box on a map", "write south,west,north,east in degrees") from None
+        raise QueryError(f"{text!r} is not a map box", "write south,west,north,east in degrees") from None
     is_whole = isfinite(south + west + north + east)
     if not (is_whole and -90 <= south <= north <= 90 and -180 <= west <= 180 and -180 <= east <= 180):
-        raise QueryError(f"the box {text!r} is not on the globe", "south is below north, and west may be beyond east")
+        raise QueryError(
+            f"the box {text!r} is outside the globe", "south must be below north; west may be greater than east"
+        )
     return south, west, north, east

@@ -93,7 +93,7 @@ class Limits:
             try:
                 message = await asyncio.wait_for(receive(), max(0.0, left))
             except TimeoutError:
-                raise HTTPException(408, "the request's body did not come in time\nsend it again", _CLOSE) from None
+                raise HTTPException(408, "the request body did not arrive in time\nsend it again", _CLOSE) from None
             size = len(message.get("body", b""))
             body.taken += size
             self._held += size

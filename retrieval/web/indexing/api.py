@@ -72,7 +72,7 @@ async def start_index(request: Request, asked: IndexRequest) -> IndexState:
     responses={202: {"description": "It was asked to stop.", "model": IndexState}},
 )
 async def stop_index(request: Request, response: Response) -> IndexState:
-    """Nothing is lost: what was read is kept, and the next run goes on from there. Without a run nothing happens."""
+    """Nothing is lost: what was read is kept, and the next run continues from there. Without a run nothing happens."""
     state = index_job(request).stop()
     response.status_code = 202 if state.running else 200
     return state

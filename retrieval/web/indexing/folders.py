@@ -39,20 +39,18 @@ def allowed_folders(asked: Sequence[str], roots: Sequence[str], *, may_add: bool
 def _allowed(folder: str, roots: Sequence[str], may_add: bool) -> str:
     try:
         if not os.path.isabs(folder):  # noqa: PTH117 - an odd text is refused below, as all of them
-            raise SettingsError(
-                f"{folder} is not a whole path", "write it from the top, for instance /home/me/Pictures"
-            )
+            raise SettingsError(f"{folder} is not a full path", "write it from the root, e.g. /home/me/Pictures")
         path = os.path.realpath(folder)
         if not may_add and not any(is_below(path, root) for root in roots):
             raise FolderRefused(
-                f"the gallery does not know {folder}",
+                f"{folder} is not in the gallery",
                 f"index it once on the command line: photoseek index {folder}",
             )
         if os.path.isdir(path) or path in roots:  # noqa: PTH112 - a root may be on a drive that is not mounted now
             return path
         exists = os.path.exists(path)  # noqa: PTH110
     except (ValueError, OSError):
-        raise SettingsError("this is no path of a folder", "give the folder that holds the pictures") from None
+        raise SettingsError("this is not a path of a folder", "give the folder that holds the pictures") from None
     if exists:
         raise SettingsError(f"{folder} is not a folder", "give the folder that holds the pictures")
     raise SettingsError(f"there is no folder {folder}", "check the spelling, or mount the drive")

@@ -80,7 +80,7 @@ class IndexJob:
             GalleryError: the gallery cannot be written, or no process can be started.
         """
         if self._state.running or self._is_closed:
-            raise GalleryLocked("this server is indexing already", "wait until it has finished, or stop it")
+            raise GalleryLocked("this server is already indexing", "wait until it has finished, or stop it")
         # Said before anything is waited for: a second request finds it.
         before, self._process = self._state, None
         self._say(

@@ -169,5 +169,5 @@ def _gone(error: OSError) -> HTTPException:
 def _record(reader: CatalogReader, id_: int) -> ImageRecord:
     found = reader.records([id_])
     if not found:
-        raise UnknownImage(f"there is no image {id_} in this gallery", "take an id from a search")
+        raise UnknownImage(f"there is no image {id_} in this gallery", "use an id from a search")
     return found[0]

@@ -113,7 +113,7 @@ async def search_with(request: Request) -> Response:
     elif kind == JSON:
         body = _read(SearchBody, await request.body(), "body")
     else:
-        raise HTTPException(415, f"a search is {JSON} or {FORM}\nsay so in Content-Type")
+        raise HTTPException(415, f"a search must be {JSON} or {FORM}\nset the Content-Type")
     return await _answered(request, question_of(body, body, body.terms, upload), body, upload)
 
 

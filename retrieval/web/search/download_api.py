@@ -108,9 +108,9 @@ async def download(request: Request, asked: DownloadBody) -> StreamingResponse:
     ids = list(dict.fromkeys(asked.ids))
     records = await app_state.readers(request).run(lambda reader: reader.records(ids))
     if not records:
-        raise UnknownImage(f"there is no image {ids[0]} in this gallery", "take the ids of hits")
+        raise UnknownImage(f"there is no image {ids[0]} in this gallery", "use the ids of hits")
     if (size := sum(record.size for record in records)) > MOST_BYTES:
-        raise HTTPException(413, f"{size / 1e9:.1f} GB are too much for one archive\nchoose fewer pictures")
+        raise HTTPException(413, f"{size / 1e9:.1f} GB are too large for one archive\nchoose fewer pictures")
     known = {record.id for record in records}
     pieces = packed(records, [image_id for image_id in ids if image_id not in known])
     return _Attachment(pieces, "application/zip", "photoseek.zip")

@@ -100,7 +100,7 @@ class Lists:
             must = question.fields.relevant  # in another order the list is worth something without being judged
             found = await engine_thread.run(partial(self._open, question, uploads, must), question.texts)
         if found is None:
-            raise QueryError("relevance could not be measured", "leave out relevant")
+            raise QueryError("relevance could not be measured", "omit relevant")
         return found
 
     async def read(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from retrieval.web.search.models import ListFields, QuestionFields, TermBody
 
 _UPLOAD = "u1."
-_ONLY_AVOIDS = ("the query only says what to avoid", "add a word or a picture to look for")
+_ONLY_AVOIDS = ("the query only excludes things", "add a word or a picture to look for")
 
 
 class Uploaded(NamedTuple):
@@ -85,7 +85,7 @@ def question_of(
     """
     found = [term for text in asked.q if text.strip() for term in parse_query(text, allow_urls=True)]
     if any(term.kind in ("image", "url") for term in found):
-        raise QueryError("a query over HTTP names no files and no addresses", "upload the picture, or give img:id:7")
+        raise QueryError("queries over HTTP cannot contain files or addresses", "upload the picture, or use img:id:7")
     found += [parse_term("text", text, sign=-1) for text in asked.without if text.strip()]
     pictures = [*asked.like, *([uploaded] if uploaded else [])]
     parts = [*found, *(_picture(value, 1.0) for value in pictures)]
@@ -94,7 +94,7 @@ def question_of(
     uploads = tuple(part for part in parts if isinstance(part, Uploaded))
     more, less = tuple(dict.fromkeys(asked.more)), tuple(dict.fromkeys(asked.less))
     if both := set(more) & set(less):
-        raise QueryError(f"picture {min(both)} is said to be both liked and not", "leave it out of more or of less")
+        raise QueryError(f"picture {min(both)} is both in more and in less", "remove it from one of them")
     if not more and (less or parts) and not any(part.weight > 0 for part in parts):
         raise QueryError(*_ONLY_AVOIDS)
     alone = len(parts) == len(asked.like) and all(part.kind == "id" for part in kept)
@@ -163,5 +163,5 @@ def _picture(value: str, weight: float) -> Term | Uploaded:
     if value.startswith(_UPLOAD):
         return Uploaded(value, weight)
     if not (value.isascii() and value.isdecimal() and len(value) <= 18):
-        raise QueryError(f"{value[:40]!r} is not the id of a picture", "take the id of a hit")
+        raise QueryError(f"{value[:40]!r} is not the id of a picture", "use the id of a hit")
     return Term("id", int(value), weight)

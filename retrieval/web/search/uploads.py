@@ -68,7 +68,7 @@ async def read_form(content_type: str, stream: AsyncIterator[bytes], most_bytes:
             parser.write(chunk)
         parser.finalize()
     except (FormParserError, ValueError) as error:
-        raise QueryError("the form cannot be read", _HINT) from error
+        raise QueryError("the form cannot be parsed", _HINT) from error
     if "picture" not in parts.found:
         raise QueryError("the form has no picture", _HINT)
     return Form(bytes(parts.found["picture"]), bytes(parts.found.get("query", b"")))
@@ -118,7 +118,7 @@ class _Parts:
 
     def _headers_finished(self) -> None:
         if self._name not in ("picture", "query"):
-            raise QueryError("the form has a part that is neither picture nor query", _HINT)
+            raise QueryError("the form has a part other than picture and query", _HINT)
         if self._name in self.found:
             raise QueryError(f"the form has two parts named {self._name}", "send one")
         self._data = self.found[self._name] = bytearray()

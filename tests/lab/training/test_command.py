@@ -46,7 +46,7 @@ def test_an_adapter_from_captions_to_search(tmp_path: Path, indexed_examples: Pa
     assert {row["metric"] for row in body["gained"]} >= {"text to image R@1", "image to text R@10"}
     assert f"photoseek index --model {tmp_path / 'mine'}" in err
     code, _, err = run(tmp_path, "index", "--model", tmp_path / "mine")
-    assert code == 0 and "120 (from embeddings that were there, no picture read)" in err
+    assert code == 0 and "120 (from stored embeddings, no picture read)" in err
     code, out, _ = run(tmp_path, "search", "a tiger", "-n", "3", "--json")
     assert code == 0 and len(out.splitlines()) == 3
     code, _, err = run(tmp_path, "train", EXAMPLES / "captions.tsv", "--adapter", "--out", tmp_path / "mine")
@@ -56,7 +56,7 @@ def test_an_adapter_from_captions_to_search(tmp_path: Path, indexed_examples: Pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "give either captions"),
+        ((), "give captions, a folder"),
         (("x.tsv", "--adapter", "--full", "--out", "y"), "exclude each other"),
         (("missing.tsv", "--adapter", "--out", "y"), "cannot read"),
         (("--from-gallery", "--adapter", "--out", "y"), "no gallery"),

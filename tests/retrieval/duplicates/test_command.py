@@ -124,7 +124,7 @@ def test_page(run: Run, place: Path, tmp_path: Path) -> None:
         (("--look-alikes", "--min-score", "0"), "cosine"),
         (("--undo", "--html", "x.html"), "alone"),
         (("--undo", "--format", "jpeg"), "without filters"),
-        (("--html", "photo.jpg"), "not a name for a page"),
+        (("--html", "photo.jpg"), "not a valid name for a page"),
         (("--html", "/no/such/folder/x.html"), "cannot write"),
     ],
 )

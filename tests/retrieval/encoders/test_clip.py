@@ -194,7 +194,7 @@ def test_the_smaller_batch_is_remembered(
     pixels = pictures(32, 10)
     assert encoder.encode_images(pixels).shape == (10, 32)
     assert encoder.batch_size == 2, "10, 5 and then 2 images were tried"
-    assert "batches are now of 2" in caplog.text
+    assert "batches now have 2" in caplog.text
 
 
 # Devices
@@ -204,7 +204,7 @@ def test_cuda_is_never_replaced_by_the_cpu(tiny_models: dict[str, Path]) -> None
     number = torch.cuda.device_count() if torch.cuda.is_available() else 0
     encoder = load_clip_encoder(f"local-dir:{tiny_models['clip']}", device=f"cuda:{number}")
     for use in (lambda: encoder.device, lambda: encoder.encode_images(pictures(32))):
-        with pytest.raises(RuntimeUnavailable, match=f"sees {number} GPUs"):
+        with pytest.raises(RuntimeUnavailable, match=f"finds {number} GPUs"):
             use()
 
 

@@ -104,7 +104,7 @@ def test_compiling_is_for_models_on_torch(
     encoder = choose_encoder(gallery, f"local-dir:{tiny_models['clip']}", device="cpu", compiled=True)
     encoder.encode_images(pictures(CPU_BATCH))
     assert compiled_sizes == [CPU_BATCH]
-    with pytest.raises(SettingsError, match="only models on torch can be compiled, and builtin-224 runs on cpu"):
+    with pytest.raises(SettingsError, match="only torch models can be compiled, and builtin-224 runs on cpu"):
         choose_encoder(gallery, "builtin-224", device="cpu", compiled=True)
 
 

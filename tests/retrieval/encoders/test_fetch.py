@@ -209,7 +209,7 @@ def test_file_names_that_leave_the_folder(hub: Hub, tmp_path: Path, monkeypatch:
         listing = hub.listing(REPOSITORY)
         listing["siblings"] = [*listing["siblings"], {"rfilename": evil, "size": 1}]
         monkeypatch.setattr(hub, "listing", lambda repository, answer=listing: answer)
-        with pytest.raises(WeightsUnavailable, match="not a file list"):
+        with pytest.raises(WeightsUnavailable, match="did not return a file list"):
             fetch_model(NAME, tmp_path, accept_licence=yes)
         monkeypatch.undo()
         monkeypatch.setenv("HF_ENDPOINT", hub.url)

@@ -29,7 +29,7 @@ def small(full: OnnxEncoder) -> OnnxEncoder:
     try:
         assert encoder.device == "cpu (OpenVINO, int8)"
     except SettingsError:
-        pytest.skip("this CPU does not compute in int8")
+        pytest.skip("this CPU does not support int8")
     return encoder
 
 
@@ -105,5 +105,5 @@ def test_a_cpu_without_int8_is_told(full: OnnxEncoder, monkeypatch: pytest.Monke
 
     encoder = OnnxEncoder(full.folder, "int8")
     monkeypatch.setitem(encoder.__dict__, "_core", Core())
-    with pytest.raises(SettingsError, match="does not compute in int8"):
+    with pytest.raises(SettingsError, match="does not support int8"):
         encoder.encode_images(pictures(0, 1))

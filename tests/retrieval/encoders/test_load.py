@@ -135,7 +135,7 @@ def test_known_but_not_installed(monkeypatch: pytest.MonkeyPatch, models: Path) 
 
 def test_a_gpu_that_cannot_be_used_is_an_error_and_never_the_cpu_instead(models: Path) -> None:
     for device in ("cuda", "cuda:1"):
-        with pytest.raises(RuntimeUnavailable, match=f"runs on the CPU alone, and {device} was asked for") as refused:
+        with pytest.raises(RuntimeUnavailable, match=f"runs on the CPU only, but {device} was requested") as refused:
             load_encoder(BUILTIN, device=device)
         assert (refused.value.exit_code, "--model" in refused.value.hint) == (3, True)
     for device in ("gpu", "cuda:", "cudaX", "mps"):

@@ -112,7 +112,7 @@ def test_normalising_inside_the_graph_equals_numpy(encoder: OnnxEncoder) -> None
 def test_bf16_ranks_pictures_like_fp32(encoder: OnnxEncoder) -> None:
     half = OnnxEncoder(encoder.folder, "auto", threads=1)
     if "bf16" not in half.device:
-        pytest.skip("this CPU does not compute in bf16")
+        pytest.skip("this CPU does not support bf16")
     pixels = animals(encoder)
     full, fast = encoder.encode_images(pixels), half.encode_images(pixels)
     assert (full * fast).sum(1).min() > 0.98 and np.median((full * fast).sum(1)) > 0.998

@@ -37,7 +37,8 @@ def test_a_forgotten_child_stays_away_until_it_is_named(
     report = forget_paths(indexed, [photos / "trip"], purge=purge)
     (trip,) = report.forgotten
     assert (trip.images, trip.left_out_of, trip.is_folder) == (len(IN_TRIP), str(photos), True)
-    assert f"take it back: photoseek index {photos / 'trip'}" in "\n".join(report_lines(report, purge=purge))
+    told = "\n".join(report_lines(report, purge=purge))
+    assert f"to include it again, run: photoseek index {photos / 'trip'}" in told
     for folders in ((), photos):
         again = Indexer(indexed, encoder).run(folders)
         assert (again.images, again.passed_over) == (
@@ -107,7 +108,7 @@ def test_what_the_gallery_does_not_hold_cannot_be_forgotten_and_nothing_is_done_
     indexed: Gallery, photos: Path, encoder: ColourEncoder
 ) -> None:
     for purge in (False, True):
-        with pytest.raises(UnknownImage, match="holds nothing of"):
+        with pytest.raises(UnknownImage, match="is not in the gallery"):
             forget_paths(indexed, [photos / "green.jpg", photos / "never.jpg"], purge=purge)
     assert len(ids(indexed, encoder, photos)) == len(PHOTOS)
 

@@ -291,7 +291,7 @@ def test_the_command_says_what_was_decoded_where(
     with pytest.raises(SystemExit) as stopped:
         application.run()
     assert not stopped.value.code
-    said = re.search(r"decoded on cpu +28; left to the CPU: (.*)", capsys.readouterr().err)
+    said = re.search(r"decoded on cpu +28; decoded on the CPU: (.*)", capsys.readouterr().err)
     assert said is not None and "7 not a JPEG" in said[1] and "1 the device's decoder refused it" in said[1]
 
 

@@ -140,5 +140,5 @@ def test_what_is_no_terminal_draws_only_by_force() -> None:
     out = io.StringIO()
     assert find_terminal(out, out, environ={"TERM": "xterm-kitty"}) is None
     assert find_terminal(out, out, "kitty", environ={}) == Terminal("kitty", 80, (10, 20))
-    with pytest.raises(SettingsError, match="no way to draw"):
+    with pytest.raises(SettingsError, match="no drawing method"):
         find_terminal(out, out, "vt52")

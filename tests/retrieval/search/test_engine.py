@@ -342,5 +342,5 @@ def test_what_a_filter_cannot_know_is_counted(indexed: Gallery, encoder: ColourE
     with QueryEngine(indexed, encoder) as engine:
         unknown = engine.selection(Filter(after=datetime(1990, 1, 1), glob="*.png"))
         assert (unknown.ids.tolist(), unknown.unknown, unknown.lacking) == ([], 2, ("date",))
-        assert unknown.message() == "2 pictures are left out because the gallery knows no date of them"
+        assert unknown.message() == "2 pictures are left out because their date is unknown"
         assert engine.selection(Filter(glob="*.png")).message() == ""

@@ -61,14 +61,14 @@ def test_what_is_written_becomes_terms(text: str, terms: list[Term]) -> None:
         ("beach +\t+ people", 8, "two signs in a row"),
         ('a + "b - c', 4, "quote is not closed"),
         ('"', 0, "quote is not closed"),
-        ("a + 0:b", 4, "a weight of 0 says nothing"),
+        ("a + 0:b", 4, "a weight of 0 has no effect"),
         ("0.00:b", 0, "a weight of 0.00"),
         ("a - " + "9" * 400 + ":b", 4, "a weight of 9999"),
         ("a + 2:", 4, "no words follow the weight"),
         ("2: - a", 0, "no words follow the weight"),
         ("a + img:", 4, "no picture follows img:"),
         ('a + ""', 4, "empty quotes"),
-        ("https://example.org/a.jpg", 0, "an address is not words"),
+        ("https://example.org/a.jpg", 0, "an address cannot be used as text"),
         ("\u6d77 + \u6d77 +", 6, "nothing follows the sign"),
     ],
 )
@@ -100,7 +100,7 @@ def test_an_empty_query_is_told_as_such(text: str) -> None:
     "text", ["img:https://example.org/a.jpg", "a + img:HTTP://x/y", "img:ftp://x/y", "2:img:file:///etc/passwd"]
 )
 def test_addresses_need_leave(text: str) -> None:
-    with pytest.raises(QueryError, match="lies on the network") as caught:
+    with pytest.raises(QueryError, match="is a network address") as caught:
         parse_query(text)
     assert "--allow-url" in caught.value.hint
     assert parse_query(text, allow_urls=True)[-1].kind == "url"

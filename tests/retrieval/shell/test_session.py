@@ -76,7 +76,7 @@ def test_without_words_pictures_are_listed(engine: QueryEngine) -> None:
     assert [hit.rank for hit in session.shown] == [1, 2, 3, 4, 5, 6] and session.query is None
     found = session.ask((), Filter(format=("PNG",)), 5)
     assert {hit.image.format for hit in found} == {"PNG"} and len(found) == 2
-    with pytest.raises(QueryError, match="nothing was looked for"):
+    with pytest.raises(QueryError, match="there is no search yet"):
         session.judge(not_relevant=[1])
     assert session.shown == found
     assert len(session.filter(None, 6)) == 6  # the list again, without a filter

@@ -151,7 +151,7 @@ def test_more_like_the_selected_ones(page: Page) -> None:
 
 def test_a_failed_download_is_told(page: Page) -> None:
     page.watch.expected.append("413")  # type: ignore[attr-defined]
-    problem = '{"title": "90 GB are too much for one archive", "detail": "choose fewer pictures", "status": 413}'
+    problem = '{"title": "90 GB are too large for one archive", "detail": "choose fewer pictures", "status": 413}'
     page.route(
         "**/api/v1/download",
         lambda route: route.fulfill(status=413, body=problem, content_type="application/problem+json"),
@@ -161,7 +161,7 @@ def test_a_failed_download_is_told(page: Page) -> None:
     page.locator("#selection-bar").get_by_role("button", name="Download").click()
     toast = page.locator(".toast.error")
     toast.wait_for()
-    assert toast.locator("p").all_inner_texts() == ["90 GB are too much for one archive", "choose fewer pictures"]
+    assert toast.locator("p").all_inner_texts() == ["90 GB are too large for one archive", "choose fewer pictures"]
     assert page.locator("#selection-bar").get_by_role("button", name="Download").is_enabled()
 
 
