@@ -180,7 +180,7 @@ def test_a_fault_of_ours_is_two_lines_without_its_text(indexed_examples: Path) -
         (errno.EDQUOT, "the disk is full", "free some space"),
         (errno.EIO, "reports an error", "check the drive"),
         (errno.EROFS, "read-only", "mount it"),
-        (errno.EACCES, "permission", "right"),
+        (errno.EACCES, "permission", "permissions"),
         (errno.EMFILE, "too many files", "ulimit"),
         (errno.ENOMEM, "memory", "close other programs"),
         (errno.EPIPE, "closed by the other side", "again"),

@@ -38,12 +38,12 @@ from tests.retrieval.pictures.test_preprocessing_parity import name, natural, sa
 
 pytestmark = pytest.mark.torch
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-INPUT = Preprocessing(64)
+INPUT = Preprocessing(128)
 FAMILIES = [
     INPUT,
-    Preprocessing(96, "squash"),
-    Preprocessing(96, "squash", "bilinear"),
-    Preprocessing(80, resize_to=96),
+    Preprocessing(192, "squash"),
+    Preprocessing(192, "squash", "bilinear"),
+    Preprocessing(160, resize_to=192),
 ]
 
 
@@ -55,7 +55,7 @@ class WideEncoder(ColourEncoder):
         object.__setattr__(self.spec, "preprocessing", INPUT)
 
     def encode_images(self, pixels: Pixels) -> Vectors:
-        return super().encode_images(pixels[:, :, ::4, ::4])
+        return super().encode_images(pixels[:, :, ::8, ::8])
 
 
 def read(data: bytes, preprocessing: Preprocessing = INPUT) -> tuple[Picture, Picture, DecodedOn]:
