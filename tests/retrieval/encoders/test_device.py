@@ -133,7 +133,7 @@ def test_where_nothing_can_be_compiled_it_goes_on_and_says_so(
     encoder, pixels = make(compiled=True), pictures(CPU_BATCH)
     np.testing.assert_allclose(encoder.encode_images(pixels), make().encode_images(pixels), atol=1e-6)
     said = [record.getMessage() for record in caplog.records if record.name == "photoseek"]
-    assert said == ["torch.compile failed, going on without it: no C++ compiler"]
+    assert said == ["torch.compile failed, continuing without it: no C++ compiler"]
     assert encoder.device == "cpu (torch, fp32)"
 
 

@@ -138,14 +138,14 @@ def test_what_an_older_version_did_not_read_comes_with_the_content(
     Indexer(gallery, encoder).run(photos)
     assert rows(gallery, SETTINGS)[-1] == (400, 2.8, 0.004, 50.0)
     before = encoder.encoded
-    with gallery.writer() as catalog, catalog.transaction() as connection:
+    with gallery.writer() as catalog, catalog.transaction() as transaction:
         nothing = "iso = NULL, aperture = NULL, exposure = NULL, focal_length = NULL"
-        connection.exec_driver_sql(f"UPDATE images SET {nothing}")
+        transaction.run(f"UPDATE images SET {nothing}")
     assert Indexer(gallery, encoder).run(photos).unchanged == len(PHOTOS) + 1
     with gallery.reader() as reader:
         found = select(reader, Filter(iso=400, exposure="1/250"))
         assert (found.ids.size, found.unknown, found.lacking) == (0, len(PHOTOS) + 1, ("ISO", "exposure time"))
-        assert "the gallery knows no ISO or no exposure time of them" in found.message()
+        assert "their ISO or exposure time is unknown" in found.message()
     report = Indexer(gallery, encoder).run(photos, verify_content=True)
     assert report.counts.verified == len(PHOTOS) + 1 and encoder.encoded == before
     assert rows(gallery, SETTINGS)[-1] == (400, 2.8, 0.004, 50.0)

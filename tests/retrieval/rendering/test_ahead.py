@@ -96,5 +96,5 @@ def test_the_command_makes_them_after_indexing(tmp_path: Path) -> None:
     asked = ["index", str(tmp_path / "photos"), "--gallery", str(tmp_path / "gallery"), "--model", "builtin-224"]
     done = CliRunner().invoke(application.app, [*asked, "--thumbnails"])
     assert done.exit_code == 0, done.output
-    assert "thumbnails: 1 made, 0 were there already" in done.output
+    assert "thumbnails: 1 made, 0 were already present" in done.output
     assert make_ahead(Gallery(tmp_path / "gallery")) == Ahead(known=1)
