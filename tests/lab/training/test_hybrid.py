@@ -13,8 +13,8 @@ import torch.nn.functional as F  # noqa: E402
 
 from retrieval.encoders.base import Preprocessing  # noqa: E402
 from retrieval.encoders.files.description import read_encoder_folder  # noqa: E402
-from retrieval.encoders.onnx.encoder import OnnxEncoder  # noqa: E402
 from retrieval.encoders.installed import BUILTIN_FOLDER  # noqa: E402
+from retrieval.encoders.onnx.encoder import OnnxEncoder  # noqa: E402
 from retrieval.lab.training.builtin.text_stage import folded, tower_for  # noqa: E402
 from retrieval.lab.training.export import export_towers  # noqa: E402
 from retrieval.lab.training.hybrid import HybridConfig, HybridTower, cells  # noqa: E402

@@ -18,7 +18,17 @@ from playwright.sync_api import sync_playwright
 from tests.web.conftest import Running
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Request, Route
+    from playwright.sync_api import (
+        Browser,
+        BrowserContext,
+        ConsoleMessage,
+        FloatRect,
+        Locator,
+        Page,
+        Playwright,
+        Request,
+        Route,
+    )
 
 FLAGS = (
     "--no-sandbox",
@@ -154,6 +164,16 @@ def until(page: Page, script: str, *, argument: Any = None) -> Any:
             pytest.fail(f"never became true: {script}")
         page.wait_for_timeout(20)
     return value
+
+
+def box_of(locator: Locator) -> FloatRect:
+    """Where an element is, once it is there and drawn: parts of the page are drawn anew whenever an answer comes."""
+    end = time.monotonic() + PATIENCE_S
+    while (box := locator.bounding_box()) is None:
+        if time.monotonic() > end:
+            pytest.fail(f"never drawn: {locator}")
+        locator.page.wait_for_timeout(20)
+    return box
 
 
 def wait_for_pictures(page: Page) -> None:

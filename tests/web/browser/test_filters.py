@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.web.browser.albums import CAMERAS, make_album
-from tests.web.browser.conftest import count_line, settled, until, wait_for_pictures
+from tests.web.browser.conftest import box_of, count_line, settled, until, wait_for_pictures
 from tests.web.conftest import Running
 
 if TYPE_CHECKING:
@@ -139,8 +139,7 @@ def test_counts_that_arrive_late_do_not_move_a_handle_back(panel: Page) -> None:
 
 
 def test_a_range_is_brushed_over_the_bars(panel: Page) -> None:
-    track = panel.locator(".histogram-track").bounding_box()
-    assert track is not None
+    track = box_of(panel.locator(".histogram-track"))
     months = 72
     middle = track["y"] + 20
 
@@ -183,9 +182,8 @@ def test_a_circle_is_drawn_on_the_map(panel: Page) -> None:
     place = facet(panel, "Place")
     svg = place.locator("svg.map")
     svg.scroll_into_view_if_needed()
-    assert place.locator(".dot").count() == 2
-    paris = place.locator(".dot").nth(0 if _x(place, 0) < _x(place, 1) else 1).bounding_box()
-    assert paris is not None
+    until(panel, "() => document.querySelectorAll('.dot').length === 2")
+    paris = box_of(place.locator(".dot").nth(0 if _x(place, 0) < _x(place, 1) else 1))
     x, y = paris["x"] + paris["width"] / 2, paris["y"] + paris["height"] / 2
     place.get_by_role("button", name="Draw a circle").click()
     panel.mouse.move(x - 2, y + 2)
@@ -283,8 +281,7 @@ def test_on_a_phone_the_panel_is_a_drawer(open_page: Callable[..., Page], album:
     box = value(page, "Camera", "Alpha 1").get_by_role("checkbox")
     box.check()
     counts_to(page, 2)
-    tall = value(page, "Camera", "Alpha 1").locator("label").bounding_box()
-    assert tall is not None
+    tall = box_of(value(page, "Camera", "Alpha 1").locator("label"))
     assert tall["height"] >= 44
     page.get_by_role("button", name="Show 2 pictures").click()
     page.wait_for_selector("#filters", state="hidden")
