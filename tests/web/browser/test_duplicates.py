@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.web.browser.albums import make_doubles
-from tests.web.browser.conftest import until
+from tests.web.browser.conftest import box_of, until
 from tests.web.conftest import Running
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ def transforms(page: Page) -> list[str]:
 
 def brightest(page: Page) -> int:
     """The largest value of a pixel in the middle of what is compared."""
-    box = page.locator(".pair").bounding_box()
-    assert box is not None
+    box = box_of(page.locator(".pair"))
     clip = {
         "x": box["x"] + box["width"] / 4,
         "y": box["y"] + 20,
@@ -110,8 +109,7 @@ def test_two_pictures_side_by_side(view: Page) -> None:
 def test_both_are_zoomed_and_moved_together(view: Page) -> None:
     view.locator(".member").nth(1).click()
     view.wait_for_selector(".compare[open]")
-    box = view.locator(".half").nth(1).bounding_box()
-    assert box is not None
+    box = box_of(view.locator(".half").nth(1))
     view.mouse.move(box["x"] + 60, box["y"] + 60)
     view.mouse.wheel(0, -400)
     until(view, "() => document.querySelector('.compare .half img').style.transform.includes('scale(2')")

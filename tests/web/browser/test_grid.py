@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.web.browser.conftest import names, settled, until, wait_for_pictures
+from tests.web.browser.conftest import box_of, names, settled, until, wait_for_pictures
 
 pytest.importorskip("playwright", reason="needs playwright")
 
@@ -262,8 +262,7 @@ def test_arrows_lead_through_the_rows_and_one_tab_stop_is_enough(page: Page) -> 
     page.keyboard.press("ArrowDown")
     until(page, "() => Number(document.activeElement.closest('.cell')?.dataset.rank) > 2")
     below = page.evaluate(focused)
-    top, upper = (page.locator(f".cell[data-rank='{rank}']").bounding_box() for rank in (below, 2))
-    assert top is not None and upper is not None
+    top, upper = (box_of(page.locator(f".cell[data-rank='{rank}']")) for rank in (below, 2))
     assert upper["y"] < top["y"]
     assert top["x"] < upper["x"] + upper["width"] and upper["x"] < top["x"] + top["width"]
     stops = "() => [...document.querySelectorAll('a.tile')].filter(tile => tile.tabIndex === 0).length"

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.web.browser.conftest import names, settled, until, wait_for_pictures
+from tests.web.browser.conftest import box_of, names, settled, until, wait_for_pictures
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -27,14 +27,13 @@ def test_every_screen_is_filled_and_none_scrolls_sideways(
     page = open_page("/?q=a+bird&more=1&less=2", width=width, height=height)
     wait_for_pictures(page)
     assert page.evaluate(TOO_WIDE) == 0
-    grid, cell = page.locator("#grid").bounding_box(), page.locator(".cell[data-rank='1']").bounding_box()
-    assert grid is not None and cell is not None
+    grid, cell = box_of(page.locator("#grid")), box_of(page.locator(".cell[data-rank='1']"))
     assert grid["width"] > 0.55 * width
     least, most = (60, 240) if width < 600 else (110, 560)
     assert least < cell["height"] < most
     for control in ("#q", "#pick-picture", "#sort"):
-        box = page.locator(control).bounding_box()
-        assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width
+        box = box_of(page.locator(control))
+        assert box["x"] >= 0 and box["x"] + box["width"] <= width
         assert box["height"] >= 24
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.web.browser.conftest import count_line, names, settled, until, wait_for_pictures
+from tests.web.browser.conftest import box_of, count_line, names, settled, until, wait_for_pictures
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
@@ -125,9 +125,8 @@ def test_weaker_matches_stand_behind_a_line_and_can_be_hidden(open_page: Callabl
     line = page.locator(".cut")
     assert line.inner_text() == "Weaker matches"
     assert 0 < good < 120
-    line_top = line.bounding_box()["y"]  # type: ignore[index]
-    last, first_weak = (page.locator(f".cell[data-rank='{rank}']").bounding_box() for rank in (good, good + 1))
-    assert last is not None and first_weak is not None
+    line_top = box_of(line)["y"]
+    last, first_weak = (box_of(page.locator(f".cell[data-rank='{rank}']")) for rank in (good, good + 1))
     assert last["y"] + last["height"] <= line_top < first_weak["y"]
     page.check("#weaker")
     until(page, f"() => document.querySelectorAll('.cell').length === {good}")

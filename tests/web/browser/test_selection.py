@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.web.browser.conftest import until, wait_for_pictures
+from tests.web.browser.conftest import box_of, until, wait_for_pictures
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -171,8 +171,7 @@ def test_on_a_phone_every_action_is_in_reach(open_page: Callable[..., Page]) -> 
     pick(page, 1)
     told(page, 1)
     for button in page.locator("#selection-bar button").all():
-        box = button.bounding_box()
-        assert box is not None
+        box = box_of(button)
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= 360
         assert min(box["width"], box["height"]) >= 40
