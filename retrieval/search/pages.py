@@ -17,8 +17,6 @@ from retrieval.search.orders import Orders
 from retrieval.search.ranked import Recipe
 from retrieval.search.ranked_list import RankedList
 from retrieval.search.ranking import MAX_DEPTH, VerifiedRanking
-from retrieval.search.relevance import ONLY_WORDS
-from retrieval.search.relevant import Relevant
 from retrieval.search.skipped import Skipped
 
 if TYPE_CHECKING:
@@ -114,8 +112,10 @@ def find_page(engine: QueryEngine, query: Query, listing: Listing, *, leave_out:
     whole = listing.relevant or (is_sorted and query.min_score is not None)
     if is_sorted and not whole and ((listing.page or 1) > 1 or listing.cursor is not None):
         raise QueryError("only the best hits are sorted, so there is only one page", "add --relevant or --min-score")
-    if listing.relevant and any(term.kind != "text" for term in query.terms):
-        raise QueryError(*ONLY_WORDS)
+    if listing.relevant:
+        from retrieval.search.relevance import check_words_only  # with what judges, which other lists do without
+
+        check_words_only(query)
     direction, allowed = engine.direction(query), _allowed(engine, query.where)
     place = _place(engine, query.where, allowed, listing, query.k, (query.terms, query.min_score, leave_out))
     if place.offset + query.k > MAX_DEPTH:
@@ -130,7 +130,7 @@ def find_page(engine: QueryEngine, query: Query, listing: Listing, *, leave_out:
         hits = [hit for hit in found.hits(wanted) if query.min_score is None or hit.score >= query.min_score]
     found.warn()
     total = len(hits) if whole else None
-    nearest = None if hits else found.nearest(query.min_score)
+    nearest = found.nearest(query.min_score) if whole and not hits else None
     return place.page(_in_order(hits, listing), query.k, total, nearest, most=MAX_DEPTH)
 
 
@@ -176,6 +176,7 @@ def _recipe(engine: QueryEngine, query: Query, listing: Listing, ranking: Verifi
     relevant = None
     if listing.relevant:
         from retrieval.search.calibration import calibration_of
+        from retrieval.search.relevant import Relevant
 
         relevant = Relevant(replace(ranking, allowed=None), calibration_of(engine), engine.encoder_row)
     lowest = query.min_score if whole else None
@@ -194,7 +195,6 @@ class _Found:
     def __init__(self, engine: QueryEngine, recipe: Recipe) -> None:
         self._reader, self._recipe = engine.reader, recipe
         self._list = RankedList(recipe, Orders())
-        self._lowest = -2.0
         self._skipped = Skipped()
 
     def hits(self, count: int) -> list[Hit]:
@@ -227,8 +227,6 @@ class _Found:
 
     def nearest(self, lowest: float | None) -> float | None:
         """The score of the nearest picture that is there, where none qualified but some are not below ``lowest``."""
-        if self._recipe.ranking is None:
-            return None
         plain = replace(self._recipe, fields=_Order(), relevant=None)
         content, records = RankedList(plain, Orders()).part(self._reader, 0, 1)
         if not records or content.scores is None or (lowest is not None and content.scores[0] < lowest):

@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 
 from indexes.base import Ids
 from retrieval.catalog.records import ImageRecord, OnDisk
-from retrieval.search.bursts import Scenes
 from retrieval.search.engine import Hit
 from retrieval.search.orders import Orders, restricted
 from retrieval.search.ranking import MAX_DEPTH, Ranking, Scores, Steps
-from retrieval.search.relevant import Relevant
 
 if TYPE_CHECKING:
     from retrieval.catalog.encoders import EncoderRow
     from retrieval.catalog.reader import CatalogReader
+    from retrieval.search.relevant import Relevant
 
 
 class Order(Protocol):
@@ -238,6 +237,8 @@ def _first_groups(
 
 def _grouped(found: Content, recipe: Recipe, reader: CatalogReader, absent: dict[int, OnDisk]) -> Content:
     """Without bursts: of the first :data:`MAX_DEPTH` pictures those that stand for themselves or for others."""
+    from retrieval.search.bursts import Scenes  # most lists keep every picture
+
     ids = found.ids[:MAX_DEPTH]
     scores = {} if found.scores is None else dict(zip(ids.tolist(), found.scores.tolist(), strict=False))
     ranking = recipe.ranking

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from retrieval.errors import QueryError
 from retrieval.labels.zeroshot import probabilities
 from retrieval.search.calibration import Calibration
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from indexes.base import Ids, Vectors
     from retrieval.catalog.encoders import EncoderRow
     from retrieval.catalog.reader import CatalogReader
+    from retrieval.search.query import Query
 
 CUT = 0.99
 """Above it a hit is relevant: the best picture of 1 unrelated search in 100 would be, too."""
@@ -27,6 +29,13 @@ section 3.2). Half would be too strict: it is learned where one pair in thousand
 ONLY_WORDS = ("only a search by words can be judged for relevance", "with pictures, use --min-score")
 
 _PICTURES_AT_ONCE = 2048
+
+
+def check_words_only(query: Query) -> None:
+    """Raise QueryError for a query with a picture in it. Pictures are nearer to each other than words to pictures, so
+    nothing that is measured with words says anything about them."""
+    if any(term.kind != "text" for term in query.terms):
+        raise QueryError(*ONLY_WORDS)
 
 
 def cut_of(calibration: Calibration) -> float:
