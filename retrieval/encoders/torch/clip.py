@@ -9,11 +9,9 @@ import numpy as np
 
 from indexes.base import Vectors
 from retrieval.encoders.base import unit
-from retrieval.encoders.names.open_clip import INSTALL_TORCH
 from retrieval.encoders.names.open_clip_weights import ClipSource, find_source, spec_of
-from retrieval.encoders.torch.encoder import TorchEncoder
+from retrieval.encoders.torch.encoder import TorchEncoder, require_modules
 from retrieval.encoders.torch.open_clip_model import build_model, build_tokenizer, import_open_clip, is_cut
-from retrieval.errors import RuntimeUnavailable
 
 if TYPE_CHECKING:
     import torch
@@ -35,11 +33,7 @@ def load_clip_encoder(
         UnknownEncoder, WeightsUnavailable, RuntimeUnavailable, EncoderError: see :func:`find_source`.
         SettingsError: an unknown device or precision.
     """
-    from importlib.util import find_spec
-
-    missing = [module for module in ("torch", "open_clip") if find_spec(module) is None]
-    if missing:
-        raise RuntimeUnavailable(f"{name} needs {' and '.join(missing)}, not installed", INSTALL_TORCH)
+    require_modules(name, "torch", "open_clip")
     return ClipEncoder(find_source(name), device=device, precision=precision, compiled=compiled)
 
 

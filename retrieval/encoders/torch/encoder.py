@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import os
 import threading
@@ -45,6 +46,13 @@ class _Awake:
     model: Any
     offset: torch.Tensor
     scale: torch.Tensor
+
+
+def require_modules(name: str, *modules: str) -> None:
+    """Raise RuntimeUnavailable unless all that the model ``name`` runs on is installed; nothing is imported."""
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        raise RuntimeUnavailable(f"{name} needs {' and '.join(missing)}, not installed", INSTALL_TORCH)
 
 
 class TorchEncoder(ABC):

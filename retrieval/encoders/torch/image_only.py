@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, NoReturn
 
 from indexes.base import Vectors
@@ -11,10 +10,8 @@ from retrieval.encoders.base import EncoderSpec
 from retrieval.encoders.files.description import fingerprint_of
 from retrieval.encoders.files.safetensors_file import content_digest
 from retrieval.encoders.names.models import text_not_supported
-from retrieval.encoders.names.open_clip import INSTALL_TORCH
 from retrieval.encoders.names.timm_weights import ImageSource, find_image_source
-from retrieval.encoders.torch.encoder import TorchEncoder
-from retrieval.errors import RuntimeUnavailable
+from retrieval.encoders.torch.encoder import TorchEncoder, require_modules
 
 if TYPE_CHECKING:
     import torch
@@ -34,9 +31,7 @@ def load_image_encoder(
         UnknownEncoder, WeightsUnavailable, RuntimeUnavailable, EncoderError: see :func:`find_image_source`.
         SettingsError: an unknown device, precision, pooling or size.
     """
-    missing = [module for module in ("torch", "timm") if find_spec(module) is None]
-    if missing:
-        raise RuntimeUnavailable(f"{name} needs {' and '.join(missing)}, not installed", INSTALL_TORCH)
+    require_modules(name, "torch", "timm")
     return ImageEncoder(find_image_source(name), device=device, precision=precision, compiled=compiled)
 
 
