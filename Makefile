@@ -2,16 +2,17 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-# What pip gets for torch. Options are allowed, because pip installs these alone, before the project.
+# The arguments of pip for torch. Options are allowed, because they are installed separately, before the project.
 TORCH ?= torch torchvision
-# How many processes run the tests: a file is run by one of them, so that what its tests share is made once.
+# Number of processes for the tests. Each file is run by one process, so that its fixtures are made once.
 TEST_WORKERS ?= auto
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
 PY := $(VENV)/bin/python
-# Files in the order of the folders, so that the servers and the browser of one folder are shared by neighbours.
-PYTEST := $(PY) -m pytest -n $(TEST_WORKERS) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+# Files in the order of folders, so that tests of one folder share its servers and its browser.
+# One thread per process: several processes with a thread for each core would block each other at full load.
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_WORKERS) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder --max-worker-restart=2
 PIP := $(PY) -m pip --quiet --disable-pip-version-check --no-input
 MADE := $(VENV)/.photoseek-made
 CPU := $(VENV)/.photoseek-cpu
@@ -20,9 +21,9 @@ FULL := $(VENV)/.photoseek-full
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-# All stamps stand for one environment: pip must not run in it twice at once.
+# All stamps belong to one environment: two pips must not run in it at the same time.
 .NOTPARALLEL:
-.PHONY: help demo test test-fast check bench clean
+.PHONY: help demo test test-fast check bench clean milvus-server
 
 help: ## show this list
 	@echo 'usage: make TARGET [VARIABLE=value ...]'
@@ -52,14 +53,21 @@ check: $(FULL) ## lint (ruff) and check types (mypy)
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 
-# A kernel choice left in the environment would decide the exact-search figures in place of the machine.
+# A choice of kernels in the environment would change the figures of exact search.
 bench: $(CPU) ## measure: stages, encoder, re-index, queries, memory
 	@unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE; $(PY) -m benchmarks.run $(BENCH_ARGS)
 
-# The literal name: a VENV chosen by hand may hold more than this project.
+# Not $(VENV): one chosen by the user may contain other projects.
 clean: ## remove .venv, the demo's gallery, build products and caches
 	rm -rf .venv .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info
 	find . -name .git -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# The server for the tests beside a real Milvus, in an environment of its own. They take minutes: without it, they are skipped.
+milvus-server: $(MADE)
+	@[ -x '$(VENV)/milvus-server/bin/milvus-server' ] || { \
+		'$(PYTHON)' -m venv '$(VENV)/milvus-server' \
+		&& '$(VENV)/milvus-server/bin/pip' --quiet --disable-pip-version-check --no-input install milvus==2.3.5; } \
+		|| echo 'No Milvus server for this machine: the tests beside one are skipped'
 
 # --- the environment: a stamp is written only when its install succeeded ------------------------------------
 

@@ -1,6 +1,6 @@
-"""``photoseek``: where a command starts. A running daemon is asked before anything large is imported.
+"""``photoseek``: the entry point of all commands. A running daemon is asked before anything large is imported.
 
-The application is in ``retrieval/commands``; only light modules are imported on the way to it.
+The application is in ``retrieval/commands``; only light modules are imported before it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Run the command line; exit codes as in :mod:`retrieval.program`."""
-    leave_on_interrupt()  # before anything else is imported: until then Python would tell of it in a traceback
+    leave_on_interrupt()  # before anything else is imported: until then Python would print a traceback
     from retrieval import program
 
     program.begin()
@@ -27,17 +27,34 @@ def main() -> None:
 def _run(arguments: Sequence[str]) -> None:
     import gc
 
-    if arguments[:1] == ["search"]:
-        from retrieval.daemon.client import answered
+    if arguments[:1] == ["search"] and "--help" not in arguments and "-h" not in arguments:
+        from retrieval.config.process import sources
+        from retrieval.server.client import answered, read_settings
 
+        read_settings(arguments)
         code = answered(arguments)
         if code is not None:
             sys.exit(code)
+        if sources():
+            from retrieval.config.checking import check
+
+            check()
+        from retrieval.commands.plain import plain_search
+        from retrieval.commands.searching import one_blas_thread
+
+        if (plain := plain_search(arguments)) is not None:
+            one_blas_thread()
+            gc.disable()  # see below
+            try:
+                plain.run()
+            finally:
+                gc.freeze()
+            return
     from retrieval.commands.app import asks_many, run
 
     is_one_query = arguments[:1] == ["search"] and not asks_many(arguments)
     if is_one_query:
-        # It makes no garbage worth looking for: that took 10 of 170 ms of CPU on the way, and 13 at the exit.
+        # It makes little garbage; searching for it took 10 of 170 ms of CPU during the query, and 13 at the exit.
         gc.disable()
     try:
         run()

@@ -1,6 +1,6 @@
-"""The stages of a search by words without a server, in a process with one thread: what serving costs is beyond this.
+"""The stages of a text search without a server, in a process with one thread; serving adds to these costs.
 
-``python -m benchmarks.bare GALLERY QUERIES`` prints one line of JSON: seconds of each query by stage.
+``python -m benchmarks.bare GALLERY QUERIES`` prints one line of JSON: seconds per query, by stage.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STAGES = ("text tower", "index", "records and files", "all of it")
 
 
 def bare_seconds(gallery: Path, queries: int) -> dict[str, list[float]]:
-    """Stage -> seconds of each query, measured in a process of its own."""
+    """Stage -> seconds per query, measured in a separate process."""
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "benchmarks.bare", str(gallery), str(queries)]
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
@@ -51,7 +51,7 @@ def _main(gallery: str, queries: int) -> None:
     texts = random.Random(0).choices(VOCABULARY, k=queries + 5)
     with QueryEngine(Gallery(gallery), remember_texts=False) as engine:
         for number, text in enumerate(texts):
-            if number == 5:  # those before were for waking up
+            if number == 5:  # the previous ones were for warming up
                 for values in spent.values():
                     values.clear()
             direction = timed("text tower", partial(engine.encoder.encode_texts, [text]))

@@ -1,4 +1,4 @@
-"""Test data in a cache folder: made once from fixed seeds, taken from there afterwards."""
+"""Test data in a cache folder: generated once from fixed seeds, then reused."""
 
 from __future__ import annotations
 
@@ -28,40 +28,40 @@ _GRAIN: dict[Kind, float] = {"thumbnail": 4.0, "small": 13.0, "large": 5.0}
 _QUALITY = 90
 _FILES_PER_FOLDER = 1000
 _PHOTOS_PER_FOLDER = 500
-_PICTURES = 1000  # different ones in a tree of photos, at most
+_PICTURES = 1000  # maximal number of different ones in a tree of photos
 _YEARS = 20
 
 
 class Data:
-    """The cache folder. Whatever is asked for is made if it is not there; half-made things are never used."""
+    """The cache folder. Missing data are generated on request; incomplete data are never used."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().resolve()
 
     @property
     def models(self) -> Path:
-        """The models folder that measured commands get as PHOTOSEEK_MODELS."""
+        """The models folder for measured commands (PHOTOSEEK_MODELS)."""
         return self.root / "models"
 
     def random_model(self) -> Path:
-        """A model folder of ViT-B-32-256's cost."""
+        """A model folder with the cost of ViT-B-32-256."""
         return self.made(f"models/{NAME}", write_random_model)
 
     def pictures(self, kind: Kind, count: int) -> Path:
-        """A folder of generated JPEGs: about 3 KB, 100 KB and 3 MB each."""
+        """A folder of generated JPEGs of about 3 KB, 100 KB or 3 MB each."""
         return self.made(f"{kind}-{count}", partial(_write_pictures, kind=kind, count=count))
 
     def tree(self, count: int) -> Path:
-        """A tree of tiny files with picture names, 1000 to a folder; they are listed, never opened."""
+        """A tree of tiny files with names of pictures, 1000 per folder; they are listed, never opened."""
         return self.made(f"tree-{count}", partial(_write_tree, count=count))
 
     def photos(self, count: int) -> Path:
-        """A tree of pictures that can be decoded, by year, 500 to a folder: hard links to 1,000 files."""
+        """A tree of decodable pictures, by year, 500 per folder: hard links to 1,000 files."""
         pictures = self.pictures("small", min(count, _PICTURES))
         return self.made(f"photos-{count}", partial(_write_photos, pictures=pictures, count=count))
 
     def sample(self, photos: Path, count: int) -> Path:
-        """Links to at most ``count`` pictures that lie evenly in ``photos``; a new folder each time."""
+        """Links to at most ``count`` pictures sampled evenly from ``photos``; a new folder each time."""
         files = [os.path.join(folder.path, file.name) for folder in walk(photos) for file in folder.files]
         target = self.root / f"sample-{count}"
         shutil.rmtree(target, ignore_errors=True)
@@ -73,13 +73,13 @@ class Data:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """An empty folder for one measurement, on the disk of the other data: /tmp may be memory."""
+        """An empty folder for one measurement, on the disk of the other data because /tmp may be in memory."""
         self.root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.root, prefix=".scratch-") as folder:
             yield Path(folder)
 
     def made(self, name: str, write: Callable[[Path], None]) -> Path:
-        """The folder ``name``; ``write`` fills a staging folder that is renamed when it is complete."""
+        """The folder ``name``; ``write`` fills a temporary folder that is renamed when it is complete."""
         target = self.root / name
         if not target.exists():
             tell(f"making {target}")
@@ -118,10 +118,10 @@ def _write_pictures(folder: Path, *, kind: Kind, count: int) -> None:
 
 
 def picture(seed: int, kind: Kind) -> Image.Image:
-    """A picture with the statistics that cost a JPEG decoder time.
+    """A picture with the statistics that determine the time of a JPEG decoder.
 
-    Noise of several octaves (power falls with frequency, as in photographs), shapes with hard edges, and the grain
-    of a sensor. A large one is the same composition scaled up, with grain at full size.
+    Noise of several octaves (power falls with frequency, as in photographs), shapes with hard edges, and sensor
+    noise. A large one is the same composition scaled up, with sensor noise at full resolution.
     """
     rng = np.random.default_rng((seed, SIDES[kind][0]))
     width, height = SIDES[kind]

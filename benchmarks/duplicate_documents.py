@@ -1,8 +1,8 @@
-"""Pictures in which a small thing makes another picture: documents, screens, sheet music, charts, frames of a burst.
+"""Pictures that differ in small details: documents, screens, sheet music, charts, frames of a burst.
 
-Each drawing takes a seed and a number of the version. Versions of one seed have the same build and differ in as little
-as such pictures differ in life: the number, month and sum of an invoice, one switch of a settings page, one note, one
-bar, an eye that is shut.
+Each drawing takes a seed and a version number. Versions of one seed have the same structure and differ as
+little as such pictures do in reality: the number, month and sum of an invoice, one switch on a settings page, one note,
+one bar, a closed eye.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _INK, _PAPER = (20, 20, 24), (250, 250, 250)
 
 
 def invoice(seed: int, version: int) -> Image.Image:
-    """A page of 620 x 877 pixels with text of 11: versions differ in number, month and sum."""
+    """A page of 620 x 877 pixels with text of size 11: versions differ in number, month and sum."""
     return _invoice(seed, version, 1.0)
 
 
@@ -46,7 +46,7 @@ def _invoice(seed: int, version: int, scale: float) -> Image.Image:
 
 
 def page_of_small_print(seed: int, digit: int) -> Image.Image:
-    """A page of 1,240 x 1,754 pixels full of text of 14; pages of one seed differ in one digit."""
+    """A page of 1,240 x 1,754 pixels full of text of size 14; pages of one seed differ in one digit."""
     rng = np.random.default_rng([21, seed])
     image = Image.new("RGB", (1240, 1754), _PAPER)
     pen = _Pen(image, 1.0)
@@ -109,7 +109,7 @@ def dialogue(seed: int, version: int) -> Image.Image:
 
 
 def sheet_music(seed: int, version: int) -> Image.Image:
-    """Staves with notes; versions differ in the height of a single note."""
+    """Staves with notes; versions differ in the pitch of a single note."""
     rng = np.random.default_rng([16, seed])
     image = Image.new("RGB", (1000, 1300), "white")
     pen = _Pen(image, 1.0).pen
@@ -129,7 +129,7 @@ def sheet_music(seed: int, version: int) -> Image.Image:
 
 
 def chart(seed: int, version: int) -> Image.Image:
-    """Bars with labels; versions differ in one bar by a few pixels and in its figure."""
+    """Bars with labels; versions differ in one bar by a few pixels and in its number."""
     rng = np.random.default_rng([17, seed])
     image = Image.new("RGB", (960, 600), "white")
     pen = _Pen(image, 1.0)
@@ -146,7 +146,7 @@ def chart(seed: int, version: int) -> Image.Image:
 
 
 def curve(seed: int, version: int) -> Image.Image:
-    """A thin curve on a grid; versions differ in a bump of it."""
+    """A thin curve on a grid; versions differ in one bump."""
     rng = np.random.default_rng([18, seed])
     image = Image.new("RGB", (900, 560), "white")
     pen = _Pen(image, 1.0)
@@ -161,13 +161,13 @@ def curve(seed: int, version: int) -> Image.Image:
 
 
 def group_photo(seed: int, version: int) -> Image.Image:
-    """Frames from a tripod: the same people and light, other sensor noise, and from version 1 on one pair of eyes
-    that is shut. 1,600 x 1,200 pixels."""
+    """Frames from a tripod: the same people and light, different sensor noise, and from version 1 on one pair of
+    closed eyes. 1,600 x 1,200 pixels."""
     return tripod(seed, version, 1600, 1200)
 
 
 def tripod(seed: int, version: int, width: int, height: int, *, noise: float = 2.5) -> Image.Image:
-    """A group photo of any size; see :func:`group_photo`. Version 0 has everybody's eyes open."""
+    """A group photo of any size; see :func:`group_photo`. In version 0 all eyes are open."""
     rng = np.random.default_rng([19, seed])
     image = Image.fromarray(np.asarray(_background(rng, 400, 300))).resize((width, height), Image.Resampling.BICUBIC)
     pen = ImageDraw.Draw(image)
@@ -194,7 +194,7 @@ def tripod(seed: int, version: int, width: int, height: int, *, noise: float = 2
 
 
 def _background(rng: np.random.Generator, width: int, height: int) -> Image.Image:
-    """Clouds of 1/f noise, as a meadow out of focus."""
+    """Clouds of 1/f noise, like a meadow out of focus."""
     fy, fx = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
     amplitude = 1 / np.maximum(np.hypot(fx, fy), 1 / width)
     plane = np.fft.irfft2(amplitude * np.exp(2j * np.pi * rng.random(amplitude.shape)), (height, width))
@@ -204,7 +204,7 @@ def _background(rng: np.random.Generator, width: int, height: int) -> Image.Imag
 
 
 class _Pen:
-    """Draws at a scale."""
+    """Draws at a given scale."""
 
     def __init__(self, image: Image.Image, scale: float) -> None:
         self.pen = ImageDraw.Draw(image)

@@ -1,8 +1,8 @@
 """Pictures for the duplicates benchmark: scenes and documents, copies of them, and pictures that only look like copies.
 
-Everything comes from one seed. A *copy* is the same picture stored in another way, also turned or mirrored; an *edit*
-has other light or colours; a *crop* less or more of it; *too small* is a copy in which text cannot be read any more; a
-*burst* is the same scene a moment later; a *false friend* is another picture of the same build (a page with other
+Everything comes from one seed. A *copy* is the same picture stored in another way, also rotated or mirrored; an *edit*
+has other light or colours; a *crop* less or more of it; *too small* is a copy in which text is no longer legible; a
+*burst* is the same scene a moment later; a *false friend* is another picture of the same structure (a page with other
 words, an invoice of another month, another gradient; ``duplicate_documents.py``).
 """
 
@@ -20,7 +20,7 @@ from benchmarks.duplicate_documents import DOCUMENTS, group_photo
 
 COPY, SMALL, EDIT, CROP, BURST, FRIEND = "copy", "too small", "edit", "crop", "burst", "false friend"
 
-_MARGIN = 0.08  # of a side: what a burst can shift into view
+_MARGIN = 0.08  # of a side: as much as a burst may shift the view
 _WORDS = ("invoice", "total", "paid", "and", "the", "river", "stone", "march", "seven", "garden", "window", "north")
 
 
@@ -33,7 +33,7 @@ class Variant:
         base: number of the original.
         kind: ``copy``, ``too small``, ``edit``, ``crop``, ``burst`` or ``false friend`` of that original; empty for the
             original itself.
-        case: what was done to it.
+        case: how it was made.
         data: the file.
     """
 
@@ -45,9 +45,9 @@ class Variant:
 
 
 def duplicate_set(numbers: Iterable[int], seed: int = 0) -> Iterator[Variant]:
-    """The files of the originals of these numbers, and of everything made from each.
+    """The files of the originals with these numbers, and of everything made from each.
 
-    The kinds take turns: 0 and 1 are scenes, 2 a page, 3 a gradient, 4 to 12 ``DOCUMENTS``, 13 a scene again.
+    The kinds alternate: 0 and 1 are scenes, 2 a page, 3 a gradient, 4 to 12 ``DOCUMENTS``, 13 a scene again.
     """
     for number in numbers:
         draws = (scene, scene, page, gradient)
@@ -65,7 +65,7 @@ def write_set(folder: Path, numbers: Iterable[int], seed: int = 0) -> list[Varia
 
 
 def scene(seed: int, moved: float = 0.0) -> Image.Image:
-    """An RGB picture with a photograph's spectrum, some things in it, and a margin; one thing is moved if asked."""
+    """An RGB picture with a photograph's spectrum, some objects, and a margin; ``moved`` shifts one object."""
     rng = np.random.default_rng(seed)
     width, height = (720, 540) if rng.random() < 0.7 else (540, 720)
     image = Image.fromarray(_clouds(rng, width, height))
@@ -74,7 +74,7 @@ def scene(seed: int, moved: float = 0.0) -> Image.Image:
     for thing in range(things):
         x, y = rng.random(2) * (width, height)
         w, h = (0.05 + 0.2 * rng.random(2)) * (width, height)
-        x += moved * width if thing == things - 1 else 0  # the one in front
+        x += moved * width if thing == things - 1 else 0  # the foremost one
         colour = tuple(int(c) for c in rng.integers(0, 256, 3))
         shape = pen.ellipse if rng.random() < 0.6 else pen.rectangle
         shape((x - w / 2, y - h / 2, x + w / 2, y + h / 2), fill=colour)
@@ -82,7 +82,7 @@ def scene(seed: int, moved: float = 0.0) -> Image.Image:
 
 
 def page(seed: int, moved: float = 0.0) -> Image.Image:
-    """A page of text: seeds (and ``moved``) differ in their words and in nothing else."""
+    """A page of text: seeds (and ``moved``) differ only in their words."""
     rng = np.random.default_rng([seed, int(1000 * moved)])
     image = Image.new("RGB", (600, 780), "white")
     pen = ImageDraw.Draw(image)
@@ -93,7 +93,7 @@ def page(seed: int, moved: float = 0.0) -> Image.Image:
 
 
 def gradient(seed: int, moved: float = 0.0) -> Image.Image:
-    """A smooth two-colour gradient, as of a sky or a wallpaper."""
+    """A smooth two-colour gradient, like a sky or a wallpaper."""
     rng = np.random.default_rng([seed, int(1000 * moved)])
     ends = rng.integers(0, 256, (2, 3)).astype(np.float64)
     angle = rng.random() * 2 * np.pi
@@ -104,7 +104,7 @@ def gradient(seed: int, moved: float = 0.0) -> Image.Image:
 
 
 def _clouds(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """(height, width, 3) uint8 noise whose amplitude falls with frequency as 1/f, as that of photographs does."""
+    """(height, width, 3) uint8 noise whose amplitude falls with frequency as 1/f, as in photographs."""
     fy, fx = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
     amplitude = 1 / np.maximum(np.hypot(fx, fy), 1 / max(width, height))
     planes = []
@@ -118,7 +118,7 @@ def _clouds(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
 
 
 def _view(image: Image.Image, dx: float = 0.0, dy: float = 0.0) -> Image.Image:
-    """What a camera sees of a scene, looking ``dx``, ``dy`` (shares of a side) aside."""
+    """A camera's view of a scene, shifted by ``dx``, ``dy`` (fractions of a side)."""
     width, height = image.size
     left, top = round(width * (_MARGIN + dx)), round(height * (_MARGIN + dy))
     return image.crop((left, top, left + round(width * (1 - 2 * _MARGIN)), top + round(height * (1 - 2 * _MARGIN))))
@@ -150,7 +150,7 @@ def _documents(number: int, which: int, seed: int) -> Iterator[Variant]:
         other = draw(own, version)
         kind, case = (BURST if is_photo else FRIEND), draw.__name__.replace("_", " ")
         yield _made(number, kind, f"{case} {version}", other, quality=95)
-        # A copy of another document is another document as well.
+        # A copy of another document is also another document.
         half = other.resize((other.width // 2, other.height // 2), Image.Resampling.LANCZOS)
         yield _made(number, kind, f"{case} {version}, half the size", half, quality=85)
         yield _made(number, kind, f"{case} {version}, quality 30", other, quality=30)
@@ -168,7 +168,7 @@ def _copies(number: int, base: Image.Image, *, is_text: bool) -> Iterator[Varian
     """The original, its copies, edits and crops."""
     yield _made(number, "", "original", base, quality=95)
     for quality in (30, 50, 75, 90, 95):
-        # Quality 95 of the same pixels would be the same bytes: without chroma subsampling it is none.
+        # Quality 95 of the same pixels would give the same bytes, but not without chroma subsampling.
         yield _made(number, COPY, f"quality {quality}", base, quality=quality, subsampling=0 if quality == 95 else 2)
     for extension in ("png", "webp", "tif", "avif"):
         yield _made(number, COPY, f"as {extension}", base, extension)
@@ -187,7 +187,7 @@ def _copies(number: int, base: Image.Image, *, is_text: bool) -> Iterator[Varian
         yield _made(number, COPY, f"turned by EXIF {orientation}", base.transpose(back[orientation]), exif=exif)
     for turn in Image.Transpose:
         yield _made(number, COPY, f"pixels {turn.name.lower()}", base.transpose(turn), quality=85)
-    if not is_text:  # paper stays white and ink black
+    if not is_text:  # in documents, paper stays white and ink black
         yield _made(number, EDIT, "brighter 5 %", ImageEnhance.Brightness(base).enhance(1.05))
         yield _made(number, EDIT, "contrast 10 %", ImageEnhance.Contrast(base).enhance(1.1))
     yield _made(number, EDIT, "darker 5 %", ImageEnhance.Brightness(base).enhance(0.95))

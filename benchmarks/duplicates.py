@@ -1,10 +1,10 @@
-"""How good ``photoseek duplicates`` is on pictures of which the truth is known, and how it grows.
+"""Quality of ``photoseek duplicates`` on pictures with known truth, and how its cost grows.
 
 ::
 
     python -m benchmarks.duplicates                    precision and recall, and which hash separates best
-    python -m benchmarks.duplicates --hashes 1000000   the search for near hashes, at any size
-    python -m benchmarks.duplicates --vectors 100000   look-alikes among random embeddings, at any size
+    python -m benchmarks.duplicates --hashes 1000000   the search for similar hashes, for any number
+    python -m benchmarks.duplicates --vectors 100000   look-alikes among random embeddings, for any number
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LOOK_ALIKE = 0.95
 
 
 def outcome_table(variants: Sequence[Variant], folder: Path, model: str) -> Table:
-    """Which variants ended up in one group with which picture of the same original, and which with another's."""
+    """Which variants were grouped with which picture of the same original, and which with another's."""
     gallery = Gallery(folder.parent / "gallery")
     Indexer(gallery, load_encoder(model)).run(folder)
     found = find_duplicates(gallery, look_alikes=LOOK_ALIKE)
@@ -63,7 +63,7 @@ def outcome_table(variants: Sequence[Variant], folder: Path, model: str) -> Tabl
     cases: dict[tuple[str, str], list[Variant]] = defaultdict(list)
     for variant in kinds.values():
         if variant.kind:
-            # What differs in the number of its version only is one row.
+            # Cases that differ only in their version number are one row.
             case = re.sub(r" \d+(?=,|$)", "", variant.case) if variant.kind in (BURST, FRIEND) else variant.case
             cases[variant.kind, case].append(variant)
     rows = []
@@ -90,7 +90,7 @@ def outcome_table(variants: Sequence[Variant], folder: Path, model: str) -> Tabl
 
 
 def _truth(variant: Variant) -> tuple[int, str]:
-    """Pictures with equal values are one picture: an original and its copies, and each of the others by itself."""
+    """Pictures with equal values are one picture: an original and its copies; each other variant is separate."""
     return variant.base, "" if variant.kind in ("", COPY) else variant.case.partition(",")[0]
 
 
@@ -98,7 +98,7 @@ Bits = NDArray[np.bool_]
 
 
 def block_mean(image: Image.Image) -> Bits:
-    """8 x 8 block means against their median. Reference: Zauner 2010, section 3.2.4."""
+    """8 x 8 block means relative to their median. Reference: Zauner 2010, section 3.2.4."""
     grey = _grey(image, 8, 8)
     return (grey > np.median(grey)).ravel()
 
@@ -122,7 +122,7 @@ def _grey(image: Image.Image, width: int, height: int) -> NDArray[np.float64]:
 
 
 def hash_table(variants: Sequence[Variant]) -> Table:
-    """How many bits each hash moves: median and worst of copies, least and median of what is none."""
+    """How many bits of each hash differ: median and maximum for copies, minimum and median for other pictures."""
     moved: dict[str, dict[str, list[int]]] = {name: defaultdict(list) for name in HASHES}
     for name, function in HASHES.items():
         base: dict[int, Bits] = {}
@@ -147,7 +147,7 @@ def hash_table(variants: Sequence[Variant]) -> Table:
 
 
 def hashes_table(count: int) -> Table:
-    """The search for near hashes among random ones, a tenth of which are copies with up to 4 flipped bits."""
+    """The search for similar hashes among random ones, a tenth of which are copies with up to 4 flipped bits."""
     rng = np.random.default_rng(0)
     hashes = rng.integers(0, 1 << 63, count, dtype=np.uint64) * np.uint64(2)
     copies = hashes[: count // 10].copy()
@@ -162,7 +162,7 @@ def hashes_table(count: int) -> Table:
 
 
 def vectors_table(count: int, folder: Path, model: str) -> Table:
-    """All of ``find_duplicates`` on a gallery without files: random hashes and embeddings."""
+    """The whole of ``find_duplicates`` on a gallery without files: random hashes and embeddings."""
     gallery = Gallery(folder / "gallery")
     rng = np.random.default_rng(1)
     spec = load_encoder(model).spec

@@ -1,4 +1,4 @@
-"""The image tower by itself: precisions side by side, and what the cheaper one costs in fidelity."""
+"""The image tower by itself: precisions compared, and the accuracy lost by the faster one."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _PICTURES = 128
 
 
 def encoder_tables(bench: Bench) -> list[Table]:
-    """Images a second in float32 and in what this CPU does best, and how far the embeddings differ."""
+    """Images per second in float32 and in the best precision of this CPU, and how much the embeddings differ."""
     if bench.photos is not None:
         folder = bench.data.sample(bench.photos, bench.sizes.small)
     else:
         folder = bench.data.pictures("small", bench.sizes.small)
-    # Named by hand: PHOTOSEEK_PRECISION must not make the two alike.
+    # Set explicitly: PHOTOSEEK_PRECISION must not make the two equal.
     towers = {"float32": load_encoder(bench.model, precision="fp32")}
     try:
         towers["bfloat16"] = load_encoder(bench.model, precision="bf16")
@@ -68,7 +68,7 @@ def _embedded(encoder: Encoder, paths: list[Path]) -> Vectors:
 
 
 def fidelity(found: Vectors, reference: Vectors) -> tuple[str, str, str]:
-    """Largest difference, lowest cosine, and the share of nearest neighbours that stay, of (n, dim) unit vectors."""
+    """Largest difference, lowest cosine, and the fraction of nearest neighbours kept, of (n, dim) unit vectors."""
     difference = float(np.abs(found - reference).max())
     cosine = float(np.einsum("ij,ij->i", found, reference).min())
     ours, theirs = _neighbours(found), _neighbours(reference)

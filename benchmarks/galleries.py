@@ -1,4 +1,4 @@
-"""Galleries of any size without encoding a picture: random unit vectors over files that are really there."""
+"""Galleries of any size without encoding a picture: random unit vectors for files that really exist."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from retrieval.indexing.scan import FoundFolder, walk
 from retrieval.pictures.images import content_hash
 
 Described = Callable[[np.random.Generator, Path], tuple[bytes, Metadata]]
-"""The hash of a file and what its picture tells about itself, drawn at random."""
+"""The hash of a file and its picture's metadata, drawn at random."""
 
 _CAMERAS = ("Canon EOS 5D Mark IV", "NIKON D750", "Pixel 8", "iPhone 14 Pro", "FUJIFILM X-T4", None)
 _CITIES = ((48.86, 2.29), (52.52, 13.40), (40.71, -74.01), (35.68, 139.69), (-33.87, 151.21))
 _FIRST_DAY, _DAYS = datetime(2005, 1, 1), 20 * 365
-_hashes: dict[int, bytes] = {}  # by inode: in a tree of photos many names share a file
+_hashes: dict[int, bytes] = {}  # by inode: in a tree of photos many names refer to one file
 
 
 def made_gallery(data: Data, count: int, encoder: Encoder) -> Gallery:
-    """A gallery that knows every file of ``data.tree(count)``, with its vector index saved."""
+    """A gallery with every file of ``data.tree(count)``, with its vector index saved."""
     tree = data.tree(count)
     name = _name("gallery", count, encoder)
     return Gallery(data.made(name, partial(_fill, tree=tree, encoder=encoder, described=_plain)))
 
 
 def photo_gallery(data: Data, count: int, encoder: Encoder) -> Gallery:
-    """The same of ``data.photos(count)``: pictures that can be shown, most of them with a date, a camera, a place."""
+    """The same for ``data.photos(count)``: pictures that can be shown, most of them with a date, a camera, a place."""
     tree = data.photos(count)
     name = _name("photo-gallery", count, encoder)
     return Gallery(data.made(name, partial(_fill, tree=tree, encoder=encoder, described=_photo)))
 
 
 def _name(kind: str, count: int, encoder: Encoder) -> str:
-    """A folder's: what was made for an older form of the catalog is not taken."""
+    """The name of a folder; galleries made for an older form of the catalog are not reused."""
     return f"{kind}-{count}-{encoder.spec.fingerprint[:12]}-{CATALOG_VERSION}"
 
 
@@ -56,7 +56,7 @@ def _fill(folder: Path, *, tree: Path, encoder: Encoder, described: Described) -
             if found.files:
                 rows = _rows(found, catalog.folder_id(found.path), encoder.spec.dim, rng, described)
                 catalog.commit(Batch(indexed=rows), encoder_id)
-    # Everything is known, so this encodes nothing: it makes the encoder the active one and saves the index.
+    # Nothing is new, so this encodes nothing: it makes the encoder the active one and saves the index.
     report = Indexer(gallery, encoder).run(tree)
     if report.encoded or report.failures_known:
         raise RuntimeError(f"the files of {tree} changed while the gallery was made")

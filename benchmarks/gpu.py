@@ -1,7 +1,7 @@
-"""Indexing on a CUDA device: the bare tower, decoding here and there, and the whole run beside what bounds it.
+"""Indexing on a CUDA device: the bare tower, decoding on both devices, and the whole run compared with its bound.
 
-On a GPU the two stages have hardware of their own, so the bound is the slower one: min(decode, encode). No figure of
-this file has been taken so far: the machines that photoseek was measured on have no GPU.
+On a GPU the two stages use different hardware, so the bound is the slower one: min(decode, encode). No figure of
+this file has been measured so far: the machines on which photoseek was measured have no GPU.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _check_cuda() -> None:
 
 
 def _tower_table(bench: Bench, encoder: Encoder) -> Table:
-    """The bare tower by batch size: one batch at a time, and with the next one under way meanwhile."""
+    """The bare tower by batch size: one batch at a time, and with the next one started in the meantime."""
     side = encoder.spec.preprocessing.size
     sizes = sorted({size for size in (*_BATCHES, encoder.batch_size) if size <= encoder.batch_size})
     cases: dict[str, Callable[[], float]] = {}
@@ -106,7 +106,7 @@ def _tower_table(bench: Bench, encoder: Encoder) -> Table:
 
 
 def _stage_table(bench: Bench, title: str, stages: StageCases, compiled: Encoder, decoder: DeviceDecoder) -> Table:
-    """Decoding by worker count and on the device, encoding, and whole runs beside the slower of both."""
+    """Decoding by worker count and on the device, encoding, and whole runs compared with the slower of both."""
     tell(f"gpu: {title}, {len(stages.readable)} pictures")
     count, cores = len(stages.readable), available_cpus()
     workers = sorted({*(1 << power for power in range(cores.bit_length())), cores})

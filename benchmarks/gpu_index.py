@@ -1,6 +1,6 @@
-"""The vector indexes of a GPU beside the one that a CPU would have: time, batches, recall, filters, the copy.
+"""The vector indexes of a GPU compared with that of a CPU: time, batches, recall, filters, the copy.
 
-No figure of this file has been taken so far: the machines that photoseek was measured on have no GPU.
+No figure of this file has been measured so far: the machines on which photoseek was measured have no GPU.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ KINDS = ("GPU,Flat", "GPU,SQfp16", "CAGRA64")
 class _Filled:
     index: VectorIndex
     building: float
-    copying: float  # seconds of the first search, in which the copy on the device is made
+    copying: float  # seconds of the first search, which makes the copy on the device
 
 
 def index_tables(bench: Bench) -> list[Table]:
-    """A table for each number of vectors; kinds that this machine or its faiss cannot have are named below."""
+    """A table for each number of vectors; kinds not available on this machine or in its faiss are named below."""
     return [_table(bench, count) for count in bench.sizes.vectors]
 
 

@@ -1,4 +1,4 @@
-"""People at a server: so many at once, each asking one thing after the other; in a process of its own.
+"""Simulated users of a server, concurrent, each sending one request after the other; in a separate process.
 
 ``python -m benchmarks.load URL`` prints one line of JSON.
 """
@@ -21,7 +21,7 @@ from benchmarks.measure import percentile
 
 API = "/api/v1"
 KINDS = {"search by words": 70, "similar": 10, "thumbnail": 15, "further page": 5}
-"""What people ask, with its share in per cent: a fifth of it is looking at what a search has found."""
+"""The kinds of requests, with their share in per cent: a fifth of them view the results of a search."""
 
 HITS = 100
 _LOOKS = ("a red", "a small", "an old", "a white", "a sleeping", "a blurred", "a wooden", "two", "many", "the same")
@@ -35,14 +35,14 @@ _PLACES = (
 )  # fmt: skip
 VOCABULARY = tuple(" ".join(words).rstrip() for words in product(_LOOKS, _THINGS, _PLACES))
 _FREQUENCIES = tuple(accumulate(1 / rank for rank in range(1, len(VOCABULARY) + 1)))
-"""Zipf's law: the text that is second in rank is asked for half as often as the first."""
+"""Zipf's law: the second most frequent text is requested half as often as the first."""
 
 _SHOWN_ERRORS = 5
 _TIMEOUT_S = 60.0
 
 
 class Person:
-    """Asks one thing after the other, and remembers what the last search found."""
+    """Sends one request after the other, and remembers the results of the last search."""
 
     def __init__(self, seed: int, photos: int, texts: list[str]) -> None:
         self._rng = random.Random(seed)
@@ -51,7 +51,7 @@ class Person:
         self._text = texts[0]
 
     def next(self) -> tuple[str, str, dict[str, Any]]:
-        """Kind, path and parameters of what is asked next."""
+        """Kind, path and parameters of the next request."""
         [kind] = self._rng.choices(list(KINDS), list(KINDS.values()))
         seen = self._rng.choice(self._found)
         if kind == "similar":
@@ -64,16 +64,16 @@ class Person:
         return kind, f"{API}/search", {"q": self._text, "k": HITS}
 
     def saw(self, hits: list[dict[str, Any]]) -> None:
-        """Remember what a list showed."""
+        """Remember the hits of a list."""
         self._found = [hit["id"] for hit in hits] or self._found
 
     def pause(self, mean: float) -> float:
-        """Seconds until the next question: exponential, as of independent people."""
+        """Seconds until the next request: exponential, as for independent users."""
         return self._rng.expovariate(1 / mean) if mean else 0.0
 
 
 class Tally:
-    """What became of all questions."""
+    """The results of all requests."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
@@ -103,7 +103,7 @@ class Tally:
 
 
 async def _live(person: Person, http: httpx.AsyncClient, tally: Tally, until: float, pause: float) -> None:
-    await asyncio.sleep(person.pause(pause))  # people do not begin at one moment
+    await asyncio.sleep(person.pause(pause))  # users do not start at the same time
     while (started := time.perf_counter()) < until:
         kind, path, asked = person.next()
         try:
@@ -125,9 +125,9 @@ async def _live(person: Person, http: httpx.AsyncClient, tally: Tally, until: fl
 
 
 async def load(url: str, clients: int, seconds: float, pause: float, photos: int, seed: int) -> dict[str, Any]:
-    """Let ``clients`` people ask for so many seconds, each with a pause between an answer and the next question."""
+    """Let ``clients`` users send requests for this many seconds, with pauses after each response."""
     texts = list(VOCABULARY)
-    random.Random(seed).shuffle(texts)  # other texts are frequent in the next run, so that it begins anew
+    random.Random(seed).shuffle(texts)  # other texts are frequent in the next run, so that caches do not help
     tally, started, cpu = Tally(), time.perf_counter(), time.process_time()
     limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
     async with httpx.AsyncClient(base_url=url, limits=limits, timeout=_TIMEOUT_S, trust_env=False) as http:
@@ -137,7 +137,7 @@ async def load(url: str, clients: int, seconds: float, pause: float, photos: int
 
 
 def main(say: Callable[[str], None] = print) -> None:
-    """Ask, and print what came of it."""
+    """Send the requests, and print the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("url")
     parser.add_argument("--clients", type=int, default=50)

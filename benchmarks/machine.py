@@ -1,4 +1,4 @@
-"""What the numbers were measured on."""
+"""The machine that was measured."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BLAS = ("OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "PHOTOS
 
 
 def machine_table() -> Table:
-    """CPU, memory, system, versions, and the variables that would change the figures."""
+    """CPU, memory, system, versions, and the variables that affect the figures."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     rows = [
         ("CPU", _cpu()),
@@ -37,7 +37,7 @@ def machine_table() -> Table:
 
 
 def _cpu() -> str:
-    """The model's name where Linux tells it; some virtual machines hide which one it is."""
+    """The model's name if Linux reports it; some virtual machines hide it."""
     found = _from_proc("/proc/cpuinfo", "model name")
     details = [f"family {_from_proc('/proc/cpuinfo', 'cpu family')}" if found else ""]
     return ", ".join(filter(None, (found or platform.processor() or platform.machine(), *details)))

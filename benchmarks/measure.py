@@ -1,4 +1,4 @@
-"""Numbers that can be compared on a machine with neighbours: alternating rounds, medians, and who else was busy."""
+"""Comparable figures on a shared machine: alternating rounds, medians, and the load by other processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STAT = Path("/proc/stat")
 
 @dataclass(frozen=True)
 class Series:
-    """One value a round.
+    """One value per round.
 
     Attributes:
         values: in the order of the rounds, so that ratios can be taken round by round.
@@ -31,7 +31,7 @@ class Series:
         return median(self.values)
 
     def over(self, other: Series) -> Series:
-        """Ratios, each of two values of one round: a slow minute of the machine falls out."""
+        """Ratios of the two values of each round, so that slow periods of the machine cancel."""
         return Series([a / b for a, b in zip(self.values, other.values, strict=True)])
 
     def shown(self, digits: int = 1, *, times: float = 1.0) -> str:
@@ -41,17 +41,17 @@ class Series:
 
 
 class ForeignMeter:
-    """CPU time that processes other than this one and its measured commands took since it was made."""
+    """CPU time used since its creation by processes other than this one and its measured commands."""
 
     def __init__(self) -> None:
         self._started = time.perf_counter()
         self._busy, self._own = _busy_seconds(), _own_seconds()
 
     def share(self, measured: float = 0.0) -> float | None:
-        """Of the whole machine, 0 to 1; None where the system does not tell. Coarse below half a second.
+        """Fraction of the whole machine, 0 to 1; None if the system does not report it. Coarse below half a second.
 
         Args:
-            measured: CPU seconds of a measured process that still runs.
+            measured: CPU seconds of a measured process that is still running.
         """
         busy = _busy_seconds()
         if busy is None or self._busy is None:
@@ -65,21 +65,21 @@ class Measured(dict[str, Series]):
     """Name of a case -> its series, all over the same rounds.
 
     Attributes:
-        foreign: what :class:`ForeignMeter` said of each round.
+        foreign: the results of :class:`ForeignMeter` for each round.
     """
 
     foreign: Sequence[float | None] = ()
 
     def foreign_note(self) -> str:
-        """How busy others kept the machine, for the line below a table."""
+        """The load by other processes, for the line below a table."""
         return foreign_note(self.foreign)
 
 
 def alternate(cases: Mapping[str, Callable[[], float]], rounds: int) -> Measured:
-    """Run every case once a round (A B C, A B C, ...), after a round whose values are thrown away.
+    """Run every case once per round (A B C, A B C, ...), after a round whose values are discarded.
 
     Args:
-        cases: name -> a function that returns its own measurement (seconds, images a second, ...).
+        cases: name -> a function that returns its own measurement (seconds, images per second, ...).
     """
     values: dict[str, list[float]] = {name: [] for name in cases}
     foreign = []
@@ -96,7 +96,7 @@ def alternate(cases: Mapping[str, Callable[[], float]], rounds: int) -> Measured
 
 
 def foreign_note(shares: Sequence[float | None]) -> str:
-    """The line below a table: how much of the machine other processes took, round by round."""
+    """The line below a table: the share of the machine used by other processes, round by round."""
     known = [f"{share:.0%}" for share in shares if share is not None]
     if not known:
         return "CPU time of other processes: not known on this system."
@@ -115,23 +115,23 @@ def seconds(function: Callable[[], object]) -> Callable[[], float]:
 
 
 def rate(function: Callable[[], object], count: int) -> Callable[[], float]:
-    """A case whose value is ``count`` over its wall time."""
+    """A case whose value is ``count`` divided by its wall time."""
     timed = seconds(function)
     return lambda: count / timed()
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of the values do not exceed (nearest rank)."""
+    """The smallest value that is not exceeded by at least this fraction of the values (nearest rank)."""
     return sorted(values)[max(0, math.ceil(round(share * len(values), 6)) - 1)]
 
 
 def tell(line: str) -> None:
-    """Say on stderr what is going on; stdout is for the results."""
+    """Print progress on stderr; stdout is for the results."""
     print(line, file=sys.stderr, flush=True)
 
 
 def _busy_seconds() -> float | None:
-    """Seconds that all CPUs together have worked since boot (steal, irq included)."""
+    """Busy seconds of all CPUs together since boot (including steal and irq)."""
     try:
         with _STAT.open() as file:
             ticks = [int(field) for field in file.readline().split()[1:9]]

@@ -1,4 +1,4 @@
-"""A model folder that costs what ViT-B-32-256 costs, with random weights: speed does not ask what they mean."""
+"""A model folder with the cost of ViT-B-32-256 and random weights, which do not affect the speed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAME = "random-ViT-B-32-256"
 
 @dataclass(frozen=True)
 class TextSize:
-    """Sizes of a text tower; the defaults are ViT-B-32-256's. The vocabulary has to hold the tokenizer's ids."""
+    """Sizes of a text tower; the defaults are ViT-B-32-256's. The vocabulary must contain the tokenizer's ids."""
 
     vocabulary: int = 49408
     context: int = 77
@@ -33,7 +33,7 @@ class TextSize:
 def write_random_model(folder: Path, image: VitSize | None = None, text: TextSize | None = None) -> None:
     """Write ``encoder.json``, both towers and a tokenizer (the built-in model's merges) into an empty folder.
 
-    By default about 600 MB: as many float32 numbers as the trained model has.
+    By default about 600 MB: as many float32 numbers as in the trained model.
     """
     image, text = image or VitSize(), text or TextSize()
     rng = np.random.default_rng(0)
@@ -77,7 +77,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, NDArray[np.float32]]) ->
         header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [at, at + tensor.nbytes]}
         at += tensor.nbytes
     text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)  # data aligned to 8 bytes, as the format's own writer does
+    text += b" " * (-len(text) % 8)  # data aligned to 8 bytes, as by the format's own writer
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for tensor in tensors.values():

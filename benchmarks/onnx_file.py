@@ -1,7 +1,7 @@
 """Writes ONNX files field by field, so that a benchmark needs neither torch nor the onnx package.
 
 The numbers are the field numbers of onnx.proto (ModelProto, GraphProto, NodeProto, AttributeProto, TensorProto,
-ValueInfoProto), the framing is protobuf's: a key of (field << 3 | kind), kind 0 for a varint, 2 for bytes.
+ValueInfoProto), encoded as in protobuf: a key of (field << 3 | kind), kind 0 for a varint, 2 for bytes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TYPES = {np.dtype(np.float32): 1, np.dtype(np.int64): 7}
 
 
 class OnnxGraph:
-    """A graph that is built in the order in which it computes."""
+    """A graph that is built in order of computation."""
 
     def __init__(self) -> None:
         self._nodes: list[bytes] = []
@@ -30,7 +30,7 @@ class OnnxGraph:
         self._made = 0
 
     def weight(self, name: str, values: NDArray[Any]) -> str:
-        """Add a constant (float32 or int64); its name."""
+        """Add a constant (float32 or int64) and return its name."""
         dims = b"".join(_number(1, size) for size in values.shape)
         data = np.ascontiguousarray(values).tobytes()
         tensor = dims + _number(2, _TYPES[values.dtype]) + _text(8, name) + _bytes(9, data)
@@ -42,15 +42,15 @@ class OnnxGraph:
         return self.weight(self._new("number"), np.array(value, np.float32))
 
     def shape(self, *sizes: int) -> str:
-        """A shape for Reshape: 0 keeps a size, -1 is what remains."""
+        """A shape for Reshape: 0 keeps a size, -1 is inferred."""
         return self.weight(self._new("shape"), np.array(sizes, np.int64))
 
     def node(self, operation: str, *inputs: str, **attributes: float | int | Sequence[int]) -> str:
-        """Add an operation with one output; the output's name."""
+        """Add an operation with one output and return the output's name."""
         return self.nodes(operation, 1, *inputs, **attributes)[0]
 
     def nodes(self, operation: str, outputs: int, *inputs: str, **attributes: float | int | Sequence[int]) -> list[str]:
-        """Add an operation with several outputs; their names."""
+        """Add an operation with several outputs and return their names."""
         names = [self._new(operation) for _ in range(outputs)]
         body = b"".join([_text(1, name) for name in inputs] + [_text(2, name) for name in names])
         body += _text(3, names[0]) + _text(4, operation)
@@ -61,7 +61,7 @@ class OnnxGraph:
     def write(
         self, path: Path, inputs: Iterable[bytes], output: str, output_name: str, output_shape: Sequence[int | str]
     ) -> None:
-        """Write the model; ``output`` is the tensor that leaves the graph as ``output_name``."""
+        """Write the model; the tensor ``output`` becomes the graph's output ``output_name``."""
         self._nodes.append(_bytes(1, _text(1, output) + _text(2, output_name) + _text(4, "Identity")))
         ends = [*(_bytes(11, value) for value in inputs), _bytes(12, tensor_end(output_name, output_shape))]
         parts = [*self._nodes, _text(2, "benchmark"), *self._weights, *ends]
@@ -76,7 +76,7 @@ class OnnxGraph:
 
 
 def tensor_end(name: str, shape: Sequence[int | str]) -> bytes:
-    """A float32 input or output of the graph (ValueInfoProto); a text as size leaves it free."""
+    """A float32 input or output of the graph (ValueInfoProto); a size given as text is dynamic."""
     dims = b"".join(_bytes(1, _text(2, size) if isinstance(size, str) else _number(1, size)) for size in shape)
     return _text(1, name) + _bytes(2, _bytes(1, _number(1, 1) + _bytes(2, dims)))
 

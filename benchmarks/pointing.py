@@ -1,13 +1,13 @@
-"""Does a heat map point at what was asked for? Dense tokens against occlusion, on things pasted into other pictures.
+"""Does a heat map point at the requested thing? Dense tokens and occlusion compared, for things pasted into pictures.
 
 ::
 
     python -m benchmarks.pointing [--model NAME] [--scenes FOLDER] [--pairs 100] [--seed 7]
 
-The pointing game (Zhang et al. 2016, arXiv:1608.00507): a map hits if its largest value lies in the box of the thing.
+The pointing game (Zhang et al. 2016, arXiv:1608.00507): a map hits if its largest value is in the box of the thing.
 Two example photos (cut-outs on white) of different folders are pasted, one in each half of a scene, a third to half of
-its side large; both are asked for by their captions. Without a folder of scenes the ground is noise of several sizes.
-Chance is the mean share of the picture that the box covers. Intervals: 95 %, the bootstrap over scenes.
+its side large; both are requested by their captions. Without a folder of scenes the background is noise of several
+sizes. Chance is the mean fraction of the picture covered by the box. Intervals: 95 %, bootstrap over scenes.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from retrieval.lab.explain.heat import Method, make_heat
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "photos"
 METHODS: tuple[Method, ...] = ("dense", "occlusion")
-_WHITE = 245  # from this value on, a pixel of a cut-out is ground
+_WHITE = 245  # from this value on, a pixel of a cut-out is background
 
 
 class Pasted(NamedTuple):
-    """A thing in a scene: what it is called, and its box (left, top, right, bottom) in pixels."""
+    """A thing in a scene: its name, and its box (left, top, right, bottom) in pixels."""
 
     text: str
     box: tuple[int, int, int, int]
@@ -59,14 +59,14 @@ def scenes(count: int, size: int, seed: int, backgrounds: list[Path]) -> Iterato
 
 
 def points_at(values: NDArray[np.float64], box: tuple[int, int, int, int], size: int) -> bool:
-    """Whether the middle of the cell with the largest value lies in the box."""
+    """Whether the centre of the cell with the largest value is in the box."""
     row, column = divmod(int(values.argmax()), values.shape[1])
     y, x = (row + 0.5) * size / values.shape[0], (column + 0.5) * size / values.shape[1]
     return box[0] <= x < box[2] and box[1] <= y < box[3]
 
 
 def interval(hits: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:
-    """95 % of the means of (scenes, 2) hits when scenes are drawn again."""
+    """95 % interval of the mean of (scenes, 2) hits when scenes are resampled."""
     random = np.random.default_rng(seed)
     means = [hits[random.integers(0, len(hits), len(hits))].mean() for _ in range(2000)]
     low, high = np.quantile(means, [0.025, 0.975])
@@ -85,7 +85,7 @@ def _ground(size: int, random: np.random.Generator, backgrounds: list[Path]) -> 
 
 
 def _paste(canvas: Image.Image, thing: tuple[str, Path, str], half: int, random: np.random.Generator) -> Pasted:
-    """Put a thing into the left (0) or right (1) half."""
+    """Paste a thing into the left (0) or right (1) half."""
     size = canvas.width
     with Image.open(thing[1]) as opened:
         cut = opened.convert("RGBA")
@@ -104,7 +104,7 @@ def _paste(canvas: Image.Image, thing: tuple[str, Path, str], half: int, random:
 
 
 def main(say: Callable[[str], None] = print) -> None:
-    """Print how often each method points at what was asked for."""
+    """Print how often each method points at the requested thing."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="builtin-224")
     parser.add_argument("--scenes", type=Path, help="a folder of pictures to paste into (default: noise)")

@@ -1,4 +1,4 @@
-"""One text query: a whole cold process as a person starts it, and a warm engine that stays open."""
+"""One text query: a whole cold process as started by a user, and a warm engine that stays open."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WORDS = ("a red bird", "two dogs on a beach", "snow on mountains", "a plate of 
 
 @dataclass(frozen=True)
 class Searched:
-    """A gallery, what to call it, and the files that a query of it may read."""
+    """A gallery, its name in the tables, and the files that a query of it may read."""
 
     name: str
     gallery: Gallery
@@ -39,7 +39,7 @@ class Searched:
 
 @dataclass
 class ColdCommand:
-    """A command whose every run is timed; its value in a round is its wall time in seconds."""
+    """A command whose runs are all timed; its value in a round is its wall time in seconds."""
 
     run: Callable[[], Timed]
     before: Callable[[], None] = lambda: None
@@ -54,14 +54,14 @@ class ColdCommand:
 
 
 def query_tables(bench: Bench) -> list[Table]:
-    """Cold commands, alternating with a bare interpreter and the peer; then warm queries."""
+    """Cold commands, alternating with a bare interpreter and rclip; then warm queries."""
     searched = []
     for model in dict.fromkeys(("builtin-224", bench.model)):
         encoder = load_encoder(model)
         files = _files_below(encoder.folder.path) if isinstance(encoder, OnnxEncoder) else []
         for count in bench.sizes.galleries:
             gallery = made_gallery(bench.data, count, encoder)
-            (gallery.path / CACHE_NAME).unlink(missing_ok=True)  # what an earlier benchmark asked is remembered there
+            (gallery.path / CACHE_NAME).unlink(missing_ok=True)  # has the queries of earlier benchmarks
             name = f"{encoder.spec.name}, {count:,} pictures"
             searched.append(Searched(name, gallery, [*files, *_files_below(gallery.path)]))
     return [_cold(bench, searched), _warm(bench, searched)]
@@ -96,7 +96,7 @@ def _cold(bench: Bench, searched: Sequence[Searched]) -> Table:
 def _row(name: str, command: ColdCommand, measured: Measured) -> tuple[str, ...]:
     series = measured[name]
     peer = measured.get(_RCLIP + _EVICTED if name.endswith(_EVICTED) else _RCLIP)
-    kept = command.runs[-len(series.values) :]  # the warm-up came first
+    kept = command.runs[-len(series.values) :]  # without the warm-up
     return (
         name,
         series.shown(0, times=1e3),
@@ -116,7 +116,7 @@ def _search(bench: Bench, gallery: Gallery, texts: Iterator[str]) -> Timed:
 
 
 def _rclip_commands(bench: Bench, rclip: Rclip, texts: Iterator[str]) -> dict[str, ColdCommand]:
-    """rclip over pictures that it has really indexed: it has no other way to get vectors."""
+    """rclip on pictures that it has really indexed, because it has no other way to get vectors."""
     pictures = bench.data.pictures("small", bench.sizes.small)
 
     def prepare(folder: Path) -> None:
@@ -129,7 +129,7 @@ def _rclip_commands(bench: Bench, rclip: Rclip, texts: Iterator[str]) -> dict[st
 
 
 def _texts() -> Iterator[str]:
-    """Words that were not asked for before, so that no remembered query answers."""
+    """Texts that were not searched before, so that no cached query answers."""
     number = 0
     while True:
         yield f"{_WORDS[number % len(_WORDS)]} {number}"
@@ -137,18 +137,18 @@ def _texts() -> Iterator[str]:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """Linked folders are followed, which ``Path.rglob`` does not do everywhere."""
+    """Follows linked folders, which ``Path.rglob`` does not do everywhere."""
     return [Path(path, name).resolve() for path, _, names in os.walk(folder, followlinks=True) for name in names]
 
 
 def _evict(files: Iterable[Path]) -> None:
-    """Ask the kernel to forget the files' pages (Linux; elsewhere, and in other processes' maps, they stay)."""
+    """Ask the kernel to drop the files' pages (on Linux; elsewhere, and if other processes map them, they stay)."""
     if not hasattr(os, "posix_fadvise"):
         return
     for path in files:
-        if path.exists():  # SQLite's journals come and go
+        if path.exists():  # SQLite's journals may have been removed
             with path.open("rb") as file:
-                os.fsync(file.fileno())  # pages that were not written yet would stay
+                os.fsync(file.fileno())  # unwritten pages would stay
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 

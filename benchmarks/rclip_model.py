@@ -1,7 +1,7 @@
-"""``python -m benchmarks.rclip_model DIR``: a data folder for rclip, with random weights of its own model's cost.
+"""``python -m benchmarks.rclip_model DIR``: a data folder for rclip, with random weights and its own model's cost.
 
 For machines that cannot download rclip's weights. Needs photoseek[torch]: both towers are traced from open_clip, and
-its copy of CLIP's merge table is the file that rclip reads at each query. Layout: rclip 4.0's ``model_download.py``.
+its copy of CLIP's merge table is the file that rclip reads for each query. Layout: rclip 4.0's ``model_download.py``.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _MODEL = "ViT-B-32-256"
 _FOLDER = "ViT-B-32-256-datacomp_s34b_b86k"
 _MERGES = "bpe_simple_vocab_16e6.txt.gz"
 _ASKED_FOR = ("LICENSE", "OPENAI-CLIP-MIT.txt", "README.md", "THIRD_PARTY_NOTICES.md")
-"""rclip downloads these unless they are there."""
+"""rclip downloads these if they are missing."""
 
 
 def write_rclip_data(folder: Path) -> None:
-    """Write towers, merge table and (empty) licence files where rclip looks for them."""
+    """Write towers, merge table and (empty) licence files where rclip expects them."""
     import torch
 
     from retrieval.encoders.torch.graph import write_graph

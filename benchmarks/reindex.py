@@ -1,4 +1,4 @@
-"""A second run over folders that did not change, beside the least that such a run has to do."""
+"""A second run over unchanged folders, compared with the minimum of work for such a run."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _RUN = "photoseek: run without changes"
 
 
 def reindex_tables(bench: Bench) -> list[Table]:
-    """Seconds in the process, start-up excluded."""
-    encoder = load_encoder("builtin-224")  # nothing is encoded: only its name and width matter
+    """Seconds in the process, without start-up."""
+    encoder = load_encoder("builtin-224")  # nothing is encoded: only its name and dimension matter
     count = bench.sizes.files
     tree = bench.data.tree(count)
     gallery = made_gallery(bench.data, count, encoder)

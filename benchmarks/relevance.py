@@ -1,14 +1,14 @@
-"""How well ``--relevant`` tells searches that have an answer from those that have none, on a folder of class folders.
+"""How well ``--relevant`` distinguishes searches with an answer from those without, on a folder of class folders.
 
 ::
 
     python -m benchmarks.relevance FOLDER [--model NAME] [--gallery DIR] [--labels FILE]
-    python -m benchmarks.relevance --gap 1            # made embeddings, words and pictures apart as CLIP's are
+    python -m benchmarks.relevance --gap 1            synthetic embeddings, texts and pictures separated as in CLIP
 
-Class names are the queries. Galleries are drawn from the collection with some of the classes in it; asking for the
-others is a search without an answer. Each statistic gets the same cut: what 1 in 100 of the unlikely searches of
-``retrieval/search/unlikely-things.txt`` reaches in that gallery. Only classes that the model knows are asked for
-(three of the ten nearest pictures of the whole collection are right): no cut makes up for finding wrong pictures.
+Class names are the queries. Galleries are sampled from the collection with some of the classes in it; a search for one
+of the others has no answer. Each statistic gets the same threshold: the value reached by 1 in 100 of the unlikely
+searches of ``retrieval/search/unlikely-things.txt`` in that gallery. Only classes that the model can find are used
+(three of the ten nearest pictures of the whole collection are right): no threshold corrects a search that fails.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _Matrix = NDArray[np.float32]
 
 
 class World(NamedTuple):
-    """A collection with what an encoder makes of it.
+    """A collection with its embeddings by an encoder.
 
     Attributes:
         pictures: (n, dim).
@@ -60,14 +60,14 @@ class World(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """The nearest pictures of some directions in a gallery: statistic -> (d, 10) values, and whose they are."""
+    """The nearest pictures to some directions in a gallery: statistic -> (d, 10) values, and their classes."""
 
     values: dict[str, _Matrix]
     classes: NDArray[np.int64]
 
 
 def world(encoder: Encoder, labelled: Labelled, gallery: Gallery | None) -> World:
-    """Embed everything; classes of one name are one class."""
+    """Embed everything; classes with the same name are one class."""
     made = embed_files(encoder, labelled.paths, gallery=gallery)
     names = sorted(set(labelled.names))
     row = np.array([names.index(name) for name in labelled.names])
@@ -79,8 +79,8 @@ def world(encoder: Encoder, labelled: Labelled, gallery: Gallery | None) -> Worl
 
 
 def made_world(gap: float, seed: int) -> World:
-    """200 classes in 40 families, the labels and the unlikely things among the same families; words and pictures are
-    shifted by ``gap`` in two directions of their own (CLIP's gap: arXiv:2203.02053), and the scale makes up for it."""
+    """200 classes in 40 families, the labels and the unlikely things in the same families; texts and pictures are
+    shifted by ``gap`` in two different directions (CLIP's gap: arXiv:2203.02053), and the scale compensates for it."""
     rng = np.random.default_rng(seed)
     dim, noise, texts = 128, 2.5, (200, len(everyday()), len(unlikely()))
     families = unit(rng.standard_normal((40, dim)))
@@ -123,7 +123,7 @@ def _of_each(classes: NDArray[np.int64], rows: NDArray[np.int64], count: int) ->
 
 
 def looked_at(one: World, rows: NDArray[np.int64], directions: Vectors) -> Drawn:
-    """The statistics that were considered, for the nearest pictures of each direction."""
+    """The statistics that were considered, for the nearest pictures to each direction."""
     pictures = one.pictures[rows]
     cosines = directions @ pictures.T
     pools = np.argsort(-cosines, axis=1, kind="stable")[:, :POOL]

@@ -1,6 +1,6 @@
 """``make bench``: measure this machine and print tables side by side.
 
-All progress goes to stderr, all results to stdout; ``--write`` also keeps them in ``benchmarks/RESULTS.md``.
+All progress goes to stderr, all results to stdout; ``--write`` also stores them in ``benchmarks/RESULTS.md``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PARTS = {
     "vectors": ("benchmarks.vectors", "vector_tables"),
     "gpu": ("benchmarks.gpu", "gpu_tables"),
 }
-"""Part -> module and function; a module is imported when its part is wanted."""
+"""Part -> module and function; a module is imported when its part is requested."""
 
 _ONLY_WHEN_NAMED = {"gpu"}
 
@@ -61,9 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def write_results(tables: Sequence[Table], path: Path) -> None:
-    """Write a file of results; what ``benchmarks.serve`` wrote there stays."""
+    """Write a file of results; those of ``benchmarks.serve``, and figures of the other kind of CPU, are kept."""
     before = sections(path.read_text(encoding="utf-8")) if path.exists() else {}
-    kept = [text for title, text in before.items() if title.startswith(SERVING)]
+    kept = [text for title, text in before.items() if title.startswith((SERVING, "AVX2 only"))]
     path.write_text("# Results\n\n" + "\n".join([*(t.to_markdown() for t in tables), *kept]), encoding="utf-8")
 
 
@@ -84,8 +84,8 @@ def _default_parts() -> list[str]:
 
 
 def _bench(given: argparse.Namespace, wanted: Sequence[str], stopwatch: Stopwatch) -> Bench:
-    """The benchmark as asked for; ValueError for folders and commands that are not there."""
-    # After the stopwatch has been started: these modules are large, and it should stay small.
+    """The requested benchmark; raises ValueError for folders and commands that do not exist."""
+    # After the stopwatch has been started: these modules are large, and its process should stay small.
     from benchmarks.data import Data
     from benchmarks.peer import found_rclip
 
@@ -97,14 +97,14 @@ def _bench(given: argparse.Namespace, wanted: Sequence[str], stopwatch: Stopwatc
     if given.million:
         sizes = replace(sizes, vectors=(*sizes.vectors, 1_000_000))
     model = given.model or ("builtin-224" if given.quick else RANDOM)
-    if model == RANDOM and wanted != ["gpu"]:  # which makes one of its own, for torch
+    if model == RANDOM and wanted != ["gpu"]:  # which makes its own, for torch
         model = str(data.random_model())
     rounds = given.rounds or (1 if given.quick else 5)
     return Bench(data, model, given.photos, sizes, rounds, stopwatch, rclip)
 
 
 def cache_folder() -> Path:
-    """Where test data is kept unless another place is named."""
+    """The folder of test data, unless another one is given."""
     from platformdirs import user_cache_path
 
     return user_cache_path("photoseek") / "benchmarks"

@@ -1,4 +1,4 @@
-"""A server under load: how long people wait, how much it answers, and whether its memory stays flat.
+"""A server under load: response times, throughput, and whether its memory stays constant.
 
 ::
 
@@ -39,12 +39,12 @@ _BARE_QUERIES = 300
 
 @dataclass(frozen=True)
 class Asked:
-    """How much is measured.
+    """The size of a measurement.
 
     Attributes:
-        clients: people at once.
+        clients: number of concurrent users.
         seconds: of each phase.
-        pause: mean seconds between an answer and the next question, in the phase where people think.
+        pause: mean seconds between a response and the next request, in the phase where users pause.
     """
 
     clients: int
@@ -56,12 +56,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Phase:
-    """What one phase came to, and the server's share of it.
+    """The results of one phase, and the server's part.
 
     Attributes:
-        load: as ``benchmarks.load`` prints it.
-        cpu: seconds of the server's CPU; None where the system does not tell.
-        foreign: of the machine that was used by others than server and clients; None: not known.
+        load: the output of ``benchmarks.load``.
+        cpu: seconds of the server's CPU; None if the system does not report it.
+        foreign: share of the machine used by other processes than server and clients; None: unknown.
     """
 
     name: str
@@ -71,11 +71,11 @@ class Phase:
 
 
 def serve_tables(asked: Asked, data: Data) -> list[Table]:
-    """Start a server on a copy of the gallery, let people ask, and measure the bare search beside it."""
+    """Start a server on a copy of the gallery, send requests, and measure the bare search for comparison."""
     encoder = load_encoder(asked.model)
     made = photo_gallery(data, asked.photos, encoder)
     with data.scratch() as scratch:
-        gallery = Path(shutil.copytree(made.path, scratch / "gallery"))  # thumbnails and texts are written to it
+        gallery = Path(shutil.copytree(made.path, scratch / "gallery"))  # thumbnails and texts will be written to it
         with Served(gallery) as served:
             memory = [("ready", served.memory())]
             _ask(asked, served, "warming up", _WARM_UP_S, 0.0, seed=9)
@@ -147,7 +147,7 @@ def _ms(found: dict[str, float]) -> tuple[str, ...]:
 
 
 def _memory(memory: Sequence[tuple[str, int | None]], asked: Asked) -> Table:
-    first = memory[1][1]  # woken: model, index and first answers are there
+    first = memory[1][1]  # after warm-up: model, index and first answers are loaded
     rows = []
     for name, size in memory:
         growth = "" if size is None or first is None else f"{(size - first) / 1e6:+,.0f}"
@@ -168,7 +168,7 @@ def _machine() -> str:
 
 
 def write_sections(tables: Sequence[Table], path: Path) -> None:
-    """Put tables into a file of results, in place of those of the same title."""
+    """Put tables into a file of results, replacing those with the same title."""
     found = sections(path.read_text(encoding="utf-8")) if path.exists() else {}
     found |= {table.title: table.to_markdown() for table in tables}
     path.write_text("# Results\n\n" + "\n".join(found.values()), encoding="utf-8")

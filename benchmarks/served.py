@@ -1,4 +1,4 @@
-"""``photoseek serve`` as a process, and what the system tells of it."""
+"""``photoseek serve`` as a process, and measurements of it by the system."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Served:
     """A server of a gallery on a free port of loopback. Use as a context manager.
 
     Attributes:
-        url: once it is ready.
+        url: set when it is ready.
 
     Raises:
-        CommandFailed: it does not get ready.
+        CommandFailed: it does not become ready.
     """
 
     def __init__(self, gallery: Path) -> None:
@@ -51,12 +51,12 @@ class Served:
         self._said.close()
 
     def memory(self) -> int | None:
-        """Resident bytes; None where the system does not tell."""
+        """Resident bytes; None if the system does not report them."""
         found = re.search(r"VmRSS:\s+(\d+) kB", self._proc("status"))
         return None if found is None else int(found[1]) * 1024
 
     def cpu(self) -> float | None:
-        """CPU seconds so far; None where the system does not tell."""
+        """CPU seconds so far; None if the system does not report them."""
         fields = self._proc("stat").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else None
 
@@ -75,5 +75,5 @@ class Served:
         raise CommandFailed(f"{' '.join(self._command)} does not get ready: {self._lines()[-2000:]}")
 
     def _lines(self) -> str:
-        # Not read(): the server writes where the file's position is, which it shares with this process.
+        # Not read(): the server writes at the file's position, which it shares with this process.
         return os.pread(self._said.fileno(), 1 << 16, 0).decode(errors="replace")

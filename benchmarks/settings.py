@@ -1,4 +1,4 @@
-"""How much of everything a run measures, and what its parts share."""
+"""The sizes of a run, and the objects that its parts share."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = (sys.executable, "-m", "cli")
-"""``photoseek``, as its console script starts it; to be run where this package can be imported."""
+"""``photoseek`` as started by its console script; to be run where this package can be imported."""
 
 SERVING = "Serving"
-"""How the titles of ``benchmarks.serve`` begin."""
+"""The prefix of the titles of ``benchmarks.serve``."""
 
 RANDOM = "random"
 """The model that is generated, with the cost of ViT-B-32-256."""
@@ -31,11 +31,11 @@ class Sizes:
 
     Attributes:
         small, large: pictures of about 500 pixels and of 12 megapixels.
-        files: files of the no-change run.
-        galleries: pictures in the galleries that are searched.
+        files: files of the run without changes.
+        galleries: pictures in the searched galleries.
         memory: pictures of the runs whose peak memory is compared.
-        vectors: vectors in the indexes that are searched.
-        queries: warm queries a round.
+        vectors: vectors in the searched indexes.
+        queries: warm queries per round.
     """
 
     small: int = 512
@@ -48,17 +48,17 @@ class Sizes:
 
 
 QUICK = Sizes(small=12, large=1, files=300, galleries=(30,), memory=(16,), vectors=(1_000,), queries=20)
-"""Enough to see that every part works; its figures mean nothing."""
+"""Only shows that every part works; its figures mean nothing."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What every part gets.
+    """The input of every part.
 
     Attributes:
-        model: name or folder, as ``load_encoder`` takes it.
+        model: name or folder, as in ``load_encoder``.
         photos: the user's own pictures, or None for generated ones.
-        rclip: the peer, where one was given.
+        rclip: rclip for comparison, if given.
     """
 
     data: Data
@@ -71,7 +71,7 @@ class Bench:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables for photoseek's commands: a generated model counts as an installed one."""
+        """Variables for photoseek's commands, so that a generated model counts as installed."""
         is_generated = Path(self.model).parent == self.data.models
         return {"PHOTOSEEK_MODELS": str(self.data.models)} if is_generated else {}
 

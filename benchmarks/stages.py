@@ -1,4 +1,4 @@
-"""Indexing: every stage by itself on all cores, the whole run, and the bound that the stages set.
+"""Indexing: every stage by itself on all cores, the whole run, and the bound set by the stages.
 
 Decoding and encoding need the same cores, so nothing can be faster than 1 / (1 / decode + 1 / encode).
 """
@@ -51,7 +51,7 @@ class StageCases:
         ]
 
     def cases(self) -> dict[str, Callable[[], float]]:
-        """Stage -> a function that returns images a second."""
+        """Stage -> a function that returns images per second."""
         count = len(self.readable)
         return {
             "walk": rate(lambda: [file for found in walk(self.folder) for file in found.files], len(self.files)),
@@ -66,14 +66,14 @@ class StageCases:
         return content_hash(path.read_bytes())
 
     def pixels(self, path: Path) -> Pixels | None:
-        """What the tower gets of a file, or None if it cannot be read."""
+        """A file's pixels as input of the tower, or None if it cannot be read."""
         try:
             return read_picture(path.read_bytes(), self.encoder.spec.preprocessing).pixels
         except UnreadableImage:
             return None
 
     def _spread(self, stage: Callable[[Path], object], paths: Sequence[Path]) -> None:
-        """Run a stage on every core, as many files at a time as the pipeline hands to a worker."""
+        """Run a stage on every core, with as many files at a time as the pipeline passes to a worker."""
         size = self.encoder.batch_size if self.encoder.streams > 1 else PIECE
 
         def several(at: int) -> None:
@@ -88,7 +88,7 @@ class StageCases:
     def _commit(self) -> float:
         vector = pack_vector(np.zeros(self.encoder.spec.dim, np.float32))
         metadata = Metadata(format="JPEG", width=1, height=1)
-        """Only the commits: a gallery is made once in its life."""
+        """Only the commits: a gallery is created only once."""
         with self._data.scratch() as scratch, Gallery(scratch).writer() as catalog:
             encoder_id, folder_id = catalog.register_encoder(self.encoder.spec), catalog.folder_id(str(scratch))
             rows = [
@@ -101,7 +101,7 @@ class StageCases:
             return len(rows) / (time.perf_counter() - started)
 
     def end_to_end(self, encoder: Encoder | None = None, decoder: DeviceDecoder | None = None) -> float:
-        """From a folder to a saved catalog and index; model and empty gallery are there already."""
+        """From a folder to a saved catalog and index; the model is loaded and the empty gallery exists."""
         with self._data.scratch() as scratch:
             gallery = Gallery(scratch)
             with gallery.writer():
@@ -113,7 +113,7 @@ class StageCases:
         return report.images / wall
 
     def shares_note(self) -> str:
-        """Where the last end-to-end run spent its time."""
+        """How the time of the last end-to-end run was spent."""
         total = self._spent["total"]
         workers = [f"{name} {self._spent[name] / total / self.threads:.1%}" for name in _IN_WORKERS]
         rest = [f"{name} {self._spent[name] / total:.1%}" for name in _IN_MAIN]

@@ -1,7 +1,7 @@
-"""Times whole commands: wall time, CPU time and peak memory, as the kernel counted them.
+"""Times whole commands: wall time, CPU time and peak memory, as counted by the kernel.
 
-The commands are started by a small process of their own. Linux counts the memory of the process that starts
-a command into the command's own peak (``exec`` keeps the larger of the two), so a benchmark that has loaded a
+The commands are started by a separate small process. Linux counts the memory of the process that starts
+a command as part of the command's own peak (``exec`` keeps the larger of the two), so a benchmark that has loaded a
 model would report its own size for each child.
 """
 
@@ -34,7 +34,7 @@ class Stopwatch:
     """A small process that runs commands one after the other. Use as a context manager."""
 
     spent = 0.0
-    """CPU seconds of all commands so far: they are ours, not a neighbour's."""
+    """CPU seconds of all commands so far, which do not count as other processes."""
 
     def __enter__(self) -> Stopwatch:
         self._process = subprocess.Popen(
@@ -53,15 +53,15 @@ class Stopwatch:
         folder: str | os.PathLike[str] | None = None,
         accepted: Sequence[int] = (0,),
     ) -> Timed:
-        """Run a command to its end, output thrown away.
+        """Run a command to its end, discarding its output.
 
         Args:
-            environment: variables beside this process's own.
-            folder: where it runs.
+            environment: variables in addition to this process's own.
+            folder: working folder.
             accepted: exit codes that count as success.
 
         Raises:
-            CommandFailed: another exit code; the message ends with what it wrote to stderr.
+            CommandFailed: another exit code; the message ends with its stderr.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
         request = {
@@ -79,7 +79,7 @@ class Stopwatch:
 
 
 def _serve() -> None:
-    """A JSON request a line on stdin, a JSON answer a line on stdout."""
+    """Read one JSON request per line on stdin, write one JSON response per line on stdout."""
     import tempfile
 
     for line in sys.stdin:

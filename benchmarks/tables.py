@@ -1,4 +1,4 @@
-"""Tables in Markdown, padded so that they read well in a terminal too."""
+"""Tables in Markdown, padded so that they are also readable in a terminal."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ class Table:
 
 
 def sections(markdown: str) -> dict[str, str]:
-    """Title of each table in a file of results -> its text, as :meth:`Table.to_markdown` made it."""
+    """Title of each table in a file of results -> its text, from :meth:`Table.to_markdown`."""
     parts = markdown.split("\n## ")[1:]
     return {part.partition("\n")[0]: f"## {part.rstrip()}\n" for part in parts}

@@ -1,8 +1,8 @@
 """The recommended vector index by itself: time, recall against exact search, opening, size, filters.
 
-The vectors lie in clusters, and queries come in two kinds, because indexes that were tuned on one fail on the
-other: *image-like* ones lie near a stored vector; *text-like* ones are shifted off all vectors by a common
-direction, as CLIP's two towers leave a gap between pictures and words.
+The vectors are in clusters, and queries are of two kinds, because indexes that were tuned on one fail on the
+other: *image-like* ones are close to a stored vector; *text-like* ones are shifted away from all vectors in a common
+direction, like the gap between the pictures and texts of CLIP.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def vector_tables(bench: Bench) -> list[Table]:
 
 
 def made_sample(count: int, queries: int, *, seed: int = 1) -> Sample:
-    """Clustered unit vectors; the noise has a power-law spectrum in a random basis, as embeddings do."""
+    """Clustered unit vectors; the noise has a power-law spectrum in a random basis, like that of embeddings."""
     rng = np.random.default_rng(seed)
     basis = np.linalg.qr(rng.standard_normal((DIM, DIM)))[0].astype(np.float32)
     spectrum = (np.arange(1, DIM + 1) ** -0.5).astype(np.float32)
@@ -105,7 +105,7 @@ def _table(bench: Bench, count: int) -> Table:
 
 
 def _build(count: int, sample: Sample, folder: Path) -> float:
-    """Train, fill and save the index that is recommended for this many vectors; seconds."""
+    """Train, fill and save the index that is recommended for this many vectors; returns the seconds."""
     started = time.perf_counter()
     index = filled(recommend_spec(count, DIM).spec, sample)
     save_snapshot(index, folder, fingerprint=_FINGERPRINT, change=1)
@@ -114,7 +114,7 @@ def _build(count: int, sample: Sample, folder: Path) -> float:
 
 
 def filled(spec: IndexSpec, sample: Sample) -> StoredIndex:
-    """An index of the given kind, trained if it learns, with all vectors of the sample."""
+    """An index of the given kind, trained if necessary, with all vectors of the sample."""
     index, count = create_index(spec, DIM), len(sample.stored)
     if spec.needs_training:
         chosen = np.random.default_rng(0).permutation(count)[: spec.training_size(count)]
@@ -153,7 +153,7 @@ def _plain(name: str) -> str:
 
 
 class Latencies:
-    """A case: one search per query; its value is the round's median, the 99th percentiles are kept beside it."""
+    """A case: one search per query; its value is the round's median; the 99th percentiles are stored separately."""
 
     def __init__(self, index: VectorIndex, queries: Vectors, allowed: Ids | None) -> None:
         self._index, self._queries, self._allowed = index, queries, allowed
@@ -169,12 +169,12 @@ class Latencies:
         return percentile(spent, 0.5)
 
     def p99(self) -> Series:
-        """Of each round, the warm-up left out."""
-        return Series(self._p99[1:])  # the warm-up came first
+        """Of each round, without the warm-up."""
+        return Series(self._p99[1:])  # the first one is the warm-up
 
 
 def recall(index: VectorIndex, stored: Vectors, queries: Vectors, allowed: Ids | None) -> float:
-    """The share of the true K nearest that the index finds, averaged over the queries."""
+    """The fraction of the true K nearest that the index finds, averaged over the queries."""
     found = index.search(queries, K, allowed=allowed).ids
     truth = _exact(stored, queries, allowed)
     return float(np.mean([len(set(a) & set(b)) / len(b) for a, b in zip(found, truth, strict=True)]))

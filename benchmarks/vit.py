@@ -1,4 +1,4 @@
-"""A vision transformer of any size with random weights as an ONNX graph: open_clip's, tensor names included."""
+"""open_clip's vision transformer of any size with random weights as an ONNX graph, with its tensor names."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ EPS = 1e-5
 
 @dataclass(frozen=True)
 class VitSize:
-    """Sizes of an image tower. The defaults are ViT-B-32-256's: 11.5 GFLOP an image.
+    """Sizes of an image tower. The defaults are ViT-B-32-256's: 11.5 GFLOP per image.
 
     Args:
         image, patch: side in pixels.
         width: numbers per token.
-        dim: length of an embedding.
+        dim: embedding dimension.
     """
 
     image: int = 256
@@ -57,7 +57,7 @@ def block_weights(rng: np.random.Generator, layers: int, width: int) -> Weights:
 
 
 def norm_weights(name: str, width: int) -> Weights:
-    """A LayerNorm that changes nothing."""
+    """A LayerNorm with unit scale and zero bias."""
     return {f"{name}.weight": np.ones(width, np.float32), f"{name}.bias": np.zeros(width, np.float32)}
 
 

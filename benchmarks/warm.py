@@ -1,4 +1,4 @@
-"""Warm queries, in a process of their own: the number of BLAS threads is decided when numpy is imported."""
+"""Warm queries, in a separate process, because the number of BLAS threads is fixed when numpy is imported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def measure_warm(bench: Bench, gallery: Gallery) -> Measured:
-    """Seconds of a query: ``p50`` is the median and ``p99`` the 99th percentile of each round."""
+    """Seconds per query: ``p50`` is the median and ``p99`` the 99th percentile of each round."""
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **bench.environment}
     command = [sys.executable, "-m", "benchmarks.warm", str(gallery.path), str(bench.sizes.queries), str(bench.rounds)]
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)

@@ -3,21 +3,27 @@
 ::
 
     base.py         the contract: VectorIndex, Neighbours, Effort, the array types
-    errors.py       what can go wrong
-    spec.py         IndexSpec.parse("PQ256x4fs,Refine(SQfp16)"): a design as one printable string
-    recommend.py    recommend_spec(n, dim): which one a gallery should have, and why
+    errors.py       the exceptions
+    spec.py         IndexSpec.parse("PQ256x4fs,Refine(SQfp16)"): an index configuration as one printable string
+    recommend.py    recommend_spec(n, dim): the recommended configuration for a gallery, and the reason
     factory.py      create_index(spec, dim): imports the one backend it needs
-    kinds.py        kinds that other packages bring
-    exact.py        ExactIndex: numpy, every vector compared
-    faiss_index.py  FaissIndex: Flat, SQ, PQ, IVF, HNSW; with faiss_parts.py and gpu.py all that imports faiss
-    gpu.py          GpuIndex: a flat FaissIndex whose candidates a GPU finds
-    faiss_parts.py  faiss's own objects: made from a specification, read from files
+    kinds.py        index types of servers and from other packages
+    exact.py        ExactIndex: numpy, compares every vector
+    faiss_index.py  FaissIndex: Flat, SQ, PQ, IVF, HNSW; only this file, faiss_parts.py and gpu.py import faiss
+    gpu.py          GpuIndex: a flat FaissIndex that gets its candidates from a GPU
+    faiss_parts.py  faiss objects: created from a specification, read from files
     ranking.py      exact scores, order and ties, shared by both
     widening.py     from approximate candidates to a complete answer
-    rows.py         ids to rows and back, removed rows included
+    rows.py         mapping between ids and rows, including removed rows
     snapshot.py     save_snapshot, load_snapshot: atomic, checked
-    tuning.py       tune: the least effort that agrees with exact search
-    manifest.py     read_manifest: what a saved index says about itself
+    tuning.py       tune: the lowest effort that agrees with exact search
+    manifest.py     read_manifest: the description of a saved index
+    store.py        IndexStore: where an index is kept; FolderStore: in a folder
+    server_store.py ServerStore: in a server, one collection for each generation
+    server.py       ServerIndex: candidates from a server, scores and completeness from here
+    server_spec.py  addresses of servers; server_secrets.py: their secrets
+    milvus.py, pgvector.py   the two servers
+    overlay.py      an index that is only read, with later changes in memory
     arrays.py       the .npy files of snapshots
 
 Importing this package imports nothing else: each public name loads its module when first used.
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
         BackendUnavailable,
         DimensionMismatch,
         DuplicateId,
+        IndexUnreachable,
         NotTrained,
         RetrievalError,
         SnapshotCorrupt,
@@ -53,6 +60,7 @@ _HOME = {
         "BackendUnavailable",
         "DimensionMismatch",
         "DuplicateId",
+        "IndexUnreachable",
         "NotTrained",
         "RetrievalError",
         "SnapshotCorrupt",
@@ -75,6 +83,7 @@ __all__ = [
     "Effort",
     "Ids",
     "IndexSpec",
+    "IndexUnreachable",
     "Manifest",
     "Neighbours",
     "NotTrained",

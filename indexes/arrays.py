@@ -13,7 +13,7 @@ _HEADER_LIMIT = 1024
 
 
 def write_array(path: Path, dtype: str, shape: tuple[int, ...], pieces: Iterable[NDArray[Any]]) -> None:
-    """Write ``pieces``, which together make one C-ordered array of ``shape``, as an .npy file."""
+    """Write ``pieces``, which together form one C-ordered array of ``shape``, as an .npy file."""
     with path.open("wb") as file:
         header = {"descr": dtype, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
@@ -22,12 +22,12 @@ def write_array(path: Path, dtype: str, shape: tuple[int, ...], pieces: Iterable
 
 
 def open_array(path: Path, dtype: str, shape: tuple[int | None, ...], *, mmap: bool) -> NDArray[Any]:
-    """Open an .npy file that must hold just ``dtype`` and ``shape``, where None stands for any length.
+    """Open an .npy file that must have exactly this ``dtype`` and ``shape``; None in ``shape`` means any length.
 
-    With ``mmap`` the array is read-only and paged in when touched.
+    With ``mmap`` the array is read-only and its pages are read on first access.
 
     Raises:
-        ValueError: another format, type, shape or length. Nothing is mapped or allocated before these match.
+        ValueError: another format, type, shape or length. Nothing is mapped or allocated before these are checked.
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:

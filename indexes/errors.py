@@ -1,17 +1,17 @@
-"""Every error that photoseek raises on purpose descends from :class:`RetrievalError`.
+"""Every error that photoseek raises on purpose is derived from :class:`RetrievalError`.
 
-This module holds the root and the branch of the vector indexes; ``retrieval.errors`` draws the whole tree.
+This module has the base class and the errors of vector indexes; ``retrieval.errors`` has all others.
 """
 
 from __future__ import annotations
 
 
 class RetrievalError(Exception):
-    """An error that a person can act on: what is wrong, and what to do about it.
+    """An error that the user can act on: what is wrong, and what to do about it.
 
     Args:
-        message: What happened, in one line and without a trailing full stop's worth of internals.
-        hint: What the person can do now, in one line.
+        message: What happened, in one line, without internals.
+        hint: What the user can do now, in one line.
 
     The command line prints ``message`` and ``hint`` on two lines of stderr and exits with ``exit_code``.
     """
@@ -28,34 +28,38 @@ class RetrievalError(Exception):
 
 
 class VectorIndexError(RetrievalError):
-    """Root of everything a vector index can refuse."""
+    """Base class of all errors raised by vector indexes."""
 
 
 class SpecError(VectorIndexError):
-    """The index specification is not one we know; the hint names the nearest valid spelling."""
+    """The index specification is invalid; the hint names the nearest valid one."""
 
     exit_code = 2
 
 
 class DimensionMismatch(VectorIndexError):
-    """Vectors of another width than the index was made for."""
+    """Vectors of another dimension than the index was made for."""
 
 
 class DuplicateId(VectorIndexError):
-    """An id was added that the index already holds, or twice in one call."""
+    """An added id is already in the index, or was given twice in one call."""
 
 
 class NotTrained(VectorIndexError):
-    """The index learns from data (IVF, PQ) and ``train`` was not called yet."""
+    """The index learns from data (IVF, PQ) and ``train`` has not been called yet."""
 
 
 class SnapshotCorrupt(VectorIndexError):
-    """A saved index is damaged or not what its manifest says: rebuild it from the catalog."""
+    """A saved index is damaged or does not match its manifest: rebuild it from the catalog."""
 
 
 class SnapshotStale(SnapshotCorrupt):
-    """A sound saved index, but of another encoder, kind or format: rebuild it, nothing is damaged."""
+    """An intact saved index of another encoder, kind or format: rebuild it, nothing is damaged."""
 
 
 class BackendUnavailable(VectorIndexError):
-    """The library behind this kind of index is not installed; the hint names the extra to install."""
+    """The library that this kind of index needs is not installed; the hint names the extra to install."""
+
+
+class IndexUnreachable(VectorIndexError):
+    """The server that keeps an index does not answer, refuses access, or may not be used; nothing was changed."""

@@ -1,4 +1,4 @@
-"""ExactIndex: compares every vector, in numpy. The reference of the tests and the default of small galleries."""
+"""ExactIndex: compares every vector, in numpy. The reference in tests and the default for small galleries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from indexes.ranking import BLOCK_ROWS, Block, check_k, scan
 from indexes.rows import RowIds
 from indexes.spec import IndexSpec
 
-# Gathering a row reads and writes it before the product reads it again, a plain scan reads it once.
+# Gathering reads and writes each row before the product reads it again; a plain scan reads it once.
 _GATHER_SHARE = 4
 _GATHER_ROWS = 8192
 
@@ -23,12 +23,12 @@ _GATHER_ROWS = 8192
 class ExactIndex:
     """Cosine similarity by float32 matrix products over one (rows, dim) matrix.
 
-    The matrix of an opened snapshot is memory-mapped and read-only; the first change copies it into memory.
-    Any number of threads may search at once; changes must not overlap with anything else.
+    The matrix of an opened snapshot is memory-mapped and read-only; the first change copies it to memory.
+    Any number of threads may search at the same time; a change must not run concurrently with anything else.
 
     Args:
         spec: ``IndexSpec.parse("Exact")``.
-        dim: Numbers a vector.
+        dim: Vector dimension.
     """
 
     def __init__(self, spec: IndexSpec, dim: int) -> None:
@@ -50,17 +50,17 @@ class ExactIndex:
 
     @property
     def needs_rebuild(self) -> bool:
-        """Never: removed rows are given up as soon as they are over 20 % of all."""
+        """Never: removed rows are dropped as soon as they are more than 20 % of all rows."""
         return False
 
     def train(self, sample: Vectors) -> None:
-        """Nothing to learn."""
+        """Does nothing: there is nothing to learn."""
 
     def add(self, ids: Ids, vectors: Vectors) -> None:
         """Add vectors (n, dim) under ids (n,).
 
         Raises:
-            DimensionMismatch, DuplicateId, VectorIndexError: and nothing is added.
+            DimensionMismatch, DuplicateId, VectorIndexError: nothing was added.
         """
         self._check_open()
         vectors = check_vectors(vectors, self.dim)
@@ -68,7 +68,7 @@ class ExactIndex:
         if len(new) == 0:
             return
         first, total = self._rows.total, self._rows.total + len(new)
-        if total > len(self._matrix):  # always so for a mapped matrix, which has no spare rows
+        if total > len(self._matrix):  # always true for a mapped matrix, which has no spare rows
             self._grow(max(total, first * 3 // 2))
         self._matrix[first:total] = vectors
         self._rows.append(new)
@@ -90,10 +90,10 @@ class ExactIndex:
     def search(
         self, queries: Vectors, k: int, *, allowed: Ids | None = None, effort: Effort = DEFAULT_EFFORT
     ) -> Neighbours:
-        """The ``k`` nearest of ``queries`` (q, dim), exactly; ``effort`` has no say.
+        """The ``k`` nearest vectors to each of ``queries`` (q, dim), exactly; ``effort`` is ignored.
 
         Raises:
-            DimensionMismatch, VectorIndexError: queries of another width or not of length 1, ``k`` under 1.
+            DimensionMismatch, VectorIndexError: queries of another dimension or whose norm is not 1; ``k`` below 1.
         """
         self._check_open()
         queries = check_vectors(queries, self.dim)
@@ -118,7 +118,7 @@ class ExactIndex:
             yield Block(self._rows.ids[some], self._matrix[some])
 
     def close(self) -> None:
-        """Let go of the matrix and its file."""
+        """Release the matrix and its file."""
         self._closed = True
         self._rows = RowIds()
         self._matrix = np.empty((0, self.dim), dtype=np.float32)
@@ -133,11 +133,11 @@ class ExactIndex:
 
     @classmethod
     def structure_in_bulk(cls, spec: IndexSpec) -> bool:
-        """No: both files are plain numbers behind a checked header."""
+        """False: both files are plain numbers after a validated header."""
         return False
 
     def write_parts(self, target: Callable[[str], Path]) -> None:
-        """Write the live rows in ascending order of ids, so that an opened snapshot needs no lookup table."""
+        """Write the live rows in ascending order of their ids, so that an opened snapshot needs no lookup table."""
         self._check_open()
         rows = self._rows.live_rows
         shape = (len(rows), self.dim)
@@ -146,7 +146,7 @@ class ExactIndex:
 
     @classmethod
     def read_parts(cls, spec: IndexSpec, dim: int, parts: Mapping[str, Path], *, mmap: bool) -> ExactIndex:
-        """Open what :meth:`write_parts` wrote. Raises ValueError or OSError where it is not sound."""
+        """Open the files written by :meth:`write_parts`. Raises ValueError or OSError if they are invalid."""
         ids = open_array(parts["ids.npy"], "<i8", (None,), mmap=mmap)
         index = cls(spec, dim)
         index._matrix = open_array(parts["vectors.npy"], "<f4", (len(ids), dim), mmap=mmap)

@@ -4,39 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, cast
 
 from indexes.base import VectorIndex
 from indexes.errors import BackendUnavailable
-from indexes.kinds import other_kinds
+from indexes.kinds import other_kinds, server_kind
 from indexes.spec import IndexSpec
 
+if TYPE_CHECKING:
+    from indexes.server import Server
+    from indexes.server_spec import ServerSpec
 
-class StoredIndex(VectorIndex, Protocol):
-    """What snapshots need of a backend beside the public contract."""
 
-    def __init__(self, spec: IndexSpec, dim: int) -> None: ...
+class MutableIndex(VectorIndex, Protocol):
+    """What a writer needs from a backend in addition to the public contract."""
 
     @property
     def needs_rebuild(self) -> bool: ...
 
+
+class StoredIndex(MutableIndex, Protocol):
+    """What snapshots in files need from a backend."""
+
+    def __init__(self, spec: IndexSpec, dim: int) -> None: ...
+
     def write_parts(self, target: Callable[[str], Path]) -> None:
-        """Write each part to ``target(name)``, names being one word and a suffix, such as "ids.npy"."""
+        """Write each part to ``target(name)``; a name is one word and a suffix, such as "ids.npy"."""
         ...
 
     @classmethod
     def part_names(cls, spec: IndexSpec) -> tuple[str, ...]:
-        """The names of the parts that an index of this specification has."""
+        """The names of the parts of an index with this specification."""
         ...
 
     @classmethod
     def read_parts(cls, spec: IndexSpec, dim: int, parts: Mapping[str, Path], *, mmap: bool) -> Self:
-        """Open what :meth:`write_parts` wrote. Raises ValueError or OSError where it is not sound."""
+        """Open the files written by :meth:`write_parts`. Raises ValueError or OSError if they are invalid."""
         ...
 
     @classmethod
     def structure_in_bulk(cls, spec: IndexSpec) -> bool:
-        """Whether damage beyond the start of a file could do more than change scores."""
+        """Whether damage after the start of a file could do more than change scores."""
         ...
 
 
@@ -44,7 +52,7 @@ _FAISS = ("flat", "ivf", "hnsw")
 
 
 def index_class_for(spec: IndexSpec) -> type[StoredIndex]:
-    """The class behind ``spec``.
+    """The class that implements ``spec``.
 
     Raises:
         BackendUnavailable: its library cannot be imported; the hint names the extra to install.
@@ -74,17 +82,32 @@ def index_class_for(spec: IndexSpec) -> type[StoredIndex]:
     return FaissIndex
 
 
-def create_index(spec: IndexSpec, dim: int) -> StoredIndex:
-    """A new, empty index for vectors of ``dim`` numbers; ``spec.needs_training`` says what comes next.
+def connected(spec: ServerSpec) -> Server:
+    """A connection to the server of ``spec``; raises as ``kinds.ServerKind.connect``."""
+    kind = server_kind(spec.family)
+    assert kind is not None, "each family of ServerSpec has a kind"
+    return kind.connect(spec)
+
+
+def create_index(spec: IndexSpec, dim: int) -> MutableIndex:
+    """A new, empty index for vectors of dimension ``dim``; if ``spec.needs_training``, train it before adding.
+
+    One in a server is made there when vectors are added, and dropped when it is closed without being saved.
 
     Raises:
-        SpecError: ``spec`` cannot hold vectors of this width.
-        BackendUnavailable: see :func:`index_class_for`; or there is no GPU for a kind that is made for one. (What was
-            saved of such a kind opens without one.)
+        SpecError: ``spec`` cannot store vectors of this dimension.
+        BackendUnavailable: see :func:`index_class_for`; or the kind needs a GPU and there is none. (A saved index of
+            such a kind can be opened without a GPU.)
+        IndexUnreachable: its server does not answer, or refuses access.
     """
     spec.check_dim(dim)
+    if server_kind(spec.family) is not None:
+        from indexes.server import ServerIndex
+
+        in_server = cast("ServerSpec", spec)
+        return ServerIndex(in_server, dim, connected(in_server))
     if spec.gpu:
-        index_class_for(spec)  # says what to install where there is no faiss at all
+        index_class_for(spec)  # raises with an install hint if faiss is missing altogether
         from indexes.gpu import require_device
 
         require_device(spec)

@@ -1,15 +1,15 @@
 """FaissIndex: Flat, SQ, PQ, IVF and HNSW behind one class. Only this file, faiss_parts.py and gpu.py import faiss.
 
-What faiss 1.15 leaves to its caller, each point tried out on every kind:
+What faiss 1.15 leaves to its caller, tested on every kind:
 
-- Flat product quantisers, fast-scan or not, refuse id selectors; the other kinds honour them.
-- ``IndexRefine`` and fast-scan indexes cannot remove; HNSW never can. So no kind is asked to: removed rows
-  stay as tombstones, and faiss's own ids are always rows in order of insertion.
+- Flat product quantisers, fast-scan or not, reject id selectors; the other kinds support them.
+- ``IndexRefine`` and fast-scan indexes cannot remove vectors, nor can HNSW. So no kind removes: removed rows
+  stay as tombstones, and faiss's own ids are always the rows in order of insertion.
 - Adding to an index whose codes are memory-mapped aborts the whole process. Copying 1,000,000 x 512 first takes 5 s
-  and 4 GB, so a reader's additions go to a tail of their own that every search compares in full.
-- Equal scores come in any order, and the one cut off at ``k`` is arbitrary.
-- GPU indexes ignore id selectors or know none. So everything here runs on the CPU, also where faiss-gpu is
-  installed; ``gpu.py`` takes candidates from a GPU where a specification asks for that, and says how.
+  and 4 GB, so additions to an index opened for reading go to a separate tail, which every search compares in full.
+- Equal scores are returned in arbitrary order, and which of them is cut off at ``k`` is arbitrary too.
+- GPU indexes ignore or lack id selectors. So everything here runs on the CPU, even where faiss-gpu is installed;
+  ``gpu.py`` gets candidates from a GPU if the specification asks for that.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import faiss
 import numpy as np
 
 from indexes.arrays import open_array, write_array
-from indexes.base import DEFAULT_EFFORT, Effort, Ids, Neighbours, Vectors, check_vectors
+from indexes.base import DEFAULT_EFFORT, Effort, Ids, Neighbours, Vectors, check_effort, check_vectors
 from indexes.errors import NotTrained, VectorIndexError
 from indexes.faiss_parts import MMAP_FLAG, new_base, new_refine, new_tail, read_faiss, selector
 from indexes.ranking import check_k
@@ -31,39 +31,39 @@ from indexes.rows import RowIds
 from indexes.spec import IndexSpec
 from indexes.widening import Candidates, Pool, Rows, nearest_in_pool, search_pool, search_rows
 
-# Decoding a float16 row of 512 numbers takes some 1.4 us, faiss's own comparison behind a selector 0.03 us and
-# about 1 ns for each row left out: below some hundred rows the former wins at any size.
+# Decoding a float16 row of 512 numbers takes about 1.4 us; faiss's own comparison behind a selector takes 0.03 us, and
+# about 1 ns for each excluded row: below a few hundred rows the former is faster at any index size.
 _SCAN_ROWS = 500
-# A tenth of the rows or fewer: comparing all of these costs about what an approximate search does, and a graph or
+# A tenth of the rows or fewer: comparing all of these costs about as much as an approximate search, and a graph or
 # a few cells would miss most of them.
 _THOROUGH_SHARE = 10
-# Flat product codes know no selector, so 1/share times as many candidates are fetched and the others left out. At
-# 1,000,000 vectors, 4.6 ms unfiltered, that takes 5.9 ms for a 10th and 6.8 for a 50th, where comparing all allowed
-# ones takes 25.7 and 8.1; for a 100th it is 8.2 against 4.4.
+# Flat product codes have no selector, so 1/share times as many candidates are fetched and the others are dropped. At
+# 1,000,000 vectors (4.6 ms unfiltered) this takes 5.9 ms for a tenth and 6.8 ms for a 50th, whereas comparing all
+# allowed rows takes 25.7 and 8.1 ms; for a 100th it is 8.2 against 4.4 ms.
 _THOROUGH_SHARE_LEFT_OUT = 64
-_LISTED = 1 << 22  # candidates listed at a time, 12 bytes each
+_LISTED = 1 << 22  # candidates fetched at a time, 12 bytes each
 # For a few queries faiss's plain fast-scan loop is faster than the one that shares each code among queries: at
 # 1,000,000 PQ256x4fs codes 4.2 instead of 6.3 ms for one query and 20 instead of 24 for four; for eight 48 against 24.
 _PLAIN_LOOP, _PLAIN_LOOP_QUERIES = 15, 4
 
-# From this many queries on a Flat search is one matrix product. faiss 1.15's default of 128,000 never reaches
-# BLAS in practice and answered 281 instead of 979 to 2780 queries/s over 100,000 vectors.
+# Flat searches with at least this many queries are one matrix product. faiss 1.15's default of 128,000 never reaches
+# BLAS in practice: it gave 281 instead of 979 to 2780 queries/s over 100,000 vectors.
 faiss.cvar.distance_compute_blas_threshold = 20
 
 
 class FaissIndex:
-    """A faiss index of inner products that keeps the whole contract, whatever its kind.
+    """A faiss index of inner products that fulfils the whole contract, for every kind.
 
-    Candidates come from faiss; their order does not: each is decoded (from the refinement where there is one)
-    and scored again as :mod:`indexes.widening` describes, so equal vectors tie, ``k`` hits come back wherever
-    there are ``k`` vectors, and equally stored vectors score the same in every kind.
+    faiss provides the candidates but not their order: each candidate is decoded (from the refinement if there is one)
+    and scored again as :mod:`indexes.widening` describes, so equal vectors tie, ``k`` hits are returned if there
+    are ``k`` vectors, and equally stored vectors score the same in every kind.
 
-    Any number of threads may search at once: knobs travel in faiss's per-call parameters. Changes must not
-    overlap with anything else.
+    Any number of threads may search at the same time, because settings are passed as faiss's per-call parameters. A
+    change must not run concurrently with anything else.
 
     Args:
-        spec: Any specification but Exact.
-        dim: Numbers a vector.
+        spec: Any specification except Exact.
+        dim: Vector dimension.
     """
 
     def __init__(self, spec: IndexSpec, dim: int) -> None:
@@ -71,7 +71,7 @@ class FaissIndex:
         self.dim = dim
         self._rows = RowIds()
         self._mapped = False
-        self._tail: Any | None = None  # rows from base.ntotal on, while the base is mapped
+        self._tail: Any | None = None  # the rows after base.ntotal, while the base is mapped
         self._assemble(new_base(spec, dim), new_refine(spec, dim))
 
     def _assemble(self, base: Any, refine: Any | None) -> None:
@@ -91,15 +91,15 @@ class FaissIndex:
 
     @property
     def needs_rebuild(self) -> bool:
-        """Whether over 20 % of the rows are tombstones, which cost memory and search time."""
+        """Whether more than 20 % of the rows are tombstones, which cost memory and search time."""
         return self._rows.mostly_dead
 
     def train(self, sample: Vectors) -> None:
-        """Learn cells and codebooks from ``sample`` (n, dim); ``spec.training_size`` says how many to draw.
+        """Learn cells and codebooks from ``sample`` (n, dim); ``spec.training_size`` is the sample size to use.
 
         Raises:
-            VectorIndexError: fewer than ``spec.minimum_training`` vectors, or the index holds some already.
-            DimensionMismatch: another width.
+            VectorIndexError: fewer than ``spec.minimum_training`` vectors, or the index is not empty.
+            DimensionMismatch: another dimension.
         """
         self._check_open()
         if not self.spec.needs_training:
@@ -118,7 +118,7 @@ class FaissIndex:
         """Add vectors (n, dim) under ids (n,).
 
         Raises:
-            DimensionMismatch, DuplicateId, NotTrained, VectorIndexError: and nothing is added.
+            DimensionMismatch, DuplicateId, NotTrained, VectorIndexError: nothing was added.
         """
         if not self.is_trained:
             raise NotTrained(f"'{self.spec}' has not learned from any vectors yet", "call train first")
@@ -134,7 +134,7 @@ class FaissIndex:
         self._rows.append(new)
 
     def _unmap(self) -> None:
-        """Copy memory-mapped codes and append the tail; for a moment this takes twice their size."""
+        """Copy memory-mapped codes and append the tail; this temporarily takes twice their size."""
         if self._mapped:
             parts = (self._base, self._refine)
             copies = [part and faiss.deserialize_index(faiss.serialize_index(part)) for part in parts]
@@ -160,23 +160,23 @@ class FaissIndex:
 
     @property
     def _can_compact(self) -> bool:
-        """Flat arrays of codes close the gaps in place and keep their order."""
+        """Whether faiss can remove rows: flat code arrays close the gaps in place and keep their order."""
         return self.spec.family == "flat" and self.spec.codec != "PQ" and self._refine is None
 
     def search(
         self, queries: Vectors, k: int, *, allowed: Ids | None = None, effort: Effort = DEFAULT_EFFORT
     ) -> Neighbours:
-        """The ``k`` nearest of ``queries`` (q, dim); with ``allowed``, among these ids only.
+        """The ``k`` nearest vectors to each of ``queries`` (q, dim); with ``allowed``, among these ids only.
 
-        Where a tenth of the index or less is allowed, all of it is compared, whatever the kind. Beyond that the
-        allowed ids go to faiss as a selector, or the others are left out of a larger fetch where it takes none.
+        If a tenth of the index or less is allowed, all allowed rows are compared, for every kind. Above that, the
+        allowed ids are passed to faiss as a selector; kinds without selectors fetch more and drop the others.
 
         Raises:
-            DimensionMismatch, VectorIndexError: queries of another width or length, a number under 1.
+            DimensionMismatch, VectorIndexError: queries of another dimension or norm, a number below 1.
         """
         self._check_open()
         check_k(k)
-        _check_effort(effort)
+        check_effort(effort)
         queries = check_vectors(queries, self.dim)
         pool = Pool(self._rows.live_mask if self._rows.dead else None, self._rows.live, self._rows.total)
         if allowed is not None:
@@ -199,7 +199,7 @@ class FaissIndex:
         knobs = {} if pool.mask is None else {"sel": selector(pool.mask[first:])}
         _, tail = self._tail.search(queries, count, params=faiss.SearchParameters(**knobs))
         both = np.hstack([rows, np.where(tail >= 0, tail + first, -1)])
-        # No more than were asked for: the last one tells whether an equal score may have been cut off.
+        # Not more than requested: the last one shows whether an equal score may have been cut off.
         return nearest_in_pool(queries, both, pool, count, self._decode)[0]
 
     def _fetch_base(self, queries: Vectors, count: int, thorough: bool, *, pool: Pool, effort: Effort) -> Rows:
@@ -211,7 +211,7 @@ class FaissIndex:
             params = self._base_params(pool, effort)
         elif pool.mask is not None and self._refine is not None:
             return self._fetch_and_leave_out(queries, count, count * k_factor, pool)
-        else:  # nothing can be left out beforehand, so fetch more by what will be left out afterwards
+        else:  # nothing can be excluded beforehand, so fetch as many more as will be dropped afterwards
             count = min(pool.total, -(-count * pool.total // pool.size))
         if self._refine is not None:
             k_factor = max(1, min(k_factor, self._base.ntotal / count))
@@ -220,16 +220,16 @@ class FaissIndex:
 
     def _listed(self, index: Any, queries: Vectors, count: int, params: Any = None) -> Rows:
         if self.spec.family == "flat" and self.spec.fast_scan:
-            # Shared by searches in other threads: whichever loop they get, they find the same.
+            # Shared with searches in other threads; both loops give the same results.
             self._base.implem = _PLAIN_LOOP if len(queries) <= _PLAIN_LOOP_QUERIES else 0
         _, rows = index.search(queries, count, params=params)
         return np.asarray(rows, dtype=np.int64)
 
     def _fetch_and_leave_out(self, queries: Vectors, count: int, rescored: int, pool: Pool) -> Rows:
-        """The ``count`` nearest of some ``rescored`` candidates in the pool.
+        """The ``count`` nearest of about ``rescored`` candidates in the pool.
 
-        Where a query found under half of them (its neighbours are not among what is allowed), or where they would be
-        much of the pool, the whole pool is compared.
+        The whole pool is compared for a query that found less than half of them (its neighbours are not among the
+        allowed rows), and for all queries if the candidates would be a large part of the pool.
         """
         best = np.full((len(queries), count), -1, dtype=np.int64)
         short = np.ones(len(queries), dtype=np.bool_)
@@ -251,7 +251,7 @@ class FaissIndex:
 
     def _base_params(self, pool: Pool, effort: Effort) -> Any:
         knobs = {} if pool.mask is None else {"sel": selector(pool.mask)}
-        # The nearest allowed vectors lie further out than the nearest of all, in proportionally more cells.
+        # The nearest allowed vectors are further away than the nearest of all, in proportionally more cells.
         widen = -(-pool.total // pool.size)
         if self.spec.family == "ivf":
             nprobe = effort.nprobe or self.spec.default_nprobe
@@ -263,7 +263,7 @@ class FaissIndex:
 
     @property
     def _whole(self) -> Any | None:
-        """The part that can compare a query with all rows behind a selector, much faster than decoding them."""
+        """The part that can compare a query with all rows behind a selector, much faster than by decoding them."""
         if self._refine is not None:
             return self._refine
         if self.spec.family == "hnsw":
@@ -287,7 +287,7 @@ class FaissIndex:
         return vectors
 
     def close(self) -> None:
-        """Let go of memory and files."""
+        """Release memory and files."""
         self._base = self._refine = self._index = self._tail = None
         self._rows = RowIds()
 
@@ -301,11 +301,11 @@ class FaissIndex:
 
     @classmethod
     def structure_in_bulk(cls, spec: IndexSpec) -> bool:
-        """IVF list sizes and HNSW links lie all over the file, and faiss follows them unchecked."""
+        """True for IVF and HNSW: list sizes and links are all over the file, and faiss follows them unchecked."""
         return spec.family != "flat"
 
     def write_parts(self, target: Callable[[str], Path]) -> None:
-        """Write the index and its refinement apart, so that each file's start tells how long it must be."""
+        """Write the index and its refinement separately, so that the start of each file determines its length."""
         self._check_open()
         self._unmap()
         faiss.write_index(self._base, str(target("base.faiss")))
@@ -315,7 +315,7 @@ class FaissIndex:
 
     @classmethod
     def read_parts(cls, spec: IndexSpec, dim: int, parts: Mapping[str, Path], *, mmap: bool) -> Self:
-        """Open what :meth:`write_parts` wrote. Raises ValueError or OSError where it is not sound."""
+        """Open the files written by :meth:`write_parts`. Raises ValueError or OSError if they are invalid."""
         index = cls(spec, dim)
         rows = RowIds(open_array(parts["ids.npy"], "<i8", (None,), mmap=mmap))
         flags = MMAP_FLAG if mmap else 0
@@ -326,10 +326,3 @@ class FaissIndex:
         index._rows, index._mapped = rows, bool(flags)
         index._assemble(base, refine)
         return index
-
-
-def _check_effort(effort: Effort) -> None:
-    for name in ("nprobe", "ef_search", "k_factor"):
-        value = getattr(effort, name)
-        if value is not None and value < 1:
-            raise VectorIndexError(f"{name} cannot be {value}", "give at least 1, or leave it out")

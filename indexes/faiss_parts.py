@@ -12,34 +12,34 @@ from numpy.typing import NDArray
 from indexes.spec import IndexSpec
 
 _EF_CONSTRUCTION = 100
-MMAP_FLAG = getattr(faiss, "IO_FLAG_MMAP_IFC", 0)  # older than faiss 1.11: files are read instead of mapped
+MMAP_FLAG = getattr(faiss, "IO_FLAG_MMAP_IFC", 0)  # before faiss 1.11, files are read instead of mapped
 
 
 def new_base(spec: IndexSpec, dim: int) -> Any:
-    """The empty index that visits codes; trained where it needs no training."""
+    """The empty index that scans the codes; already trained if the kind needs no training."""
     index = faiss.index_factory(dim, spec.base_text, faiss.METRIC_INNER_PRODUCT)
-    # Samples under 39 vectors a centroid make faiss print warnings; the specification says how many it needs.
+    # faiss prints warnings below 39 vectors per centroid; the specification has the required sample size.
     learners: list[Any] = [index, getattr(index, "pq", None)]
     for learner in learners:
         if hasattr(learner, "cp"):
             learner.cp.min_points_per_centroid = 1
     if hasattr(index, "do_polysemous_training"):
-        # Reorders 8-bit codes for a Hamming filter that no search here uses: 22 s of the 22 s of a small PQ16.
+        # Reorders 8-bit codes for a Hamming filter that no search here uses; took all of the 22 s of a small PQ16.
         index.do_polysemous_training = False
     if spec.family == "hnsw":
         index.hnsw.efConstruction = _EF_CONSTRUCTION
     if spec.family == "ivf" and not spec.refine:
-        index.make_direct_map()  # finds a row's code again, to score it
+        index.make_direct_map()  # finds the code of a row, to score it again
     return index
 
 
 def new_refine(spec: IndexSpec, dim: int) -> Any | None:
-    """The empty index that re-scores candidates; None where the specification has none."""
+    """The empty index that re-scores candidates; None if the specification has no refinement."""
     return faiss.index_factory(dim, spec.refine, faiss.METRIC_INNER_PRODUCT) if spec.refine else None
 
 
 def new_tail(spec: IndexSpec, dim: int) -> Any | None:
-    """An empty index that stores vectors just as the whole one decodes them; None where that takes learning."""
+    """An empty index that stores vectors exactly as the main one decodes them; None if that requires training."""
     codec = spec.refine or (spec.codec if spec.family == "flat" else None)
     return faiss.index_factory(dim, codec, faiss.METRIC_INNER_PRODUCT) if codec in ("Flat", "SQfp16") else None
 
@@ -54,7 +54,7 @@ def read_faiss(path: Path, flags: int, *, like: Any, rows: int) -> Any:
     try:
         found = faiss.read_index(str(path), flags)
     except (RuntimeError, MemoryError) as error:
-        path.stat()  # FileNotFoundError where a newer save removed it just now: the caller looks again
+        path.stat()  # raises FileNotFoundError if a newer save has just removed it: the caller tries again
         raise ValueError(f"{path.name}: faiss cannot read it") from error
     if _design(found) != _design(like) or found.ntotal != rows or (rows and not found.is_trained):
         raise ValueError(f"{path.name} holds another index than its manifest says")
@@ -62,11 +62,11 @@ def read_faiss(path: Path, flags: int, *, like: Any, rows: int) -> Any:
 
 
 def _design(index: Any) -> tuple[Any, ...]:
-    """What must agree between a file and its specification: kinds, widths and code sizes."""
+    """The properties that a file and its specification must share: kinds, dimensions and code sizes."""
     storage = _design(faiss.downcast_index(index.storage)) if hasattr(index, "storage") else ()
     names = ("d", "metric_type", "code_size", "nlist", "by_residual")
     plain = (getattr(index, name, None) for name in names)
     scalar = getattr(getattr(index, "sq", None), "qtype", None)
     product = getattr(getattr(index, "pq", None), "M", None)
-    kind = type(index).__name__.replace("IndexFlatIP", "IndexFlat")  # one class, named by how it was made
+    kind = type(index).__name__.replace("IndexFlatIP", "IndexFlat")  # one class with two names
     return (kind, *plain, scalar, product, storage)

@@ -1,16 +1,16 @@
 """GpuIndex: candidates from a GPU copy, everything else from the CPU index. Not measured on a GPU.
 
-The traps of faiss's GPU indexes, and what is done about them:
+Limitations of faiss's GPU indexes, and how they are handled:
 
-- Flat and IVF indexes without cuVS ignore id selectors silently (faiss issues 3114 and 3924), and every search has
-  tombstones or filters sooner or later. So no selector ever goes to the device: more candidates are fetched by as
-  much as will be left out here, and where that is too much, or does not suffice, the CPU form is searched behind its
+- Flat and IVF indexes without cuVS silently ignore id selectors (faiss issues 3114 and 3924), and most searches have
+  tombstones or filters. So no selector is passed to the device. Instead, more candidates are fetched, in proportion
+  to what will be dropped here; if that is too many, or does not suffice, the CPU index is searched with its
   selector.
-- CAGRA takes no additions and neither kind takes removals: rows behind the graph are compared on the CPU until they
-  are a fifth of all, and removed rows are tombstones, as in every FaissIndex.
-- GPU indexes must not be searched by two threads at once, so searches take turns.
+- CAGRA cannot add vectors and neither kind can remove them: rows that are not in the graph are compared on the CPU
+  until they are a fifth of all rows, and removed rows are tombstones, as in every FaissIndex.
+- GPU indexes must not be searched by two threads at once, so a lock serialises the searches.
 
-What is saved is the CPU form, so a snapshot opens anywhere; where there is no GPU, it is searched on the CPU.
+The CPU index is what is saved, so a snapshot can be opened anywhere; without a GPU, it is searched on the CPU.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ _MOST_FLAT = 2048  # faiss's own limit for k on a GPU
 _MOST_GRAPH = 512  # cuVS's largest list of intermediate results
 _BLOCK_ROWS = 65_536
 _LATE_SHARE = 5
-_TEMPORARY_BYTES = 256 << 20  # faiss takes 1.5 GiB unless told otherwise, which the encoder could use
+_TEMPORARY_BYTES = 256 << 20  # faiss's default of 1.5 GiB would be missing for the encoder
 
 
 class Device(Protocol):
-    """What :class:`GpuIndex` needs of a GPU."""
+    """What :class:`GpuIndex` needs from a GPU."""
 
     def flat(self, dim: int, *, half: bool) -> Any:
-        """An empty index with ``add`` and ``search`` of inner products; ``half`` stores float16."""
+        """An empty index with ``add`` and ``search`` by inner product; ``half`` stores float16."""
         ...
 
     def graph(self, vectors: NDArray[np.float16], degree: int) -> Any:
-        """An index over unit ``vectors`` (n, dim), nearest first, with ``search`` alone."""
+        """An index over unit ``vectors`` (n, dim), with ``search`` only; results are nearest first."""
         ...
 
     def graph_params(self, candidates: int) -> Any:
-        """Parameters for a search of a graph that keeps so many candidates on its way."""
+        """Parameters for a graph search with a candidate list of this size."""
         ...
 
 
 class FaissGpu:
-    """The first GPU, by faiss.
+    """The first GPU, used through faiss.
 
     Args:
         library: faiss with GPU support.
@@ -74,7 +74,7 @@ class FaissGpu:
         return self._faiss.index_cpu_to_gpu(self._resources, 0, self._faiss.IndexFlatIP(dim), options)
 
     def graph(self, vectors: NDArray[np.float16], degree: int) -> Any:
-        """See :class:`Device`. By distance, which ranks unit vectors as the cosine does and every cuVS knows."""
+        """See :class:`Device`. Uses L2, which ranks unit vectors as the cosine does and which every cuVS supports."""
         config = self._faiss.GpuIndexCagraConfig()
         config.graph_degree, config.intermediate_graph_degree = degree, 2 * degree
         index = self._faiss.GpuIndexCagra(self._resources, vectors.shape[1], self._faiss.METRIC_L2, config)
@@ -93,14 +93,14 @@ class FaissGpu:
 
 @cache
 def found_device(spec: IndexSpec) -> Device | None:
-    """The GPU that can hold an index of this kind, or None."""
+    """The GPU for an index of this kind, or None if it cannot be used."""
     if _what_is_missing(spec) is not None:
         return None
     return FaissGpu(faiss)
 
 
 def require_device(spec: IndexSpec) -> None:
-    """Raise BackendUnavailable unless an index of this kind can be made here."""
+    """Raise BackendUnavailable unless an index of this kind can be created here."""
     missing = _what_is_missing(spec)
     if missing is not None:
         what, package = missing
@@ -111,7 +111,7 @@ def require_device(spec: IndexSpec) -> None:
 
 
 def _what_is_missing(spec: IndexSpec) -> tuple[str, str] | None:
-    """What, and the package that would bring it."""
+    """What is missing, and the package that provides it."""
     if not hasattr(faiss, "StandardGpuResources"):
         return f"faiss {faiss.__version__} was built without GPUs", "faiss-gpu-cu12 (pip install 'photoseek[gpu]')"
     if faiss.get_num_gpus() < 1:
@@ -122,11 +122,11 @@ def _what_is_missing(spec: IndexSpec) -> tuple[str, str] | None:
 
 
 class GpuIndex(FaissIndex):
-    """A flat FaissIndex whose candidates a GPU finds; the copy there is made at the first search.
+    """A flat FaissIndex that gets its candidates from a GPU; the copy on the GPU is made at the first search.
 
     Args:
         spec: ``GPU,Flat``, ``GPU,SQfp16`` or ``CAGRAn``.
-        dim: Numbers a vector.
+        dim: Vector dimension.
     """
 
     def __init__(self, spec: IndexSpec, dim: int) -> None:
@@ -134,24 +134,25 @@ class GpuIndex(FaissIndex):
         self._device = found_device(spec)
         self._turn = threading.Lock()
         self._copy: Any | None = None
-        self._copied = 0  # rows of the base that the copy holds: the first ones
+        self._dataset: NDArray[np.float16] | None = None  # cuVS may refer to this memory during the graph's lifetime
+        self._copied = 0  # the copy holds this many rows of the base, the first ones
 
     def remove(self, ids: Ids) -> int:
         """Remove ids (n,) and return how many were present."""
         before = self._rows.total
         removed = super().remove(ids)
-        if self._rows.total != before:  # the gaps were closed: rows are others now
+        if self._rows.total != before:  # the gaps were closed, so row numbers have changed
             self._forget()
         return removed
 
     def close(self) -> None:
-        """Let go of memory, files and the copy on the device."""
+        """Release memory, files and the copy on the device."""
         self._forget()
         super().close()
 
     def _forget(self) -> None:
         with self._turn:
-            self._copy, self._copied = None, 0
+            self._copy, self._dataset, self._copied = None, None, 0
 
     def _fetch_base(self, queries: Vectors, count: int, thorough: bool, *, pool: Pool, effort: Effort) -> Rows:
         ask = -(-count * pool.total // pool.size)
@@ -160,14 +161,14 @@ class GpuIndex(FaissIndex):
             try:
                 with self._turn:
                     return self._from_device(self._device, queries, ask, effort)
-            except RuntimeError as error:  # of faiss: no memory left there, as a rule
+            except RuntimeError as error:  # from faiss, usually out of device memory
                 log.warning("the GPU cannot search, going on without it: %s", str(error).strip().partition("\n")[0])
                 self._forget()
                 self._device = None
         return super()._fetch_base(queries, count, thorough, pool=pool, effort=effort)
 
     def _from_device(self, device: Device, queries: Vectors, count: int, effort: Effort) -> Rows:
-        """The ``count`` nearest rows (q, count) of the base, removed ones and those that a filter forbids included."""
+        """The ``count`` nearest rows (q, count) of the base, including removed rows and rows excluded by a filter."""
         total = int(self._base.ntotal)
         if self.spec.gpu != "cagra":
             copy = self._flat_copy(device, total)
@@ -176,7 +177,7 @@ class GpuIndex(FaissIndex):
         copy = self._graph_copy(device, total)
         wide = min(_MOST_GRAPH, max(count, effort.ef_search or self.spec.default_ef_search))
         _, found = copy.search(queries, min(count, self._copied), params=device.graph_params(wide))
-        rows = np.where((found >= 0) & (found < self._copied), found, -1).astype(np.int64)  # unfilled ones are anything
+        rows = np.where((found >= 0) & (found < self._copied), found, -1).astype(np.int64)  # unused slots are undefined
         if self._copied == total:
             return rows
         behind = faiss.SearchParameters(sel=faiss.IDSelectorRange(self._copied, total))
@@ -195,11 +196,11 @@ class GpuIndex(FaissIndex):
 
     def _graph_copy(self, device: Device, total: int) -> Any:
         if self._copy is None or (total - self._copied) * _LATE_SHARE > total:
-            self._copy, self._copied = None, 0  # frees the device before the next one is built
+            self._copy, self._dataset, self._copied = None, None, 0  # frees memory before the next one is built
             vectors = np.empty((total, self.dim), dtype=np.float16)
             for start in range(0, total, _BLOCK_ROWS):
                 rows = np.arange(start, min(start + _BLOCK_ROWS, total))
                 vectors[rows] = self._decode(rows)
             self._copy, self._copied = device.graph(vectors, self.spec.links), total
-            self._dataset = vectors  # cuVS may refer to the memory it was given for as long as it lives
+            self._dataset = vectors
         return self._copy

@@ -21,7 +21,7 @@ class Nearest(NamedTuple):
     """The nearest centre of each vector.
 
     Attributes:
-        centres: (n,) int64, places among the centres; the first of equals.
+        centres: (n,) int64, index of the centre; the lowest index if there are equals.
         cosines: (n,) float32 similarity to it.
     """
 
@@ -30,9 +30,9 @@ class Nearest(NamedTuple):
 
 
 def train_centres(sample: Vectors, k: int, *, seed: int = 0) -> Vectors:
-    """k centres by faiss's k-means on the sphere (Dhillon and Modha, Machine Learning 42, 2001), best of three starts.
+    """k centres by faiss's spherical k-means (Dhillon and Modha, Machine Learning 42, 2001), the best of three starts.
 
-    faiss looks at 256 vectors a centre at most. The same sample, k and seed give the same centres.
+    faiss uses at most 256 vectors per centre. The same sample, k and seed give the same centres.
 
     Args:
         sample: (n, dim) unit vectors.
@@ -50,7 +50,7 @@ def train_centres(sample: Vectors, k: int, *, seed: int = 0) -> Vectors:
         import faiss
     except ImportError as error:
         raise BackendUnavailable("faiss is not installed", "install photoseek[cpu]") from error
-    # Below 39 vectors a centre faiss prints warnings; small galleries have small groups.
+    # faiss prints warnings below 39 vectors per centre, but small galleries have small groups.
     search = faiss.Kmeans(
         sample.shape[1], k, niter=_ITERATIONS, nredo=_RESTARTS, seed=seed, spherical=True, min_points_per_centroid=1
     )
@@ -60,7 +60,7 @@ def train_centres(sample: Vectors, k: int, *, seed: int = 0) -> Vectors:
 
 
 def nearest_centres(vectors: Vectors, centres: Vectors) -> Nearest:
-    """The centre that each of (n, dim) vectors belongs to."""
+    """The nearest centre of each of the vectors (n, dim)."""
     places, best = np.zeros(len(vectors), np.int64), np.zeros(len(vectors), np.float32)
     for start in range(0, len(vectors), _BLOCK):
         part = slice(start, start + _BLOCK)

@@ -18,7 +18,7 @@ from indexes.spec import IndexSpec
 FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 BLOCK_BYTES = 1 << 20
-_DIGEST_BYTES = 8  # of each block: enough against accidents, which is all that a checksum beside its data can notice
+_DIGEST_BYTES = 8  # of each block: enough against accidental damage, the only kind that a stored checksum can detect
 _SIZE_LIMIT = 4 << 20  # the checksums of 256 GiB
 _TEMPORARY = re.compile(r"manifest-[0-9a-f]{16}\.tmp")
 _FILE_NAME = re.compile(r"[a-z]+-[0-9a-f]{16}\.(npy|faiss)")
@@ -34,8 +34,8 @@ class StoredFile:
     Args:
         name: File name inside the snapshot's folder.
         size: Length in bytes.
-        blocks: The checksum of each MiB, one after another: the first 8 bytes of its BLAKE3, hexadecimal. So any part
-            can be checked without reading the rest.
+        blocks: The checksums of all MiB, concatenated: the first 8 bytes of each one's BLAKE3, in hexadecimal. So any
+            part can be checked without reading the rest.
     """
 
     name: str
@@ -44,7 +44,7 @@ class StoredFile:
 
     @classmethod
     def of(cls, path: Path) -> StoredFile:
-        """Describe a file that was just written."""
+        """Describe a file that has just been written."""
         digests = []
         buffer = bytearray(BLOCK_BYTES)
         with path.open("rb", buffering=0) as file:
@@ -54,17 +54,17 @@ class StoredFile:
 
     @property
     def block_count(self) -> int:
-        """How many checksums there are."""
+        """The number of checksums."""
         return -(-self.size // BLOCK_BYTES)
 
     def check(self, folder: Path, numbers: Iterable[int]) -> int:
-        """Read blocks and compare them with their checksums; how many bytes were read.
+        """Read blocks and compare them with their checksums; returns the number of bytes read.
 
-        Read, not mapped: a sector that the disk cannot read is an error here, and in a mapped file the end of the
+        Reads instead of mapping: a bad sector raises an error here, whereas in a mapped file it would kill the
         process.
 
         Raises:
-            ValueError: a block is not what was written.
+            ValueError: a block differs from what was written.
             OSError: the file cannot be read.
         """
         buffer = bytearray(BLOCK_BYTES)
@@ -81,7 +81,7 @@ class StoredFile:
 
 
 def _fill(file: RawIOBase, buffer: bytearray) -> int:
-    """Read until the buffer is full or the file ends; how many bytes there were."""
+    """Read until the buffer is full or the file ends; returns the number of bytes read."""
     view, length = memoryview(buffer), 0
     while length < len(buffer) and (more := file.readinto(view[length:])):
         length += more
@@ -94,16 +94,17 @@ def _digest(buffer: bytearray, length: int) -> str:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a snapshot says about itself.
+    """The description of a snapshot.
 
     Args:
         spec: The index's specification.
-        dim: Numbers a vector.
-        count: Vectors that a search can return.
-        fingerprint: The encoder whose embeddings these are.
-        change: The catalog's last change number contained in it.
-        revision: The catalog's own name of that change, which no other catalog has; empty where nothing was named.
-        files: Part name, as the backend calls it, to file.
+        dim: Vector dimension.
+        count: Number of vectors that a search can return.
+        fingerprint: The encoder that computed the embeddings.
+        change: The catalog's last change number contained in the index.
+        revision: The catalog's name for that change, unique to this catalog; empty if it has none.
+        files: From part names, as the backend uses them, to files.
+        place: The name of its collection in a server; empty for an index in files.
     """
 
     spec: IndexSpec
@@ -113,13 +114,14 @@ class Manifest:
     change: int
     revision: str
     files: dict[str, StoredFile]
+    place: str = ""
 
     @property
     def size_bytes(self) -> int:
         return sum(file.size for file in self.files.values())
 
     def to_json(self) -> bytes:
-        body = {
+        body: dict[str, Any] = {
             "format_version": FORMAT_VERSION,
             "spec": str(self.spec),
             "dim": self.dim,
@@ -129,11 +131,13 @@ class Manifest:
             "revision": self.revision,
             "files": {part: asdict(file) for part, file in self.files.items()},
         }
+        if self.place:
+            body["place"] = self.place
         return json.dumps({**body, "checksum": _checksum(body)}, indent=1, ensure_ascii=True).encode()
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of the snapshot in ``folder``, or None where no index was saved yet.
+    """The manifest of the snapshot in ``folder``, or None if no index has been saved yet.
 
     Raises:
         SnapshotStale: written in another format version.
@@ -147,16 +151,21 @@ def read_manifest(folder: Path) -> Manifest | None:
         return None
     except OSError as error:
         raise SnapshotCorrupt(f"{path} cannot be read ({error.strerror})", REBUILD) from error
+    return parsed_manifest(text, str(path))
+
+
+def parsed_manifest(text: bytes, name: str) -> Manifest:
+    """A manifest from its text; ``name`` is for messages. Raises as :func:`read_manifest`."""
     try:
         if len(text) > _SIZE_LIMIT:
             raise ValueError("longer than any manifest")
         body = json.loads(text)
         version = body["format_version"]
         if version != FORMAT_VERSION:
-            raise SnapshotStale(f"{path} has format version {version}, not {FORMAT_VERSION}", REBUILD)
+            raise SnapshotStale(f"{name} has format version {version}, not {FORMAT_VERSION}", REBUILD)
         return _from_body(body)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, SpecError) as error:
-        raise SnapshotCorrupt(f"{path} is damaged", REBUILD) from error
+        raise SnapshotCorrupt(f"{name} is damaged", REBUILD) from error
 
 
 def _from_body(body: dict[str, Any]) -> Manifest:
@@ -178,6 +187,7 @@ def _from_body(body: dict[str, Any]) -> Manifest:
         change=_natural(body["change"]),
         revision=str(body["revision"]),
         files=files,
+        place=str(body.get("place", "")),
     )
 
 
@@ -188,10 +198,10 @@ def _natural(value: object) -> int:
 
 
 def _checksum(body: dict[str, Any]) -> str:
-    """blake3 of the manifest's other entries: a changed change number would lose pictures silently."""
+    """BLAKE3 of the manifest's other entries: with a damaged change number, pictures would silently be missing."""
     return blake3(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def is_snapshot_file(name: str) -> bool:
-    """Whether a file of this name can only be a snapshot's own."""
+    """Whether the name is one that only files of snapshots have."""
     return bool(_FILE_NAME.fullmatch(name) or _TEMPORARY.fullmatch(name))

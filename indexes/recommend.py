@@ -13,22 +13,22 @@ _SHRINK = 0.5
 
 
 class Recommendation(NamedTuple):
-    """A specification and the reason for it, in one line for people."""
+    """A specification and the reason for it, in one line for the user."""
 
     spec: IndexSpec
     reason: str
 
 
 def recommend_spec(n: int, dim: int, current: IndexSpec | None = None) -> Recommendation:
-    """The index for ``n`` vectors of ``dim`` numbers.
+    """The recommended index for ``n`` vectors of dimension ``dim``.
 
-    With ``current`` (what the gallery has now) a size near a threshold changes nothing: it is kept until
-    ``n`` is over 1.5 times its upper limit or under half its lower one, so that a gallery whose size hovers
-    there is not rebuilt on each run.
+    With ``current`` (the gallery's present index) there is hysteresis: it is kept until ``n`` is more than 1.5
+    times its upper limit or less than half of its lower limit, so that a gallery whose size is close to a
+    threshold is not rebuilt on each run.
 
     Measured at dim 512, one query: float16 3.1 ms at 100,000 and 31 ms at 1,000,000 vectors; 4-bit codes with
-    refinement 0.26 ms and 4.7 ms at recall@10 1.000 and 0.998, alike for queries by text and by image. IVF
-    and HNSW are never recommended: tuned on image queries they dropped to recall@10 0.33-0.74 on text ones.
+    refinement 0.26 ms and 4.7 ms at recall@10 1.000 and 0.998, for queries by text and by image alike. IVF
+    and HNSW are never recommended: tuned on image queries, their recall@10 for text queries was only 0.33-0.74.
     """
     tiers = _tiers(dim)
     for lower, upper, spec, reason in tiers:
@@ -42,7 +42,7 @@ def _tiers(dim: int) -> list[tuple[float, float, IndexSpec, str]]:
     half = IndexSpec.parse("SQfp16")
     few = f"up to {EXACT_UP_TO:,} pictures numpy over a memory-mapped matrix is exact and starts fastest"
     some = f"up to {HALF_UP_TO:,} pictures a full scan of float16 vectors takes milliseconds"
-    # Fast-scan needs two numbers a code to keep its recall; embeddings of odd width do not divide that way.
+    # Fast-scan needs two dimensions per code to keep its recall, so it is not possible with an odd dimension.
     if dim % 2:
         return [(0, EXACT_UP_TO, exact, few), (EXACT_UP_TO, float("inf"), half, some)]
     many = IndexSpec.parse(f"PQ{dim // 2}x4fs,Refine(SQfp16)")

@@ -10,23 +10,23 @@ from indexes.errors import DuplicateId, VectorIndexError
 
 _REMOVED = -1
 DEAD_SHARE = 0.2
-# Looking 500,000 ids up in 1,000,000 by bisection takes 15 ms, which is more than the search itself; by a table of
-# places it takes 1 ms, and building one 4 ms.
+# Looking up 500,000 ids among 1,000,000 by bisection takes 15 ms, which is more than the search itself; with a lookup
+# table it takes 1 ms, and building the table 4 ms.
 _TABLE_SHARE = 32
 _TABLE_SPAN = 4
 
 
 class RowIds:
-    """A two-way map between ids and rows, held in sorted arrays rather than a dict.
+    """A two-way mapping between ids and rows, held in sorted arrays instead of a dict.
 
-    A dict of 1,000,000 ids costs about 100 MB and must be filled at each start; sorted arrays are searched in
-    place, even where they are memory-mapped. A batch of m changes costs O(n + m log n), mostly a memory copy.
+    A dict of 1,000,000 ids takes about 100 MB and must be filled at each start; sorted arrays are searched in
+    place, even if they are memory-mapped. A batch of m changes costs O(n + m log n), mostly for copying memory.
 
     Args:
-        ids: (rows,) int64, the id in each row, -1 where it was removed. Never written to.
+        ids: (rows,) int64, the id in each row, -1 where it was removed. Not modified.
 
     Raises:
-        ValueError: ids below -1 or twice.
+        ValueError: ids below -1, or duplicate ids.
     """
 
     def __init__(self, ids: Ids | None = None) -> None:
@@ -44,7 +44,7 @@ class RowIds:
             self._order: NDArray[np.int64] | None = None  # row i holds the i-th smallest id
             return
         live = np.flatnonzero(ids >= 0)
-        # Timsort: ids arrive almost in order, and sorted runs cost it one pass.
+        # A stable sort is Timsort-like: ids arrive almost in order, and sorted runs need only one pass.
         order = live[np.argsort(ids[live], kind="stable")]
         self._sorted, self._order = ids[order], order
         if ids.min() < _REMOVED or not _ascending(self._sorted):
@@ -52,12 +52,12 @@ class RowIds:
 
     @property
     def ids(self) -> Ids:
-        """(rows,) the id in each row, -1 where it was removed; a view, not to be written to."""
+        """(rows,) the id in each row, -1 where it was removed; a view that must not be modified."""
         return self._ids[: self._rows]
 
     @property
     def total(self) -> int:
-        """Rows in use, removed ones included."""
+        """Number of rows, including removed ones."""
         return self._rows
 
     @property
@@ -70,7 +70,7 @@ class RowIds:
 
     @property
     def mostly_dead(self) -> bool:
-        """Whether over 20 % of the rows are removed ones."""
+        """Whether more than 20 % of the rows are removed."""
         return self.dead > DEAD_SHARE * self._rows
 
     @property
@@ -90,7 +90,7 @@ class RowIds:
         return place < len(self._sorted) and int(self._sorted[place]) == image_id
 
     def rows_of(self, ids: ArrayLike) -> NDArray[np.int64]:
-        """The rows of those of ``ids`` that are here, each once; unknown ids are left out."""
+        """The rows of those of ``ids`` that are present, each once; unknown ids are ignored."""
         places = self._places(_unique(ids))
         if self._order is None:
             return places
@@ -98,13 +98,13 @@ class RowIds:
         return rows
 
     def _places(self, wanted: Ids) -> NDArray[np.int64]:
-        """Where those of ``wanted``, which ascend, lie among the sorted ids."""
+        """The positions of those of ``wanted`` (ascending) that are among the sorted ids."""
         if len(self._sorted) == 0:
             return np.empty(0, dtype=np.int64)
         first, last = int(self._sorted[0]), int(self._sorted[-1])
         wanted = wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, last, side="right")]
         live, span = len(self._sorted), last - first + 1
-        if span == live:  # ids without a gap
+        if span == live:  # no gaps between ids
             return wanted - first
         if len(wanted) * _TABLE_SHARE >= live and span <= _TABLE_SPAN * live:
             places = self._place_table(first, span)[wanted - first]
@@ -114,7 +114,7 @@ class RowIds:
         return found
 
     def _place_table(self, first: int, span: int) -> NDArray[np.int64]:
-        """(span,) the place of each id from ``first`` on, -1 where there is none; kept until ids change."""
+        """(span,) the position of each id from ``first`` on, -1 if it is absent; cached until ids change."""
         table = self._table
         if table is None:
             table = np.full(span, -1, dtype=np.int64)
@@ -123,10 +123,10 @@ class RowIds:
         return table
 
     def check_new(self, ids: ArrayLike, count: int) -> Ids:
-        """Return ``ids`` as int64 if ``count`` rows can be added under them.
+        """Return ``ids`` as int64 if ``count`` rows can be added with them.
 
         Raises:
-            DuplicateId: an id is here already, or is given twice.
+            DuplicateId: an id is present already, or is given twice.
             VectorIndexError: not ``count`` integers >= 0.
         """
         new = as_ids(ids)
@@ -144,7 +144,7 @@ class RowIds:
         return new
 
     def append(self, ids: Ids) -> None:
-        """Put ``ids``, which :meth:`check_new` passed, in new rows at the end."""
+        """Append new rows with ``ids``, which must have passed :meth:`check_new`."""
         first, self._rows = self._rows, self._rows + len(ids)
         if self._rows > len(self._ids) or not self._owned:
             grown = np.empty(max(self._rows, len(self._ids) * 3 // 2), dtype=np.int64)
@@ -162,7 +162,7 @@ class RowIds:
         self._sorted = np.insert(self._sorted, places, ids[by_id])
 
     def remove(self, ids: ArrayLike) -> NDArray[np.int64]:
-        """Mark the rows of those of ``ids`` that are here as removed and return these rows."""
+        """Mark the rows of those of ``ids`` that are present as removed, and return these rows."""
         places = self._places(_unique(ids))
         if len(places) == 0:
             return places
@@ -177,14 +177,14 @@ class RowIds:
         return rows
 
     def compact(self) -> None:
-        """Forget removed rows; the others move up and keep their order."""
+        """Drop the removed rows; the others move up and keep their order."""
         self._ids = self._ids[: self._rows][self.live_mask]
         self._rows, self._owned, self._live_mask, self._table = len(self._ids), True, None, None
         self._sort()
 
 
 def as_ids(ids: ArrayLike) -> Ids:
-    """``ids`` as a flat int64 array. Raises VectorIndexError unless they are whole numbers that fit."""
+    """``ids`` as a flat int64 array. Raises VectorIndexError unless they are integers that fit."""
     array = np.asarray(ids)
     if array.size == 0:
         return np.empty(0, dtype=np.int64)

@@ -1,18 +1,18 @@
 """Save an index atomically: after a crash the old or the new one exists. Validate it when it is opened.
 
-A snapshot is a folder of data files, each with a name of its own generation, and ``manifest.json``, which
-names the current ones. Data files are complete on disk before the manifest is replaced, and older ones are
-removed after it; a reader that mapped them keeps them until it is done.
+A snapshot is a folder of data files, whose names contain a generation, and ``manifest.json``, which lists the
+current files. Data files are completely on disk before the manifest is replaced, and older ones are removed
+afterwards; a reader that has mapped them can still use them.
 
-What is checked on opening: the manifest's own checksum; that the catalog knows the change that the index is of by
-the same name; each file's length, before anything is mapped; the files' bytes against the checksum of each MiB; that
-ids are unique and as many as the vectors; that the index inside is of the kind and width stated. Reading 128 MiB
-against their checksums takes some 20 ms, so up to that size a reader does it every time. Of a larger snapshot it reads
-the ids, the first MiB of each file, where headers say how much to allocate, and as many other blocks as make 128 MiB,
-drawn anew each time, so that damage is found by and by. ``verify=True``, which a writer and a process that stays ask
-for, reads all of it. So is read, every time, what carries structure throughout, list lengths and links of IVF and
-HNSW, which faiss follows without a check of its own. Checksums find damage, not malice: who can write the files can
-write the manifest, so open only galleries of your own making.
+Checks on opening: the manifest's own checksum; that the catalog has the same name for the index's last change;
+each file's length, before anything is mapped; the files' bytes against the checksum of each MiB; that ids are
+unique and as many as the vectors; that the index inside has the stated kind and dimension. Checking 128 MiB takes
+about 20 ms, so a reader checks everything up to that size each time. Of a larger snapshot it checks the ids, the
+first MiB of each file, whose headers determine how much is allocated, and as many other blocks as make 128 MiB,
+chosen at random each time, so that damage is found eventually. ``verify=True``, used by writers and long-running
+processes, checks everything. IVF and HNSW files are also checked completely each time, because they contain list
+lengths and links throughout, which faiss follows unchecked. Checksums detect damage, not manipulation: whoever can
+write the files can write the manifest, so open only galleries that you made yourself.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ from indexes.manifest import (
 from indexes.spec import IndexSpec
 
 CHECKED_BYTES = 128 << 20
-"""What a reader checks of a snapshot each time it opens one."""
+"""How many bytes of a snapshot a reader checks each time it opens one."""
 
 _ATTEMPTS = 5
 
 
 def save_snapshot(index: StoredIndex, folder: Path, *, fingerprint: str, change: int, revision: str = "") -> Manifest:
-    """Write ``index`` to ``folder`` and return what was recorded about it.
+    """Write ``index`` to ``folder`` and return its manifest.
 
-    Only one process may save to a folder at a time; any number may open what is there.
+    Only one process may save to a folder at a time; any number may open snapshots in it.
 
     Args:
-        fingerprint: The encoder whose embeddings the index holds.
+        fingerprint: The encoder that computed the embeddings.
         change: The catalog's last change number contained in the index.
-        revision: The catalog's own name of that change.
+        revision: The catalog's name for that change.
 
     Raises:
-        VectorIndexError: the disk is full or cannot be written; the earlier snapshot stays as it was.
+        VectorIndexError: the disk is full or cannot be written to; the earlier snapshot is unchanged.
     """
     generation = os.urandom(8).hex()
     written: dict[str, Path] = {}
@@ -73,7 +73,7 @@ def save_snapshot(index: StoredIndex, folder: Path, *, fingerprint: str, change:
         manifest = Manifest(index.spec, index.dim, len(index), fingerprint, change, revision, files)
         temporary.write_bytes(manifest.to_json())
         _sync(temporary)
-        _sync(folder)  # the data files' names must be on disk before a manifest that mentions them
+        _sync(folder)  # the names of the data files must be on disk before a manifest that lists them
         temporary.replace(folder / MANIFEST_NAME)
     except (OSError, RuntimeError) as error:  # faiss reports a full disk as RuntimeError
         for path in (*written.values(), temporary):
@@ -96,20 +96,20 @@ def load_snapshot(
     verify: bool = False,
     revision_of: Callable[[int], str | None] | None = None,
 ) -> tuple[StoredIndex, int] | None:
-    """Open the index saved in ``folder`` and return it with its change number; None where none was saved.
+    """Open the index saved in ``folder`` and return it with its change number; None if no index is saved.
 
     Args:
         fingerprint, dim: The encoder that the index must belong to.
-        spec: The kind it must be; None takes any.
-        mmap: Map the vectors instead of reading them. Who goes on to add should say False: the first change
+        spec: The kind that it must have; None accepts any.
+        mmap: Map the vectors instead of reading them. Pass False if vectors will be added: the first change
             to a mapped index copies it.
-        verify: Read every file against its checksums, however long that takes.
-        revision_of: What the catalog calls a change, None for one that it never had. An index of a change by another
-            name is of another catalog, or of one that was restored from a backup since.
+        verify: Check all files completely against their checksums, however long that takes.
+        revision_of: From a change number to the catalog's name for it, or None if the catalog never had it. A
+            different name means that the index belongs to another catalog, or that this one was restored from a backup.
 
     Raises:
-        SnapshotStale: a sound index of another encoder, catalog, kind or format.
-        SnapshotCorrupt: damaged, incomplete, or not what its manifest says.
+        SnapshotStale: an intact index of another encoder, catalog, kind or format.
+        SnapshotCorrupt: damaged, incomplete, or different from its manifest.
         BackendUnavailable: its library is not installed.
     """
     for _ in range(_ATTEMPTS):
@@ -122,7 +122,7 @@ def load_snapshot(
         try:
             return _open(manifest, folder, mmap=mmap, verify=verify), manifest.change
         except FileNotFoundError as error:
-            # A save may have replaced this generation meanwhile; then there is a newer manifest to follow.
+            # A save may have replaced this generation in the meantime; then there is a newer manifest.
             missing = error
             if read_manifest(folder) == manifest:
                 break
@@ -167,7 +167,7 @@ def _check_size(file: StoredFile, folder: Path) -> None:
 
 
 def _drawn(file: StoredFile, manifest: Manifest) -> list[int]:
-    """The first block of a file and, evenly spread, its share of what is checked; other ones at each call."""
+    """The first block of a file and its share of the blocks to check, evenly spread, with a new offset at each call."""
     share = max(1, CHECKED_BYTES * file.size // manifest.size_bytes // BLOCK_BYTES)
     step = max(1, file.block_count // share)
     return [0, *range(1 + int.from_bytes(os.urandom(4)) % step, file.block_count, step)]
@@ -176,7 +176,7 @@ def _drawn(file: StoredFile, manifest: Manifest) -> list[int]:
 def _sync(path: Path) -> None:
     """Force a file, or a folder's list of names, to disk."""
     if os.name == "nt" and path.is_dir():
-        return  # Windows keeps names by itself and cannot open a folder
+        return  # Windows persists names by itself and cannot open a folder
     descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
     try:
         os.fsync(descriptor)
@@ -185,13 +185,13 @@ def _sync(path: Path) -> None:
 
 
 def _remove_leftovers(folder: Path, keep: set[str]) -> None:
-    """Remove older generations and what killed saves left behind."""
+    """Remove older generations and files left by interrupted saves."""
     for path in folder.iterdir():
         if is_snapshot_file(path.name) and path.name not in keep:
             _discard(path)
 
 
 def _discard(path: Path) -> None:
-    # Windows refuses while a reader has the file mapped; the next save tries again.
+    # Windows refuses while a reader has mapped the file; the next save tries again.
     with suppress(OSError):
         path.unlink()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
 from indexes.errors import SpecError
-from indexes.kinds import other_kinds
+from indexes.kinds import other_kinds, server_kinds
 
 Family = str
-"""Ours are "exact", "flat", "ivf" and "hnsw"; other packages may bring more (``kinds.py``)."""
+"""In this process: "exact", "flat", "ivf" and "hnsw"; servers and other packages add more (``kinds.py``)."""
 Codec = Literal["Flat", "SQfp16", "SQ8", "PQ"]
 Gpu = Literal["", "flat", "cagra"]
 
@@ -21,7 +22,7 @@ _DEGREES = range(16, 129)
 _DEGREE = 64
 _GRAMMAR = (
     "Exact, or [IVFn,|HNSWm,] Flat|SQfp16|SQ8|PQm|PQmx4fs [,Refine(SQfp16)|,Refine(Flat)], "
-    "or with a GPU: GPU,Flat, GPU,SQfp16, CAGRAn"
+    "or with a GPU: GPU,Flat, GPU,SQfp16, CAGRAn, or a server: milvus+http://HOST:PORT, milvus:///FILE.db, pgvector"
 )
 
 _FAMILY = re.compile(r"(IVF|HNSW)(\d{1,9})", re.IGNORECASE)
@@ -33,20 +34,20 @@ _SPELLING: dict[str, Codec] = {"flat": "Flat", "sqfp16": "SQfp16", "sq8": "SQ8"}
 
 @dataclass(frozen=True)
 class IndexSpec:
-    """How vectors are stored and visited; made by :meth:`parse`, printed by ``str``.
+    """How vectors are stored and searched; made by :meth:`parse`, printed by ``str``.
 
     Args:
-        family: "exact" is numpy; "flat" visits every code, "ivf" some cells, "hnsw" a graph (all faiss). Another name
-            is the kind of another package, whose specifications are a subclass.
-        codec: How a vector is stored; ``Exact`` and ``Flat`` keep float32.
+        family: "exact" is numpy; "flat" scans all codes, "ivf" some cells, "hnsw" a graph (all faiss). Any other name
+            is that of another package's kind, whose specifications are a subclass.
+        codec: How a vector is stored; ``Exact`` and ``Flat`` store float32.
         cells: Number of IVF cells (nlist).
         links: HNSW links per vector (M), or the degree of CAGRA's graph.
-        subquantisers: Product quantiser parts; must divide the vector width.
+        subquantisers: Product quantiser parts; must divide the vector dimension.
         fast_scan: 4-bit codes laid out for SIMD registers ("x4fs").
         by_residual: IVF fast-scan codes relative to the cell centre ("x4fsr").
-        refine: Codec of the second copy of the vectors that re-scores candidates, or None.
-        gpu: What finds candidates on a GPU, a full scan or CAGRA; the rest describes the form that is saved and
-            searched on the CPU.
+        refine: Codec of a second copy of the vectors, with which candidates are re-scored, or None.
+        gpu: How candidates are found on a GPU: a full scan or CAGRA. The other fields then describe the index that is
+            saved and searched on the CPU.
     """
 
     family: Family
@@ -61,13 +62,14 @@ class IndexSpec:
 
     @classmethod
     def parse(cls, text: str) -> IndexSpec:
-        """Read a specification such as ``"PQ256x4fs,Refine(SQfp16)"``; upper and lower case are alike.
+        """Parse a specification such as ``"PQ256x4fs,Refine(SQfp16)"``; case does not matter.
 
         Raises:
-            SpecError: an unknown spelling; the hint names the nearest valid one.
+            SpecError: an invalid specification; the hint names the nearest valid one.
         """
         plain = "".join(text.split())
-        spec = _parse(plain) or next(filter(None, (kind.parse(plain) for kind in other_kinds())), None)
+        spec = _parse(plain) or _first(kind.parse(text) for kind in server_kinds())
+        spec = spec or _first(kind.parse(plain) for kind in other_kinds())
         if spec is None:
             raise SpecError(
                 f"'{text}' is not an index specification",
@@ -103,7 +105,7 @@ class IndexSpec:
 
     @property
     def knobs(self) -> tuple[str, ...]:
-        """The names in ``Effort`` that this kind of index listens to."""
+        """The fields of ``Effort`` that affect this kind of index."""
         if self.gpu == "cagra":
             return ("ef_search",)
         family = {"ivf": ("nprobe",), "hnsw": ("ef_search",)}.get(self.family, ())
@@ -115,18 +117,18 @@ class IndexSpec:
 
     @property
     def minimum_training(self) -> int:
-        """Fewest vectors that ``train`` accepts: one for each centroid to be learned."""
+        """The smallest sample that ``train`` accepts: one vector for each centroid to learn."""
         if not self.needs_training:
             return 0
         codebook = 0 if self.codec != "PQ" else 16 if self.fast_scan else 256
         return max(self.cells, codebook, 1)
 
     def training_size(self, n: int) -> int:
-        """How many of ``n`` vectors to draw as the training sample.
+        """The number of training vectors to draw from ``n``.
 
-        64 vectors a cell lie inside faiss's own limits of 39 to 256. A codebook of c centroids uses at most
-        256 c vectors. SQ8 learns each dimension's range and clips what the sample did not show, so it takes
-        more than its few parameters suggest.
+        64 vectors per cell are within faiss's own limits of 39 to 256. A codebook of c centroids uses at most
+        256 c vectors. SQ8 learns each dimension's range and clips values outside it, so it needs
+        more vectors than its few parameters suggest.
         """
         if not self.needs_training:
             return 0
@@ -138,7 +140,7 @@ class IndexSpec:
         return min(n, wanted)
 
     def bytes_per_vector(self, dim: int) -> int:
-        """Memory for one more vector of ``dim`` numbers, its id and links included, in bytes."""
+        """Memory for one more vector of dimension ``dim``, including its id and links, in bytes."""
         total = 8 + self._code_bytes(self.codec, dim)
         if self.family == "ivf":
             total += 8 if self.refine else 16  # the list's own id; without refinement also a direct map
@@ -156,7 +158,7 @@ class IndexSpec:
         return dim * {"Flat": 4, "SQfp16": 2, "SQ8": 1}[codec]
 
     def check_dim(self, dim: int) -> None:
-        """Raise SpecError unless vectors of ``dim`` numbers can be stored this way."""
+        """Raise SpecError unless vectors of dimension ``dim`` can be stored this way."""
         if dim < 1:
             raise SpecError(f"vectors cannot have {dim} numbers", "give the encoder's width")
         if self.codec == "PQ" and dim % self.subquantisers:
@@ -169,22 +171,26 @@ class IndexSpec:
 
     @property
     def default_nprobe(self) -> int:
-        """Cells visited unless an Effort says otherwise.
+        """Cells visited if an Effort does not set it.
 
-        Queries by text lie off the images' own cloud: measured on 1264 and 4000 cells they needed 32 to 128
-        cells for recall@10 >= 0.95 where queries by image needed 4.
+        Embeddings of texts are far from those of images: measured with 1264 and 4000 cells, text queries needed 32
+        to 128 cells for recall@10 >= 0.95, image queries 4.
         """
         return min(self.cells, max(64, self.cells // 32))
 
     @property
     def default_ef_search(self) -> int:
-        """HNSW candidates; at 100,000 vectors 128 reached recall@10 0.999 by image, but 0.918 by text."""
+        """HNSW candidates; at 100,000 vectors, 128 reached recall@10 0.999 for image queries, but 0.918 for text."""
         return 256
 
     @property
     def default_k_factor(self) -> int:
-        """Candidates re-scored for each hit; measured recall@10 of 4-bit codes is 0.998 with 20."""
+        """Candidates re-scored per hit; with 20, measured recall@10 of 4-bit codes is 0.998."""
         return 20
+
+
+def _first(parsed: Iterator[IndexSpec | None]) -> IndexSpec | None:
+    return next(filter(None, parsed), None)
 
 
 def _parse(text: str) -> IndexSpec | None:
@@ -231,7 +237,7 @@ def _family_allows(family: Family, size: int, code: re.Match[str], refine: Codec
     if code[2] and int(code[2]) < 1:
         return False
     if family == "ivf":
-        # faiss 1.15 crashes on decoding IVF fast-scan codes that were read from a file; refined ones never are.
+        # faiss 1.15 crashes when it decodes IVF fast-scan codes read from a file; with refinement they are not decoded.
         return 1 <= size <= _MAX_CELLS and (refine is not None or not code[3])
     if family == "hnsw":
         return size in _LINKS and not code[2]
@@ -239,7 +245,7 @@ def _family_allows(family: Family, size: int, code: re.Match[str], refine: Codec
 
 
 def _nearest(text: str) -> str:
-    """The valid spelling that resembles ``text`` most, built with the numbers found in it."""
+    """The valid specification most similar to ``text``, built with the numbers in it."""
     text = "".join(text.split())
     for ending in (",Flat", ",Refine(SQfp16)"):
         if whole := _parse(text + ending):

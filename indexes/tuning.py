@@ -1,7 +1,7 @@
 """Find the lowest search effort that reaches a target recall, by comparison with exact search.
 
-An index that was tuned on one kind of query may fail on another (words lie off the pictures' own cloud), so every kind
-is tried, and the worst one decides.
+An index that was tuned on one kind of query may fail on another (embeddings of texts are far from those of pictures),
+so every kind is tried, and the worst one decides.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from indexes.errors import VectorIndexError
 from indexes.ranking import Block, check_k, scan
 from indexes.spec import IndexSpec
 
-# Equal pictures score the same, and float16 moves a score of 512 numbers by some 1e-5: no one could see the difference.
+# Equal pictures score the same, and float16 changes a score at dimension 512 by about 1e-5: too little to be noticed.
 TOLERANCE = 1e-4
-_SPARE = 32  # true neighbours known beyond k, so that ties across the k-th are recognised
+_SPARE = 32  # true neighbours found beyond k, so that ties with the k-th are recognised
 _MOST_EF = 4096
 _MOST_K_FACTOR = 256
-_GENEROUS = 8  # times the default k_factor while cells or candidates are tuned, so that only these limit the recall
+_GENEROUS = 8  # times the default k_factor while cells or candidates are tuned, so that k_factor does not limit recall
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Queries of one kind, and what exact search answers.
+    """Queries of one kind, and the results of exact search.
 
     Args:
         queries: (q, dim).
-        own: (q,) the id that each query has itself in the index, which is no answer to it; -1 where it has none.
-        truth: The true neighbours, at least ``k`` of them where there are so many, ``own`` left out.
+        own: (q,) the id of each query's own vector in the index, which does not count as a hit; -1 if it has none.
+        truth: The true neighbours without ``own``, at least ``k`` of them if there are that many.
     """
 
     queries: Vectors
@@ -43,12 +43,12 @@ class Probe:
 
 @dataclass(frozen=True)
 class Trial:
-    """One setting, tried.
+    """The measurements of one setting.
 
     Attributes:
         effort: The setting.
         recall: Kind of query -> agreement with exact search, see :func:`ann_recall_at_k`.
-        p50_ms, p99_ms: Milliseconds of one query, median and 99th percentile over all kinds.
+        p50_ms, p99_ms: Milliseconds per query, median and 99th percentile over all kinds.
     """
 
     effort: Effort
@@ -63,11 +63,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class TuningReport:
-    """What was tried, and the outcome.
+    """The settings that were tried, and the outcome.
 
     Attributes:
-        trials: In the order of trying.
-        chosen: The setting with the least work that reaches ``target`` for every kind of query; None if none does.
+        trials: In the order in which they were tried.
+        chosen: The setting with the lowest effort that reaches ``target`` for every kind of query; None if none does.
     """
 
     spec: IndexSpec
@@ -80,15 +80,15 @@ class TuningReport:
 def ann_recall_at_k(found: NDArray[np.int64], truth: Neighbours, k: int, *, tolerance: float = TOLERANCE) -> float:
     """The share of the ``k`` true neighbours that an approximate search found, averaged over the queries.
 
-    A hit counts if its true score is at most ``tolerance`` under the true ``k``-th, for which ``truth`` should hold a
-    few more than ``k``: of two copies of a picture it does not matter which one is found.
+    A hit counts if its true score is at most ``tolerance`` below that of the true ``k``-th, so ``truth`` should contain
+    a few more than ``k``: of two copies of a picture it does not matter which one is found.
 
     Args:
         found: (q, >= k) ids, -1 for none.
-        truth: exact search's answer.
+        truth: The result of exact search.
 
     Returns:
-        0 to 1; queries without any true neighbour are left out, and 1 if all are.
+        0 to 1; queries without true neighbours are ignored; 1 if no query has any.
     """
     shares = []
     for ids, true_ids, true_scores in zip(found[:, :k], truth.ids, truth.scores, strict=True):
@@ -100,10 +100,10 @@ def ann_recall_at_k(found: NDArray[np.int64], truth: Neighbours, k: int, *, tole
 
 
 def make_probes(kinds: Mapping[str, tuple[Vectors, Ids | None]], blocks: Iterable[Block], k: int) -> dict[str, Probe]:
-    """Find the true neighbours of all queries in one pass over ``blocks``, which together hold the whole gallery.
+    """Find the true neighbours of all queries in one pass over ``blocks``, which together contain the whole gallery.
 
     Args:
-        kinds: Kind of query -> queries (q, dim) and their own ids (q,), None if they have none.
+        kinds: From kind of query to queries (q, dim) and their own ids (q,), None if they have none.
     """
     check_k(k)
     owns = {kind: np.full(len(q), -1, np.int64) if own is None else own for kind, (q, own) in kinds.items()}
@@ -120,10 +120,10 @@ def make_probes(kinds: Mapping[str, tuple[Vectors, Ids | None]], blocks: Iterabl
 def tune(
     index: VectorIndex, probes: Mapping[str, Probe], *, k: int = 10, target: float = 0.99, rounds: int = 3
 ) -> TuningReport:
-    """Try the knobs of an index from the least effort upwards, until every kind of query reaches ``target``.
+    """Try the settings of an index in order of effort, until every kind of query reaches ``target``.
 
     Args:
-        rounds: How often each query is timed, alone, after one round that warms up.
+        rounds: How often each query is timed, one at a time, after one round of warm-up.
 
     Raises:
         VectorIndexError: ``target`` is not above 0 and at most 1, or there are no queries.
@@ -150,7 +150,7 @@ def tune(
 
 
 class _Sweep:
-    """The values of one knob in ascending order, the others left as an earlier sweep fixed them."""
+    """The values of one setting in ascending order; the others have the values chosen by earlier sweeps."""
 
     def __init__(self, knob: str, values: Iterable[int], *, k_factor: int | None = None) -> None:
         self._knob, self._values, self._k_factor = knob, sorted(set(values)), k_factor
@@ -175,7 +175,7 @@ def _sweeps(spec: IndexSpec) -> list[_Sweep | _Default]:
 
 
 class _Default:
-    """For kinds without a knob: there is one thing to try."""
+    """For kinds without settings: there is only one thing to try."""
 
     def __call__(self, fixed: Effort) -> Iterator[Effort]:
         yield DEFAULT_EFFORT
@@ -207,7 +207,7 @@ def _timed(index: VectorIndex, query: NDArray[np.float32], k: int, effort: Effor
 
 
 def _without(own: Ids, found: Neighbours) -> Neighbours:
-    """``found`` (q, m) as (q, m - 1): each query's own id taken out, else the last one."""
+    """``found`` (q, m) as (q, m - 1): each query's own id is removed, or the last one if it is absent."""
     keep = found.ids != own[:, None]
     keep |= own[:, None] < 0
     keep[keep.all(axis=1), -1] = False

@@ -13,7 +13,7 @@ from indexes.ranking import MARGIN, Block, exact_scores, nothing_found, ranked, 
 
 Rows = NDArray[np.int64]
 
-_SPARE = 8  # candidates beyond k: enough to see that no equal score was cut off
+_SPARE = 8  # candidates beyond k: enough to detect that no equal score was cut off
 _ROUNDS = 3
 _WIDEN = 4
 _SCAN_BLOCK = 8192
@@ -22,12 +22,12 @@ _DECODED_FLOATS = 4 * 1024 * 1024  # candidates decoded at a time: 16 MiB
 
 @dataclass(frozen=True)
 class Pool:
-    """The rows that may be found.
+    """The rows that a search may return.
 
     Args:
-        mask: (total,) True for these rows; None when they are all.
-        size: How many they are.
-        total: Rows in the index, removed ones included.
+        mask: (total,) True for these rows; None means all.
+        size: The number of these rows.
+        total: Rows in the index, including removed ones.
     """
 
     mask: NDArray[np.bool_] | None
@@ -41,13 +41,13 @@ class Pool:
 
 @dataclass(frozen=True)
 class Candidates:
-    """What a backend can do for one call.
+    """What a backend provides for one search.
 
     Args:
         fetch: ``fetch(queries, count, thorough)`` returns rows (q, count or more), -1 where none was found.
-            ``thorough`` asks for the best of the whole pool, however long it takes. Rows outside the pool do
-            no harm.
-        decode: Rows (m,) to their vectors (m, dim), as exactly as they are stored.
+            ``thorough`` requests the best of the whole pool, however long it takes. Rows outside the pool are
+            ignored.
+        decode: From rows (m,) to their vectors (m, dim), as exactly as they are stored.
         ids: (total,) the id in each row.
     """
 
@@ -62,16 +62,16 @@ class Candidates:
 
 
 def search_rows(candidates: Candidates, queries: Vectors, k: int, rows: Rows) -> Neighbours:
-    """The ``k`` nearest of ``queries`` (q, dim) among ``rows``, each decoded and compared."""
+    """The ``k`` nearest to each of ``queries`` (q, dim) among ``rows``, each decoded and compared."""
     return scan(queries, candidates.blocks(rows), k)
 
 
 def search_pool(candidates: Candidates, queries: Vectors, k: int, pool: Pool, *, thorough: bool) -> Neighbours:
-    """The ``k`` nearest of ``queries`` (q, dim) in ``pool`` as far as the backend's candidates hold them.
+    """The ``k`` nearest to each of ``queries`` (q, dim) in ``pool``, among the backend's candidates.
 
-    A query is asked again, thoroughly and for four times as many, where fewer live candidates than hits came
-    back or where the last candidate scores like the last hit, so that an equal score may have been cut off.
-    After three rounds, or when half the pool would have to be fetched, every row of the pool is compared here.
+    A query is repeated, thoroughly and for four times as many candidates, if fewer live candidates than hits were
+    found or if the last candidate scores like the last hit, so that an equal score may have been cut off.
+    After three rounds, or when half of the pool would have to be fetched, every row of the pool is compared here.
     """
     best = nothing_found(len(queries), k)
     want = min(k, pool.size)
@@ -93,10 +93,10 @@ def search_pool(candidates: Candidates, queries: Vectors, k: int, pool: Pool, *,
 def nearest_in_pool(
     queries: Vectors, rows: Rows, pool: Pool, count: int, decode: Callable[[Rows], Vectors]
 ) -> tuple[Rows, NDArray[np.int64]]:
-    """The ``count`` rows nearest to each of ``queries`` among its candidates ``rows`` (q, m) that lie in the pool.
+    """The ``count`` rows nearest to each of ``queries``, from its candidates ``rows`` (q, m) that are in the pool.
 
     Returns:
-        Rows (q, count), -1 where there are not that many, and how many candidates (q,) lie in the pool.
+        Rows (q, count), -1 where there are fewer, and the number of candidates (q,) that are in the pool.
     """
     best = np.full((len(queries), count), -1, dtype=np.int64)
     found = np.zeros(len(queries), dtype=np.int64)
@@ -113,7 +113,7 @@ def nearest_in_pool(
 def _judged(
     candidates: Candidates, queries: Vectors, rows: Rows, want: int, pool: Pool
 ) -> tuple[Neighbours, NDArray[np.bool_]]:
-    """The best ``want`` of the candidates ``rows``, and for which queries they are complete."""
+    """The best ``want`` of the candidates ``rows``, and the queries for which they are complete."""
     if pool.mask is not None:
         rows = np.where((rows >= 0) & pool.mask[rows], rows, -1)
     scores = _rescored(candidates, queries, rows)

@@ -1,17 +1,17 @@
-"""The exception hierarchy. Each leaf prints two lines (what happened, what to do) and has a stable exit code.
+"""The exception hierarchy. Each class is printed as two lines (what happened, what to do) and has a stable exit code.
 
 ::
 
-    RetrievalError(message, hint)           exit 3 unless said otherwise
+    RetrievalError(message, hint)           exit 3 by default
     ├── SettingsError, QueryError           exit 2: what was given, what is accepted; PageExpired
     ├── GalleryError                        GalleryNotFound, GalleryLocked, GalleryOutdated, GalleryTooNew, UnknownImage
     ├── EncoderError                        UnknownEncoder (exit 2), WeightsUnavailable (ModelGone),
     │                                       TextNotSupported (exit 2), EncoderMismatch (EarlierBuiltin),
     │                                       RuntimeUnavailable (CpuOnly)
     ├── UnreadableImage                     exit 2 for a query; recorded, never raised, while indexing
-    ├── SystemProblem                       a full or failing disk, a missing right, no memory (system_errors.py)
+    ├── SystemProblem                       full or failing disk, missing permission, no memory (system_errors.py)
     └── VectorIndexError                    SpecError (exit 2), DimensionMismatch, DuplicateId, NotTrained,
-                                            SnapshotCorrupt (SnapshotStale), BackendUnavailable
+                                            SnapshotCorrupt (SnapshotStale), BackendUnavailable, IndexUnreachable
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from indexes.errors import (
     BackendUnavailable,
     DimensionMismatch,
     DuplicateId,
+    IndexUnreachable,
     NotTrained,
     RetrievalError,
     SnapshotCorrupt,
@@ -41,6 +42,7 @@ __all__ = [
     "GalleryNotFound",
     "GalleryOutdated",
     "GalleryTooNew",
+    "IndexUnreachable",
     "ModelGone",
     "NotTrained",
     "PageExpired",
@@ -53,6 +55,7 @@ __all__ = [
     "SpecError",
     "SystemProblem",
     "TextNotSupported",
+    "UnknownAlbum",
     "UnknownEncoder",
     "UnknownImage",
     "UnreadableImage",
@@ -62,27 +65,31 @@ __all__ = [
 
 
 class SettingsError(RetrievalError):
-    """A flag, variable or settings file holds something we cannot use."""
+    """A flag, variable or settings file has an invalid value."""
 
     exit_code = 2
 
 
 class QueryError(RetrievalError):
-    """The query cannot be answered as it was asked."""
+    """The query cannot be answered."""
 
     exit_code = 2
 
 
 class PageExpired(QueryError):
-    """The gallery changed since the page before, so the next one would skip or repeat hits."""
+    """The gallery has changed since the previous page, so the next one would skip or repeat hits."""
+
+
+class UnknownAlbum(QueryError):
+    """No album has this id."""
 
 
 class GalleryError(RetrievalError):
-    """Something about the gallery folder stops us."""
+    """Base class of problems with the gallery folder."""
 
 
 class GalleryNotFound(GalleryError):
-    """No gallery here, or nothing indexed in it yet."""
+    """There is no gallery, or nothing is indexed in it yet."""
 
 
 class GalleryLocked(GalleryError):
@@ -90,7 +97,7 @@ class GalleryLocked(GalleryError):
 
 
 class GalleryOutdated(GalleryError):
-    """The catalog was written by an older photoseek; the next one to write brings it up to date."""
+    """The catalog was written by an older photoseek; the next write upgrades it."""
 
 
 class GalleryTooNew(GalleryError):
@@ -98,15 +105,15 @@ class GalleryTooNew(GalleryError):
 
 
 class UnknownImage(GalleryError):
-    """A picture or folder that was named, by its path or its id, and of which the catalog holds nothing."""
+    """A picture or folder, named by its path or its id, is not in the catalog."""
 
 
 class SystemProblem(RetrievalError):
-    """The machine refused: the disk is full or fails, a right is missing, there is no memory."""
+    """A problem of the machine: the disk is full or failing, a permission is missing, there is not enough memory."""
 
 
 class EncoderError(RetrievalError):
-    """Root of everything that can go wrong with a model."""
+    """Base class of problems with a model."""
 
 
 class UnknownEncoder(EncoderError):
@@ -116,15 +123,15 @@ class UnknownEncoder(EncoderError):
 
 
 class WeightsUnavailable(EncoderError):
-    """The weights are not here, damaged, or in a format we refuse; the hint says where to put which file."""
+    """The weights are missing, damaged, or in a refused format; the hint says which file to put where."""
 
 
 class ModelGone(WeightsUnavailable):
-    """A gallery's model is not where it was; the message names the place."""
+    """A gallery's model is no longer where it was; the message names the place."""
 
 
 class TextNotSupported(EncoderError):
-    """An image-only encoder was asked for a text embedding."""
+    """A text embedding was requested from an image-only encoder."""
 
     exit_code = 2
 
@@ -134,7 +141,7 @@ class EncoderMismatch(EncoderError):
 
 
 class EarlierBuiltin(EncoderMismatch):
-    """A gallery's embeddings are of the built-in model of an earlier version, whose weights are gone."""
+    """A gallery's embeddings are from an earlier version of the built-in model, whose weights no longer exist."""
 
 
 class RuntimeUnavailable(EncoderError):
@@ -142,7 +149,7 @@ class RuntimeUnavailable(EncoderError):
 
 
 class CpuOnly(RuntimeUnavailable):
-    """A GPU was asked for, and this model runs on the CPU alone."""
+    """A GPU was requested, but this model runs on the CPU only."""
 
 
 class UnreadableImage(RetrievalError):
@@ -156,7 +163,7 @@ class UnreadableImage(RetrievalError):
 
 
 class Busy(RetrievalError):
-    """More is asked than can be answered: the client should come back in a second."""
+    """There are more requests than can be answered: the client should try again in a second."""
 
     def __init__(self) -> None:
         super().__init__("the server has more to do than it can take on", "try again in a second")

@@ -5,21 +5,32 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexes import IndexSpec, VectorIndex
 from indexes.base import DEFAULT_EFFORT, Effort
-from retrieval.catalog.damage import told_as_damage
+from retrieval.catalog.connect import told_as_damage
 from retrieval.catalog.encoders import EncoderRow
 from retrieval.catalog.reader import CatalogReader
-from retrieval.errors import GalleryError, GalleryLocked, GalleryNotFound, GalleryOutdated, SettingsError
+from retrieval.errors import (
+    GalleryError,
+    GalleryLocked,
+    GalleryNotFound,
+    GalleryOutdated,
+    RetrievalError,
+    SettingsError,
+)
 from retrieval.paths import default_gallery_path
 from retrieval.sync import exact_index, open_index, saved_manifest
 
 if TYPE_CHECKING:
     from retrieval.catalog.writer import Catalog
+
+
+LABELS_WAIT_S = 10.0
+"""How long a change of labels waits for a writer that does not admit it: most of them are over within a second."""
 
 
 def default_gallery() -> Path:
@@ -28,19 +39,23 @@ def default_gallery() -> Path:
 
 
 class Gallery:
-    """The on-disk folder of a collection. Opening it is cheap; nothing is read until it is asked for.
+    """The on-disk folder of a collection. Opening it is cheap; nothing is read until it is needed.
 
     Layout::
 
-        catalog.sqlite     the truth: images, embeddings, failures, runs
-        index/<16 hex>/    a saved vector index per encoder fingerprint, and how hard to search it (tuning.json); can
+        catalog.sqlite     the source of truth: images, embeddings, failures, runs
+        index/<16 hex>/    a saved vector index per encoder fingerprint, and its search effort (tuning.json); can
                            be deleted at any time
-        relevance/<16 hex>/ what unrelated searches find, per encoder fingerprint (calibration.py); can be deleted, too
-        text-cache.sqlite  embeddings of words that were searched for (encoders/cache.py); can be deleted at any time
-        thumbnails.sqlite  small pictures for the page (rendering/thumbnail_store.py), thumbnails.lock beside it; can be
+        relevance/<16 hex>/ calibration of relevance, per encoder fingerprint (calibration.py); can be deleted, too
+        text-cache.sqlite  embeddings of searched texts (encoders/cache.py); can be deleted at any time
+        thumbnails.sqlite  thumbnails for the page (rendering/thumbnail_store.py), with thumbnails.lock; can be
                            deleted at any time
-        forgetting         there while these files may hold what was forgotten (indexing/forgetting.py)
-        writer.lock        held by the one process that writes; writer.json says who that is
+        doubtful/          notes of files that may take too much memory, while they are decoded
+                           (indexing/doubtful_notes.py)
+        label-copies/      small copies of tags, captions, albums, ... (maintenance/label_backups.py)
+        forgetting         exists while these files may contain forgotten data (indexing/forgetting.py)
+        writer.lock        held by the one process that writes; writer.json identifies it
+        labels.lock        held while labels and albums are written, also by a writer that does not admit that beside it
 
     Args:
         path: the folder; the default is :func:`default_gallery`.
@@ -57,21 +72,54 @@ class Gallery:
         return self.path / "catalog.sqlite"
 
     def index_path(self, fingerprint: str) -> Path:
-        """Where the saved index of one encoder lies."""
+        """The folder of the saved index of one encoder."""
         return self.path / "index" / fingerprint[:16]
 
     def relevance_path(self, fingerprint: str) -> Path:
-        """Where the calibration of one encoder lies."""
+        """The folder of the calibration of one encoder."""
         return self.path / "relevance" / fingerprint[:16]
 
+    @property
+    def doubtful_path(self) -> Path:
+        """The folder of notes on files that may take too much memory."""
+        return self.path / "doubtful"
+
+    @property
+    def label_copies_path(self) -> Path:
+        """The folder of the automatic copies of labels."""
+        return self.path / "label-copies"
+
     def exists(self) -> bool:
-        """True if something was ever indexed here."""
+        """True if anything was ever indexed here."""
         return self.catalog_path.is_file()
 
+    def open_reader(self) -> CatalogReader:
+        """The catalog for reading, which the caller closes. One that an older photoseek wrote is upgraded first.
+
+        Raises:
+            GalleryNotFound: there is none.
+            GalleryOutdated: it cannot be upgraded now: another process is writing, or this one may not.
+        """
+        try:
+            return CatalogReader(self.catalog_path)
+        except GalleryOutdated as old:
+            try:
+                with self.writer():
+                    pass
+            except GalleryLocked as error:
+                raise GalleryOutdated(f"{old.message}, and {error.message}", error.hint) from error
+            except RetrievalError as error:
+                raise GalleryOutdated(f"{old.message}, and cannot be upgraded: {error.message}", error.hint) from error
+        return CatalogReader(self.catalog_path)
+
     @contextmanager
-    def reader(self) -> Iterator[CatalogReader]:
-        """A read-only view of the catalog; GalleryNotFound where there is none."""
-        reader = CatalogReader(self.catalog_path)
+    def reader(self, *, upgrades: bool = True) -> Iterator[CatalogReader]:
+        """A read-only view of the catalog; raises as :meth:`open_reader`.
+
+        Args:
+            upgrades: with False, a catalog that an older photoseek wrote is not upgraded: GalleryOutdated.
+        """
+        reader = self.open_reader() if upgrades else CatalogReader(self.catalog_path)
         try:
             with told_as_damage(self.catalog_path):
                 yield reader
@@ -79,41 +127,83 @@ class Gallery:
             reader.close()
 
     @contextmanager
-    def writer(self) -> Iterator[Catalog]:
-        """The catalog for writing, made if it is not there; held by one process at a time.
+    def writer(self, *, admits_labels: bool = False) -> Iterator[Catalog]:
+        """The catalog for writing, created if it is missing; held by one process at a time.
+
+        Args:
+            admits_labels: see :meth:`locked`.
 
         Raises:
-            GalleryLocked: another process is writing; the message says which.
-            GalleryError: the folder cannot be written.
+            GalleryLocked: another process is writing; the message identifies it.
+            GalleryError: the folder cannot be written to.
         """
+        with self.locked(admits_labels=admits_labels), self._catalog() as catalog:
+            yield catalog
+
+    @contextmanager
+    def labeller(self) -> Iterator[Catalog]:
+        """The catalog for one short change of labels or albums, also while an indexing run writes to the gallery.
+
+        A run takes hours, and what people say about pictures does not wait for it: both write in transactions of
+        their own, one after the other. A writer that replaces or rewrites the catalog's file is waited for.
+
+        Raises:
+            GalleryNotFound, GalleryOutdated, GalleryTooNew: as :meth:`reader`.
+            GalleryLocked: another writer did not end within :data:`LABELS_WAIT_S`; the message identifies it.
+            GalleryError: the folder cannot be written to.
+        """
+        CatalogReader(self.catalog_path).close()
+        with self._lock("labels.lock", LABELS_WAIT_S), self._catalog() as catalog:
+            yield catalog
+
+    @contextmanager
+    def _catalog(self) -> Iterator[Catalog]:
         from retrieval.catalog.writer import Catalog
 
-        with self._lock():
-            catalog = Catalog(self.catalog_path)
-            try:
-                with told_as_damage(self.catalog_path):
-                    yield catalog
-            finally:
-                catalog.close()
+        catalog = Catalog(self.catalog_path)
+        try:
+            with told_as_damage(self.catalog_path):
+                yield catalog
+        finally:
+            catalog.close()
 
     def refuse_if_written(self) -> None:
-        """Raise GalleryLocked if a process is writing now, as :meth:`writer` would; GalleryError likewise."""
+        """Raise GalleryLocked if a process is writing, like :meth:`writer`; GalleryError likewise."""
         if self.path.exists():
-            with self._lock():
+            with self.locked():
                 pass
 
     @contextmanager
-    def _lock(self) -> Iterator[None]:
+    def locked(self, *, admits_labels: bool = False) -> Iterator[None]:
+        """Keep every other process from writing; the catalog is not opened. Raises as :meth:`writer`.
+
+        Args:
+            admits_labels: others may change labels and albums meanwhile (:meth:`labeller`). Not if the catalog's file
+                is replaced, or if what is said about a picture must not change between reading and writing it.
+        """
+        holder = self.path / "writer.json"
+        with self._lock("writer.lock", 0):
+            try:
+                with suppress(OSError):  # only informs other processes that find the lock taken
+                    holder.write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")
+                with nullcontext() if admits_labels else self._lock("labels.lock", LABELS_WAIT_S):
+                    yield
+            finally:
+                with suppress(OSError):
+                    holder.unlink()
+
+    @contextmanager
+    def _lock(self, name: str, wait_s: float) -> Iterator[None]:
+        """Hold one of the gallery's locks; raises as :meth:`writer`."""
         from filelock import FileLock, Timeout
 
-        holder = self.path / "writer.json"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / "writer.lock", timeout=0)
-            lock.acquire()
+            lock = FileLock(self.path / name, timeout=wait_s)
+            lock.acquire(poll_interval=0.02)
         except Timeout:
             raise GalleryLocked(
-                f"the gallery {self.path} is being written by {_holder(holder)}",
+                f"the gallery {self.path} is being written by {_holder(self.path / 'writer.json')}",
                 "wait until it has finished, or stop it (Ctrl-C loses nothing)",
             ) from None
         except OSError as error:
@@ -124,19 +214,15 @@ class Gallery:
                 f"cannot write to {self.path}: {known.message}", f"{known.hint}; or choose another --gallery"
             ) from error
         try:
-            with suppress(OSError):  # only to be told to who finds the lock taken
-                holder.write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")
             yield
         finally:
-            with suppress(OSError):
-                holder.unlink()
             lock.release()
 
     def bring_up_to_date(self) -> None:
-        """Give a catalog that an older photoseek wrote today's form; nothing else is touched.
+        """Upgrade a catalog written by an older photoseek; nothing else is changed.
 
         Raises:
-            GalleryLocked: it has to change, and another process is writing.
+            GalleryLocked: an upgrade is needed, and another process is writing.
         """
         if self.exists():
             try:
@@ -144,28 +230,34 @@ class Gallery:
             except GalleryOutdated:
                 with self.writer():
                     pass
-            except GalleryNotFound:  # begun and never filled
+            except GalleryNotFound:  # created but still empty
                 pass
 
     def is_being_written(self) -> bool:
-        """True if the process that noted itself as the writer is alive."""
+        """True if the process recorded as the writer is alive."""
+        if os.name == "nt":  # signal 0 would be Ctrl-C there (not tested: no such machine at hand)
+            try:
+                self.refuse_if_written()
+            except GalleryLocked:
+                return True
+            return False
         try:
             os.kill(int(json.loads((self.path / "writer.json").read_text(encoding="utf-8"))["pid"]), 0)
         except PermissionError:  # another user's
             return True
-        except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return False
         return True
 
     def active_encoder(self, reader: CatalogReader) -> EncoderRow:
-        """The encoder that searches use; GalleryNotFound while nothing is indexed."""
+        """The encoder used in searches; raises GalleryNotFound if nothing is indexed."""
         encoder = reader.active_encoder()
         if encoder is None:
             run = reader.last_run()
-            # A run that was cut off before its model was put to use has pictures, but nothing to search with.
+            # A run interrupted before its model became active has pictures, but nothing to search with.
             if run is None or run["outcome"] is None or not run["roots"] or (run["report"] or {}).get("images"):
                 raise GalleryNotFound(f"nothing is indexed in {self.path}", "run: photoseek index FOLDER")
-            from retrieval.output import nothing_indexed
+            from retrieval.pictures.passed_over import nothing_indexed
 
             passed_over = (run["report"] or {}).get("passed_over", {})
             raise GalleryNotFound(
@@ -175,24 +267,24 @@ class Gallery:
         return encoder
 
     def open_index(self, reader: CatalogReader, encoder: EncoderRow, *, verify: bool = False) -> VectorIndex:
-        """The encoder's vector index in step with the catalog as it is now; saves nothing.
+        """The encoder's vector index, synchronised with the current catalog; saves nothing.
 
         Args:
-            verify: check every byte of what is saved, as a process that stays does; otherwise at most 128 MiB of it.
+            verify: check all saved bytes, as a long-running process does; otherwise at most 128 MiB of them.
         """
         return open_index(self.index_path(encoder.fingerprint), reader, encoder, verify=verify).index
 
     def exact_index(self, reader: CatalogReader, encoder: EncoderRow) -> VectorIndex:
-        """An index made from the catalog alone, whatever is saved."""
+        """An index built from the catalog only, independent of saved ones."""
         return exact_index(reader, encoder)
 
     def spec_in_use(self, reader: CatalogReader, encoder: EncoderRow) -> IndexSpec | None:
         """The kind of index that is saved for an encoder; None if there is none."""
-        manifest = saved_manifest(self.index_path(encoder.fingerprint), reader)
+        manifest = saved_manifest(self.index_path(encoder.fingerprint), reader, encoder)
         return None if manifest is None else manifest.spec
 
     def effort(self, encoder: EncoderRow, spec: IndexSpec) -> Effort:
-        """How hard to search an encoder's index of this kind: as ``photoseek tune`` found, else its defaults."""
+        """The search effort for an encoder's index of this kind: found by ``photoseek tune``, else the default."""
         if not spec.knobs:  # most galleries: nothing to look up
             return DEFAULT_EFFORT
         from retrieval.tuned import tuned_effort
@@ -209,12 +301,12 @@ class Gallery:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size if path.is_file() else 0
-    except OSError:  # removed meanwhile by a writer
+    except OSError:  # removed by a writer in the meantime
         return 0
 
 
 def _holder(path: Path) -> str:
     try:
         return f"process {json.loads(path.read_text(encoding='utf-8'))['pid']}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "another process"

@@ -1,6 +1,6 @@
 """Ctrl-C: exit at once before work has begun; afterwards finish the work in progress, then stop.
 
-Little is imported here: until :func:`leave_on_interrupt` was called, Python tells of an interrupt in a traceback.
+Little is imported here: until :func:`leave_on_interrupt` is called, Python prints a traceback on an interrupt.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ INTERRUPTED = 130
 
 
 def leave_on_interrupt() -> None:
-    """Make Ctrl-C end this process at once: there is nothing to put away. Ignored where it was when we began, which is
-    how a script starts what runs in its background."""
+    """Make Ctrl-C end this process at once, while there is nothing to clean up. Still ignored if it was ignored at the
+    start, as in background jobs of scripts."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _leave)
 
@@ -30,13 +30,13 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 
 
 class stop_on_interrupt:  # noqa: N801 - used like a function
-    """``with`` it, SIGINT and SIGTERM are requests: its value is a function that tells whether one came.
+    """A context in which SIGINT and SIGTERM are requests; its value is a function that returns whether one came.
 
     A second signal raises KeyboardInterrupt.
 
     Args:
-        on_first: called when the first signal comes, to tell the person that it was heard. By a thread of its own:
-            a signal comes in the middle of anything, also of a write to stderr, which cannot be entered twice.
+        on_first: called at the first signal, to inform the user. Runs in a separate thread: a signal may arrive
+            at any point, even during a write to stderr, which is not re-entrant.
     """
 
     def __init__(self, on_first: Callable[[], None]) -> None:

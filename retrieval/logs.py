@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 import logging
-from typing import TextIO
+from typing import IO
 
+from retrieval.asker import asker
 from retrieval.streams import printable_lines
 
 
 class PlainFormatter(logging.Formatter):
-    """A formatter whose lines are those of :func:`printable_lines`, a traceback's too."""
+    """A formatter that passes its output, including tracebacks, through :func:`printable_lines`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as text."""
         return printable_lines(super().format(record))
 
 
-def plain_handler(stream: TextIO | None = None, form: str = "%(message)s") -> logging.Handler:
-    """A handler that writes such lines.
+class _ToAsker(logging.StreamHandler[IO[str]]):
+    """Writes to the asker's standard error if the thread works for one, else to this process's."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        found, own = asker(), self.stream
+        try:
+            self.stream = own if found is None else found.err
+            super().emit(record)
+        finally:
+            self.stream = own
+
+
+def plain_handler(stream: IO[str] | None = None, form: str = "%(message)s") -> logging.Handler:
+    """A handler with this formatter.
 
     Args:
         stream: default: stderr.
     """
-    handler = logging.StreamHandler(stream)
+    handler = _ToAsker(stream)
     handler.setFormatter(PlainFormatter(form))
     return handler
 
 
 def log_to_stderr(level: int = logging.WARNING, form: str = "%(message)s") -> None:
-    """Write what this process logs to stderr, unless somebody listens already."""
+    """Write log messages of this process to stderr, unless logging is already configured."""
     logging.basicConfig(level=level, handlers=[plain_handler(form=form)])

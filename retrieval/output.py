@@ -13,30 +13,32 @@ from retrieval.paths import as_text
 from retrieval.streams import plural, printable
 
 if TYPE_CHECKING:
+    from retrieval.catalog.records import ImageRecord
     from retrieval.indexing.report import IndexReport
     from retrieval.labels.reading import ImageLabels
-    from retrieval.search.engine import Hit
+    from retrieval.search.hits import Hit
     from retrieval.search.pages import Page
 
 HitFormat = Literal["table", "plain", "json", "csv", "paths", "null"]
 
-_COLUMNS = (
-    "rank", "score", "relevance", "burst", "path", "id", "taken_at", "added_at", "camera", "lens", "iso", "aperture",
-    "exposure", "focal_length", "latitude", "longitude", "width", "height", "format", "bytes", "tags",
-    "predicted_tags", "captions", "rating",
+COLUMNS = (
+    "rank", "score", "relevance", "burst", "path", "mates", "id", "taken_at", "added_at", "camera", "lens", "iso",
+    "aperture", "exposure", "focal_length", "latitude", "longitude", "place", "width", "height", "format", "bytes",
+    "duration_s", "time_s", "motion", "tags", "predicted_tags", "captions", "rating", "favourite",
+    "albums",
 )  # fmt: skip
-"""Of CSV."""
+"""The columns of CSV."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # as wide letters, too
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # including full-width forms
 
 
 def choose_format(
     out: IO[str], *, as_json: bool = False, as_csv: bool = False, paths: bool = False, null: bool = False
 ) -> HitFormat:
-    """The format that was asked for, else a table on a terminal and plain lines elsewhere.
+    """The requested format, by default a table on a terminal and plain lines elsewhere.
 
     Raises:
-        SettingsError: more than one was asked for.
+        SettingsError: more than one was requested.
     """
     asked: list[HitFormat] = []
     if as_json:
@@ -53,35 +55,45 @@ def choose_format(
 
 
 def write_hits(
-    hits: Sequence[Hit], form: HitFormat, out: IO[str], said: Mapping[int, ImageLabels] | None = None
+    hits: Sequence[Hit],
+    form: HitFormat,
+    out: IO[str],
+    said: Mapping[int, ImageLabels] | None = None,
+    *,
+    explain: bool = False,
 ) -> None:
     """Write hits to ``out``.
 
-    ``table`` is for a terminal (paths can be clicked), ``plain`` has tabs, ``json`` is an object a line, ``csv`` is for
-    spreadsheets (see :func:`write_csv`), ``paths`` and ``null`` are bare paths ended by a newline or a NUL, byte for
-    byte as on disk.
+    ``table`` is for a terminal (paths can be clicked), ``plain`` has tabs, ``json`` one object per line, ``csv`` is for
+    spreadsheets (see :func:`write_csv`), ``paths`` and ``null`` are bare paths terminated by a newline or a NUL, byte
+    for byte as on disk.
 
     Args:
-        said: id -> what is said about the picture, for ``json`` and ``csv``.
+        said: id -> labels of the picture, for ``json`` and ``csv``.
+        explain: add a line that says why each hit was found, in ``table`` and ``plain``.
     """
     if form == "table":
-        _write_table(hits, out)
+        _write_table(hits, out, explain=explain)
     elif form == "plain":
         for hit in hits:
-            note = f"\t+{hit.burst}" if hit.burst else ""
-            out.write(f"{hit.rank}\t{score_text(hit.score, 4)}\t{printable(hit.image.path)}{note}\n")
+            note = (f"\t+{hit.burst}" if hit.burst else "") + "".join(f"\t{name}" for name in _mates(hit))
+            path = printable(hit.image.path) + moment_text(hit.image)
+            out.write(f"{hit.rank}\t{score_text(hit.score, 4)}\t{path}{note}\n")
+            if explain:
+                out.write(f"\t\t{_why(hit)}\n")
     elif form == "json":
         for hit in hits:
             out.write(json.dumps(as_json(hit, None if said is None else said.get(hit.image.id))) + "\n")
     elif form == "csv":
         values = (as_json(hit, (said or {}).get(hit.image.id)) for hit in hits)
-        write_csv(_COLUMNS, ([each.get(name) for name in _COLUMNS] for each in values), out)
+        columns = (*COLUMNS, *(("found_by",) if any(hit.reason for hit in hits) else ()))
+        write_csv(columns, ([each.get(name) for name in columns] for each in values), out)
     else:
         end = b"\0" if form == "null" else b"\n"
         out.flush()
         raw = out.buffer if hasattr(out, "buffer") else None
-        for hit in hits:
-            line = os.fsencode(hit.image.path) + end
+        for image in (image for hit in hits for image in (hit.image, *hit.mates)):
+            line = os.fsencode(image.path) + end
             if raw is None:
                 out.write(os.fsdecode(line))
             else:
@@ -94,7 +106,7 @@ def as_json(hit: Hit, said: ImageLabels | None = None) -> dict[str, object]:
     """A hit as plain values; paths that are not valid text keep their bytes as ``\\udcXX`` escapes.
 
     Args:
-        said: what is said about the picture, if that is to be in it, too.
+        said: the labels of the picture, to be included.
     """
     image = hit.image
     values: dict[str, object] = {
@@ -115,28 +127,64 @@ def as_json(hit: Hit, said: ImageLabels | None = None) -> dict[str, object]:
         "focal_length": image.focal_length,
         "latitude": image.latitude,
         "longitude": image.longitude,
+        "place": image.place,
         "on_disk": hit.on_disk,
         "relevance": None if hit.relevance is None else round(hit.relevance, 4),
         "burst": hit.burst,
     }
+    if hit.reason is not None:
+        values["fused_rank"] = hit.rank
+        values["visual_rank"] = hit.reason.visual_rank
+        values["found_by"] = list(hit.reason.by)
+        values["matched"] = {source: list(words) for source, words in hit.reason.words.items()}
+    if image.duration_s is not None:
+        values |= {"duration_s": image.duration_s, "time_s": image.time_s}
+    if image.motion is not None:
+        values["motion"] = image.motion
+    if hit.mates:
+        values["mates"] = [mate.path for mate in hit.mates]
     if said is not None:
         values["tags"] = list(dict.fromkeys(tag.text for tag in said.tags))
         values["predicted_tags"] = [predicted.tag for predicted in said.predicted]
         values["captions"] = list(dict.fromkeys(caption.text for caption in said.captions))
         values["rating"] = said.rating
+        values["favourite"] = said.is_favourite
+        values["albums"] = said.albums
         values["added_at"] = said.added_at
     return values
 
 
+def moment_text(image: ImageRecord) -> str:
+    """`` at 1:23`` behind the name of a video; empty for other pictures."""
+    return "" if image.time_s is None else f" at {time_text(image.time_s)}"
+
+
+def time_text(seconds: float) -> str:
+    """``1:23``, ``1:02:03``: a time in a video for people, cut to the second."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+def _why(hit: Hit) -> str:
+    """Why a hit is in the list."""
+    return "visual" if hit.reason is None else printable(hit.reason.text())
+
+
+def _mates(hit: Hit) -> list[str]:
+    """The names of the other files of its shot, which are in the same folder."""
+    return [printable(os.path.basename(mate.path)) for mate in hit.mates]
+
+
 def score_text(score: float, digits: int) -> str:
-    """A score in figures; empty where nothing was looked for."""
+    """A score as text; empty if there was no query."""
     return f"{score:.{digits}f}" if score == score else ""
 
 
 def write_csv(columns: Sequence[str], rows: Iterable[Sequence[object]], out: IO[str]) -> None:
-    """Rows with a head, as RFC 4180 has them; several values in one cell have a semicolon between them.
+    """Rows with a header, in the format of RFC 4180; several values in one cell are separated by semicolons.
 
-    Files, cameras and tags are named by strangers: a text that a spreadsheet would take for a formula gets an
+    Names of files, cameras and tags are untrusted: a text that a spreadsheet would treat as a formula gets an
     apostrophe before it (OWASP, "CSV injection"), which spreadsheets do not show.
     """
     import csv
@@ -147,7 +195,7 @@ def write_csv(columns: Sequence[str], rows: Iterable[Sequence[object]], out: IO[
 
 
 def cell(value: object) -> object:
-    """A value as a spreadsheet may read it, see :func:`write_csv`."""
+    """A value that is safe in a spreadsheet, see :func:`write_csv`."""
     if isinstance(value, list):
         value = "; ".join(map(str, value))
     if not isinstance(value, str):
@@ -157,11 +205,11 @@ def cell(value: object) -> object:
 
 
 def write_next(page: Page, out: IO[str]) -> None:
-    """The last line of a page in JSON: the cursor of the next one, and how many hits there are where that is known."""
+    """The last line of a page in JSON: the cursor of the next page, and the total number of hits if it is known."""
     out.write(json.dumps({"next": page.next, "total": page.total}) + "\n")
 
 
-def _write_table(hits: Sequence[Hit], out: IO[str]) -> None:
+def _write_table(hits: Sequence[Hit], out: IO[str], *, explain: bool) -> None:
     from rich.console import Console
     from rich.style import Style
     from rich.table import Table
@@ -181,8 +229,13 @@ def _write_table(hits: Sequence[Hit], out: IO[str]) -> None:
     table.add_column("path", overflow="fold")
     for hit in hits:
         path = Text(printable(hit.image.path), Style(link=file_uri(hit.image.path)))
+        path.append(moment_text(hit.image))
         if hit.burst:
             path.append(f"  +{hit.burst}", "dim")
+        for name in _mates(hit):
+            path.append(f"  {name}", "dim")
+        if explain:
+            path.append(f"\n{_why(hit)}", Style(dim=True, link=None))
         taken = (hit.image.taken_text() or "")[:10]
         cells: list[str | Text] = [str(hit.rank), *([score_text(hit.score, 3)] if with_scores else [])]
         if with_relevance:
@@ -197,7 +250,7 @@ def file_uri(path: str) -> str:
 
 
 def report_rows(report: IndexReport) -> list[tuple[str, str]]:
-    """The summary of a run as (label, value) pairs; nothing that did not happen is listed."""
+    """The summary of a run as (label, value) pairs, without zero counts."""
     counts = report.counts
     total = report.seconds["total"]
     rows = [("model", report.encoder)]
@@ -232,16 +285,39 @@ def report_rows(report: IndexReport) -> list[tuple[str, str]]:
     if report.decoder_lines:
         lines = plural(report.decoder_lines, "line")
         rows.append(("decoder messages", f"{lines} about damaged pictures; the first: {report.decoder_first}"))
+    if (text := report.text) is not None:
+        done = [
+            (text.with_text, "with text"),
+            (text.failed, "failed"),
+            (text.gone, "missing or changed"),
+            (text.left, "left"),
+        ]
+        more = "".join(f", {count:,} {what}" for count, what in done if count)
+        rows.append(("read for words", f"{text.read:,}{more}"))
+    if (faces := report.faces) is not None:
+        done = [
+            (faces.with_faces, "with faces"),
+            (faces.failed, "failed"),
+            (faces.gone, "missing or changed"),
+            (faces.left, "left"),
+        ]
+        more = "".join(f", {count:,} {what}" for count, what in done if count)
+        rows.append(("looked at for faces", f"{faces.looked:,}{more}"))
+        if faces.faces or faces.joined or faces.groups:
+            groups = f"{faces.joined:,} of known persons, {plural(faces.groups, 'new group')}"
+            rows.append(("faces", f"{faces.faces:,} found; {groups} (photoseek people)"))
     rows.append(("pictures after the run" if report.is_dry_run else "pictures in the gallery", f"{report.images:,}"))
     if report.index:
         rows.append(("index", report.index))
     rate = f", {report.encoded / total:.1f} images/s" if report.encoded and total else ""
-    rows.append(("time", f"{total:.1f} s{rate}"))
+    later = {stage: report.seconds[stage] for stage in ("thumbnails", "words", "faces") if stage in report.seconds}
+    more = "".join(f", {seconds:.1f} s of it for {stage}" for stage, seconds in later.items())
+    rows.append(("time", f"{total + sum(later.values()):.1f} s{rate}{more}"))
     return rows
 
 
 def profile_rows(report: IndexReport, workers: int) -> list[tuple[str, str]]:
-    """Seconds and share per stage, and the stage that limits; threads' seconds are divided by ``workers``."""
+    """Seconds and share per stage, and the slowest stage; threads' seconds are divided by ``workers``."""
     threads = ("read", "decode", "encode")
     wall = {s: t / (workers if s in threads else 1) for s, t in report.seconds.items() if s != "total"}
     total = sum(wall.values()) or 1.0
@@ -250,19 +326,8 @@ def profile_rows(report: IndexReport, workers: int) -> list[tuple[str, str]]:
     return [*rows, ("bottleneck", ordered[0][0])] if ordered else rows
 
 
-def nothing_indexed(failures: int, passed_over: Mapping[str, Mapping[str, int]]) -> str:
-    """Why a gallery is empty although folders were indexed, in one line."""
-    from retrieval.pictures.passed_over import in_words
-
-    reasons = []
-    if failures:
-        reasons.append(f"{plural(failures, 'file')} could not be read (photoseek info --failures)")
-    reasons += [f"{kind} {count}" for kind, count in in_words(passed_over)]
-    return "no picture could be indexed: " + ("; ".join(reasons) if reasons else "the folders contain none")
-
-
 def write_pairs(rows: Iterable[tuple[str, str]], out: IO[str]) -> None:
-    """Two aligned columns; nothing in them steers a terminal."""
+    """Two aligned columns, without control characters."""
     rows = [(printable(label), printable(value)) for label, value in rows]
     width = max((len(label) for label, _ in rows), default=0)
     for label, value in rows:
@@ -270,7 +335,7 @@ def write_pairs(rows: Iterable[tuple[str, str]], out: IO[str]) -> None:
 
 
 def counts_text(counts: Mapping[str, int], shown: int = 10) -> str:
-    """Tags with their counts, most frequent first, cut with the number of those that are left out."""
+    """Tags with their counts, most frequent first; at most ``shown`` of them, and the number of others."""
     first = ", ".join(f"{printable(tag)} {count:,}" for tag, count in list(counts.items())[:shown])
     rest = len(counts) - shown
     return f"{first}, and {rest:,} more" if rest > 0 else first

@@ -9,9 +9,19 @@ from typing import IO, Any
 
 from indexes import IndexSpec
 from retrieval.catalog.encoders import EncoderRow
-from retrieval.catalog.labels import caption_count, kept_label_count, predicted_counts, tag_counts
+from retrieval.catalog.faces import face_counts
+from retrieval.catalog.facets import rating_counts
+from retrieval.catalog.labels import (
+    caption_count,
+    favourite_count,
+    hidden_count,
+    kept_label_count,
+    predicted_counts,
+    tag_counts,
+)
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.stored import damaged_images
+from retrieval.catalog.texts import text_counts
 from retrieval.gallery import Gallery
 from retrieval.indexing.default_exclusions import DESCRIPTION
 from retrieval.output import counts_text, human_bytes, write_pairs
@@ -22,7 +32,7 @@ from retrieval.tuned import Tuning, read_tuning, tuning_text
 
 
 def overview(gallery: Gallery, reader: CatalogReader) -> dict[str, Any]:
-    """Everything that ``info`` shows, as plain values (bytes, counts, ISO dates)."""
+    """The contents of ``info`` as plain values (bytes, counts, ISO dates)."""
     active = reader.active_encoder()
     spec = None if active is None else gallery.spec_in_use(reader, active)
     tuning = None if active is None else read_tuning(gallery.index_path(active.fingerprint), spec)
@@ -56,13 +66,18 @@ def overview(gallery: Gallery, reader: CatalogReader) -> dict[str, Any]:
         "kept_labels": kept_label_count(reader),
         "tags": tag_counts(reader),
         "captions": caption_count(reader),
+        "ratings": rating_counts(reader),
+        "favourites": favourite_count(reader),
+        "hidden": hidden_count(reader),
+        "text": {"wanted": reader.reads_text(), **text_counts(reader)._asdict()},
+        "faces": {"wanted": reader.finds_faces(), **face_counts(reader)._asdict()},
         "last_run": reader.last_run(),
         **reader.summary(),
     }
 
 
 def write_overview(gallery: Gallery, reader: CatalogReader, out: IO[str], *, as_json: bool = False) -> None:
-    """Print the overview for a person, or as one JSON object."""
+    """Print the overview as text, or as one JSON object."""
     facts = overview(gallery, reader)
     if as_json:
         out.write(json.dumps(facts) + "\n")
@@ -87,6 +102,21 @@ def write_overview(gallery: Gallery, reader: CatalogReader, out: IO[str], *, as_
         rows.append(("taken", f"{facts['first_taken_at'][:10]} to {facts['last_taken_at'][:10]}"))
     known = {"date": facts["with_date"], "place": facts["with_place"], "exposure": facts["with_exposure"]}
     rows.append(("metadata", ", ".join(f"{what} of {count:,}" for what, count in known.items())))
+    if unnamed := facts["without_place_name"]:
+        what = plural(unnamed, "picture has", "pictures have")
+        rows.append(("places", f"{what} a place without a name (pip install 'photoseek[places]', photoseek index)"))
+    text = facts["text"]
+    if text["wanted"] or text["read"] or text["failed"]:
+        done = f"read in {text['read']:,} of {facts['images']:,}, {text['with_text']:,} have text"
+        failed = f", {text['failed']:,} could not be read" if text["failed"] else ""
+        later = " (photoseek index --ocr reads the others)" if text["unread"] else ""
+        rows.append(("words", f"{done}{failed}{later}"))
+    faces = facts["faces"]
+    if faces["wanted"] or faces["looked"] or faces["failed"]:
+        rows.append(("faces", _faces(faces, facts["images"])))
+    if facts["motion_photos"] or facts["live_photos"]:
+        inside = plural(facts["motion_photos"], "motion photo")
+        rows.append(("short videos", f"in {inside}, beside {plural(facts['live_photos'], 'live photo')}"))
     rows += _label_rows(facts)
     if facts["retired"]:
         rows.append(("missing files", f"{facts['retired']:,} (their embeddings are kept in case they reappear)"))
@@ -101,7 +131,7 @@ def write_overview(gallery: Gallery, reader: CatalogReader, out: IO[str], *, as_
 
 
 def write_failures(reader: CatalogReader, out: IO[str], *, as_json: bool = False) -> None:
-    """List every file that cannot be used: reason and path, a line each."""
+    """List every file that cannot be used: reason and path, one line each."""
     for failure in reader.failures():
         if as_json:
             out.write(json.dumps(vars(failure)) + "\n")
@@ -111,20 +141,39 @@ def write_failures(reader: CatalogReader, out: IO[str], *, as_json: bool = False
 
 
 def _label_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """What people said, and apart from it what each model predicted: the most frequent tags with their counts."""
+    """Labels by people, and separately those predicted by each model: the most frequent tags with their counts."""
     rows = [("tags", counts_text(facts["tags"]))] if facts["tags"] else []
     if facts["captions"]:
         rows.append(("captions", f"{facts['captions']:,}"))
+    if facts["ratings"]:
+        stars = (f"{_stars(rating)} {count:,}" for rating, count in facts["ratings"].items())
+        rows.append(("ratings", ", ".join(stars)))
+    if facts["favourites"]:
+        rows.append(("favourites", f"{facts['favourites']:,}"))
+    if facts["hidden"]:
+        rows.append(("hidden", f"{facts['hidden']:,}"))
     if facts["kept_labels"]:
         rows.append(("labels kept", f"of {plural(facts['kept_labels'], 'picture')} that are no longer in the gallery"))
     predicted = [(encoder["name"], encoder["predicted_tags"]) for encoder in facts["encoders"]]
     return rows + [("predicted", f"{counts_text(counts)} (by {name})") for name, counts in predicted if counts]
 
 
+def _faces(faces: dict[str, Any], images: int) -> str:
+    found = f"{faces['faces']:,}, in {faces['with_faces']:,} of the {images:,} looked at"
+    groups = f"; {plural(faces['groups'], 'person', 'persons')}, {faces['named']:,} with a name"
+    failed = f"; {faces['failed']:,} could not be looked at" if faces["failed"] else ""
+    later = " (photoseek index --faces looks at the others)" if faces["waiting"] else ""
+    return found + groups + failed + later
+
+
+def _stars(rating: str) -> str:
+    return rating if rating == "rejected" else plural(int(rating), "star")
+
+
 def _index_reason(gallery: Gallery, reader: CatalogReader, active: EncoderRow | None) -> str:
     if active is None:
         return "nothing is indexed yet"
-    saved = saved_manifest(gallery.index_path(active.fingerprint), reader)
+    saved = saved_manifest(gallery.index_path(active.fingerprint), reader, active)
     wanted, reason = wanted_spec(reader, active, saved)
     if saved is not None and saved.spec == wanted:
         return reason
@@ -132,7 +181,7 @@ def _index_reason(gallery: Gallery, reader: CatalogReader, active: EncoderRow | 
 
 
 def _effort(spec: IndexSpec | None, tuning: Tuning | None) -> str | None:
-    """How hard the index is searched, for a person; None for kinds that have no choice."""
+    """The search effort of the index, as text; None for kinds without settings."""
     if spec is None or not spec.knobs:
         return None
     if tuning is not None:
@@ -162,5 +211,5 @@ def _last_run(run: dict[str, Any] | None, *, is_running: bool) -> str:
 
 
 def local_time(stored: str) -> str:
-    """A stored moment (ISO 8601 with its offset) by this machine's clock."""
+    """A stored time (ISO 8601 with its offset) in this machine's time zone."""
     return datetime.fromisoformat(stored).astimezone().strftime("%Y-%m-%d %H:%M:%S")

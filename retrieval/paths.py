@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from retrieval.config import process
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
@@ -12,13 +14,13 @@ GALLERY_VARIABLE = "PHOTOSEEK_GALLERY"
 DAEMON_VARIABLE = "PHOTOSEEK_DAEMON"
 
 CLI = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "cli.py")
-"""The file to run for a process of photoseek's own."""
+"""The file to run in a separate process of photoseek."""
 
 
 def default_gallery_path() -> str:
-    """``$PHOTOSEEK_GALLERY``, else ``gallery`` in the user's data folder."""
-    named = os.environ.get(GALLERY_VARIABLE)
-    if named:
+    """``$PHOTOSEEK_GALLERY``, else the user's setting, else ``gallery`` in the user's data folder."""
+    named = os.environ.get(GALLERY_VARIABLE) or process.of_user("gallery")
+    if isinstance(named, str) and named:
         return os.path.expanduser(named)  # noqa: PTH111 - pathlib would cost a client of the daemon 5 ms
     from platformdirs import user_data_dir
 
@@ -26,17 +28,17 @@ def default_gallery_path() -> str:
 
 
 def parse_picture(text: str) -> Path | int:
-    """A picture of this machine as people write it: a path, or ``id:12`` for an image of the gallery."""
+    """Parse a picture on this machine: a path, or ``id:12`` for an image in the gallery."""
     import re
     from pathlib import Path
 
     match = re.fullmatch(r"id:(\d{1,18})", text)
-    # Not Path.expanduser, which raises for ~somebody where there is no such user.
+    # Not Path.expanduser, which raises for ~NAME if there is no such user.
     return int(match[1]) if match else Path(os.path.expanduser(text))  # noqa: PTH111
 
 
 def encode_path(path: str) -> str | bytes:
-    """What SQLite can store: the text itself, or its bytes (a BLOB) where it is not valid UTF-8."""
+    """A value that SQLite can store: the text itself, or its bytes (a BLOB) if it is not valid UTF-8."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -50,15 +52,15 @@ def decode_path(stored: str | bytes) -> str:
 
 
 def lenient_text(data: bytes) -> str:
-    """A text column's bytes, also where damage made them invalid UTF-8: one row must not make all unreadable."""
+    """Decode a text column even if damage made it invalid UTF-8, so that one row does not make all unreadable."""
     return data.decode("utf-8", "surrogateescape")
 
 
 def as_text(path: str) -> str:
-    """A path as JSON can carry it: what is not valid UTF-8 in it becomes U+FFFD."""
+    """A path for JSON: invalid UTF-8 in it is replaced by U+FFFD."""
     return os.fsencode(path).decode("utf-8", "replace")
 
 
 def is_below(path: str, folder: str) -> bool:
-    """True if ``path`` is ``folder`` or lies in it, at any depth; both absolute and normalised."""
+    """True if ``path`` is ``folder`` or inside it, at any depth; both absolute and normalised."""
     return path == folder or path.startswith(folder if folder.endswith(os.sep) else folder + os.sep)

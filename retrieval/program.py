@@ -1,7 +1,7 @@
 """Wrapper of every program: its streams, Ctrl-C from the first line on, and error output.
 
-Exit codes: 0 done (also if the reader of the output left early), 1 nothing found, 2 wrong use, 3 a problem with the
-gallery, a model or the machine, 130 interrupted.
+Exit codes: 0 success (also if the reader of the output has closed it), 1 nothing found, 2 wrong use, 3 a problem with
+the gallery, a model or the machine, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from retrieval.errors import RetrievalError
 
 TRACEBACK_VARIABLE = "PHOTOSEEK_TRACEBACK"
-"""Set to anything but 0, where a fault of the program itself happened is told in full."""
+"""If set to anything but 0, a bug in the program is printed with its traceback."""
 
-_is_ours = False  # the process: then its signals are, too
+_is_ours = False  # True if this process is ours, so that its signal handlers are, too
 _was_interrupted = False
 
 
 def begin() -> None:
-    """To be called first by a program: until it says otherwise, Ctrl-C leaves at once, because nothing has begun."""
+    """Must be called first by a program: until :func:`begin_work`, Ctrl-C exits at once, because nothing has begun."""
     global _is_ours
     _is_ours = True
     leave_on_interrupt()
@@ -37,16 +37,16 @@ def begin() -> None:
 
 
 def begin_work() -> None:
-    """From here on Ctrl-C is a KeyboardInterrupt, so that what was begun is put away."""
+    """From here on Ctrl-C raises KeyboardInterrupt, so that unfinished work is cleaned up."""
     if _is_ours and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _interrupt)
 
 
 class errors_in_two_lines:  # noqa: N801 - used like a function
-    """Around a whole program: an error goes to stderr as two lines, and its exit code is the program's.
+    """Around a whole program: an error is printed on stderr as two lines, and its exit code is the program's.
 
     Args:
-        name: what the lines begin with.
+        name: prefix of the lines.
     """
 
     def __init__(self, name: str = "") -> None:
@@ -92,7 +92,7 @@ class errors_in_two_lines:  # noqa: N801 - used like a function
 
 
 def _fault(error: BaseException) -> RetrievalError:
-    """A mistake of ours, without the text of the error: it may hold a piece of somebody's file."""
+    """A bug of ours, without the text of the error, which may contain a part of a user's file."""
     from retrieval.errors import RetrievalError
 
     if os.environ.get(TRACEBACK_VARIABLE, "0") not in ("", "0"):
@@ -113,7 +113,7 @@ def _fault(error: BaseException) -> RetrievalError:
 
 
 def _end() -> None:
-    """What is left is waiting for threads, which a traceback must not follow either."""
+    """Only waiting for threads is left; an interrupt there must not print a traceback either."""
     if _is_ours:
         leave_on_interrupt()
 
@@ -125,7 +125,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _unraisable(told: sys.UnraisableHookArgs) -> None:
-    """An interrupt where Python cannot raise it (a finaliser) would be a traceback, and forgotten."""
+    """An interrupt that Python cannot raise (in a finaliser) would print a traceback and be lost."""
     if isinstance(told.exc_value, KeyboardInterrupt):
         os._exit(INTERRUPTED)
     sys.__unraisablehook__(told)

@@ -1,12 +1,23 @@
-"""Open files named by users, only if they are regular files: a pipe could block for ever, a device has no end."""
+"""Open files named by users, only if they are regular files: a pipe could block for ever, a device may be endless.
+
+Also writes files next to those of users.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-from pathlib import Path
-from typing import BinaryIO
+from contextlib import contextmanager, suppress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from typing import BinaryIO
+
+MAX_FILE_BYTES = 1 << 30
+"""Limit for a picture file, and for any other that is read into memory whole."""
 
 _PIECE = 1 << 20
 
@@ -16,13 +27,13 @@ NOT_REGULAR = "not an ordinary file, but a pipe, a device or a socket"
 def open_regular(path: str | Path, most: int | None = None) -> BinaryIO:
     """The file, open for reading.
 
-    It is opened without waiting and looked at when it is open: what is put at its path meanwhile does not count.
+    It is opened without blocking and checked afterwards, so replacing it in the meantime has no effect.
 
     Args:
-        most: how many bytes it may have.
+        most: maximal size in bytes.
 
     Raises:
-        OSError: it cannot be opened, is no ordinary file, or is too large; ``strerror`` says so to a person.
+        OSError: it cannot be opened, is not a regular file, or is too large; ``strerror`` explains it.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
     try:
@@ -51,22 +62,58 @@ def read_regular(path: str | Path, most: int) -> bytes:
     """The bytes of a file of at most ``most`` bytes.
 
     Raises:
-        OSError: as :func:`open_regular`; also if it grew meanwhile.
+        OSError: like :func:`open_regular`; also if it has grown in the meantime.
     """
     with open_regular(path, most) as file:
-        data = file.read(most + 1)  # files of /proc say that they are empty
+        data = file.read(most + 1)  # files in /proc have size 0
     if len(data) > most:
         raise _too_large(path, most)
     return data
 
 
-def digest_of(file: BinaryIO) -> bytes:
-    """32 bytes of BLAKE3 over an open file from where it stands, read piece by piece."""
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that becomes ``path`` when it is complete; after an error nothing is left of it.
+
+    It is new, beside ``path``, and has a random name: a fixed one could be a link, or another file of the user.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    part = path.with_name(f".photoseek-{os.urandom(8).hex()}.part")
+    try:
+        with part.open("xb") as file:
+            yield file
+        part.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
+
+
+def sync_folder(path: str | Path) -> None:
+    """Make the names in a folder survive a power cut, if the system supports that."""
+    if os.name != "posix":
+        return
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # not supported by some network file systems
+            raise
+    finally:
+        os.close(folder)
+
+
+def digest_of(file: BinaryIO, between: Callable[[], None] | None = None) -> bytes:
+    """32 bytes of BLAKE3 of an open file from its current position, read in pieces; ``between`` them may raise."""
     from blake3 import blake3  # a search opens files, but only few are ever hashed
 
     hasher = blake3()
     while piece := file.read(_PIECE):
         hasher.update(piece)
+        if between is not None:
+            between()
     return hasher.digest()
 
 
@@ -76,19 +123,19 @@ def _too_large(path: str | Path, most: int) -> OSError:
 
 
 def change_time(found: os.stat_result) -> int | None:
-    """When a file or anything about it was last changed, in nanoseconds; no program can set it back.
+    """When a file or its metadata were last changed, in nanoseconds; no program can set it back.
 
-    None on Windows, where that field has the time of creation. Inode numbers are not compared beside it: FAT, exFAT and
-    many network file systems give new ones at every mount, and whatever replaces a file on the others has another time.
+    None on Windows, where that field is the time of creation. Inode numbers are not compared in addition: FAT, exFAT
+    and many network file systems assign new ones at every mount, and on others a replaced file has a new time anyway.
     """
     return None if os.name == "nt" else found.st_ctime_ns
 
 
 def is_gone(path: str) -> bool:
-    """True if there is no such file; a folder that we may not look into says nothing."""
+    """True if there is no such file; False if its folder cannot be accessed."""
     try:
         os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # no file can have a name with a NUL in it
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # a name with a NUL cannot exist
         return True
     except OSError:
         return False

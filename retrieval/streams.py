@@ -1,7 +1,7 @@
 """Standard output and standard error of our programs, and text that is safe for terminals.
 
-The reader of standard output may leave (``| head``): that is no error, and ends a command quietly. What cannot be
-written to standard error is dropped: a remark that nobody can read must not end the work that it is about.
+The reader of standard output may close it (``| head``): that is no error, and ends a command quietly. If standard error
+cannot be written to, the output is dropped: a message that nobody can read must not end the work that it is about.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ STDERR = 2
 
 
 class ReaderLeft(Exception):
-    """Nobody reads our output any more. Not an OSError: nothing on the way may take it for a fault of its own."""
+    """The reader of our output has closed it. Not an OSError, so that nobody handles it as an error of their own."""
 
 
 class _Output(io.FileIO):
-    """Standard output that tells a closed pipe from a failing disk."""
+    """Standard output that distinguishes a closed pipe from a failing disk."""
 
     goes_on = False
 
@@ -36,7 +36,7 @@ class _Output(io.FileIO):
 
 
 class _Remarks(io.FileIO):
-    """Standard error that takes everything, whether or not it can be written."""
+    """Standard error that accepts everything, even if it cannot be written."""
 
     def write(self, data: object) -> int:
         try:
@@ -46,13 +46,13 @@ class _Remarks(io.FileIO):
 
 
 def own_streams() -> None:
-    """Make this process's standard streams those of this module. What was closed before we began goes nowhere.
+    """Replace this process's standard streams by ours. Streams that were closed at the start go to the null device.
 
-    On Windows consoles have streams of their own kind and pipes have no such signal: there, streams stay as they are.
+    On Windows, consoles have special streams and pipes have no such signal, so the streams are not replaced.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            with suppress(OSError):  # the lowest free number is the one that was closed
+            with suppress(OSError):  # the lowest free descriptor is the one that was closed
                 nowhere = os.open(os.devnull, os.O_RDWR)
                 setattr(sys, name, open(nowhere, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
     if os.name == "posix":
@@ -64,15 +64,15 @@ _is_stderr_apart = False
 
 
 def is_stderr_apart() -> bool:
-    """True if what Python writes to stderr takes a way of its own, so that descriptor 2 is the libraries' alone."""
+    """True if Python's stderr has a separate descriptor, so that descriptor 2 is only used by C libraries."""
     return _is_stderr_apart
 
 
 def _again(stream: IO[str], kind: type[io.FileIO], *, apart: bool = False) -> IO[str]:
-    """The same file behind another kind of raw stream.
+    """The same file with another kind of raw stream.
 
     Args:
-        apart: by a descriptor of its own.
+        apart: with a separate descriptor.
     """
     global _is_stderr_apart
     if not isinstance(stream, io.TextIOWrapper):
@@ -91,7 +91,7 @@ def _again(stream: IO[str], kind: type[io.FileIO], *, apart: bool = False) -> IO
 
 @contextmanager
 def work_goes_on(out: IO[str]) -> Iterator[None]:
-    """Around work that also tells what it does: when the reader of ``out`` leaves, it is finished in silence."""
+    """Around work that also prints: when the reader of ``out`` closes it, the work is finished silently."""
     raw = getattr(getattr(out, "buffer", None), "raw", None)
     if not isinstance(raw, _Output):
         yield
@@ -105,7 +105,7 @@ def work_goes_on(out: IO[str]) -> Iterator[None]:
 
 
 def discard(stream: IO[str]) -> None:
-    """Send what is still to be written to nowhere, so that the end of the process does not try again."""
+    """Redirect pending output to the null device, so that the exit of the process does not try to write it again."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -113,25 +113,25 @@ def discard(stream: IO[str]) -> None:
 
 
 _HARMLESS = frozenset("\u00a0\u1680\u202f\u205f\u3000\u200c\u200d" + "".join(map(chr, range(0x2000, 0x200B))))
-"""Spaces of other widths and what joins letters: not "printable" to Python, but part of people's file names."""
+"""Spaces of other widths and joiners: not "printable" for Python, but used in file names."""
 
 
 def printable(text: str) -> str:
-    """Text on one line, without the characters that would steer a terminal or turn the direction of writing."""
+    """Text on one line, without characters that would control a terminal or change the direction of writing."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in _HARMLESS else ascii(c)[1:-1] for c in text)
 
 
 def printable_lines(text: str) -> str:
-    """The same for text of several lines."""
+    """The same for text with several lines."""
     return "\n".join(map(printable, text.split("\n")))
 
 
 def plural(count: int, one: str, many: str = "") -> str:
-    """``1 picture``, ``2,000 pictures``: a number and what is counted, or what is said of it.
+    """``1 picture``, ``2,000 pictures``: a number and a noun, or another phrase that depends on it.
 
     Args:
-        many: default: ``one`` and an s.
+        many: the plural; default: ``one`` and an s.
     """
     return f"{count:,} {one if count == 1 else many or one + 's'}"

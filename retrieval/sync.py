@@ -3,94 +3,129 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from indexes import (
-    IndexSpec,
-    Manifest,
-    StoredIndex,
-    create_index,
-    load_snapshot,
-    read_manifest,
-    recommend_spec,
-    save_snapshot,
-)
+from indexes import IndexSpec, Manifest, create_index, recommend_spec
 from indexes.base import Vectors
+from indexes.factory import MutableIndex
+from indexes.store import FolderStore, IndexStore, Owner, is_intact
 from retrieval.catalog.encoders import EncoderRow
 from retrieval.catalog.reader import CatalogReader
-from retrieval.errors import SnapshotCorrupt, SnapshotStale, SpecError
+from retrieval.errors import IndexUnreachable, SnapshotCorrupt, SnapshotStale, SpecError
 
 logger = logging.getLogger("photoseek")
 
 _INSTEAD = "the catalog is used instead, until photoseek index makes it anew"
+_MOST_WITHOUT_SERVER = 1 << 30
+"""Bytes of vectors that a reader compares in memory while an index's server cannot be used."""
 
 
 @dataclass
 class SyncedIndex:
-    """A vector index, the number of the last catalog change that it contains, and how many images its
-    snapshot (if there is one) lacks."""
+    """A vector index, the number of the last catalog change that it contains, and how many images are missing in its
+    snapshot (if there is one)."""
 
-    index: StoredIndex
+    index: MutableIndex
     change: int
     unsaved: int = 0
+
+
+def store_of(folder: Path, reader: CatalogReader, encoder: EncoderRow) -> IndexStore:
+    """Where an encoder's index is kept: in ``folder``, or in the server that was asked for with ``index --index``."""
+    return _store(reader.index_spec(), folder, reader, encoder)
+
+
+def _store(asked: str | None, folder: Path, reader: CatalogReader, encoder: EncoderRow) -> IndexStore:
+    owner = Owner(encoder.fingerprint, encoder.dim, reader.revision)
+    if asked is not None and "://" in asked:
+        from retrieval.index_servers import server_store
+
+        store = server_store(asked, owner, reader.identity())
+        if store is not None:
+            return store
+    return FolderStore(folder, owner)
+
+
+def leave_stores(asked: str | None, folder_of: Callable[[str], Path], reader: CatalogReader) -> None:
+    """Drop the indexes from where they were kept when ``asked`` was the specification, if that is elsewhere now.
+
+    Args:
+        folder_of: from an encoder's fingerprint to the folder for its index.
+    """
+    now = reader.index_spec()
+    if (asked or "").partition("?")[0] == (now or "").partition("?")[0] or "://" not in f"{asked} {now}":
+        return
+    for encoder in reader.encoders():
+        try:
+            _store(asked, folder_of(encoder.fingerprint), reader, encoder).drop()
+        except IndexUnreachable as error:
+            logger.warning("%s; what it holds of this gallery stays there", error.message)
 
 
 def open_index(
     folder: Path, reader: CatalogReader, encoder: EncoderRow, *, for_writing: bool = False, verify: bool = False
 ) -> SyncedIndex:
-    """The saved index brought up to date in memory; nothing is written.
+    """The saved index, updated in memory; with ``for_writing``, an index in a server is updated there.
 
-    A snapshot that is missing, damaged or of another catalog costs time, never results: the index is then built from
-    the catalog, as an exact one, because a reader has no business training for seconds what the next writer will train
-    anyway.
+    A missing or damaged index, or one of another catalog, costs time but never changes results: the index is then
+    built from the catalog, as an exact one, because a reader should not spend seconds on training that the next writer
+    will do anyway. While its server cannot be used, a reader does the same for a gallery that fits into 1 GiB.
 
     Args:
         for_writing: read the vectors instead of mapping them, and check every byte against its checksum.
-        verify: check every byte, also of a snapshot so large that a reader checks a part of it at a time.
+        verify: check every byte, even of a snapshot so large that a reader normally checks only a part.
+
+    Raises:
+        IndexUnreachable: the index's server cannot be used; a reader raises it for larger galleries only.
     """
     synced: SyncedIndex | None = None
+    store = store_of(folder, reader, encoder)
     try:
-        loaded = load_snapshot(
-            folder,
-            fingerprint=encoder.fingerprint,
-            dim=encoder.dim,
-            mmap=not for_writing,
-            verify=for_writing or verify,
-            revision_of=reader.revision,
-        )
+        loaded = store.open(for_writing=for_writing, verify=verify)
         if loaded is not None:
             synced = SyncedIndex(*loaded)
     except SnapshotStale as error:
-        # Nothing is wrong with it, it is just of no use: a writer makes it anew, a reader says why it is slow.
+        # It is intact but unusable: a writer builds a new one, a reader logs why it is slow.
         logger.log(logging.INFO if for_writing else logging.WARNING, "%s; %s", error.message, _INSTEAD)
     except SnapshotCorrupt as error:
         logger.warning("%s; %s", error.message, "it is made anew" if for_writing else _INSTEAD)
+    except IndexUnreachable as error:
+        if for_writing or reader.count(encoder.id) * encoder.dim * 4 > _MOST_WITHOUT_SERVER:
+            raise
+        logger.warning("%s; until then the catalog is searched, without an index", str(error).replace("\n", "; "))
     if synced is None or synced.change > reader.change():
-        # Ahead of the catalog: the catalog was restored from a backup meanwhile.
-        synced = SyncedIndex(create_index(IndexSpec.parse("Exact"), encoder.dim), 0)
+        # The index is ahead of the catalog, so the catalog was restored from a backup.
+        if synced is not None:
+            synced.index.close()
+        if for_writing and not isinstance(store, FolderStore):
+            synced = SyncedIndex(store.create(wanted_spec(reader, encoder, None)[0]), 0)  # built where it is saved
+        else:
+            synced = SyncedIndex(create_index(IndexSpec.parse("Exact"), encoder.dim), 0)
     catch_up(synced, reader, encoder)
     return synced
 
 
-def exact_index(reader: CatalogReader, encoder: EncoderRow) -> StoredIndex:
-    """An exact index made from the catalog alone, for who found out that what is saved cannot be believed."""
+def exact_index(reader: CatalogReader, encoder: EncoderRow) -> MutableIndex:
+    """An exact index built from the catalog only, for callers that found the saved one to be wrong."""
     return rebuild(IndexSpec.parse("Exact"), reader, encoder).index
 
 
 def catch_up(synced: SyncedIndex, reader: CatalogReader, encoder: EncoderRow) -> int:
-    """Replay the changes behind ``synced.change``; how many images were touched.
+    """Replay the changes after ``synced.change``; returns the number of affected images.
 
     Replay is remove-then-add, so doing it twice is harmless.
     """
     if synced.change == reader.change():
         return 0
     touched = 0
-    # Not "change > 0": a first replay that was interrupted has left rows behind.
+    # Not "change > 0": an interrupted first replay has left rows behind.
     has_rows = len(synced.index) > 0
-    for piece in reader.changes(synced.change, encoder):
+    for piece in reader.changes(synced.change, encoder, moments=True):
         touched += len(piece.touched)
         if has_rows:
             synced.index.remove(piece.touched)
@@ -102,9 +137,11 @@ def catch_up(synced: SyncedIndex, reader: CatalogReader, encoder: EncoderRow) ->
     return touched
 
 
-def rebuild(spec: IndexSpec, reader: CatalogReader, encoder: EncoderRow) -> SyncedIndex:
-    """A new index of the given kind with everything that the catalog holds."""
-    index = create_index(spec, encoder.dim)
+def rebuild(
+    spec: IndexSpec, reader: CatalogReader, encoder: EncoderRow, store: IndexStore | None = None
+) -> SyncedIndex:
+    """A new index of the given kind with all vectors in the catalog; to be saved in ``store``."""
+    index = create_index(spec, encoder.dim) if store is None else store.create(spec)
     if spec.needs_training:
         index.train(_training_sample(spec, reader, encoder))
     synced = SyncedIndex(index, 0)
@@ -113,33 +150,35 @@ def rebuild(spec: IndexSpec, reader: CatalogReader, encoder: EncoderRow) -> Sync
 
 
 def _training_sample(spec: IndexSpec, reader: CatalogReader, encoder: EncoderRow) -> Vectors:
-    """Embeddings drawn evenly over the whole gallery: the first ones may all be of one holiday."""
-    total = reader.count(encoder.id)
+    """Embeddings sampled evenly from the whole gallery: the first ones may all be of one holiday."""
+    total = _count(reader, encoder)
     wanted = spec.training_size(total)
     chosen = np.zeros(total, dtype=bool)
     chosen[np.random.default_rng(0).permutation(total)[:wanted]] = True  # the same gallery gives the same index
     parts: list[Vectors] = []
     seen = 0
-    for piece in reader.changes(0, encoder):
+    for piece in reader.changes(0, encoder, moments=True):
         parts.append(piece.vectors[chosen[seen : seen + len(piece.ids)]])
         seen += len(piece.ids)
     return np.concatenate(parts)
 
 
-def saved_manifest(folder: Path, reader: CatalogReader) -> Manifest | None:
-    """What is saved in ``folder`` of this catalog; None if nothing is, or nothing that can be used."""
+def _count(reader: CatalogReader, encoder: EncoderRow) -> int:
+    """Vectors that an index holds: of pictures, and of the frames of videos."""
+    return reader.count(encoder.id) + len(reader.moment_ids(encoder.id))
+
+
+def saved_manifest(folder: Path, reader: CatalogReader, encoder: EncoderRow) -> Manifest | None:
+    """The manifest of this catalog's index; None if there is none, or none that can be used."""
     try:
-        manifest = read_manifest(folder)
-    except SnapshotCorrupt:
+        return store_of(folder, reader, encoder).describe()
+    except (SnapshotCorrupt, IndexUnreachable):
         return None
-    if manifest is not None and reader.revision(manifest.change) != manifest.revision:
-        return None
-    return manifest
 
 
 def wanted_spec(reader: CatalogReader, encoder: EncoderRow, saved: Manifest | None) -> tuple[IndexSpec, str]:
-    """The specification that the user asked for, else the one that fits the number of images; and the reason."""
-    images = reader.count(encoder.id)
+    """The specification requested by the user, else the one that fits the number of images; and the reason."""
+    images = _count(reader, encoder)
     recommended = recommend_spec(images, encoder.dim, current=saved.spec if saved else None)
     asked = reader.index_spec()
     if asked is None:
@@ -147,21 +186,22 @@ def wanted_spec(reader: CatalogReader, encoder: EncoderRow, saved: Manifest | No
     try:
         spec = IndexSpec.parse(str(asked))
     except SpecError:  # it was checked before it was stored: the catalog is damaged
-        return recommended.spec, "chosen by size: what was asked for with --index-spec cannot be read any more"
+        return recommended.spec, "chosen by size: what was asked for with --index cannot be read any more"
     if spec.minimum_training > images:
         return recommended.spec, f"{spec} was asked for, but needs {spec.minimum_training:,} pictures to train"
-    return spec, "asked for with --index-spec"
+    return spec, "asked for with --index"
 
 
 class IndexKeeper:
-    """The writer's side: one index that follows the catalog through a run and is saved now and then.
+    """The writer's side: one index that follows the catalog during a run and is saved at intervals.
 
-    It is opened when there is something to add, so that a run without changes does not read it.
+    It is opened when there is something to add, so that a run without changes does not read it. If its server cannot be
+    used, the run goes on: the catalog has everything, and the next run continues with the index from there.
 
     Args:
-        folder: where the snapshot lies.
-        save_every: images touched since the last save after which the next ``follow`` saves again. A reader
-            replays at most so many rows (20,000 rows of 512 numbers: 20 MB), or a fifth of the gallery.
+        folder: of the snapshot.
+        save_every: the index is saved again after this many images have changed. A reader
+            replays at most this many rows (20,000 rows of dimension 512: 20 MB), or a fifth of the gallery.
     """
 
     def __init__(self, folder: Path, reader: CatalogReader, encoder: EncoderRow, *, save_every: int = 20_000) -> None:
@@ -169,54 +209,89 @@ class IndexKeeper:
         self._reader = reader
         self._encoder = encoder
         self._save_every = save_every
+        self._store = store_of(folder, reader, encoder)
         self._opened: SyncedIndex | None = None
         self._verified: Manifest | None = None
+        self._is_unreachable = False
 
     def follow(self) -> None:
-        """Take in what was committed since the last call; save if enough has piled up."""
-        if self._opened is None and self._saved_is_current():
+        """Add what was committed since the last call; save if enough has changed."""
+        if self._is_unreachable or (self._opened is None and self._saved_is_current()):
             return
-        synced = self._synced()
-        catch_up(synced, self._reader, self._encoder)
-        if synced.unsaved >= max(self._save_every, len(synced.index) // 5):
-            self._save(synced)
+        try:
+            synced = self._synced()
+            catch_up(synced, self._reader, self._encoder)
+            if synced.unsaved >= max(self._save_every, len(synced.index) // 5):
+                self._save(synced)
+        except IndexUnreachable as error:
+            self._without_server(error)
+
+    def _without_server(self, error: IndexUnreachable) -> None:
+        """Go on without the index: what it has received may be any part of the last changes, so it is opened anew."""
+        logger.warning("%s; the catalog has everything, the index follows in the next run", error.message)
+        self._is_unreachable, opened, self._opened = True, self._opened, None
+        if opened is not None:
+            with suppress(IndexUnreachable):
+                opened.index.close()
 
     def finish(self) -> str:
-        """Bring the index to the kind that the gallery wants, save it, and say which kind and why."""
+        """Convert the index to the kind that the gallery needs, save it, and return which kind and why."""
+        try:
+            return self._finish()
+        except IndexUnreachable as error:
+            if not self._is_unreachable:
+                self._without_server(error)
+            return f"not up to date: {error.message}; run photoseek index again when it can be used"
+
+    def _finish(self) -> str:
         spec, reason = self.wanted()
         if self._opened is None and self._saved_is_current(spec):
             return f"{spec} ({reason})"
         synced = self._synced()
         catch_up(synced, self._reader, self._encoder)
         if spec != synced.index.spec or synced.index.needs_rebuild:
-            synced = self._opened = rebuild(spec, self._reader, self._encoder)
+            replaced = synced.index
+            synced = self._opened = rebuild(spec, self._reader, self._encoder, self._store)
+            replaced.close()
         self._save(synced)
         return f"{spec} ({reason})"
 
     def wanted(self) -> tuple[IndexSpec, str]:
         """See :func:`wanted_spec`."""
-        return wanted_spec(self._reader, self._encoder, saved_manifest(self._folder, self._reader))
+        return wanted_spec(self._reader, self._encoder, saved_manifest(self._folder, self._reader, self._encoder))
+
+    @property
+    def is_in_server(self) -> bool:
+        """Whether the index is kept in a server, not in the gallery's folder."""
+        return not isinstance(self._store, FolderStore)
+
+    def make_anew(self) -> str:
+        """Drop what is saved and build it from the catalog; which kind it is, and why.
+
+        Raises:
+            IndexUnreachable: its server cannot be used; nothing was changed.
+        """
+        self.close()
+        self._store.drop()
+        return self.finish()
+
+    def close(self) -> None:
+        """Release the index, and the connection to its server."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.index.close()
 
     def _saved_is_current(self, spec: IndexSpec | None = None) -> bool:
-        """True if the saved index holds every change, is of the given kind, and sound to its last byte.
+        """True if the saved index contains every change, is of the given kind, and completely intact.
 
-        Reading 1 GB against its checksums takes 0.2 s, once a run: what no run looked at would be damaged for ever.
+        Checking 1 GB against its checksums takes 0.2 s, once per run; otherwise damage might never be found.
         """
-        saved = saved_manifest(self._folder, self._reader)
+        saved = saved_manifest(self._folder, self._reader, self._encoder)
         if saved is None or saved.change != self._reader.change() or spec not in (None, saved.spec):
             return False
-        if saved == self._verified:
-            return True
-        row = self._encoder
-        try:
-            loaded = load_snapshot(self._folder, fingerprint=row.fingerprint, dim=row.dim, verify=True)
-        except SnapshotCorrupt:
-            return False
-        if loaded is None:
-            return False
-        loaded[0].close()
-        self._verified = saved
-        return True
+        if saved != self._verified and is_intact(self._store):
+            self._verified = saved
+        return saved == self._verified
 
     def _synced(self) -> SyncedIndex:
         if self._opened is None:
@@ -226,6 +301,5 @@ class IndexKeeper:
     def _save(self, synced: SyncedIndex) -> None:
         revision = self._reader.revision(synced.change)
         assert revision is not None, "the catalog names each of its changes"
-        fingerprint = self._encoder.fingerprint
-        save_snapshot(synced.index, self._folder, fingerprint=fingerprint, change=synced.change, revision=revision)
+        self._store.save(synced.index, synced.change, revision)
         synced.unsaved = 0

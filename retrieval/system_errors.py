@@ -1,7 +1,7 @@
-"""Errors of the machine (disk, memory, permissions, SQLite) as exceptions that say what to do.
+"""Errors of the machine (disk, memory, permissions, SQLite) as exceptions with advice.
 
-Imported when something went wrong only. SQLAlchemy's errors are known by their module's name: importing it would cost
-more than a whole search.
+Imported only after an error. SQLAlchemy's errors are recognised by the name of their module: importing it would take
+longer than a whole search.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ _SLIPS = (
     errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL,
     errno.EACCES, errno.EPERM,
 )  # fmt: skip
-"""What a wrong name leads to."""
+"""Errors caused by a wrong name."""
 
 _NEAR_FULL = 1 << 16
-"""Bytes: with less free, a file that SQLite shares between processes (32 KiB) cannot be made."""
+"""Bytes: if less is free, SQLite cannot create a file that it shares between processes (32 KiB)."""
 
 
 def explained(error: BaseException) -> RetrievalError | None:
-    """The error as one of ours, if it is one that the machine gave; None for mistakes in the program."""
+    """Convert an error of the machine to one of ours; None for bugs in the program."""
     if isinstance(error, RetrievalError):
         return error
     if isinstance(error, MemoryError):
@@ -63,7 +63,7 @@ def explained(error: BaseException) -> RetrievalError | None:
 
 
 def of_os(error: OSError) -> RetrievalError:
-    """What an OSError means to a person."""
+    """Explain an OSError."""
     name = error.filename2 or error.filename
     place = f"{os.fsdecode(name)}: " if isinstance(name, str | bytes) else ""
     if error.errno in _FULL:
@@ -76,7 +76,7 @@ def of_os(error: OSError) -> RetrievalError:
 
 
 def not_written(path: str | Path, error: OSError, hint: str = "name a file in a folder that exists") -> RetrievalError:
-    """A file that the person named and that cannot be written: their slip (``hint``), or the machine's refusal."""
+    """The error for a file named by the user that cannot be written: a mistake (``hint``), or the machine's fault."""
     where, what = f"cannot write {path}", error.strerror or str(error)
     if error.errno in _SLIPS or error.errno is None:
         return SettingsError(f"{where}: {what}", hint)
@@ -85,11 +85,11 @@ def not_written(path: str | Path, error: OSError, hint: str = "name a file in a 
 
 
 def of_sqlite(error: sqlite3.Error, path: Path | None = None, doing: str = "use") -> RetrievalError:
-    """What an error of SQLite means to a person.
+    """Explain an error of SQLite.
 
     Args:
         path: the database.
-        doing: what could not be done with it: read, write.
+        doing: what failed: read, write.
     """
     name = f"the catalog {path}" if path is not None else "a database of the gallery"
     cannot = f"cannot {doing} {name}"
@@ -105,6 +105,9 @@ def of_sqlite(error: sqlite3.Error, path: Path | None = None, doing: str = "use"
         return GalleryError(
             f"{cannot}: the disk reports an error", "check the drive and its cable, and back up its data"
         )
+    if code == sqlite3.SQLITE_READONLY and _may_be_written(path):
+        # SQLite says this, too, if it cannot make the files that it keeps beside a database.
+        return GalleryError(f"{cannot}: the disk does not accept it", f"check that it is not full or failing, {AGAIN}")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return GalleryError(f"{cannot}: it is read-only", f"mount it for writing, or check the permissions, {AGAIN}")
     if code == _CANNOT_OPEN:
@@ -117,9 +120,9 @@ def of_sqlite(error: sqlite3.Error, path: Path | None = None, doing: str = "use"
 
 
 def damaged(path: Path | None, what: str, doing: str = "read") -> GalleryError:
-    """The error for a catalog whose bytes are not what they were."""
+    """The error for a damaged catalog."""
     name = f"the catalog {path}" if path is not None else "a database of the gallery"
-    what = " ".join(what.split())  # SQLite repeats what it read as a statement, over several lines
+    what = " ".join(what.split())  # SQLite may quote a statement with several lines
     return GalleryError(
         f"cannot {doing} {name}, it is damaged: {what}",
         "restore it from a backup, or index into a new --gallery; your pictures are not affected",
@@ -130,15 +133,19 @@ _IO, _CANNOT_OPEN = sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN
 
 
 def _code(error: sqlite3.Error) -> int:
-    """SQLite's primary result code; 0 where there is none."""
+    """SQLite's primary result code; 0 if there is none."""
     return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
 def _is_the_machines(error: sqlite3.Error) -> bool:
-    """False for wrong statements and broken constraints: these are mistakes in the program."""
+    """False for wrong statements and violated constraints, which are bugs in the program."""
     if isinstance(error, sqlite3.ProgrammingError | sqlite3.IntegrityError | sqlite3.InterfaceError):
         return False
     return _code(error) not in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISUSE)
+
+
+def _may_be_written(path: Path | None) -> bool:
+    return path is not None and all(os.access(place, os.W_OK) for place in (path, path.parent))
 
 
 def _is_full(path: Path | None) -> bool:

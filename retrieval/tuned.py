@@ -1,7 +1,7 @@
 """The result of ``photoseek tune`` on disk: the search effort of an index.
 
-It lies beside the saved index as ``tuning.json``. It is advice about a view: deleting it, or a new kind of index,
-brings the defaults back, and a damaged file counts as none.
+It is stored next to the saved index as ``tuning.json``. It is only advice: if it is deleted, or the kind of index
+changes, the defaults apply again, and a damaged file is ignored.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _MOST = 1 << 24
 
 @dataclass(frozen=True)
 class Tuning:
-    """A setting that was found good enough.
+    """A setting that reached its target.
 
     Attributes:
         spec: the kind of index it is for, as text.
         effort: the setting.
         k, target: it reached a recall@k of ``target``.
-        recall: kind of query -> the recall measured.
-        p50_ms: milliseconds of a query, median, when it was measured.
+        recall: kind of query -> the measured recall.
+        p50_ms: median milliseconds per query in that measurement.
         images: pictures in the gallery at that time.
     """
 
@@ -51,7 +51,7 @@ class Tuning:
 
 
 def write_tuning(folder: Path, tuning: Tuning) -> None:
-    """Keep a setting in an index's folder; readers see the old one or the new one. GalleryError if it cannot be."""
+    """Store a setting in an index's folder, atomically for readers. Raises GalleryError if that fails."""
     temporary = folder / f"{TUNING_NAME}.{os.getpid()}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,13 +63,13 @@ def write_tuning(folder: Path, tuning: Tuning) -> None:
             temporary.unlink()
         from retrieval.system_errors import not_written
 
-        # The folder is the gallery's own: that it cannot be written is no slip of the person's.
+        # The folder belongs to the gallery, so failing to write it is not a mistake of the user.
         problem = not_written(folder, error, "give yourself the right to write there")
         raise GalleryError(problem.message, problem.hint) from error
 
 
 def read_tuning(folder: Path, spec: IndexSpec | None) -> Tuning | None:
-    """The setting kept for an index of this kind; None if there is none, or none that can be used."""
+    """The setting stored for an index of this kind; None if there is none, or none that can be used."""
     try:
         with (folder / TUNING_NAME).open("rb") as file:
             found = _from_json(json.loads(file.read(_SIZE_LIMIT)))
@@ -79,7 +79,7 @@ def read_tuning(folder: Path, spec: IndexSpec | None) -> Tuning | None:
 
 
 def tuned_effort(folder: Path, spec: IndexSpec) -> Effort:
-    """The effort to search with: what was kept for this kind of index, else its defaults."""
+    """The search effort: stored for this kind of index, else its defaults."""
     tuning = read_tuning(folder, spec)
     return DEFAULT_EFFORT if tuning is None else tuning.effort
 
@@ -95,7 +95,7 @@ def _from_json(body: dict[str, Any]) -> Tuning:
 
 
 def _checksum(body: dict[str, Any]) -> str:
-    """BLAKE3 of what was learned: a turned bit would be another effort, and miss pictures."""
+    """BLAKE3 of the setting: a flipped bit would be another effort, and pictures would be missed."""
     return blake3(json.dumps(body, sort_keys=True).encode()).hexdigest(8)
 
 
@@ -108,12 +108,12 @@ def _knob(value: object) -> int | None:
 
 
 def effort_text(effort: Effort) -> str:
-    """``nprobe 64, k_factor 20``; "default" if no knob was turned."""
+    """``nprobe 64, k_factor 20``; "default" if nothing is set."""
     turned = ((name, getattr(effort, name)) for name in _KNOBS)
     return ", ".join(f"{name} {value}" for name, value in turned if value is not None) or "default"
 
 
 def tuning_text(tuning: Tuning) -> str:
-    """One line: the setting, what it reached, and on how many pictures."""
+    """One line: the setting, the recall it reached, and the number of pictures."""
     reached = ", ".join(f"{value:.3f} for {kind}" for kind, value in tuning.recall.items())
     return f"{effort_text(tuning.effort)} (recall@{tuning.k} {reached}; measured at {plural(tuning.images, 'picture')})"

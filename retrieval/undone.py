@@ -1,8 +1,8 @@
 """Commands on several items: failures are reported and counted, the other items are processed.
 
-The rule of every command that takes several pictures, folders or lines: results keep the order of the items, each item
-that could not be done is a line on stderr with its reason, and the exit code is 2 although the others were done. A
-single item that cannot be done is an ordinary error. What is wrong with the gallery, a model or the machine ends it.
+This applies to all commands with several pictures, folders or lines: results keep the order of the items, each failed
+item is reported on stderr with its reason, and the exit code is 2 although the others were processed. If there is
+only one item, its failure is an ordinary error. Problems with the gallery, a model or the machine end the command.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from retrieval.errors import QueryError, RetrievalError, SettingsError, UnknownI
 from retrieval.streams import plural
 
 Refused = Callable[[str, RetrievalError], None]
-"""What is told of an item that cannot be done: its name, and why not."""
+"""Called for an item that failed, with its name and the reason."""
 
 OF_THE_ITEM = (QueryError, SettingsError, UnknownImage, UnreadableImage)
-"""Errors that lie in what was named, so that the next item may be better."""
+"""Errors of a single item, after which the next item may succeed."""
 
 EXIT_CODE = QueryError.exit_code
 _TOLD = 20
@@ -25,7 +25,7 @@ _TOLD = 20
 
 @contextmanager
 def item(name: object, refused: Refused | None, own: tuple[type[RetrievalError], ...] = OF_THE_ITEM) -> Iterator[None]:
-    """Around the work on one item: its ``own`` errors go to ``refused``; without it, and all others, are raised."""
+    """Around the work on one item: passes its ``own`` errors to ``refused``; raises all others, or all without it."""
     try:
         yield
     except own as error:
@@ -35,10 +35,10 @@ def item(name: object, refused: Refused | None, own: tuple[type[RetrievalError],
 
 
 class Undone:
-    """Counts the items that could not be done and tells the first of them.
+    """Counts the items that failed and reports the first of them.
 
     Args:
-        say: tells a line.
+        say: prints a line.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:

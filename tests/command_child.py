@@ -1,12 +1,14 @@
-"""Commands that are killed at a counted moment, one fork each: ``python -m tests.command_child``, driven by crashes.py.
+"""Commands that are killed at a counted step, one fork each: ``python -m tests.command_child``, run by crashes.py.
 
 One line of JSON in is one command; one line out is how it ended and which states of its catalog it was told to be on
 disk. Everything is imported before the first fork, so that a command costs no start of Python; a job that is ``fresh``
-starts one nevertheless. Threads and databases exist only in the forks.
+starts one nevertheless, and one that is ``plain`` is neither counted nor killed. Threads and databases exist only in
+the forks.
 """
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
@@ -33,7 +35,7 @@ MOST_SECONDS = 300
 IMPORTED_FIRST = (
     "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "alembic.command", "alembic.runtime.migration", "cli", "faiss",
     "filelock", "openvino", "retrieval.catalog.writer", "retrieval.commands.gallery", "retrieval.commands.index",
-    "retrieval.commands.labels", "retrieval.commands.models", "retrieval.commands.search", "retrieval.daemon.client",
+    "retrieval.commands.labels", "retrieval.commands.models", "retrieval.commands.search", "retrieval.server.client",
     "retrieval.encoders.onnx.encoder", "retrieval.indexing.dry_run", "retrieval.indexing.forgetting",
     "retrieval.indexing.indexer", "retrieval.labels.sidecars", "retrieval.labels.tagging", "retrieval.overview",
     "retrieval.search.engine", "retrieval.rendering.thumbnail_store", "retrieval.system_errors",
@@ -141,7 +143,7 @@ def run(job: dict[str, Any], told: int) -> None:
     def tell(what: str, value: object) -> None:
         os.write(told, json.dumps([what, value]).encode() + b"\n")
 
-    if not job["fresh"]:
+    if not job["fresh"] and not job["plain"]:
         from retrieval.indexing import indexer
 
         indexer.COMMIT_IMAGES = 5
@@ -149,12 +151,21 @@ def run(job: dict[str, Any], told: int) -> None:
     if kind == "size":
         limit_files(number)
     sys.argv = ["photoseek", *job["arguments"]]
-    os.environ["PHOTOSEEK_GALLERY"] = job["gallery"]
+    os.environ |= {"PHOTOSEEK_GALLERY": job["gallery"], **job["environment"]}
     code = 1
     from cli import main as start
 
+    faults = job["faults"]
+    if faults is not None:
+        library = ctypes.CDLL(None)  # loaded before the program, see disk_calls.c
+        log = os.open(faults["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC) if faults.get("log") else -1
+        library.faults_begin(
+            job["gallery"].encode(), log, ctypes.c_long(faults["at"]), faults.get("errno", 0), faults.get("lasting", 0)
+        )
+        library.faults_calls.restype = ctypes.c_long
     try:
-        killer.install()
+        if not job["plain"]:
+            killer.install()
         start()
         code = 0
     except SystemExit as stop:
@@ -164,19 +175,21 @@ def run(job: dict[str, Any], told: int) -> None:
         threading.setprofile(None)  # type: ignore[arg-type]
         sys.stdout.flush()
         sys.stderr.flush()
+        if faults is not None:
+            killer.counts["disk"] = library.faults_calls()
         tell("counts", killer.counts)
         os._exit(code)
 
 
 def begin(job: dict[str, Any]) -> dict[str, Any]:
-    """One command in a fork; its wait status, what it printed, and what it told."""
-    out, told = os.memfd_create("out"), os.pipe()
+    """One command in a fork; its wait status, what it printed on stdout and on stderr, and what it told."""
+    out, err, told = os.memfd_create("out"), os.memfd_create("err"), os.pipe()
     child = os.fork()
     if child == 0:
         os.close(told[0])
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(out, 1)
-        os.dup2(out, 2)
+        os.dup2(err if job["plain"] else out, 2)
         if job["fresh"]:
             os.set_inheritable(told[1], True)
             command = [sys.executable, "-m", "tests.command_child", json.dumps(job), str(told[1])]
@@ -186,9 +199,13 @@ def begin(job: dict[str, Any]) -> dict[str, Any]:
     with os.fdopen(told[0]) as lines:
         said = [json.loads(line) for line in lines]
     _, status = os.waitpid(child, 0)
-    with os.fdopen(out, "rb") as printed:
+    return {"status": status, "said": said, "out": _printed(out), "err": _printed(err)}
+
+
+def _printed(descriptor: int) -> str:
+    with os.fdopen(descriptor, "rb") as printed:
         printed.seek(0)
-        return {"status": status, "said": said, "out": printed.read().decode("utf-8", "replace")}
+        return printed.read().decode("utf-8", "replace")
 
 
 def main() -> None:

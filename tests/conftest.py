@@ -1,8 +1,10 @@
-"""What many tests start from: a folder of small pictures, an encoder without weights, an empty gallery."""
+"""Shared fixtures: a folder of small pictures, an encoder without weights, an empty gallery."""
 
 from __future__ import annotations
 
+import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,8 +29,27 @@ PHOTOS = {
 
 def pytest_configure() -> None:
     """Let Ctrl-C be heard, which many tests send: what a shell puts into the background starts with SIGINT ignored."""
+    os.environ["PHOTOSEEK_CONFIG"] = os.devnull + "/none"  # what the person who runs the tests has set
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def priority() -> tuple[int, ...]:
+    """How much of the processor this process gets beside others: its niceness and its scheduling policy."""
+    if not hasattr(os, "sched_getscheduler"):
+        return (os.nice(0),) if hasattr(os, "nice") else ()
+    return os.nice(0), os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
+
+
+@pytest.fixture(autouse=True)
+def _priority_is_kept() -> Iterator[None]:
+    """Fail a test that changes the priority of the tests' own process.
+
+    All later tests, and the programs that they start, would run with it, and starve or be starved.
+    """
+    before = priority()
+    yield
+    assert priority() == before
 
 
 @pytest.fixture

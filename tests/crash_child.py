@@ -1,4 +1,4 @@
-"""Indexing runs that kill themselves, one fork each: ``python -m tests.crash_child``, driven by test_crash.py.
+"""Indexing runs that kill themselves, one fork each: ``python -m tests.crash_child``, run by test_crash.py.
 
 One line of JSON in is one run; one line out is its wait status. Everything is imported before the first fork, so
 that a run costs no start of Python; threads and databases exist only in the forks.
@@ -11,12 +11,11 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import alembic.command  # noqa: F401
@@ -28,10 +27,14 @@ import indexes.snapshot  # noqa: F401
 from retrieval.catalog import writer as catalog
 from retrieval.gallery import Gallery
 from retrieval.indexing import indexer
+from tests.command_child import limit_files
 from tests.fakes import ColourEncoder
 
 PROJECT = str(Path(__file__).parents[1]) + os.sep
 SOURCES = (PROJECT + "retrieval" + os.sep, PROJECT + "indexes" + os.sep)
+SIZE = "size"
+"""In place of an event's name: a run is killed in the write that would make a file longer than so many bytes."""
+
 C_CALLS = {"fsync", "replace", "unlink", "execute", "executemany", "commit", "write"}
 
 
@@ -40,20 +43,33 @@ class Events:
 
     def __init__(self, point: list[Any] | None) -> None:
         self.seen: list[str] = []
+        self._names: dict[CodeType, str | None] = {}  # None: not of ours
         self._counts: Counter[str] = Counter()
         self._point = None if point is None else tuple(point)
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
-        if event == "call" and frame.f_code.co_filename.startswith(SOURCES):
-            name = f"{frame.f_code.co_filename[len(PROJECT) :]}:{frame.f_code.co_name}"
-        elif event == "c_call" and argument.__name__ in C_CALLS:
-            name = f"c:{argument.__name__}"
+        name: str | None
+        if event == "call":
+            try:
+                name = self._names[frame.f_code]
+            except KeyError:
+                name = self._names[frame.f_code] = _name_of(frame.f_code)
+        elif event == "c_call":
+            name = argument.__name__
+            name = f"c:{name}" if name in C_CALLS else None
         else:
+            return
+        if name is None:
             return
         self._counts[name] += 1
         self.seen.append(name)
         if self._point == (name, self._counts[name]):
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _name_of(code: CodeType) -> str | None:
+    is_ours = code.co_filename.startswith(SOURCES)
+    return f"{code.co_filename[len(PROJECT) :]}:{code.co_name}" if is_ours else None
 
 
 def log_commits(path: str) -> None:
@@ -76,8 +92,11 @@ def run(job: dict[str, Any]) -> None:
     indexer.COMMIT_IMAGES = 5
     indexer.IndexKeeper = partial(indexer.IndexKeeper, save_every=8)  # type: ignore[misc, assignment]
     log_commits(job["log"])
-    events = Events(job["point"])
-    if job["trace"] or job["point"]:
+    kind, number = job["point"] or (None, 0)
+    if kind == SIZE:
+        limit_files(number)
+    events = Events(None if kind == SIZE else job["point"])
+    if job["trace"] or kind not in (None, SIZE):
         threading.setprofile(events)
         sys.setprofile(events)
     indexer.Indexer(Gallery(job["gallery"]), ColourEncoder(batch_size=3)).run(job["photos"])
@@ -89,7 +108,6 @@ def run(job: dict[str, Any]) -> None:
 def main() -> None:
     for line in sys.stdin:
         job = json.loads(line)
-        started = time.perf_counter()
         child = os.fork()
         if child == 0:
             try:
@@ -98,11 +116,8 @@ def main() -> None:
             except BaseException:
                 traceback.print_exc()
                 os._exit(1)
-        if job["seconds"] is not None:
-            time.sleep(job["seconds"])
-            os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-        print(json.dumps({"status": status, "seconds": time.perf_counter() - started}), flush=True)
+        print(json.dumps(status), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Commands cut off at seeded moments: what they start from, and what has to be true afterwards."""
+"""Commands interrupted at seeded times: their initial state, and what must be true afterwards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,22 +48,35 @@ class Ended:
 
 
 class Commands:
-    """Talks to ``tests.command_child``."""
+    """Talks to ``tests.command_child``.
 
-    def __init__(self, models: Path) -> None:
+    Args:
+        preload: the library of ``disk_logs.build``.
+    """
+
+    def __init__(self, models: Path, preload: Path | None = None) -> None:
+        loaded = {} if preload is None else {"LD_PRELOAD": str(preload)}
         self._child = subprocess.Popen(
             [sys.executable, "-m", "tests.command_child"],
             cwd=Path(__file__).parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=os.environ | {"PHOTOSEEK_MODELS": str(models), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+            env=os.environ | {"PHOTOSEEK_MODELS": str(models), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"} | loaded,
         )  # fmt: skip
 
-    def run(self, gallery: Path, *arguments: str, point: Point | None = None, fresh: bool = False) -> Ended:
-        """One command; ``fresh``: in a Python of its own, with nothing imported before."""
-        job = {"gallery": str(gallery), "arguments": arguments, "point": point, "fresh": fresh}
-        assert self._child.stdin is not None and self._child.stdout is not None
-        self._child.stdin.write(json.dumps(job) + "\n")
-        self._child.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._child.stdout.readline())
+    def run(
+        self,
+        gallery: Path,
+        *arguments: str,
+        point: Point | None = None,
+        fresh: bool = False,
+        faults: Mapping[str, Any] | None = None,
+    ) -> Ended:
+        """One command.
+
+        Args:
+            fresh: in a Python of its own, with nothing imported before.
+            faults: what ``disk_calls.c`` does: ``at`` (which call fails; 0: none), ``errno``, ``lasting``, ``log``.
+        """
+        answer = self._answer(gallery, arguments, point=point, fresh=fresh, faults=faults)
         status, states, pending, counts = answer["status"], [], None, {}
         for what, value in answer["said"]:
             if what == "committing":
@@ -77,6 +90,20 @@ class Commands:
             assert os.WTERMSIG(status) in (signal.SIGKILL, signal.SIGXFSZ), answer["out"]
         code = None if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
         return Ended(code, answer["out"], tuple(states), pending, counts)
+
+    def plain(self, gallery: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """One command, as ``subprocess.run`` would have it, without a start of Python."""
+        answer = self._answer(gallery, arguments, plain=True, environment=environment)
+        code = os.waitstatus_to_exitcode(answer["status"])
+        return subprocess.CompletedProcess(arguments, code, answer["out"], answer["err"])
+
+    def _answer(self, gallery: Path, arguments: Sequence[str], **asked: Any) -> dict[str, Any]:
+        job = {"point": None, "fresh": False, "plain": False, "environment": {}, "faults": None} | asked
+        assert self._child.stdin is not None and self._child.stdout is not None
+        self._child.stdin.write(json.dumps(job | {"gallery": str(gallery), "arguments": arguments}) + "\n")
+        self._child.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._child.stdout.readline())
+        return answer
 
     def close(self) -> None:
         self._child.communicate()
@@ -194,10 +221,25 @@ def killed(commands: Commands, scene: Scene, place: Path, point: Point, *, fresh
     """Kill the command at a point, look at what it left, and go on; False if it ended before that."""
     gallery = scene.copied(place)
     ended = commands.run(gallery, *scene.arguments, point=point, fresh=fresh)
-    ended.check_manners()
-    found = state(gallery)
-    assert found in {(scene.first, *ended.states)[-1], ended.pending}, "what was committed, and nothing else"
     assert ended.code in (None, 0), ended.printed
+    survived(commands, scene, gallery, ended)
+    return ended.code is None
+
+
+def survived(commands: Commands, scene: Scene, gallery: Path, ended: Ended, *, is_cut: bool = False) -> None:
+    """Look at what a command left that was killed or refused something, and go on.
+
+    Args:
+        is_cut: ``ended`` is the whole command, and the power was cut at some moment of it.
+    """
+    ended.check_manners()
+    found, committed = state(gallery), (scene.first, *ended.states)
+    if is_cut:
+        assert found in committed, "a state that no transaction left"
+        commits = committed.index(found)
+    else:
+        assert found in {committed[-1], ended.pending}, "what was committed, and nothing else"
+        commits = len(ended.states) + (found == ended.pending)
 
     told = commands.run(gallery, "info", "--json")
     told.check_manners()
@@ -209,7 +251,6 @@ def killed(commands: Commands, scene: Scene, place: Path, point: Point, *, fresh
 
     again = commands.run(gallery, *scene.arguments)
     again.check_manners()
-    commits = len(ended.states) + (found == ended.pending)
     if commits < scene.commits or scene.is_repeatable:
         assert again.code == 0, again.printed
     else:
@@ -223,4 +264,3 @@ def killed(commands: Commands, scene: Scene, place: Path, point: Point, *, fresh
     plain = commands.run(gallery, "index")
     assert plain.code == 0 and meaning(gallery) == scene.indexed, plain.printed
     shutil.rmtree(gallery)
-    return ended.code is None

@@ -1,4 +1,4 @@
-"""Galleries on full and on read-only disks: run by test_disks.py in a mount namespace of its own."""
+"""Galleries on full and on read-only disks: run by test_disks.py in a private mount namespace."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -17,6 +18,7 @@ from retrieval.encoders.registry import load_encoder
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from tests.conftest import EXAMPLES
+from tests.crashes import Commands
 
 ROOT = Path(__file__).parent.parent
 BIRDS = EXAMPLES / "birds"
@@ -62,12 +64,20 @@ def fill(disk: Path) -> Path:
             return ballast
 
 
-def photoseek(gallery: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "cli.py"), *arguments],
-        env=os.environ | {"PHOTOSEEK_GALLERY": str(gallery), "PHOTOSEEK_MODELS": str(gallery.parent / "models")},
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+class Photoseek(Protocol):
+    def __call__(self, gallery: Path, *arguments: str) -> subprocess.CompletedProcess[str]: ...
+
+
+@pytest.fixture(scope="module")
+def photoseek() -> Iterator[Photoseek]:
+    """Each command in a fork of a process that has everything imported: there are many."""
+    commands = Commands(Path(os.devnull) / "models")
+
+    def run(gallery: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return commands.plain(gallery, *arguments, PHOTOSEEK_MODELS=str(gallery.parent / "models"))
+
+    yield run
+    commands.close()
 
 
 def two_lines(done: subprocess.CompletedProcess[str], what: str, advice: str) -> None:
@@ -77,7 +87,7 @@ def two_lines(done: subprocess.CompletedProcess[str], what: str, advice: str) ->
     assert "Traceback" not in done.stderr and "backup" not in done.stderr
 
 
-def test_a_full_disk(disk: Path) -> None:
+def test_a_full_disk(disk: Path, photoseek: Photoseek) -> None:
     gallery = disk / "gallery"
     ballast = fill(disk)
     for asked in READING:
@@ -95,7 +105,7 @@ def test_a_full_disk(disk: Path) -> None:
 
 
 @pytest.mark.parametrize("was_cut_off", [False, True])
-def test_a_folder_that_can_only_be_read(disk: Path, was_cut_off: bool) -> None:
+def test_a_folder_that_can_only_be_read(disk: Path, photoseek: Photoseek, was_cut_off: bool) -> None:
     gallery = disk / "gallery"
     for file in gallery.glob("catalog.sqlite-*"):
         file.unlink()

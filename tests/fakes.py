@@ -1,4 +1,4 @@
-"""An encoder without weights whose space a reader can check by eye: red pictures match the word "red"."""
+"""An encoder without weights whose results are obvious: red pictures match the word "red"."""
 
 from __future__ import annotations
 

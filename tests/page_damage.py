@@ -1,4 +1,4 @@
-"""Damage to a database file as disks make it: pages lost, exchanged, overwritten; single bytes and bits."""
+"""Damage to a database file as caused by disks: pages lost, exchanged, overwritten; single bytes and bits."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def _value(path: Path, rng: np.random.Generator) -> str:
     """Another value, of any type, in a random column of a random row; the file stays a sound database."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA foreign_keys = OFF")
-        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        # Not the tables in which an index of words keeps itself: it is made again from these.
+        listed = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND NOT wr"
+        tables = [row[0] for row in connection.execute(listed) if row[0] != "sqlite_schema"]
         filled = [t for t in sorted(tables) if connection.execute(f'SELECT 1 FROM "{t}"').fetchone() is not None]
         table = filled[int(rng.integers(len(filled)))]
         columns = [row[1] for row in connection.execute(f'PRAGMA table_info("{table}")')]

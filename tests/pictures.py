@@ -1,4 +1,4 @@
-"""Small pictures made on the spot: their colour is what the ColourEncoder sees."""
+"""Small generated pictures: the ColourEncoder embeds their colour."""
 
 from __future__ import annotations
 

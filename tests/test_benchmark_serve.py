@@ -1,4 +1,4 @@
-"""The load test runs: a real server, clients in a process of their own, and every figure in its tables is one."""
+"""The load test runs: a real server, clients in a separate process, and all cells of its tables are figures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> str:
         env={**os.environ, "PHOTOSEEK_MODELS": str(folder / "none"), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     return done.stdout

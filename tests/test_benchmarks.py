@@ -1,4 +1,4 @@
-"""The benchmark runs with what a plain installation has, and every figure in its tables is one."""
+"""The benchmark runs with a plain installation, and all cells of its tables are figures."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> str:
         "OMP_NUM_THREADS": "2",
     }
     command = [sys.executable, "-m", "benchmarks.run", "--quick", "--data", str(folder / "data")]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -63,6 +63,10 @@ def value(cell: str) -> float:
     return middle
 
 
+_ROUNDED = 0.051
+"""Half of the last decimal of a rate, and a little."""
+
+
 def test_stages_have_rates_a_bound_and_a_ratio_to_it(printed: str) -> None:
     for title in ("Indexing, 500 px", "Indexing, 12 megapixels"):
         rows = table(printed, title)
@@ -70,8 +74,14 @@ def test_stages_have_rates_a_bound_and_a_ratio_to_it(printed: str) -> None:
         assert set(rates) >= {"walk", "read + hash", "decode", "encode", "commit", "end to end"}
         assert min(rates.values()) > 0
         bound = next(name for name in rates if name.startswith("bound"))
-        assert rates[bound] == pytest.approx(1 / (1 / rates["decode"] + 1 / rates["encode"]), rel=0.02)
-        assert value(rows[bound][1]) == pytest.approx(rates["end to end"] / rates[bound], rel=0.02, abs=0.002)
+        # Printed with one decimal, which is coarse for the low rates of a busy machine.
+        low, high = (
+            1 / (1 / (rates["decode"] + off) + 1 / (rates["encode"] + off)) + off for off in (-_ROUNDED, _ROUNDED)
+        )
+        assert low <= rates[bound] <= high
+        share = value(rows[bound][1])
+        assert share >= (rates["end to end"] - _ROUNDED) / (rates[bound] + _ROUNDED) - 0.001
+        assert share <= (rates["end to end"] + _ROUNDED) / max(rates[bound] - _ROUNDED, 0.01) + 0.001
 
 
 def test_no_change_run_is_set_beside_the_bare_walk(printed: str) -> None:
@@ -105,7 +115,7 @@ def test_vector_table_measures_recall(printed: str) -> None:
 
 def test_wrong_use_is_told() -> None:
     command = [sys.executable, "-m", "benchmarks.run", "--only", "nothing"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 2
     assert "unknown part nothing" in done.stderr
 
@@ -115,7 +125,7 @@ def test_without_a_gpu_its_part_says_so(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(NO_TORCH)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     command = [sys.executable, "-m", "benchmarks.run", "--only", "gpu", "--data", str(tmp_path / "data")]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == RuntimeUnavailable.exit_code
     assert done.stderr.splitlines() == [
         "the GPU benchmark was not run: torch is not installed",

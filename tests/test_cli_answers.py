@@ -1,4 +1,4 @@
-"""Hits that are looked at, opened and copied; the shell; completion; clusters and the map: through the command line."""
+"""Hits that are shown, opened and copied; the shell; completion; clusters and the map: through the command line."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class TerminalSession:
             os.execve(arguments[0], arguments, env)
         self.seen = b""
 
-    def wait_for(self, pattern: bytes, seconds: float = 60) -> bytes:
+    def wait_for(self, pattern: bytes, seconds: float = 600) -> bytes:
         """What came up to and with the pattern, since the last time."""
         end = time.monotonic() + seconds
         while not (match := re.search(pattern, self.seen, re.DOTALL)):
@@ -198,7 +198,7 @@ def test_the_first_hit_is_opened(indexed_examples: Path, tmp_path: Path) -> None
     env = environment(indexed_examples, PATH=f"{opener.parent}:{os.environ['PATH']}")
     done = subprocess.run(command("search", "a dog", "--open"), env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    end = time.monotonic() + 300
+    end = time.monotonic() + 600
     while not (tmp_path / "opened").exists() and time.monotonic() < end:
         time.sleep(0.02)
     assert (tmp_path / "opened").read_text() == f"1\n{EXAMPLES / 'animals' / 'dog.jpg'}\n"

@@ -1,4 +1,4 @@
-"""Commands on several items: one that cannot be done is told and counted, and the others are done, in their order."""
+"""Commands on several items: failures are reported and counted, and the others are processed, in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Damage as a user meets it: the real command over galleries whose files were flipped, cut, zeroed, mixed."""
+"""Damage as users experience it: the real command on galleries with flipped, truncated, zeroed and mixed files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``photoseek label``, ``tag``, ``classify``, and what ``info`` says of tags, on the example photos."""
+"""``photoseek label``, ``tag``, ``classify``, and tags in ``info``, on the example photos."""
 
 from __future__ import annotations
 
@@ -92,6 +92,26 @@ def test_labelling_and_looking_at_it(photoseek: Photoseek) -> None:
     assert photoseek("label", EXAMPLES / "animals", "--tag", "zoo")[2] == "27 pictures: 27 tags added\n"
 
 
+def test_rating_and_favourites(photoseek: Photoseek) -> None:
+    assert photoseek("label", DOG, "--rating", "4", "--favourite")[2] == "1 picture: 1 rating set, 1 favourite added\n"
+    assert photoseek("label", EXAMPLES / "birds", "--rating", "rejected")[2] == "14 pictures: 14 ratings set\n"
+    assert photoseek("search", "--favourite", "--paths")[1] == f"{DOG}\n"
+    assert photoseek("search", "a dog", "--min-rating", 3, "--paths")[1] == f"{DOG}\n"
+    (hit,) = map(json.loads, photoseek("search", "--rating", "4,5", "--json")[1].splitlines())
+    assert (hit["rating"], hit["favourite"]) == (4, True)
+    assert photoseek("search", "--favourite", "--csv")[1].splitlines()[1].endswith(",4,True,")
+    assert len(photoseek("search", "--no-rating", "rejected", "-n", "all", "--paths")[1].splitlines()) == 106
+    out = photoseek("label", DOG)[1]
+    assert "  rating     4 of 5\n" in out and "  favourite  yes\n" in out
+    shown = json.loads(photoseek("label", DOG, "--json")[1])
+    assert shown["ratings"] == [{"rating": 4, "source": "user"}] and shown["favourite"] is True
+    info = photoseek("info")[1]
+    assert "4 stars 1, rejected 14" in info and "favourites" in info
+    facts = json.loads(photoseek("info", "--json")[1])
+    assert (facts["ratings"], facts["favourites"]) == ({"4": 1, "rejected": 14}, 1)
+    assert "1 rating removed, 1 favourite removed" in photoseek("label", DOG, "--rating", "remove", "--no-favourite")[2]
+
+
 def test_importing_xmp(photoseek: Photoseek, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -131,6 +151,9 @@ def test_classifying_files(photoseek: Photoseek, tmp_path: Path) -> None:
         (("label",), 2, "no picture was given"),
         (("label", "/no/such.jpg"), 3, "/no/such.jpg"),
         (("label", DOG, "--tag", " "), 2, "empty"),
+        (("label", DOG, "--rating", "6"), 2, "'6' is no rating"),
+        (("search", "--rating", "6"), 2, "unknown rating"),
+        (("search", "--min-rating", "0"), 2, "no number of stars"),
         (("label", DOG, "--tag", "x" * 201), 2, "too long"),
         (("label", DOG, "--tag", "a\x1bb"), 2, "character"),
         (("label", DOG, "--tag", "a", "--remove-tag", "A"), 2, "at once"),
@@ -151,3 +174,40 @@ def test_errors_are_two_lines(photoseek: Photoseek, arguments: tuple[object, ...
     assert (found, out) == (code, "")
     lines = err.strip().splitlines()
     assert len(lines) == 2 and lines[0].startswith("photoseek: ") and words in err, err
+
+
+def test_writing_xmp_and_taking_it_back(photoseek: Photoseek, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    shutil.copy(DOG, photos)
+    gallery = ("--gallery", tmp_path / "other")
+    photoseek("index", photos, "-q", *gallery)
+    code, out, err = photoseek("label", photos / "dog.jpg", "--tag", "Rex", "--rating", 4, "--write-xmp", *gallery)
+    assert code == 0 and out == f"new      {photos / 'dog.jpg.xmp'}  +rex, rating 4\n"
+    assert err == "1 picture: 1 tag added, 1 rating set\n1 picture: 1 new\n"
+    assert photoseek("label", "--import-xmp", *gallery)[2].endswith("0 updated\n")
+    photoseek("label", photos, "--caption", "A dog.", *gallery)
+    before = (photos / "dog.jpg.xmp").read_bytes()
+    code, out, err = photoseek("label", "--write-xmp", *gallery)
+    assert code == 0 and out.startswith("changed") and "caption" in out and "nothing is written without --yes" in err
+    assert (photos / "dog.jpg.xmp").read_bytes() == before
+    (line,) = photoseek("label", "--write-xmp", "--yes", "--json", *gallery)[1].splitlines()
+    assert json.loads(line)["outcome"] == "changed"
+    assert photoseek("label", "--write-xmp", "--yes", *gallery)[2] == "1 picture: nothing to write\n"
+    assert "without --yes" in photoseek("label", "--undo-xmp", *gallery)[2] and (photos / "dog.jpg.xmp").exists()
+    assert photoseek("label", "--undo-xmp", "--yes", *gallery)[2] == "1 picture: 1 removed\n"
+    assert os.listdir(photos) == ["dog.jpg"]  # noqa: PTH208
+    (photos / "dog.xmp").write_bytes(b"<broken")
+    code, out, err = photoseek("label", "--write-xmp", "--yes", *gallery)
+    assert code == 3 and "not well-formed" in out and "1 file not written" in err
+    (photos / "dog.xmp").unlink()
+    before = (photos / "dog.jpg").read_bytes()
+    code, out, err = photoseek("label", "--write-xmp", "--embed", *gallery)
+    assert code == 0 and out.startswith("changed") and "nothing is written without --yes" in err
+    code, out, err = photoseek("label", "--write-xmp", "--embed", "--yes", *gallery)
+    assert (code, err) == (0, "1 picture: 1 changed\n") and (photos / "dog.jpg").read_bytes() != before
+    assert photoseek("label", "--undo-xmp", "--yes", *gallery)[2] == "1 picture: 1 removed\n"
+    assert (photos / "dog.jpg").read_bytes() == before
+    for wrong in (("--import-xmp", "--write-xmp"), ("--yes",), ("--embed",), ("--undo-xmp", "--tag", "x")):
+        code, _, err = photoseek("label", photos, *wrong, *gallery)
+        assert code == 2 and len(err.splitlines()) == 2, err

@@ -42,7 +42,7 @@ def photoseek(indexed_examples: Path, tmp_path_factory: pytest.TempPathFactory) 
         return subprocess.run(
             [sys.executable, "-W", "error", str(ROOT / "cli.py"), *arguments], input=given,
             env=os.environ | {"PHOTOSEEK_GALLERY": str(place), "PHOTOSEEK_MODELS": str(place / "models")},
-            capture_output=True, text=True, timeout=120, check=False,
+            capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
 
     return call

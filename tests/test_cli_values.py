@@ -1,7 +1,8 @@
-"""The rules that hold for the value of every flag and argument, tried on all that the commands have."""
+"""Rules for the values of all flags and arguments, tested on all commands."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,21 @@ from tests.test_cli import Run, run
 __all__ = ["run"]
 
 
-def every_value() -> Iterator[tuple[tuple[str, ...], Any]]:
-    """(command, parameter) for each flag and argument that takes a text or a path."""
+def every_command() -> Iterator[tuple[tuple[str, ...], Any]]:
+    """(words, command) for each command and subcommand."""
     parser: Any = typer.main.get_command(application.app)
     for name in COMMANDS:
         command = parser.get_command(None, name)
-        for path, one in [((name,), command), *(((name, n), c) for n, c in getattr(command, "commands", {}).items())]:
-            for param in one.params:
-                if getattr(param.type, "name", "") in ("path", "file", "directory", "text", "str"):
-                    yield path, param
+        yield (name,), command
+        yield from (((name, inner), each) for inner, each in getattr(command, "commands", {}).items())
+
+
+def every_value() -> Iterator[tuple[tuple[str, ...], Any]]:
+    """(command, parameter) for each flag and argument that takes a text or a path."""
+    for path, command in every_command():
+        for param in command.params:
+            if getattr(param.type, "name", "") in ("path", "file", "directory", "text", "str"):
+                yield path, param
 
 
 VALUES = list(every_value())
@@ -45,6 +52,20 @@ def call(path: tuple[str, ...], param: Any, value: str) -> list[str]:
             flag = max(other.opts, key=len)
             given += [f"{flag}={value}"] if flag.startswith("-") else [value]
     return [*path, *given]
+
+
+def test_every_flag_that_help_names_exists() -> None:
+    commands = dict(every_command())
+    flags = {flag for command in commands.values() for param in command.params for flag in param.opts} | {"--help"}
+    flags |= {flag for command in commands.values() for param in command.params for flag in param.secondary_opts}
+    for path, command in commands.items():
+        texts = [
+            command.help or "",
+            command.epilog or "",
+            *(getattr(each, "help", "") or "" for each in command.params),
+        ]
+        named = re.findall(r"(?<![\w-])--[\w-]*\w", " ".join(texts))
+        assert set(named) <= flags, path
 
 
 @pytest.mark.parametrize(("path", "param"), VALUES, ids=[f"{' '.join(p)} {v.name}" for p, v in VALUES])

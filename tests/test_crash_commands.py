@@ -1,4 +1,4 @@
-"""Commands as people start them, killed at counted moments: nothing that was committed is lost, the next one works.
+"""Commands killed at counted steps: nothing that was committed is lost, and the next one works.
 
 ``PHOTOSEEK_CRASH_KILLS`` (kills of each command, 8 by default) and ``PHOTOSEEK_CRASH_SEED`` make it longer.
 """
@@ -18,7 +18,7 @@ import pytest
 from retrieval.catalog.records import unpack_vectors
 from retrieval.gallery import Gallery
 from tests.crashes import Commands, Scene, killed
-from tests.earlier import unpack
+from tests.earlier import FOURTH
 from tests.pictures import replace_picture, save_picture
 from tests.retrieval.states import move, rows
 from tests.retrieval.xmp_files import packet
@@ -109,7 +109,7 @@ def _made(name: str, place: Path, photos: Path, request: pytest.FixtureRequest) 
     if name.startswith("the form of an older version"):
         older = place / ("older " + name[-6:].strip())
         older.mkdir()
-        old, pictures = unpack(older)
+        old, pictures = FOURTH.unpack(older)
         forget = ("forget", str(pictures / "cow.jpg"))
         is_forget = name.endswith("forget")
         return Scene(old, forget if is_forget else ("index", *ONE_WORKER), is_repeatable=not is_forget, is_renewed=True)

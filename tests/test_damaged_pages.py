@@ -1,4 +1,4 @@
-"""A catalog whose pages a disk has changed: every command works rightly or says in two lines what is wrong.
+"""A catalog with damaged pages: every command works correctly or reports the problem in two lines.
 
 ``PHOTOSEEK_DAMAGES`` (24 by default) and ``PHOTOSEEK_DAMAGE_SEED`` make it longer.
 """

@@ -1,4 +1,4 @@
-"""Folders in folders in folders: deeper than Python can call, and deeper than a path can be."""
+"""Nested folders: deeper than Python's recursion limit, and longer than a path can be."""
 
 from __future__ import annotations
 

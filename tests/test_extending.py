@@ -1,4 +1,4 @@
-"""The page for those who extend photoseek does what it says: its packages are installed beside photoseek and used."""
+"""docs/extending.md works as written: its packages are installed next to photoseek and used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people try first on a command line: filters alone, words without quotes, all of it, tables for spreadsheets."""
+"""What people try first on a command line: filters only, words without quotes, everything, tables for spreadsheets."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def photoseek(place: Path) -> Photoseek:
         done = subprocess.run(
             [sys.executable, "-W", "error", str(ROOT / "cli.py"), *arguments],
             env=os.environ | {"PHOTOSEEK_GALLERY": str(place / "gallery"), "PHOTOSEEK_MODELS": str(place / "models")},
-            capture_output=True, text=True, timeout=300, check=False, cwd=place,
+            capture_output=True, text=True, timeout=600, check=False, cwd=place,
         )  # fmt: skip
         assert done.returncode == code, done.stderr
         return done
@@ -139,7 +139,7 @@ def test_answers_of_the_shell_stand_apart(place: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "cli.py"), "shell", "-n", "2", "--gallery", str(place / "gallery")],
         input="a dog\nlike 1\nshow 1\n",
-        capture_output=True, text=True, timeout=300, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     first, second, third = done.stdout.split("\n\n")

@@ -1,4 +1,4 @@
-"""A gallery's model whose folder was moved or removed: what is said, what goes on, and what helps."""
+"""A gallery's model whose folder was moved or removed: the message, what still works, and how to repair it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from retrieval.encoders.adapter import write_adapter
 from retrieval.encoders.files.description import DESCRIPTION, read_encoder_folder
 from retrieval.encoders.installed import BUILTIN_FOLDER
-from retrieval.encoders.names.models import BUILTIN
+from retrieval.encoders.names.known_models import BUILTIN
 from retrieval.encoders.registry import load_encoder, load_encoder_by_fingerprint
 from retrieval.errors import EncoderMismatch, ModelGone, UnknownEncoder
 from retrieval.gallery import Gallery

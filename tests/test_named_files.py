@@ -1,4 +1,4 @@
-"""Files that somebody names: no pipe keeps us waiting, no device is read to its end, no error tells what is in one."""
+"""Files named by users: pipes do not block, devices are not read, and no error reveals the content of a file."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ PLACES = [
     ["tag", "--labels", "FILE"],
     ["clusters", "--k", "2", "--labels", "FILE"],
     ["label", "FILE"],
+    ["album", "create", "Summer", "FILE"],
+    ["export", "FILE", "--format", "webp"],
+    ["import", "FILE", str(EXAMPLES)],
     ["explain", "--image", "FILE"],
     ["eval", "retrieval", "FILE"],
     ["eval", "zeroshot", str(EXAMPLES), "--labels", "FILE"],
@@ -36,6 +39,7 @@ PLACES = [
     ["models", "import", "FILE"],
     ["index", "FILE"],
     ["forget", "FILE"],
+    ["watch", "FILE"],
 ]
 SECRET = "hunter2"
 CONTENTS = {

@@ -1,4 +1,4 @@
-"""What libraries in C write to stderr while a picture is read is counted, not shown, and nothing of ours is lost."""
+"""Output of C libraries to stderr while a picture is read is counted, not shown, and none of ours is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One picture, two pictures: what counts things in a message goes through ``plural``."""
+"""Singular and plural: messages with counts use ``plural``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ COUNTED = re.compile(
     r"(?:pictures|files|folders|models|searches|blocks|registers|heads|captions|classes|seeds|steps|threads)\b"
 )
 NEVER_ONE = {
+    "{_MOST_BLOCKS:,} blocks",
+    "{len(ids):,} pictures are too many",
     "cannot lay out {points} pictures",  # refused: 0, or too many
     "a group cannot have {min_size} pictures",  # refused: 0 or less
     "the first {len(found)} pictures",  # more than the neighbours that are compared

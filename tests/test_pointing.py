@@ -1,4 +1,4 @@
-"""The pointing benchmark: boxes lie where things were pasted, and a map hits by its largest value."""
+"""The pointing benchmark: boxes are where things were pasted, and a map hits by its largest value."""
 
 from __future__ import annotations
 

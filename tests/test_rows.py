@@ -1,4 +1,4 @@
-"""Every statement of the account has a test that exists; and those of its statements that have no other home."""
+"""Every statement of the account has an existing test; also the tests of statements that are nowhere else."""
 
 from __future__ import annotations
 

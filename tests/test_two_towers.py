@@ -1,4 +1,4 @@
-"""Words from one model, look-alikes from another: the journey of a gallery with two, through the real command line."""
+"""Text search by one model, look-alikes by another: a gallery with both, through the real command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever files, folders, classes and models are called: nothing that is written steers a terminal or is markup."""
+"""Names of files, folders, classes and models: output never contains control characters or markup from them."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_the_shell(run: Run, place: Path, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         env=environment(gallery),
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert SHOWN in done.stdout and is_plain(done.stdout) and is_plain(done.stderr)

@@ -1,4 +1,4 @@
-"""TIFF files of every kind, written tag by tag: what a library would not write has to be read as well.
+"""TIFF files of every kind, written tag by tag, including those that a library would not write.
 
 Reference: TIFF 6.0 (Aldus, 1992); supplements 1 and 2; TIFF Technical Note 3 (floating point predictor).
 """

@@ -1,4 +1,4 @@
-"""The contents of one catalog transaction, as plain values: a pipeline fills them, the catalog writes them."""
+"""The contents of one catalog transaction, as plain values: a pipeline fills them in, the catalog writes them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from retrieval.catalog.records import instant
 from retrieval.folding import fold
 
 KnownFile: TypeAlias = tuple[int, int, int, int, int, int | None]
-"""(image id, size, mtime_ns, is_retired, has an embedding, ctime_ns): a bare row, on the hot path of a run."""
+"""(image id, size, mtime_ns, is_retired, has an embedding, ctime_ns): a plain tuple, on a run's hot path."""
 
 KnownFailure: TypeAlias = tuple[int, int, int, bool]
 """(failure id, size, mtime_ns, is_transient)."""
@@ -17,7 +17,7 @@ KnownFailure: TypeAlias = tuple[int, int, int, bool]
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What a decoded picture told about itself; the columns of ``images`` under the same names."""
+    """What was read from a decoded picture; the columns of ``images`` of the same names."""
 
     format: str
     width: int
@@ -38,9 +38,15 @@ class Metadata:
     aperture: float | None = None
     exposure: float | None = None
     focal_length: float | None = None
+    duration_s: float | None = None
+    still_s: float | None = None
+    motion_offset: int | None = None
+    motion_bytes: int | None = None
+    content_id: str | None = None
+    is_page: bool | None = None
 
     def columns(self) -> dict[str, Any]:
-        """Column name -> value, with those that follow from others."""
+        """Column name -> value, including the columns that are derived from others."""
         columns = {name: getattr(self, name) for name in self.__slots__}
         if self.taken_at is not None and self.taken_instant is None:
             columns["taken_instant"] = instant(self.taken_at, self.taken_offset_minutes)
@@ -54,9 +60,10 @@ class IndexedImage:
     """A picture that is ready to be committed.
 
     Attributes:
-        folder_id, name: where it lies.
+        folder_id, name: where the file is.
         vector: float16 bytes (``records.pack_vector``).
-        is_reused: the vector was taken over from an image with the same bytes.
+        moments: for a video: the times and vectors of its other frames.
+        is_reused: the vector was copied from an image with the same bytes.
         ctime_ns: when anything about the file was last changed, before it was read; None: not known.
     """
 
@@ -69,11 +76,12 @@ class IndexedImage:
     vector: bytes
     is_reused: bool = False
     ctime_ns: int | None = None
+    moments: tuple[tuple[float, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class FailedImage:
-    """A file that cannot be indexed as it is now; ``is_transient`` ones are tried again on every run."""
+    """A file that cannot be indexed in its present state; if ``is_transient``, it is tried again on every run."""
 
     folder_id: int
     name: str
@@ -92,7 +100,7 @@ class Batch:
     restored: list[int] = field(default_factory=list)  # ids of retired images whose files are back, unchanged
     retired: list[int] = field(default_factory=list)  # ids of images whose files are gone
     resolved: list[int] = field(default_factory=list)  # ids of failures whose files are gone
-    noted: list[tuple[int, int]] = field(default_factory=list)  # (id, ctime_ns) of images that had none
+    noted: list[tuple[int, int]] = field(default_factory=list)  # (id, ctime_ns) of images that had no ctime_ns
 
     def __len__(self) -> int:
         return sum(map(len, vars(self).values()))
@@ -100,7 +108,7 @@ class Batch:
 
 @dataclass
 class Counts:
-    """What became of the images of a batch."""
+    """What happened to the images of a batch."""
 
     added: int = 0
     updated: int = 0

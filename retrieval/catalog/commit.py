@@ -1,4 +1,4 @@
-"""Write a batch of an indexing run into a transaction: which row a picture belongs to, and what becomes of it."""
+"""Write a batch of an indexing run into a transaction: which row a picture belongs to, and what happens to it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 from retrieval.catalog.access import Rows
 from retrieval.catalog.batch import Batch, Counts, FailedImage, IndexedImage, Metadata
 from retrieval.catalog.label_moves import LabelMoves
+from retrieval.catalog.moments import drop_moments, set_moments
 from retrieval.catalog.records import utc_now
+from retrieval.catalog.texts import is_page_by_text
 from retrieval.catalog.transaction import Transaction
 from retrieval.folding import fold
 from retrieval.paths import decode_path, encode_path, is_below
@@ -41,8 +43,8 @@ def write_batch(
     """Write a batch; see ``Catalog.commit``.
 
     Args:
-        labels: of this run.
-        retired: images that the run has retired and that did not turn up elsewhere; changed in place.
+        labels: the label moves of this run.
+        retired: images that the run has retired and not found elsewhere; changed in place.
     """
     counts = Counts(restored=len(batch.restored), failed=len(batch.failed), retired=len(batch.retired))
     _retire(transaction, batch.retired)
@@ -68,6 +70,8 @@ def write_batch(
                     "change": transaction.change(),
                 }
             )
+            if image.metadata.duration_s is not None:
+                set_moments(transaction, id_, encoder_id, image.moments)
         setattr(counts, outcome, getattr(counts, outcome) + 1)
         if id_ in retired:
             counts.retired -= 1
@@ -102,7 +106,7 @@ _EMBED = """INSERT INTO embeddings (encoder_id, image_id, vector, crc, change)
 def _commit_image(
     transaction: Transaction, image: IndexedImage, encoder_id: int, unplugged: Sequence[str], labels: LabelMoves
 ) -> tuple[str, int]:
-    """Insert or update the row of one image; the name of the count that goes up, and the image's id."""
+    """Insert or update the row of one image; the name of the count to increment, and the image's id."""
     columns = image.metadata.columns() | {
         "folder_id": image.folder_id,
         "name": encode_path(image.name),
@@ -113,14 +117,17 @@ def _commit_image(
         "content_hash": image.content_hash,
         "is_retired": False,
     }
+    if columns["is_page"] is False and is_page_by_text(transaction, image.content_hash):
+        columns["is_page"] = True
     here = _at(transaction, image.folder_id, image.name)
     is_same = here is not None and here.content_hash == image.content_hash
     row_id: int | None
     if here is not None:
         row_id, outcome = here.id, "updated"
         if not is_same:
-            # Other encoders' embeddings, and what was predicted from any, are of the picture that was here before.
+            # Other encoders' embeddings, and all predictions, belong to the picture that was here before.
             transaction.run("DELETE FROM embeddings WHERE image_id = :id", {"id": row_id})
+            drop_moments(transaction, None, [row_id])
             transaction.run("DELETE FROM predicted_tags WHERE image_id = :id", {"id": row_id})
         if here.is_retired:
             outcome = "restored" if is_same else "added"
@@ -158,17 +165,17 @@ def _is_embedded(rows: Rows, image_id: int, encoder_id: int) -> bool:
 
 
 def _has_failed(rows: Rows, image: IndexedImage) -> bool:
-    """True if the file was there all the time since its picture was retired, but could not be read."""
+    """True if the file was there ever since its picture was retired, but could not be read."""
     sql = "SELECT 1 FROM failures WHERE folder_id = :folder AND name = :name"
     return bool(rows.rows(sql, {"folder": image.folder_id, "name": encode_path(image.name)}))
 
 
 def _moved_from(transaction: Transaction, image: IndexedImage, unplugged: Sequence[str]) -> int | None:
-    """The image that was moved here: same bytes, and its old path is gone (but not merely unplugged).
+    """The image that was moved here: same bytes, and its old path is gone (not just unmounted).
 
     Raises:
-        GalleryError: the image is here already, where the database did not find it by its name: it would be listed
-            twice from now on.
+        GalleryError: the image is here already, but the database did not find it by its name: from now on it would be
+            listed twice.
     """
     same: list[Any] = transaction.rows(
         """SELECT i.id, i.folder_id, f.path, i.name FROM images AS i JOIN folders AS f ON f.id = i.folder_id
@@ -192,8 +199,8 @@ def _moved_from(transaction: Transaction, image: IndexedImage, unplugged: Sequen
 def _record_failure(transaction: Transaction, failure: FailedImage) -> None:
     """Remember the failure, and retire the image that was at this path: the file no longer shows it.
 
-    The image stays while its file is merely out of reach (transient, and not known to have changed). A failure alone
-    is no change: some come back on every run, and each change saves the index anew.
+    The image stays if its file is only unreachable (transient, and not known to have changed). A failure alone does
+    not count as a change: some recur on every run, and after each change the index is saved again.
     """
     transaction.run(
         """INSERT INTO failures (folder_id, name, size, mtime_ns, reason, is_transient, failed_at)

@@ -1,4 +1,4 @@
-"""The table of encoders, and which of them searches use."""
+"""The table of encoders, and which of them is used for searches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COLUMNS = "e.id, e.name, e.fingerprint, e.dim, e.source, e.licence"
 
 @dataclass(frozen=True)
 class EncoderRow:
-    """An encoder as the catalog knows it."""
+    """An encoder as recorded in the catalog."""
 
     id: int
     name: str
@@ -28,7 +28,7 @@ class EncoderRow:
 
 
 def all_encoders(rows: Rows) -> list[EncoderRow]:
-    """Every encoder that has embeddings here, or is about to have some."""
+    """Every encoder that has embeddings here, or is about to get some."""
     return [EncoderRow(*row) for row in rows.rows(f"SELECT {_COLUMNS} FROM encoders AS e ORDER BY e.id")]
 
 
@@ -39,14 +39,14 @@ def active_encoder(rows: Rows) -> EncoderRow | None:
 
 
 def encoder_of(rows: Rows, fingerprint: str) -> EncoderRow | None:
-    """The encoder with a fingerprint; None where the catalog has none."""
+    """The encoder with a fingerprint; None if the catalog has none."""
     sql = f"SELECT {_COLUMNS} FROM encoders AS e WHERE e.fingerprint = :fingerprint"
     found = rows.rows(sql, {"fingerprint": fingerprint})
     return EncoderRow(*found[0]) if found else None
 
 
 def register_encoder(transaction: Transaction, spec: EncoderSpec) -> int:
-    """The id of the encoder with this fingerprint, after adding it if it is new; where it lies now is noted."""
+    """The id of the encoder with this fingerprint, after adding it if it is new; its present location is recorded."""
     known = encoder_of(transaction, spec.fingerprint)
     if known is None:
         return transaction.insert(
@@ -77,11 +77,12 @@ def delete_encoder(transaction: Transaction, encoder_id: int, active: EncoderRow
     Args:
         active: the encoder that searches use from now on.
     """
-    transaction.change()  # lets engines that are open notice
+    transaction.change()  # so that open engines notice
     activate_encoder(transaction, active.id if active else None)
     own = {"encoder": encoder_id}
     transaction.run("DELETE FROM predicted_tags WHERE encoder_id = :encoder", own)
     transaction.run("DELETE FROM runs WHERE encoder_id = :encoder", own)
+    transaction.run("DELETE FROM moments WHERE encoder_id = :encoder", own)
     removed = transaction.run("DELETE FROM embeddings WHERE encoder_id = :encoder", own)
     transaction.run("DELETE FROM encoders WHERE id = :encoder", own)
     return removed

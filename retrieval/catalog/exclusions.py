@@ -1,4 +1,4 @@
-"""Permanent exclusions of a gallery: patterns given to ``index --exclude``, and paths forgotten below a folder that is
+"""Permanent exclusions of a gallery: patterns given to ``index --exclude``, and forgotten paths below a folder that is
 still indexed. The catalog stores them in one table; a walk reads them here."""
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class Exclusion:
     """One row.
 
     Attributes:
-        path: absolute: the folder that ``pattern`` is relative to, or what is left out altogether. None if only its
-            fingerprint is kept, since the name itself was purged.
-        pattern: in ``.gitignore`` syntax, ``!`` in front takes back; None: all that lies at or below ``path``.
-        fingerprint: BLAKE3 of the path that was purged.
+        path: absolute: the folder that ``pattern`` is relative to, or the excluded path itself. None if only its
+            fingerprint is kept, because the name itself was purged.
+        pattern: in ``.gitignore`` syntax, a leading ``!`` includes again; None: everything at or below ``path``.
+        fingerprint: BLAKE3 of the purged path.
     """
 
     path: str | None
@@ -33,7 +33,7 @@ class Exclusion:
     fingerprint: bytes | None = None
 
     def text(self) -> str:
-        """For a person; of one whose path is kept."""
+        """A text for people; only for rows whose path is kept."""
         if self.pattern is None:
             return f"{self.path} (forgotten)"
         if self.pattern.startswith("!"):
@@ -42,23 +42,27 @@ class Exclusion:
 
 
 class Exclusions:
-    """All of them, in the order in which they were given."""
+    """All of them, in the order in which they were given.
 
-    def __init__(self, rows: Iterable[Exclusion] = ()) -> None:
-        self.rows = tuple(rows)
+    Args:
+        everywhere: patterns that apply below every indexed folder, where no row decides; not stored.
+    """
+
+    def __init__(self, rows: Iterable[Exclusion] = (), everywhere: Sequence[str] = ()) -> None:
+        self.rows, self.everywhere = tuple(rows), tuple(everywhere)
         self._whole = {row.path for row in self.rows if row.path is not None and row.pattern is None}
         self._fingerprints = {row.fingerprint for row in self.rows if row.fingerprint is not None}
         self._has_whole = bool(self._whole or self._fingerprints)
 
     def in_words(self) -> list[str]:
-        """For a person, a line each."""
+        """Texts for people, one line each."""
         lines = [row.text() for row in self.rows if row.path is not None]
         if self._fingerprints:
             lines.append(f"{len(self._fingerprints):,} more that were purged (their names are not kept)")
         return lines
 
     def patterns(self, folder: str) -> list[str]:
-        """Those that are relative to a folder."""
+        """The patterns that are relative to a folder."""
         return [row.pattern for row in self.rows if row.path == folder and row.pattern is not None]
 
     def folders(self) -> set[str]:
@@ -72,7 +76,7 @@ class Exclusions:
         return path in self._whole or (bool(self._fingerprints) and fingerprint(path) in self._fingerprints)
 
     def lifted(self, path: str) -> list[Exclusion]:
-        """Those that keep exactly ``path`` out of the gallery: they end when it is indexed by its name."""
+        """The rows that exclude exactly ``path``: they end when it is indexed by its name."""
         mark = fingerprint(path) if self._fingerprints else None
         return [
             row
@@ -81,12 +85,12 @@ class Exclusions:
         ]
 
     def below(self, folder: str) -> list[Exclusion]:
-        """Those at or below a folder, as far as their names are kept."""
+        """The rows at or below a folder, if their names are kept."""
         return [row for row in self.rows if row.path is not None and is_below(row.path, folder)]
 
 
 def all_exclusions(rows: Rows) -> Exclusions:
-    """What is left out for good."""
+    """All permanent exclusions."""
 
     def text(stored: str | bytes | None) -> str | None:
         return None if stored is None else decode_path(stored)
@@ -96,7 +100,7 @@ def all_exclusions(rows: Rows) -> Exclusions:
 
 
 def replace_exclusions(transaction: Transaction, rows: Sequence[Exclusion]) -> None:
-    """Write what is left out from now on."""
+    """Write the exclusions that apply from now on."""
     if tuple(rows) == all_exclusions(transaction).rows:
         return
 
@@ -111,7 +115,7 @@ def replace_exclusions(transaction: Transaction, rows: Sequence[Exclusion]) -> N
 
 
 def fingerprint(path: str) -> bytes:
-    """What is kept of a path whose name may not be kept: 32 bytes of BLAKE3."""
+    """What is kept of a path whose name must not be kept: 32 bytes of BLAKE3."""
     return blake3(os.fsencode(path)).digest()
 
 
@@ -120,10 +124,10 @@ def changed(
 ) -> list[Exclusion]:
     """The rows as they are after ``index --exclude``, ``--include`` and ``--no-exclude`` for a folder.
 
-    ``include`` takes the same pattern back where it was excluded, and overrides all others otherwise.
+    ``include`` removes the same pattern if it was excluded, and otherwise overrides all others.
 
     Args:
-        start_anew: drop what was left out at or below the folder so far.
+        start_anew: drop the existing exclusions at or below the folder.
     """
     rows = list(before.rows)
     if start_anew:

@@ -28,19 +28,19 @@ def all_roots(rows: Rows) -> list[str]:
 
 
 def passed_over(rows: Rows) -> list[str | None]:
-    """For each root what its last walk passed over, as JSON text (see ``pictures/passed_over.py``)."""
+    """For each root what its last walk skipped, as JSON text (see ``pictures/passed_over.py``)."""
     return [text for (text,) in rows.rows("SELECT passed_over FROM folders WHERE is_root ORDER BY path")]
 
 
 def present_counts(rows: Rows) -> list[tuple[str, int]]:
-    """(path, how many present images lie in it, not below it) of each folder that has any."""
+    """(path, number of present images directly in it) of each folder that has any."""
     sql = """SELECT f.path, count(*) FROM folders AS f JOIN images AS i ON i.folder_id = f.id
              WHERE NOT i.is_retired GROUP BY f.id"""
     return [(decode_path(path), count) for path, count in rows.rows(sql)]
 
 
 def count_present(rows: Rows, below: str) -> int:
-    """How many present images lie at or below a folder."""
+    """How many present images are at or below a folder."""
     return sum(count for path, count in present_counts(rows) if is_below(path, below))
 
 
@@ -53,7 +53,7 @@ def unembedded_folders(rows: Rows, encoder_id: int) -> list[str]:
 
 
 def folder_id(transaction: Transaction, path: str, *, is_root: bool, is_mount: bool) -> int:
-    """The id of the folder, after adding it; ``is_root`` is never taken back, ``is_mount`` is as given."""
+    """The id of the folder, after adding it; ``is_root`` is never reset, ``is_mount`` is set as given."""
     asked = {"path": encode_path(path), "is_root": is_root, "is_mount": is_mount}
     found = transaction.rows("SELECT id, is_root, is_mount FROM folders WHERE path = :path", {"path": asked["path"]})
     if not found:
@@ -70,7 +70,7 @@ def folder_id(transaction: Transaction, path: str, *, is_root: bool, is_mount: b
 
 
 def note_passed_over(transaction: Transaction, root: str, counts: str) -> None:
-    """Remember what the walk of a root passed over, as JSON text (see ``pictures/passed_over.py``)."""
+    """Record what the walk of a root skipped, as JSON text (see ``pictures/passed_over.py``)."""
     transaction.run(
         "UPDATE folders SET passed_over = :counts WHERE path = :path", {"counts": counts, "path": encode_path(root)}
     )

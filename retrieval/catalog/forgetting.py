@@ -8,8 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from retrieval.catalog.albums import hide_in_searches
+from retrieval.catalog.embedded_xmp import forget_gone
 from retrieval.catalog.exclusions import Exclusion, all_exclusions, fingerprint, replace_exclusions
+from retrieval.catalog.faces import forget_unshown_faces
 from retrieval.catalog.labels import KINDS, said_of
+from retrieval.catalog.lexicon import erase_deleted
+from retrieval.catalog.places import drop_unused
+from retrieval.catalog.texts import forget_unshown
 from retrieval.paths import decode_path, encode_path, is_below
 
 if TYPE_CHECKING:
@@ -18,15 +24,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class Forgotten:
-    """What became of one path.
+    """What happened to one path.
 
     Attributes:
-        path: as the catalog knew it.
-        images: how many that were present left the gallery.
-        purged: how many rows of images were deleted, those that had been gone before included.
-        labelled: how many of the images have tags or captions by people, which are kept.
-        left_out_of: the folder that is still indexed and from now on leaves this path out; None if there is none.
+        path: as the catalog has it.
+        images: how many present images left the gallery.
+        purged: how many rows of images were deleted, including images that were already gone.
+        labelled: how many of the images have tags, captions, ... by people, which are kept.
+        left_out_of: the folder that is still indexed and excludes this path from now on; None if there is none.
         is_folder: False for a single file.
+        searches: names of saved searches in which the path was replaced by ``PURGED``.
     """
 
     path: str
@@ -35,21 +42,22 @@ class Forgotten:
     labelled: int = 0
     left_out_of: str | None = None
     is_folder: bool = True
+    searches: tuple[str, ...] = ()
 
 
 def forget(transaction: Transaction, paths: Sequence[str], *, purge: bool, leave_out: bool = True) -> Forgotten | None:
-    """Take out what lies at or below a path; what people said about it stays with its content.
+    """Remove what is at or below a path; what people said about it is kept by content.
 
     Args:
-        paths: spellings of one path; the first that the catalog knows is meant.
-        leave_out: a folder above it that is still indexed leaves it out from now on.
-        purge: delete rows, names, embeddings and labels instead, and whatever else holds a name.
+        paths: spellings of one path; the first that the catalog knows is used.
+        leave_out: a folder above it that is still indexed excludes it from now on.
+        purge: delete rows, names, embeddings and labels instead, and everything else that holds a name.
 
     Returns:
-        None if the catalog holds nothing of it.
+        None if the catalog holds nothing at or below the path.
     """
     if purge:
-        transaction.run("PRAGMA secure_delete = ON")  # of this connection: freed bytes are overwritten
+        transaction.run("PRAGMA secure_delete = ON")  # for this connection: freed bytes are overwritten
     for path in paths:
         folders = _folders_below(transaction, path)
         found = _Found(path, [], [], folders, True) if folders else _file_at(transaction, path)
@@ -107,6 +115,7 @@ def _forget(transaction: Transaction, found: _Found, purge: bool, leave_out: boo
     if purge:
         done.purged = len(found.images)
         _purge(transaction, found, change)
+        done.searches = hide_in_searches(transaction, found.path)
     else:
         done.labelled = sum(_is_labelled(transaction, id_) for id_ in found.present)
         retire = "UPDATE images SET is_retired = :yes, change = :change WHERE id = :key"
@@ -117,12 +126,12 @@ def _forget(transaction: Transaction, found: _Found, purge: bool, leave_out: boo
 
 
 def _is_labelled(transaction: Transaction, image_id: int) -> bool:
-    return any(said_of(transaction, kind, [image_id]) for kind in ("tags", "captions"))
+    return any(said_of(transaction, kind, [image_id]) for kind in KINDS)
 
 
 def _purge(transaction: Transaction, found: _Found, change: int) -> None:
     ids = [id_ for id_, *_ in found.images]
-    for table in (*KINDS, "predicted_tags", "embeddings"):
+    for table in (*KINDS, "predicted_tags", "embeddings", "moments"):
         _each(transaction, f"DELETE FROM {table} WHERE image_id = :key", ids)
     _each(transaction, "DELETE FROM images WHERE id = :key", ids)
     _each(transaction, "DELETE FROM kept_labels WHERE content_hash = :key", [digest for *_, digest in found.images])
@@ -132,7 +141,12 @@ def _purge(transaction: Transaction, found: _Found, change: int) -> None:
         """DELETE FROM tag_spellings WHERE tag NOT IN (SELECT tag FROM tags UNION SELECT tag FROM predicted_tags
            UNION SELECT text FROM kept_labels WHERE kind = 'tag')"""
     )
-    # Endings of names, until the next walk counts them again.
+    drop_unused(transaction)  # places reveal where somebody was
+    forget_unshown(transaction)
+    forget_unshown_faces(transaction)
+    forget_gone(transaction)
+    erase_deleted(transaction)
+    # These hold endings of names; the next walk counts them again.
     transaction.run("UPDATE folders SET passed_over = NULL")
     for id_, roots, report in transaction.rows("SELECT id, roots, report FROM runs"):
         told = (_without(json.loads(roots), found.path), None if report is None else json.loads(report))
@@ -151,7 +165,7 @@ def _without(paths: list[str], purged: str) -> list[str]:
 
 
 def _leave_out(transaction: Transaction, path: str, purge: bool) -> str | None:
-    """Remember that a folder which is still indexed leaves this path out; which folder, if there is one."""
+    """Make the folder that is still indexed exclude this path; that folder, if there is one."""
     rows = transaction.rows("SELECT path FROM folders WHERE is_root")
     above = [root for root in (decode_path(row[0]) for row in rows) if is_below(path, root)]
     before = all_exclusions(transaction)

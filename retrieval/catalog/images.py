@@ -1,11 +1,11 @@
-"""The table of images: one image's record, and the facts that are written beside the runs of an indexer."""
+"""The table of images: the record of one image, and facts that are written outside the runs of an indexer."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from retrieval.catalog.access import Rows, id_lists
 from retrieval.catalog.records import ImageRecord, taken_at
@@ -16,15 +16,21 @@ if TYPE_CHECKING:
 
 _RECORD = """SELECT i.id, f.path, i.name, i.size, i.mtime_ns, i.format, i.width, i.height, i.taken_at,
     i.taken_offset_minutes, i.camera, i.lens, i.latitude, i.longitude, i.content_hash, i.colour, i.taken_instant,
-    i.taken_precision, i.ctime_ns, i.iso, i.aperture, i.exposure, i.focal_length
+    i.taken_precision, i.ctime_ns, i.iso, i.aperture, i.exposure, i.focal_length,
+    i.duration_s, i.still_s,
+    (SELECT p.full_name FROM located AS l JOIN places AS p ON p.key = l.place
+     WHERE l.latitude = i.latitude AND l.longitude = i.longitude),
+    i.motion_offset, i.motion_bytes,
+    (SELECT c.image_id FROM shots AS s JOIN shots AS c ON c.shot = s.shot AND c.is_clip
+     WHERE s.image_id = i.id AND NOT s.is_clip LIMIT 1)
     FROM images AS i JOIN folders AS f ON f.id = i.folder_id"""
 
 _KINDS: tuple[type | tuple[type, ...], ...] = (int, (str, bytes), (str, bytes), int, int, str, int, int)
-"""What the first columns of a record are, if nothing happened to them."""
+"""The types of a record's first columns if the row is undamaged."""
 
 
 class OtherImage(NamedTuple):
-    """An image with certain bytes: where its file was, as it was, and whether it is retired."""
+    """Another image with given bytes: where its file was, its state then, and whether it is retired."""
 
     id: int
     path: str
@@ -33,8 +39,16 @@ class OtherImage(NamedTuple):
     is_retired: bool
 
 
+class Waiting(NamedTuple):
+    """A content that waits: one present picture that has it, with the values of its row."""
+
+    content_hash: bytes
+    image_id: int
+    path: str
+
+
 class DateAndPlace(NamedTuple):
-    """When and where a picture was taken and who says so, as ``schema.images`` has them."""
+    """When and where a picture was taken and the source of each, as in ``schema.images``."""
 
     taken_at: str | None
     taken_offset_minutes: int | None
@@ -46,7 +60,7 @@ class DateAndPlace(NamedTuple):
     place_source: str | None
 
 
-# What is there
+# Reading
 
 
 def records_of(rows: Rows, ids: Sequence[int]) -> list[ImageRecord]:
@@ -56,6 +70,16 @@ def records_of(rows: Rows, ids: Sequence[int]) -> list[ImageRecord]:
         sql = f"{_RECORD} WHERE NOT i.is_retired AND i.id IN ({names})"
         found.update((row[0], record) for row in rows.rows(sql, values) if (record := _record(row)) is not None)
     return [found[int(i)] for i in ids if int(i) in found]
+
+
+def known_ids(rows: Rows, ids: Sequence[int], *, present: bool = False) -> set[int]:
+    """Those of ``ids`` that the catalog holds; with ``present``, without retired images."""
+    also = " AND NOT is_retired" if present else ""
+    return {
+        row[0]
+        for names, values in id_lists(ids)
+        for row in rows.rows(f"SELECT id FROM images WHERE id IN ({names}){also}", values)
+    }
 
 
 def record_at(rows: Rows, path: str | Path) -> ImageRecord | None:
@@ -70,7 +94,7 @@ def record_at(rows: Rows, path: str | Path) -> ImageRecord | None:
 
 
 def _record(row: Sequence[Any]) -> ImageRecord | None:
-    """One image; None where the row is damaged: the next run reads its picture anew."""
+    """One image; None if the row is damaged: the next run reads the picture again."""
     id_, folder, name, size, mtime_ns, form, width, height, taken, offset, *rest = row
     if not all(isinstance(value, kind) for value, kind in zip(row, _KINDS, strict=False)):
         return None
@@ -92,12 +116,14 @@ def image_count(rows: Rows, encoder_id: int | None = None) -> int:
 
 
 def summary(rows: Rows) -> dict[str, Any]:
-    """Counts by format, span of dates, how many have a date, a place or an exposure time, how many are retired."""
+    """Counts by format, range of dates, how many have a date, a place, a short video ...; how many are retired."""
+    from retrieval.catalog.places import unnamed_count
+
     sql = "SELECT format, count(*) FROM images WHERE NOT is_retired GROUP BY format ORDER BY 2 DESC"
     formats = dict(rows.rows(sql))
-    sql = """SELECT min(taken_at), max(taken_at), count(taken_at), count(latitude), count(exposure)
+    sql = """SELECT min(taken_at), max(taken_at), count(taken_at), count(latitude), count(exposure), count(motion_bytes)
              FROM images WHERE NOT is_retired"""
-    first, last, dated, placed, exposed = rows.rows(sql)[0]
+    first, last, dated, placed, exposed, motion = rows.rows(sql)[0]
     return {
         "formats": formats,
         "first_taken_at": first,
@@ -105,12 +131,15 @@ def summary(rows: Rows) -> dict[str, Any]:
         "with_date": dated,
         "with_place": placed,
         "with_exposure": exposed,
+        "without_place_name": unnamed_count(rows),
+        "motion_photos": motion,
+        "live_photos": rows.rows("SELECT count(*) FROM shots WHERE is_clip")[0][0],
         "retired": rows.rows("SELECT count(*) FROM images WHERE is_retired")[0][0],
     }
 
 
 def added_at(rows: Rows, ids: Sequence[int]) -> dict[int, str]:
-    """Id -> when the image was indexed first: UTC, ISO 8601."""
+    """Id -> when the image was first indexed: UTC, ISO 8601."""
     return {
         id_: moment
         for names, values in id_lists(ids)
@@ -129,7 +158,7 @@ def others_with_bytes(rows: Rows, content_hash: bytes, image_id: int) -> list[Ot
 
 
 def retired_at(rows: Rows, image_id: int, content_hash: bytes) -> str | None:
-    """Where the file of a retired image with this content was; None if it is another picture, or present."""
+    """Where the file of a retired image with this content was; None if the content differs or it is present."""
     sql = """SELECT f.path, i.name FROM images AS i JOIN folders AS f ON f.id = i.folder_id
              WHERE i.id = :id AND i.is_retired AND i.content_hash = :hash"""
     found = rows.rows(sql, {"id": image_id, "hash": content_hash})
@@ -137,7 +166,7 @@ def retired_at(rows: Rows, image_id: int, content_hash: bytes) -> str | None:
 
 
 def dates_and_places(rows: Rows, ids: Sequence[int]) -> dict[int, DateAndPlace]:
-    """Id -> what is known of when and where the picture was taken."""
+    """Id -> what is known about when and where the picture was taken."""
     return {
         row[0]: DateAndPlace(*row[1:])
         for names, values in id_lists(ids)
@@ -145,7 +174,7 @@ def dates_and_places(rows: Rows, ids: Sequence[int]) -> dict[int, DateAndPlace]:
     }
 
 
-# What is written
+# Writing
 
 
 def set_dates_and_places(transaction: Transaction, known: Iterable[tuple[int, DateAndPlace]]) -> None:
@@ -159,23 +188,45 @@ def set_dates_and_places(transaction: Transaction, known: Iterable[tuple[int, Da
 
 
 def set_colours(transaction: Transaction, found: Iterable[tuple[ImageRecord, int]]) -> None:
-    """Write average colours, 0xRRGGBB. They are no change that an index would have to replay."""
+    """Write average colours, 0xRRGGBB. They do not count as a change that an index has to replay."""
     _set(transaction, "colour", found)
 
 
 def set_hashes(transaction: Transaction, found: Iterable[tuple[ImageRecord, bytes]]) -> None:
-    """Write perceptual hashes. They are no change that an index would have to replay."""
+    """Write perceptual hashes. They do not count as a change that an index has to replay."""
     _set(transaction, "phash", found)
 
 
 def set_mtime(transaction: Transaction, image: ImageRecord, mtime_ns: int) -> None:
-    """Write the time of a file that was put in the place of another one with the same bytes."""
+    """Write the modification time of a file that replaced another one with the same bytes."""
     _set(transaction, "mtime_ns", [(image, mtime_ns)])
 
 
 def _set(transaction: Transaction, column: str, found: Iterable[tuple[ImageRecord, object]]) -> None:
-    """Only where the row is of the picture that was looked at."""
+    """Only if the row still has the picture that was examined."""
     transaction.run(
         f"UPDATE images SET {column} = :value WHERE id = :id AND content_hash = :hash",
         [{"value": value, "id": image.id, "hash": image.content_hash} for image, value in found],
     )
+
+
+def waiting(
+    rows: Rows, table: Literal["picture_texts", "face_looks"], model: str, *, retry_failures: bool = False
+) -> list[Waiting]:
+    """The contents of present pictures, except videos, without a result by this model, by the picture's id.
+
+    Args:
+        table: holds the results.
+        model: results of another one do not count.
+        retry_failures: also contents for which the result is a failure.
+    """
+    sql = f"""SELECT i.content_hash, min(i.id), f.path, i.name FROM images AS i JOIN folders AS f ON f.id = i.folder_id
+              LEFT JOIN {table} AS t ON t.content_hash = i.content_hash
+              WHERE NOT i.is_retired AND i.duration_s IS NULL
+              AND (t.id IS NULL OR t.model <> :model OR (:again AND t.reason IS NOT NULL))
+              GROUP BY i.content_hash ORDER BY 2"""
+    found = rows.rows(sql, {"model": model, "again": retry_failures})
+    return [
+        Waiting(digest, image_id, os.path.join(decode_path(folder), decode_path(name)))
+        for digest, image_id, folder, name in found
+    ]

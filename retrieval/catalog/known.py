@@ -25,7 +25,7 @@ _SAME_BYTES = """SELECT i.id, f.path, i.name, i.is_retired, e.id IS NOT NULL FRO
 
 
 def known_failures(rows: Rows, folder_id: int) -> dict[str, KnownFailure]:
-    """Name -> (failure id, size, mtime_ns, is_transient) of what could not be indexed in a folder."""
+    """Name -> (failure id, size, mtime_ns, is_transient) of the files in a folder that could not be indexed."""
     found = rows.rows(_KNOWN_FAILURES, {"folder": folder_id})
     return {decode_path(row[0]): (row[1], row[2], row[3], bool(row[4])) for row in found}
 
@@ -41,7 +41,7 @@ def is_known(rows: Rows, folder_id: int, name: str) -> bool:
 
 
 class SameBytes(NamedTuple):
-    """An image with certain bytes: its id, where its file was, whether it is retired, whether it has an embedding."""
+    """An image with given bytes: its id, where its file was, whether it is retired, whether it has an embedding."""
 
     id: int
     path: str
@@ -50,12 +50,12 @@ class SameBytes(NamedTuple):
 
 
 class KnownToReader:
-    """Answers ``compare.KnownImages`` from a reader; folders that a run would add exist here alone.
+    """Implements ``compare.KnownImages`` with a reader; folders that a run would add exist only here.
 
     Args:
-        reader: None for a gallery that was never made: nothing is known then.
+        reader: None for a gallery that does not exist yet: nothing is known then.
         encoder_id: whose embeddings count.
-        damaged: images whose embedding is none, since a run would make it anew.
+        damaged: images whose embedding is treated as missing, since a run would compute it again.
     """
 
     def __init__(self, reader: CatalogReader | None, encoder_id: int, damaged: Collection[int] = ()) -> None:
@@ -66,9 +66,9 @@ class KnownToReader:
         self._sizes: frozenset[int] | None = None
         self._last: tuple[int, dict[str, KnownFile], dict[str, KnownFailure]] | None = None
         self.moved: dict[int, str] = {}
-        """Images that turned up elsewhere, and the folders where they were."""
+        """Images that were found elsewhere, and the folders where they were."""
         self.counted: set[int] = set()
-        """Present images with an embedding, of the folders that were asked for."""
+        """Present images with an embedding, of the folders queried so far."""
         if reader is not None:
             self._folders = folders_and_mounts(reader)
 
@@ -99,15 +99,15 @@ class KnownToReader:
         return self.file(folder_id, name) is not None or self.has_failed(folder_id, name)
 
     def file(self, folder_id: int, name: str) -> KnownFile | None:
-        """What is known of one file."""
+        """What is known about one file."""
         return self._folder(folder_id)[0].get(name)
 
     def has_failed(self, folder_id: int, name: str) -> bool:
-        """True if a failure is known there."""
+        """True if a failure is known for this file."""
         return name in self._folder(folder_id)[1]
 
     def _folder(self, folder_id: int) -> tuple[dict[str, KnownFile], dict[str, KnownFailure]]:
-        """Files and failures; the last folder is kept, since a walk asks for one after the other."""
+        """Files and failures; the last folder is cached, since a walk asks folder by folder."""
         if self._last is None or self._last[0] != folder_id:
             self._last = folder_id, self._read_files(folder_id), self._read_failures(folder_id)
         return self._last[1:]
@@ -144,7 +144,7 @@ class KnownToReader:
         return sum(count for path, count in self._counts if is_below(path, below)) - elsewhere
 
     def may_know(self, size: int) -> bool:
-        """False if no image, retired or not, has a file of so many bytes: then none has the same content."""
+        """False if no image, retired or not, has a file of this size: then none has the same content."""
         if self._sizes is None:
             rows = [] if self._reader is None else self._reader.rows("SELECT DISTINCT size FROM images")
             self._sizes = frozenset(row[0] for row in rows)

@@ -1,7 +1,7 @@
-"""What people said about a picture stays with the picture while files change places.
+"""What people said about a picture stays with the picture when files change places.
 
-A moved file keeps its row and everything that hangs on it. But renaming a numbered series (1 to 2, 2 to 3, ...) leaves
-each path with another known picture, and tags that stayed with the path would all be wrong.
+A moved file keeps its row and everything attached to it. But renaming a numbered series (1 to 2, 2 to 3, ...) leaves
+each path with another known picture, and tags that stayed with their paths would all be wrong.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from retrieval.catalog.transaction import Transaction
 
 _Labels: TypeAlias = dict[Kind, list[tuple[str | int, str]]]
-"""Kind -> (value, source) of what is said about one picture; a kind without any is missing, or empty."""
+"""Kind -> (value, source) of what is said about one picture; kinds without values are missing or empty."""
 
 
 @dataclass
 class _Displaced:
-    """What was said about a picture that a path showed until this run, and whether that row still carries it."""
+    """What was said about the picture that a path showed until this run, and whether that row still carries it."""
 
     image_id: int
     labels: _Labels
@@ -33,14 +33,14 @@ class _Displaced:
 
 
 class LabelMoves:
-    """Moves labels from row to row as pictures turn up at other paths; one for each run."""
+    """Moves labels between rows as pictures turn up at other paths; one object for each run."""
 
     def __init__(self) -> None:
         self._displaced: dict[bytes, _Displaced] = {}
         self._is_needed = True
 
     def begin(self, transaction: Transaction) -> None:
-        """Before a transaction's rows: a gallery in which nobody has labelled anything pays one statement for all."""
+        """Called before a transaction's rows: a gallery without any labels pays for one statement in total."""
         self._is_needed = bool(self._displaced) or is_any_said(transaction)
 
     def follow(
@@ -53,15 +53,15 @@ class LabelMoves:
         is_edit: bool,
         unplugged: Sequence[str],
     ) -> None:
-        """A row shows another picture than before, or is new; called when it has its new content hash.
+        """Called when a row that is new, or shows another picture than before, has its new content hash.
 
-        A picture that the catalog knew from another file, which no longer shows it, brings its labels along. One that
-        nobody knew is an edit of what was there before and keeps the labels, if ``is_edit``. Labels that are left
-        without a row are kept by the content that they belong to, and come back with it.
+        A picture that the catalog knew from another file, which no longer shows it, brings its labels along. An
+        unknown picture is an edit of the previous one and keeps its labels, if ``is_edit``. Labels that are left
+        without a row are kept by the content that they belong to, and return with it.
 
         Args:
             old, new: content hashes; ``old`` is None for a new row.
-            unplugged: mount points that are not mounted now; a file below one still shows what it did.
+            unplugged: mount points that are not mounted now; a file below one still counts as showing its picture.
         """
         if not self._is_needed:
             return
@@ -80,13 +80,15 @@ class LabelMoves:
     def _brought(
         self, transaction: Transaction, image_id: int, new: bytes, unplugged: Sequence[str]
     ) -> tuple[bool, _Labels | None]:
-        """Whether the picture was known before, and the labels that it takes along from where it was."""
+        """Whether the picture was known before, and the labels that it brings from its old place."""
         displaced = self._displaced.pop(new, None)
         kept = take_kept(transaction, new)
         if displaced is not None:
+            labels = displaced.labels
             if displaced.is_still_there:
+                labels = _read(transaction, displaced.image_id)  # people may have changed them since, beside this run
                 clear_said(transaction, displaced.image_id)
-            return True, displaced.labels
+            return True, labels
         others = others_with_bytes(transaction, new, image_id)
         for other in others:
             labels = _read(transaction, other.id)
@@ -96,7 +98,7 @@ class LabelMoves:
                 clear_said(transaction, other.id)
             elif not other.is_retired:
                 continue
-            # What was forgotten keeps its labels where it lies, too, in case that folder comes back.
+            # A forgotten image also keeps its labels at its old place, in case that folder comes back.
             return True, {kind: labels[kind] + kept[kind] for kind in KINDS}
         return bool(others) or _any(kept), kept if _any(kept) else None
 
@@ -114,7 +116,7 @@ def _shows_still(path: str, size: int, mtime_ns: int, digest: bytes, unplugged: 
             return digest_of(file) == digest
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except OSError:  # out of reach says nothing
+    except OSError:  # unreachable: undecided
         return True
 
 

@@ -1,6 +1,6 @@
-"""The tables of what is said about pictures: by people (tags, captions, ratings), and by models (predicted tags).
+"""The tables of what is said about pictures: by people (tags, captions, ratings, ...), and by models (predicted tags).
 
-Rows alone: who says what, and what that means, is the business of ``retrieval/labels``.
+Only rows: who says what, and what that means, is handled in ``retrieval/labels``.
 """
 
 from __future__ import annotations
@@ -14,17 +14,27 @@ from retrieval.folding import fold
 if TYPE_CHECKING:
     from retrieval.catalog.transaction import Transaction
 
-Kind = Literal["tags", "captions", "ratings"]
-"""A table of what people say."""
+Kind = Literal["tags", "captions", "ratings", "favourites", "memberships", "hidden"]
+"""A table of what people say. A row of memberships puts a picture into an album: its value is the id of its entry."""
 
-KINDS: tuple[Kind, ...] = ("tags", "captions", "ratings")
+KINDS: tuple[Kind, ...] = ("tags", "captions", "ratings", "favourites", "memberships", "hidden")
 
-_COLUMN = {"tags": "tag", "captions": "text", "ratings": "rating"}
-_KEPT = {"tags": "tag", "captions": "caption", "ratings": "rating"}  # what ``kept_labels`` calls them
+_COLUMN = {
+    "tags": "tag", "captions": "text", "ratings": "rating", "favourites": "favourite", "memberships": "entry_id",
+    "hidden": "hidden",
+}  # fmt: skip
+_KEPT = {
+    "tags": "tag", "captions": "caption", "ratings": "rating", "favourites": "favourite", "memberships": "membership",
+    "hidden": "hidden",
+}  # fmt: skip
+"""The names of these kinds in ``kept_labels``."""
+
+_TEXTS = ("tags", "captions")
+"""The kinds whose values are text; the others hold numbers."""
 
 
 class SaidRow(NamedTuple):
-    """Something that somebody says about an image: a tag, a caption, or a rating as a number."""
+    """One statement about an image: a text or a number, with its source."""
 
     image_id: int
     value: str | int
@@ -32,18 +42,18 @@ class SaidRow(NamedTuple):
 
 
 class PredictedRow(NamedTuple):
-    """A tag that an encoder believes in, and how much, in [0, 1]."""
+    """A tag that an encoder predicts, with its probability in [0, 1]."""
 
     image_id: int
     tag: str
     probability: float
 
 
-# What is there
+# Reading
 
 
 def said_of(rows: Rows, kind: Kind, ids: Sequence[int]) -> list[SaidRow]:
-    """What people say about images, present or retired; of each in the order of values and sources."""
+    """What people say about images, present or retired; for each image ordered by value and source."""
     return [
         SaidRow(*row)
         for names, values in id_lists(ids)
@@ -55,7 +65,7 @@ def said_of(rows: Rows, kind: Kind, ids: Sequence[int]) -> list[SaidRow]:
 
 
 def predicted_of(rows: Rows, ids: Sequence[int], encoder_id: int) -> list[PredictedRow]:
-    """What an encoder believes about images, of each the most probable first."""
+    """What an encoder predicts for images, for each the most probable first."""
     return [
         PredictedRow(*row)
         for names, values in id_lists(ids)
@@ -74,13 +84,13 @@ def texts_said(rows: Rows) -> list[tuple[int, str, bool]]:
 
 
 def is_any_said(rows: Rows) -> bool:
-    """False in a gallery where nobody has said anything, not even about pictures that are gone."""
+    """False in a gallery where nobody has labelled anything, not even pictures that are gone."""
     tables = " OR ".join(f"EXISTS (SELECT 1 FROM {table})" for table in (*KINDS, "kept_labels"))
     return bool(rows.rows(f"SELECT {tables}")[0][0])
 
 
 def is_tagged(rows: Rows, ids: Iterable[int], tag: str) -> bool:
-    """True if any of the images has the tag from anybody; the tag as it is stored."""
+    """True if any of the images has the tag from any source; the tag as it is stored."""
     sql = "SELECT 1 FROM tags WHERE image_id = :image AND tag = :tag"
     return any(rows.rows(sql, {"image": id_, "tag": tag}) for id_ in ids)
 
@@ -89,10 +99,24 @@ def is_tagged(rows: Rows, ids: Iterable[int], tag: str) -> bool:
 
 
 def tag_counts(rows: Rows) -> dict[str, int]:
-    """Tag -> how many present images people gave it to (in whatever way), most frequent first."""
+    """Tag -> how many present images have it from people (any source), most frequent first."""
     sql = """SELECT t.tag, count(DISTINCT t.image_id) FROM tags AS t JOIN images AS i ON i.id = t.image_id
              WHERE NOT i.is_retired GROUP BY t.tag ORDER BY 2 DESC, 1"""
     return dict(rows.rows(sql))
+
+
+def favourite_count(rows: Rows) -> int:
+    """How many present images are favourites."""
+    sql = """SELECT count(DISTINCT t.image_id) FROM favourites AS t JOIN images AS i ON i.id = t.image_id
+             WHERE NOT i.is_retired"""
+    return int(rows.rows(sql)[0][0])
+
+
+def hidden_count(rows: Rows) -> int:
+    """How many present images are hidden."""
+    sql = """SELECT count(DISTINCT t.image_id) FROM hidden AS t JOIN images AS i ON i.id = t.image_id
+             WHERE NOT i.is_retired"""
+    return int(rows.rows(sql)[0][0])
 
 
 def caption_count(rows: Rows) -> int:
@@ -103,18 +127,18 @@ def caption_count(rows: Rows) -> int:
 
 
 def kept_label_count(rows: Rows) -> int:
-    """How many pictures that are no longer in the gallery have labels by people, which come back with them."""
-    sql = """SELECT count(*) FROM (SELECT content_hash FROM kept_labels UNION SELECT i.content_hash FROM images AS i
-             WHERE i.is_retired AND (EXISTS (SELECT 1 FROM tags WHERE image_id = i.id)
-                                     OR EXISTS (SELECT 1 FROM captions WHERE image_id = i.id))) AS gone"""
+    """How many pictures that are no longer in the gallery have labels by people, which return with the pictures."""
+    any_of_them = " OR ".join(f"EXISTS (SELECT 1 FROM {kind} WHERE image_id = i.id)" for kind in KINDS)
+    sql = f"""SELECT count(*) FROM (SELECT content_hash FROM kept_labels UNION SELECT i.content_hash FROM images AS i
+              WHERE i.is_retired AND ({any_of_them})) AS gone"""
     return int(rows.rows(sql)[0][0])
 
 
 def label_counts(rows: Rows, ids: Sequence[int]) -> dict[int, int]:
-    """Id -> how many tags and captions people gave it; only those that have any."""
+    """Id -> how many tags, captions, ... people gave it; only images that have any."""
     counts: dict[int, int] = {}
     for names, values in id_lists(ids):
-        for table in ("tags", "captions"):
+        for table in KINDS:
             sql = f"SELECT image_id, count(*) FROM {table} WHERE image_id IN ({names}) GROUP BY image_id"
             for image_id, count in rows.rows(sql, values):
                 counts[image_id] = counts.get(image_id, 0) + count
@@ -122,8 +146,8 @@ def label_counts(rows: Rows, ids: Sequence[int]) -> dict[int, int]:
 
 
 def predicted_counts(rows: Rows, encoder_id: int) -> dict[str, int]:
-    """Tag -> how many present images the encoder gave it to, most frequent first."""
-    # Counted in the index by tag alone, then less the few that are retired: a join would look up millions of images.
+    """Tag -> how many present images the encoder predicts it for, most frequent first."""
+    # Counted in the index by tag only, minus the few retired ones: a join would look up millions of images.
     sql = "SELECT tag, count(*) FROM predicted_tags WHERE encoder_id = :encoder GROUP BY tag"
     counts = dict(rows.rows(sql, {"encoder": encoder_id}))
     sql = """SELECT p.tag, count(*) FROM images AS i CROSS JOIN predicted_tags AS p
@@ -133,11 +157,24 @@ def predicted_counts(rows: Rows, encoder_id: int) -> dict[str, int]:
     return {tag: n for tag, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if n}
 
 
-# What people say is written
+def said_by_content(rows: Rows) -> list[tuple[bytes, Kind, str | int, str]]:
+    """(content hash, kind, value, source) of everything that people said, kept labels included, in a fixed order."""
+    found: list[tuple[bytes, Kind, str | int, str]] = []
+    for kind in KINDS:
+        column = _COLUMN[kind]
+        sql = f"""SELECT DISTINCT i.content_hash, x.{column}, x.source
+                  FROM {kind} AS x JOIN images AS i ON i.id = x.image_id"""
+        found += [(row[0], kind, row[1], row[2]) for row in rows.rows(sql)]
+        kept = rows.rows("SELECT content_hash, text, source FROM kept_labels WHERE kind = :kind", {"kind": _KEPT[kind]})
+        found += [(row[0], kind, row[1] if kind in _TEXTS else int(row[1]), row[2]) for row in kept]
+    return sorted(set(found), key=repr)
+
+
+# Writing what people say
 
 
 def add_said(transaction: Transaction, kind: Kind, said: Sequence[tuple[int, str | int, str]]) -> int:
-    """Write (image id, value, source), tags in the gallery's spelling; how many were not there yet."""
+    """Write (image id, value, source), tags in the gallery's spelling; how many were new."""
     if kind == "tags":
         known = spellings(transaction, {str(tag) for _, tag, _ in said})
         said = [(image_id, known[str(tag)], source) for image_id, tag, source in said]
@@ -145,7 +182,7 @@ def add_said(transaction: Transaction, kind: Kind, said: Sequence[tuple[int, str
 
 
 def put_said(transaction: Transaction, kind: Kind, said: Sequence[tuple[int, str | int, str]]) -> int:
-    """Write (image id, value, source) as they stood in the catalog before; how many were not there yet."""
+    """Write (image id, value, source) exactly as the catalog had them before; how many were new."""
     return transaction.run(
         f"""INSERT INTO {kind} (image_id, {_COLUMN[kind]}, source) VALUES (:image, :value, :source)
             ON CONFLICT DO NOTHING""",
@@ -159,18 +196,18 @@ def remove_said(
     ids: Iterable[int],
     sources: Iterable[str],
     *,
-    value: str | None = None,
-    but: str | None = None,
+    value: str | int | None = None,
+    but: str | int | None = None,
 ) -> int:
-    """Delete what certain sources say about images; how much.
+    """Delete what given sources say about images; how many rows.
 
     Args:
-        value: only this, as it is stored.
-        but: all but this.
+        value: only this value, as it is stored.
+        but: all values except this one.
     """
     column = _COLUMN[kind]
     sql = f"DELETE FROM {kind} WHERE image_id = :image AND source = :source"
-    given: dict[str, str] = {}
+    given: dict[str, str | int] = {}
     if value is not None:
         sql, given["value"] = f"{sql} AND {column} = :value", value
     if but is not None:
@@ -186,10 +223,10 @@ def clear_said(transaction: Transaction, image_id: int) -> None:
 
 
 def spellings(transaction: Transaction, tags: Iterable[str]) -> dict[str, str]:
-    """Each tag in the spelling that the gallery has for it, and a new one in its own.
+    """Each tag in the gallery's spelling, or in its own if it is new.
 
-    What :func:`retrieval.folding.fold` makes alike is one tag: "straße" and "STRASSE". It keeps the spelling that came
-    first for as long as anything carries it.
+    Tags that :func:`retrieval.folding.fold` makes equal are one tag: "straße" and "STRASSE". It keeps its first
+    spelling for as long as any row has it.
     """
     found: dict[str, str] = {}
     for tag in sorted(tags):
@@ -213,12 +250,12 @@ def _is_carried(rows: Rows, tag: str) -> bool:
     return bool(rows.rows(sql, {"tag": tag})[0][0])
 
 
-# Kept by content, while no image has it
+# Kept by content while no image has it
 
 
-def keep_said(transaction: Transaction, content_hash: bytes, kind: Kind, said: Iterable[tuple[str | int, str]]) -> None:
-    """Remember (value, source) by the content of the picture that they are about."""
-    transaction.run(
+def keep_said(transaction: Transaction, content_hash: bytes, kind: Kind, said: Iterable[tuple[str | int, str]]) -> int:
+    """Store (value, source) by the content of the picture that they describe; how many were new."""
+    return transaction.run(
         """INSERT INTO kept_labels (content_hash, kind, text, source) VALUES (:hash, :kind, :text, :source)
            ON CONFLICT DO NOTHING""",
         [
@@ -229,20 +266,20 @@ def keep_said(transaction: Transaction, content_hash: bytes, kind: Kind, said: I
 
 
 def take_kept(transaction: Transaction, content_hash: bytes) -> dict[Kind, list[tuple[str | int, str]]]:
-    """The (value, source) that are kept for a content, which from now on a row has: they are kept no more."""
+    """The (value, source) kept for a content that now has a row; they are no longer kept separately."""
     found = transaction.rows(
         "SELECT kind, text, source FROM kept_labels WHERE content_hash = :hash", {"hash": content_hash}
     )
     if found:
         transaction.run("DELETE FROM kept_labels WHERE content_hash = :hash", {"hash": content_hash})
     kept: dict[Kind, list[tuple[str | int, str]]] = {
-        kind: [(text, source) for name, text, source in found if name == _KEPT[kind]] for kind in KINDS
+        kind: [(text if kind in _TEXTS else int(text), source) for name, text, source in found if name == _KEPT[kind]]
+        for kind in KINDS
     }
-    kept["ratings"] = [(int(text), source) for text, source in kept["ratings"]]
     return kept
 
 
-# What a model believes is written
+# Writing predictions
 
 
 def add_predicted(transaction: Transaction, encoder_id: int, predicted: Iterable[tuple[int, str, float]]) -> None:
@@ -258,7 +295,7 @@ def add_predicted(transaction: Transaction, encoder_id: int, predicted: Iterable
 
 
 def remove_predicted(transaction: Transaction, encoder_id: int, ids: Sequence[int] | None = None) -> None:
-    """Delete what an encoder believes, about these images or about all."""
+    """Delete an encoder's predictions, for these images or for all."""
     if ids is None:
         transaction.run("DELETE FROM predicted_tags WHERE encoder_id = :encoder", {"encoder": encoder_id})
         return

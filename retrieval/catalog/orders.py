@@ -1,4 +1,4 @@
-"""Lists of present images: all of them, in the orders that the catalog knows, and those of some time."""
+"""Lists of present images: all of them in the orders that the catalog supports, and those from given times."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from retrieval.paths import decode_path
 
 
 class Dated(NamedTuple):
-    """A present image with a date: its folder, its camera, and the date as the camera's clock showed it, ISO 8601."""
+    """A present image with a date: its folder, its camera, and the date by the camera's clock, ISO 8601."""
 
     id: int
     folder: str
@@ -23,21 +23,22 @@ class Dated(NamedTuple):
 
 
 def present_ids(rows: Rows) -> Ids:
-    """(n,) ids of the present images, in no order."""
+    """(n,) ids of the present images, unordered."""
     return _ids(rows, "SELECT id FROM images WHERE NOT is_retired")
 
 
-def ids_by_date(rows: Rows, *, oldest_first: bool) -> Ids:
-    """(n,) ids by the moment of the picture; what has no date comes last in either case; ties by id."""
-    direction = "ASC" if oldest_first else "DESC"
-    return _ids(
-        rows,
-        f"SELECT id FROM images WHERE NOT is_retired ORDER BY taken_instant IS NULL, taken_instant {direction}, id",
-    )
+def days_taken(rows: Rows) -> list[tuple[int, str | None, int | None]]:
+    """(id, day, moment) of each present image, by id.
+
+    The day is by the camera's clock and as exact as the date is known, ``2023-12-24``, ``2023-12`` or ``2023``; the
+    moment is in microseconds since 1970 UTC. Both are None for an image without a date.
+    """
+    day = "substr(taken_at, 1, CASE taken_precision WHEN 'year' THEN 4 WHEN 'month' THEN 7 ELSE 10 END)"
+    return rows.rows(f"SELECT id, {day}, taken_instant FROM images WHERE NOT is_retired ORDER BY id")
 
 
 def ids_latest_first(rows: Rows) -> Ids:
-    """(n,) ids, the pictures first that were taken last; one without a date as if taken when it was added."""
+    """(n,) ids, the most recently taken first; a picture without a date counts as taken when it was added."""
     return _ids(rows, "SELECT id FROM images WHERE NOT is_retired ORDER BY coalesce(taken_at, added_at) DESC, id DESC")
 
 
@@ -47,7 +48,7 @@ def _ids(rows: Rows, sql: str) -> Ids:
 
 
 def names(rows: Rows) -> list[tuple[str, str, int]]:
-    """(file name folded, path, id) of each present image, in no order."""
+    """(file name folded, path, id) of each present image, unordered."""
     sql = """SELECT i.id, i.name, i.name_key, f.path FROM images AS i JOIN folders AS f ON f.id = i.folder_id
              WHERE NOT i.is_retired"""
     return [
@@ -57,10 +58,10 @@ def names(rows: Rows) -> list[tuple[str, str, int]]:
 
 
 def taken_within(rows: Rows, spans: Sequence[tuple[str, str]]) -> list[Dated]:
-    """The images whose date is known to the minute and lies in one of some spans, in no order.
+    """The images whose date is known at least to the minute and lies in one of the spans, unordered.
 
     Args:
-        spans: (first, last) moments as the catalog writes them; a few hundred at most.
+        spans: (first, last) moments in the catalog's format; a few hundred at most.
     """
     given = {f"{end}{at}": text for at, span in enumerate(spans) for end, text in zip("ab", span, strict=True)}
     sql = f"""WITH w (first, last) AS (VALUES {", ".join(f"(:a{at}, :b{at})" for at in range(len(spans)))})

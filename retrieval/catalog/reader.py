@@ -1,7 +1,8 @@
 """Read a catalog with plain ``sqlite3``, because cold queries use this path.
 
-SQLAlchemy would cost such a query 170-210 ms of imports, more than everything else in it together. The statements stand
-in the modules beside this one, table by table; what writes them is ``retrieval/catalog/writer.py``.
+SQLAlchemy would cost such a query 170-210 ms of imports, more than everything else in it together. The statements are
+in the other modules of this package, table by table; ``retrieval/catalog/writer.py`` runs those that write. Modules
+that a query by words does not need are imported on first use.
 """
 
 from __future__ import annotations
@@ -19,33 +20,56 @@ from retrieval.catalog.access import Functions
 from retrieval.catalog.connect import connect, unreadable
 from retrieval.catalog.embeddings import embedding_of, vectors_of
 from retrieval.catalog.encoders import EncoderRow, active_encoder, all_encoders
-from retrieval.catalog.exclusions import Exclusions, all_exclusions
-from retrieval.catalog.folders import all_roots, passed_over
 from retrieval.catalog.images import image_count, record_at, records_of, summary
+from retrieval.catalog.moments import moment_ids
 from retrieval.catalog.records import ImageRecord, sound_vectors
-from retrieval.catalog.runs import Failure, all_failures, failure_count, last_run
 from retrieval.errors import GalleryNotFound, GalleryOutdated, GalleryTooNew, UnknownImage
 from retrieval.paths import lenient_text
 
 if TYPE_CHECKING:
+    from retrieval.catalog.exclusions import Exclusions
+    from retrieval.catalog.runs import Failure
     from retrieval.filters import Filter
 
-CATALOG_VERSION = "0009"
-"""The form of the catalog that these statements fit: the newest file in ``migrations/versions``."""
+CATALOG_VERSION = "0021"
+"""The schema version that these statements fit: the newest file in ``migrations/versions``."""
 
 _BATCH = 4096
 """Rows per step when many are read: 4 MB of 512-d vectors at a time."""
 
+_PURGED = "SELECT id, 1, NULL, NULL FROM purged_images WHERE change > :after"
+
+_ALL_IMAGES = """SELECT i.id, i.is_retired, e.vector, e.crc FROM images AS i
+    LEFT JOIN embeddings AS e ON e.image_id = i.id AND e.encoder_id = :encoder WHERE :after <= 0 ORDER BY i.id"""
+"""A rebuild reads everything: the plain join avoids the sorted set of all ids."""
+
+_IMAGES = """SELECT i.id, i.is_retired, e.vector, e.crc FROM images AS i
+    LEFT JOIN embeddings AS e ON e.image_id = i.id AND e.encoder_id = :encoder
+    WHERE i.id IN (SELECT id FROM images WHERE change > :after
+                   UNION SELECT image_id FROM embeddings WHERE encoder_id = :encoder AND change > :after)
+    ORDER BY i.id"""
+
+_ALL_MOMENTS = """SELECT m.moment, i.is_retired, m.vector, m.crc FROM moments AS m
+    JOIN images AS i ON i.id = m.image_id WHERE m.encoder_id = :encoder AND :after <= 0 ORDER BY m.moment"""
+
+_MOMENTS = """SELECT m.moment, i.is_retired, m.vector, m.crc FROM moments AS m JOIN images AS i ON i.id = m.image_id
+    WHERE m.encoder_id = :encoder AND m.id IN (
+        SELECT id FROM moments WHERE encoder_id = :encoder AND change > :after
+        UNION SELECT o.id FROM moments AS o WHERE o.image_id IN (SELECT id FROM images WHERE change > :after)
+        UNION SELECT p.id FROM moments AS p WHERE p.encoder_id = :encoder
+              AND p.moment IN (SELECT id FROM purged_images WHERE change > :after)) ORDER BY m.moment"""
+"""Also ids that were purged and exist again, or exist by this encoder and no longer by another."""
+
 
 @dataclass(frozen=True)
 class Changes:
-    """A piece of the replay log, to be applied as *remove all of* ``touched``, *then add* ``ids``.
+    """A part of the replay log, to be applied as *remove all of* ``touched``, *then add* ``ids``.
 
     Attributes:
         touched: (m,) ids of every image that changed in any way.
-        ids: (n,) those of them that are present and have an embedding that is not damaged.
+        ids: (n,) those that are present and have an undamaged embedding.
         vectors: (n, dim) their embeddings.
-        last: the change number that an index holds after this piece; None for all pieces but the last.
+        last: the change number that an index has after this part; None for all parts but the last.
     """
 
     touched: Ids
@@ -55,7 +79,7 @@ class Changes:
 
 
 class CatalogReader:
-    """Read-only view of ``catalog.sqlite``; many may be open while one writer works. Not shared between threads.
+    """Read-only view of ``catalog.sqlite``; many may be open beside one writer. Not shared between threads.
 
     Raises:
         GalleryNotFound: there is no catalog at ``path``.
@@ -104,10 +128,10 @@ class CatalogReader:
     def rows(
         self, sql: str, values: Mapping[str, Any] | None = None, *, functions: Functions | None = None
     ) -> list[Any]:
-        """The rows of a statement, for the modules beside this one, which hold the statements.
+        """The rows of a statement, for the modules of this package, which hold the statements.
 
         Args:
-            functions: that the statement calls; they depend on their arguments alone and raise nothing.
+            functions: those that the statement calls; they depend only on their arguments and raise nothing.
 
         Raises:
             GalleryError: the file is damaged.
@@ -124,12 +148,12 @@ class CatalogReader:
                 return self.rows(sql, values)
             raise unreadable(self._path, error) from error
 
-    # What the gallery is
+    # The gallery as a whole
 
     def version(self) -> str:
-        """A random name of what the catalog holds now: another one after each commit, also one that touched no image.
+        """A random name of the catalog's present content: a new one after each commit, even if no image was touched.
 
-        Equal names mean equal answers, for whichever reader and catalog.
+        Equal names mean equal answers, whatever the reader or catalog.
         """
         return str(self.rows("SELECT version FROM state")[0][0])
 
@@ -138,19 +162,27 @@ class CatalogReader:
         return int(self.rows("SELECT change FROM state")[0][0])
 
     def revision(self, change: int | None = None) -> str | None:
-        """The name of a change (default: the last one), which no other catalog has; None if this one never had it."""
+        """The name of a change (default: the last one), unique among all catalogs; None if this one never had it."""
         sql = "SELECT revision FROM revisions WHERE change = coalesce(:change, (SELECT change FROM state))"
         rows = self.rows(sql, {"change": change})
         return str(rows[0][0]) if rows else None
 
     def identity(self) -> str:
-        """A random name that this catalog, its backups and its copies have, and no other one."""
+        """A random name shared by this catalog, its backups and its copies, and by no other catalog."""
         return str(self.rows("SELECT revision FROM revisions ORDER BY change LIMIT 1")[0][0])
 
     def index_spec(self) -> str | None:
-        """The index specification that the user asked for; None lets the size decide."""
+        """The index specification that the user asked for; None: chosen by size."""
         spec: str | None = self.rows("SELECT index_spec FROM state")[0][0]
         return spec
+
+    def reads_text(self) -> bool:
+        """Whether runs of this gallery also read the words in its pictures."""
+        return bool(self.rows("SELECT reads_text FROM state")[0][0])
+
+    def finds_faces(self) -> bool:
+        """Whether runs of this gallery also look for faces."""
+        return bool(self.rows("SELECT finds_faces FROM state")[0][0])
 
     def encoders(self) -> list[EncoderRow]:
         """Every encoder that has embeddings here."""
@@ -204,33 +236,27 @@ class CatalogReader:
 
     # Replay
 
-    def changes(self, after: int, encoder: EncoderRow) -> Iterator[Changes]:
-        """Everything that touched the encoder's view of the gallery after change ``after``, in pieces by image id.
+    def changes(self, after: int, encoder: EncoderRow, *, moments: bool = False) -> Iterator[Changes]:
+        """Everything that touched the encoder's view of the gallery after change ``after``, in parts by image id.
 
-        The pieces come from one snapshot of the database, so a writer at work cannot tear them. An image that
-        changed twice comes once, as it is now.
+        The parts come from one snapshot of the database, so a writer at work cannot make them inconsistent. An image
+        that changed twice comes once, in its present state.
+
+        Args:
+            moments: also the frames of videos, by ids of their own (see ``moments.py``), as an index holds them.
         """
-        connection = connect(self._path)  # its own: an open read transaction must not hold back other reads
+        connection = connect(self._path)  # a separate one: an open read transaction must not block other reads
+        values = {"encoder": encoder.id, "after": after}
         try:
             connection.execute("BEGIN")
             last = int(connection.execute("SELECT change FROM state").fetchone()[0])
-            sql = "SELECT id, 1, NULL, NULL FROM purged_images WHERE change > :after"
-            if purged := connection.execute(sql, {"after": after}).fetchall():
+            if purged := connection.execute(_PURGED, {"after": after}).fetchall():
                 yield _as_changes(purged, encoder.dim, None)
-            cursor = connection.execute(
-                """SELECT i.id, i.is_retired, e.vector, e.crc FROM images AS i
-                   LEFT JOIN embeddings AS e ON e.image_id = i.id AND e.encoder_id = :encoder
-                   WHERE i.id IN (SELECT id FROM images WHERE change > :after
-                                  UNION SELECT image_id FROM embeddings
-                                        WHERE encoder_id = :encoder AND change > :after)
-                   ORDER BY i.id"""
-                if after > 0
-                # A rebuild reads everything: the plain join spares it the sorted set of all ids.
-                else """SELECT i.id, i.is_retired, e.vector, e.crc FROM images AS i
-                        LEFT JOIN embeddings AS e ON e.image_id = i.id AND e.encoder_id = :encoder
-                        WHERE :after <= 0 ORDER BY i.id""",
-                {"encoder": encoder.id, "after": after},
-            )
+            if moments:
+                cursor = connection.execute(_MOMENTS if after > 0 else _ALL_MOMENTS, values)
+                while rows := cursor.fetchmany(_BATCH):
+                    yield _as_changes(rows, encoder.dim, None)
+            cursor = connection.execute(_IMAGES if after > 0 else _ALL_IMAGES, values)
             while True:
                 rows = cursor.fetchmany(_BATCH)
                 yield _as_changes(rows, encoder.dim, last if len(rows) < _BATCH else None)
@@ -241,39 +267,73 @@ class CatalogReader:
         finally:
             connection.close()
 
-    # What people ask about
+    # Questions of people
 
     def failures(self) -> list[Failure]:
         """Every file that could not be indexed and has not changed since, by path."""
+        from retrieval.catalog.runs import all_failures
+
         return all_failures(self)
 
     def failure_count(self) -> int:
         """How many files could not be indexed."""
+        from retrieval.catalog.runs import failure_count
+
         return failure_count(self)
 
     def roots(self) -> list[str]:
         """The folders that were given to ``index``, by path."""
+        from retrieval.catalog.folders import all_roots
+
         return all_roots(self)
 
     def exclusions(self) -> Exclusions:
-        """What is left out for good."""
+        """All permanent exclusions."""
+        from retrieval.catalog.exclusions import all_exclusions
+
         return all_exclusions(self)
 
+    def images_with_text(self, words: str, *, every: bool = True, limit: int | None = None) -> list[tuple[int, float]]:
+        """The present images whose text matches a query, the best first: see ``texts.images_with_text``."""
+        from retrieval.catalog.texts import images_with_text
+
+        return images_with_text(self, words, every=every, limit=limit)
+
+    def has_shots(self) -> bool:
+        """Whether there are shots of several files (see ``shots.py``)."""
+        return bool(self.rows("SELECT 1 FROM shots LIMIT 1"))
+
+    def has_hidden(self) -> bool:
+        """Whether any picture, present or retired, is hidden."""
+        return bool(self.rows("SELECT 1 FROM hidden LIMIT 1"))
+
+    def has_moments(self, encoder_id: int) -> bool:
+        """Whether an encoder has embedded frames of videos other than the representative ones."""
+        return bool(self.rows("SELECT 1 FROM moments WHERE encoder_id = :encoder LIMIT 1", {"encoder": encoder_id}))
+
+    def moment_ids(self, encoder_id: int) -> Ids:
+        """(n,) ids of the frames of videos in an index (see ``moments.py``), ascending."""
+        return moment_ids(self, encoder_id)
+
     def passed_over(self) -> list[str | None]:
-        """For each root what its last walk passed over, as JSON text (see ``pictures/passed_over.py``)."""
+        """For each root what its last walk skipped, as JSON text (see ``pictures/passed_over.py``)."""
+        from retrieval.catalog.folders import passed_over
+
         return passed_over(self)
 
     def last_run(self) -> dict[str, Any] | None:
         """The newest run: encoder, started_at, finished_at, outcome (None: killed or running), roots, report."""
+        from retrieval.catalog.runs import last_run
+
         return last_run(self)
 
     def summary(self) -> dict[str, Any]:
-        """Counts by format, span of dates, how many have a date, a place or an exposure time."""
+        """Counts by format, range of dates, how many have a date, a place or an exposure time."""
         return summary(self)
 
 
 def _is_of_text(error: sqlite3.DatabaseError) -> bool:
-    """True if all that is wrong is a text that is not valid UTF-8."""
+    """True if the only problem is a text that is not valid UTF-8."""
     return "decode to UTF-8" in str(error)
 
 

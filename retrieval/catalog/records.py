@@ -1,4 +1,4 @@
-"""The catalog's data on one image, as plain values that are passed between layers."""
+"""The catalog's data about one image, as plain values that are passed between layers."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from retrieval.regular_files import change_time, digest_of, open_regular
 OnDisk = Literal["same", "changed", "missing"]
 
 HASH_BYTES = 32
-"""Of a file's BLAKE3."""
+"""Bytes of a file's BLAKE3 digest."""
 
 _LENGTH = 5e-3
-"""Rounding to float16 moves the squared length of a unit vector by less than 1e-3."""
+"""Rounding to float16 changes the squared length of a unit vector by less than 1e-3."""
 
 
 _EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
 
 _SHOWN = {"year": 4, "month": 7, "day": 10, "hour": 13, "minute": 16}
-"""Precision of a date -> how much of its ISO 8601 text says something."""
+"""Precision of a date -> how many characters of its ISO 8601 text are significant."""
 
 
 class FileChanged(OSError):
-    """What lies at an image's path is not the file that was indexed."""
+    """The file at an image's path is not the one that was indexed."""
 
 
 @dataclass(frozen=True)
@@ -43,19 +43,25 @@ class ImageRecord:
     """One image of a gallery.
 
     Attributes:
-        id: stable over renames and moves; never given to a second image.
+        id: unchanged by renames and moves; never reused.
         path: absolute, as of the last run.
         size: bytes.
         mtime_ns: modification time, nanoseconds since 1970.
         width, height: pixels, as shown.
-        taken_at: with the camera's offset from UTC where it recorded one, otherwise naive local time.
+        taken_at: with the camera's offset from UTC if it recorded one, otherwise naive local time.
         latitude, longitude: degrees, WGS 84.
-        colour: 0xRRGGBB, the average of the picture in sRGB; None: it was indexed before there was one.
+        colour: 0xRRGGBB, the average of the picture in sRGB; None: it was indexed before colours were recorded.
         taken_instant: ``taken_at`` in microseconds since 1970 UTC, with the camera's sub-seconds; see :func:`instant`.
-        taken_precision: ``year``, ``month``, ``day``, ``hour`` or ``minute`` where the date says no more (the rest of
-            ``taken_at`` is then its beginning); None: to the second.
-        ctime_ns: when anything about the file had last been changed, nanoseconds since 1970; None: not known.
-        iso, aperture, exposure, focal_length: sensitivity, f-number, seconds, mm, as the camera wrote them.
+        taken_precision: ``year``, ``month``, ``day``, ``hour`` or ``minute`` if the date is no finer (``taken_at``
+            is then the beginning of that period); None: to the second.
+        ctime_ns: when anything about the file was last changed, nanoseconds since 1970; None: not known.
+        place: the town in which it was taken with what contains it, or the country; None: not known.
+        duration_s: seconds, for a video; None: a still picture.
+        time_s: for a video, seconds from its beginning: which frame is meant. From the catalog: the representative
+            frame; in a hit: the frame that was found.
+        iso, aperture, exposure, focal_length: sensitivity, f-number, seconds, mm, as recorded by the camera.
+        motion_offset, motion_bytes: where the video of a motion photo is in the file; None: it has none.
+        clip: the id of the video of a live photo, which is a file of its own; None: it has none.
     """
 
     id: int
@@ -79,33 +85,44 @@ class ImageRecord:
     aperture: float | None = None
     exposure: float | None = None
     focal_length: float | None = None
+    duration_s: float | None = None
+    time_s: float | None = None
+    place: str | None = None
+    motion_offset: int | None = None
+    motion_bytes: int | None = None
+    clip: int | None = None
+
+    @property
+    def motion(self) -> Literal["inside", "beside"] | None:
+        """Where the short video of a still picture is: inside its file, or in a file beside it; None: it has none."""
+        return "inside" if self.motion_bytes is not None else None if self.clip is None else "beside"
 
     def taken_text(self) -> str | None:
-        """``taken_at`` in ISO 8601, with its offset from UTC if that is known, and only as far as the date is known."""
+        """``taken_at`` in ISO 8601, with its offset from UTC if that is known, cut to the date's precision."""
         if self.taken_at is None:
             return None
         shown = _SHOWN.get(self.taken_precision or "")
         return self.taken_at.isoformat(timespec="seconds") if shown is None else self.taken_at.isoformat()[:shown]
 
     def on_disk(self) -> OnDisk:
-        """Compare with the file as it is now: a changed one may show another picture than the one indexed.
+        """Compare with the present file: a changed one may show another picture than the one indexed.
 
-        Size and modification time can be as they were after an edit (``exiftool -P``). The time of change cannot, but
-        ``chmod`` and hard links move it, too: then the file is read, and its content decides.
+        An edit can preserve size and modification time (``exiftool -P``). It cannot preserve the time of change, but
+        ``chmod`` and hard links alter that, too: then the file is read, and its content decides.
         """
         try:
             found = os.stat(self.path)
-        except (OSError, ValueError):  # no file can have a name with a NUL in it
+        except (OSError, ValueError):  # no file name can contain a NUL
             return "missing"
         return "same" if self._is(found) else "changed"
 
     def open(self) -> BinaryIO:
         """The file, open for reading, if it is the one that was indexed.
 
-        What is compared is the open file: whatever is put at its path a moment later is not taken for it.
+        The open file is compared, so that a file put at its path a moment later is not used by mistake.
 
         Raises:
-            FileChanged: another file lies there.
+            FileChanged: there is another file at the path.
             OSError: there is none, or it cannot be opened.
         """
         try:
@@ -133,7 +150,7 @@ class ImageRecord:
 
 @lru_cache(maxsize=10_000)
 def _holds(path: str, content_hash: bytes, identity: tuple[int, int, int, int]) -> bool:
-    """True if the file has this content, and is (device, inode, size, time of change) still while it is read."""
+    """True if the file has this content, and stays (device, inode, size, time of change) while it is read."""
     try:
         with open_regular(path) as file:
             digest = digest_of(file)
@@ -149,15 +166,15 @@ def _holds(path: str, content_hash: bytes, identity: tuple[int, int, int, int]) 
 
 
 def instant(text: str, offset_minutes: int | None, microsecond: int = 0) -> int:
-    """The moment of a local time in microseconds since 1970 UTC: what pictures of several time zones are sorted by.
+    """The moment of a local time in microseconds since 1970 UTC, by which pictures of several time zones are sorted.
 
-    Where the offset is not known, the local time is taken to be that of this machine's time zone.
+    If the offset is not known, the local time is assumed to be in this machine's time zone.
     """
     moment = datetime.fromisoformat(text)
     if offset_minutes is None:
         try:
             offset = moment.astimezone().utcoffset() or timedelta()
-        except (OverflowError, ValueError, OSError):  # a year that the system's tables do not reach
+        except (OverflowError, ValueError, OSError):  # a year outside the system's tables
             offset = timedelta()
     else:
         offset = timedelta(minutes=offset_minutes)
@@ -165,7 +182,7 @@ def instant(text: str, offset_minutes: int | None, microsecond: int = 0) -> int:
 
 
 def utc_now() -> str:
-    """This moment as the catalog writes it: UTC, ISO 8601, to the second."""
+    """The present moment in the catalog's format: UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -180,19 +197,19 @@ def taken_at(text: str | None, offset_minutes: int | None) -> datetime | None:
 
 
 def pack_vector(vector: NDArray[np.float32]) -> bytes:
-    """(dim,) float32 -> float16 bytes. Rounding moves a cosine by less than 5e-4 and halves the catalog."""
+    """(dim,) float32 -> float16 bytes. Rounding changes a cosine by less than 5e-4 and halves the catalog."""
     return vector.astype("<f2").tobytes()
 
 
 def is_whole(blob: object, crc: object) -> bool:
-    """Whether a stored vector has the bytes that were written; without a checksum, nobody knows better."""
+    """Whether a stored vector has the bytes that were written; without a checksum this is assumed."""
     return type(blob) is bytes and (crc is None or crc == zlib.crc32(blob))
 
 
 def sound_vectors(stored: Sequence[Sequence[object]], dim: int) -> tuple[NDArray[np.bool_], Vectors]:
-    """Those of what a catalog holds as vectors that can be embeddings.
+    """The valid embeddings among a catalog's stored vectors.
 
-    Of a damaged one may be left anything: other bits, another length, NaN, infinity, zeros.
+    A damaged one may be anything: other bits, another length, NaN, infinity, zeros.
 
     Args:
         stored: the columns ``vector`` and ``crc`` of each.
@@ -204,7 +221,7 @@ def sound_vectors(stored: Sequence[Sequence[object]], dim: int) -> tuple[NDArray
     whole = np.fromiter(map(len, good), np.int64, len(good)) > 0  # type: ignore[arg-type]
     data = b"".join(good)  # type: ignore[arg-type]
     rows = np.frombuffer(data, dtype="<f2").reshape(-1, dim).astype(np.float32)
-    squared = np.einsum("ij,ij->i", rows, rows)  # of float16 numbers: far from the end of float32
+    squared = np.einsum("ij,ij->i", rows, rows)  # of float16 numbers: far from the limits of float32
     sound = np.abs(squared - 1.0) <= _LENGTH  # NaN compares as False
     if not sound.all():
         whole[whole] = sound
@@ -214,7 +231,7 @@ def sound_vectors(stored: Sequence[Sequence[object]], dim: int) -> tuple[NDArray
 
 
 def unpack_vectors(blobs: list[bytes], dim: int) -> Vectors:
-    """float16 blobs -> (n, dim) float32, scaled back to length 1 (rounding had moved it by up to 5e-4)."""
+    """float16 blobs -> (n, dim) float32, rescaled to length 1 (rounding had changed it by up to 5e-4)."""
     rows = np.frombuffer(b"".join(blobs), dtype="<f2").reshape(len(blobs), dim).astype(np.float32)
     rows /= np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
     return rows

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Failure:
-    """A file that could not be indexed, and why; ``is_passing``: it is tried again in the next run."""
+    """A file that could not be indexed, and why; if ``is_passing``, it is tried again in the next run."""
 
     path: str
     reason: str
@@ -60,7 +60,7 @@ def last_run(rows: Rows) -> dict[str, Any] | None:
 
 
 def begin_run(transaction: Transaction, encoder_id: int, roots: Sequence[str]) -> int:
-    """Note that a run has started; its id."""
+    """Record that a run has started; its id."""
     return transaction.insert(
         "INSERT INTO runs (encoder_id, started_at, roots) VALUES (:encoder, :started, :roots)",
         {"encoder": encoder_id, "started": utc_now(), "roots": json.dumps(list(roots))},
@@ -68,7 +68,7 @@ def begin_run(transaction: Transaction, encoder_id: int, roots: Sequence[str]) -
 
 
 def finish_run(transaction: Transaction, run_id: int, outcome: str, report: dict[str, Any]) -> None:
-    """Note how a run ended. A run without this was killed."""
+    """Record how a run ended. A run without this record was killed."""
     transaction.run(
         "UPDATE runs SET finished_at = :finished, outcome = :outcome, report = :report WHERE id = :id",
         {"finished": utc_now(), "outcome": outcome, "report": json.dumps(report), "id": run_id},

@@ -1,9 +1,9 @@
 """The tables of the catalog in SQLAlchemy Core, and the migration of database files to this schema.
 
-``images`` says what lies where, ``embeddings`` what an encoder made of it. Every row of these two carries the number of
-the transaction (*change*) that last touched it: a vector index that knows the last change it contains is brought up to
-date by replaying the rows behind it. Catalogs of other galleries, and this one restored from a backup, count alike; so
-each change also has a random name (*revision*), and an index is used only where both are known.
+``images`` records which file is where, ``embeddings`` what an encoder computed from it. Every row of both has the
+number of the transaction (*change*) that last touched it: a vector index that knows the last change it contains is
+updated by replaying the later rows. Other galleries' catalogs, and this one restored from a backup, count alike; so
+each change also has a random name (*revision*), and an index is used only if both match.
 """
 
 from __future__ import annotations
@@ -35,9 +35,13 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    text,
 )
 
+from retrieval.catalog.collection_tables import collection_tables
+from retrieval.catalog.face_tables import face_tables
 from retrieval.catalog.reader import CATALOG_VERSION
+from retrieval.catalog.word_tables import word_tables
 from retrieval.errors import GalleryTooNew
 from retrieval.paths import decode_path, encode_path, lenient_text
 
@@ -66,6 +70,8 @@ state = Table(
     Column("change", Integer, nullable=False),  # number of the last transaction
     Column("active_encoder_id", Integer, ForeignKey("encoders.id")),
     Column("index_spec", String),  # what the user asked for; NULL: chosen by size
+    Column("reads_text", Boolean),  # runs also read the words in pictures; NULL: they do not
+    Column("finds_faces", Boolean),  # runs also look for faces; NULL: they do not
     Column("version", String),  # 32 random hexadecimal digits, others after each transaction that wrote anything
 )
 
@@ -73,7 +79,7 @@ revisions = Table(  # written by a trigger on `state`
     "revisions",
     metadata,
     Column("change", Integer, primary_key=True),
-    Column("revision", String, nullable=False),  # 32 random hexadecimal digits: this change of this catalog alone
+    Column("revision", String, nullable=False),  # 32 random hexadecimal digits: unique to this change of this catalog
 )
 
 encoders = Table(
@@ -98,7 +104,7 @@ folders = Table(
     Column("passed_over", Text),  # of a root, at its last walk: JSON, kind -> extension -> how many files
 )
 
-exclusions = Table(  # what is left out for good (see catalog/exclusions.py), in the order in which it was given
+exclusions = Table(  # permanent exclusions (see catalog/exclusions.py), in the order in which they were given
     "exclusions",
     metadata,
     Column("id", Integer, primary_key=True),
@@ -120,21 +126,21 @@ images = Table(
     Column("width", Integer, nullable=False),  # pixels, as shown (EXIF orientation applied)
     Column("height", Integer, nullable=False),
     Column("taken_at", String),  # local time, ISO 8601 without offset
-    Column("taken_offset_minutes", Integer),  # of that local time from UTC, where the camera said so
+    Column("taken_offset_minutes", Integer),  # of that local time from UTC, if the camera recorded it
     Column("camera", String),
     Column("lens", String),
     Column("latitude", Float),
     Column("longitude", Float),
     Column("added_at", String, nullable=False),  # UTC, ISO 8601
-    Column("is_retired", Boolean, nullable=False, default=False),  # gone from disk; kept so that it can come back
+    Column("is_retired", Boolean, nullable=False, default=False),  # gone from disk; kept in case it returns
     Column("change", Integer, nullable=False),
     Column("phash", LargeBinary(64)),  # perceptual hashes in all orientations (8 bytes: as shown only); NULL: none
-    Column("colour", Integer),  # 0xRRGGBB: average of the picture as shown, sRGB; NULL: indexed before there was one
-    Column("name_key", PathText),  # what folding.fold makes of the name; filters and orders compare this
+    Column("colour", Integer),  # 0xRRGGBB: average of the picture as shown, sRGB; NULL: indexed without it
+    Column("name_key", PathText),  # the name after folding.fold; filters and orders compare this
     Column("camera_key", String),
     Column("lens_key", String),
     Column("taken_instant", BigInteger),  # microseconds since 1970 UTC (see records.instant); what dates are sorted by
-    Column("taken_precision", String),  # "year" to "minute" where the date says no more; NULL: to the second
+    Column("taken_precision", String),  # "year" to "minute" if the date is no finer; NULL: to the second
     Column("taken_source", String),  # "gps", "xmp", "text", "sidecar"; NULL: EXIF, or no date
     Column("place_source", String),  # "xmp", "sidecar"; NULL: EXIF, or no place
     Column("ctime_ns", Integer),  # when anything about the file was last changed; NULL: not known
@@ -142,16 +148,59 @@ images = Table(
     Column("aperture", Float),  # f-number
     Column("exposure", Float),  # seconds
     Column("focal_length", Float),  # of the lens, mm
+    Column("duration_s", Float),  # seconds, of a video; NULL: a still picture
+    Column("still_s", Float),  # of a video: time of the frame whose embedding is in `embeddings`
+    Column("motion_offset", Integer),  # of a motion photo: where its video is in the file, in bytes
+    Column("motion_bytes", Integer),
+    Column("is_page", Boolean),  # a page, by its pixels or by the text in it; NULL: indexed before this was told
+    Column("content_id", String),  # Apple's identifier that a live photo and its video share
     UniqueConstraint("folder_id", "name"),
     Index("images_by_hash", "content_hash"),
     Index("images_by_change", "change"),
-    sqlite_autoincrement=True,  # an id is never used for a second image
+    Index("raw_images", "folder_id", sqlite_where=text("format = 'RAW'")),
+    Index("videos", "id", sqlite_where=text("duration_s IS NOT NULL")),
+    sqlite_autoincrement=True,  # ids are never reused
 )
 
-purged_images = Table(  # ids that are gone for good, so that an index drops them
+places = Table(  # the towns, regions and countries in which pictures of this gallery were taken (see catalog/places.py)
+    "places",
+    metadata,
+    Column("key", String, primary_key=True),  # "2988507" of a town, "FR.11" of a region, "FR" of a country
+    Column("kind", String, nullable=False),  # "town", "region" or "country"
+    Column("name", String, nullable=False),
+    Column("full_name", String, nullable=False),  # with the places that contain it: "Paris, Île-de-France, France"
+    Column("names", Text, nullable=False),  # all its names, folded, each between line breaks
+    Column("region", String),  # key of the region and of the country around it
+    Column("country", String),
+    Column("latitude", Float),  # of a town's centre
+    Column("longitude", Float),
+)
+
+located = Table(  # coordinates that pictures have, and the place there
+    "located",
+    metadata,
+    Column("latitude", Float, primary_key=True),
+    Column("longitude", Float, primary_key=True),
+    Column("place", String, ForeignKey("places.key")),  # a town or a country; NULL: far from any
+    Index("located_by_place", "place"),
+)
+
+word_tables(metadata)  # text in pictures; the index of words
+
+shots = Table(  # files of one shot in one folder: RAW, JPEG, the video of a live photo; rebuilt when a run ends
+    "shots",
+    metadata,
+    Column("image_id", Integer, ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
+    Column("shot", Integer, nullable=False),  # id of its first RAW, else of its first still picture
+    Column("is_raw", Boolean, nullable=False),
+    Column("is_clip", Boolean, nullable=False, server_default="0"),  # the video of a live photo
+    Index("shots_by_shot", "shot"),
+)
+
+purged_images = Table(  # permanently deleted ids, so that an index drops them
     "purged_images",
     metadata,
-    Column("id", Integer, primary_key=True),  # of the image
+    Column("id", Integer, primary_key=True),  # of the image, or of a moment
     Column("change", Integer, nullable=False),
 )
 
@@ -167,6 +216,22 @@ embeddings = Table(
     # A table with row ids, not WITHOUT ROWID: vectors of 1-2 KB would push its inner nodes out of the cache.
     UniqueConstraint("encoder_id", "image_id"),
     Index("embeddings_by_change", "encoder_id", "change"),
+)
+
+moments = Table(  # the other frames of videos (see catalog/moments.py); a trigger copies deletions to purged_images
+    "moments",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("encoder_id", Integer, ForeignKey("encoders.id", ondelete="CASCADE"), nullable=False),
+    Column("image_id", Integer, ForeignKey("images.id", ondelete="CASCADE"), nullable=False),
+    Column("moment", BigInteger, nullable=False),  # its id in an index; encodes the image's id
+    Column("time_s", Float, nullable=False),  # seconds from the beginning
+    Column("vector", BLOB, nullable=False),  # as in embeddings
+    Column("crc", Integer),
+    Column("change", Integer, nullable=False),
+    UniqueConstraint("encoder_id", "moment"),
+    Index("moments_by_image", "image_id"),
+    Index("moments_by_change", "encoder_id", "change"),
 )
 
 tags = Table(  # what people said about a picture
@@ -196,14 +261,14 @@ ratings = Table(  # stars that people gave a picture: 1 to 5, 0 for none, -1 for
     Column("id", Integer, primary_key=True),
     Column("image_id", Integer, ForeignKey("images.id", ondelete="CASCADE"), nullable=False),
     Column("rating", Integer, nullable=False),
-    Column("source", String, nullable=False),  # "xmp" or "merged"
+    Column("source", String, nullable=False),  # "user", "xmp" or "merged"
     UniqueConstraint("image_id", "rating", "source"),
 )
 
-tag_spellings = Table(  # tags that differ in case alone ("straße", "STRASSE") are one tag, spelt as it came first
+tag_spellings = Table(  # tags that differ only in case ("straße", "STRASSE") are one tag, in its first spelling
     "tag_spellings",
     metadata,
-    Column("tag_key", String, primary_key=True),  # what folding.fold makes of the tag
+    Column("tag_key", String, primary_key=True),  # the tag after folding.fold
     Column("tag", String, nullable=False),  # as it stands in tags and predicted_tags
 )
 
@@ -212,13 +277,22 @@ kept_labels = Table(  # what people said about pictures that no row shows now, b
     metadata,
     Column("id", Integer, primary_key=True),
     Column("content_hash", LargeBinary(32), nullable=False),
-    Column("kind", String, nullable=False),  # "tag" or "caption"
+    Column("kind", String, nullable=False),  # "tag", "caption", "rating", "favourite", "membership" or "hidden"
     Column("text", Text, nullable=False),
-    Column("source", String, nullable=False),  # as in tags and captions
+    Column("source", String, nullable=False),  # as in their tables
     UniqueConstraint("content_hash", "kind", "text", "source"),
 )
 
-predicted_tags = Table(  # what a model believes; never mixed with what people said
+embedded_xmp = Table(  # what photoseek's metadata in picture files replaced (see catalog/embedded_xmp.py)
+    "embedded_xmp",
+    metadata,
+    Column("content_hash", LargeBinary(32), primary_key=True),  # of the file as photoseek wrote it
+    Column("original_hash", LargeBinary(32), nullable=False),  # as it was before
+    Column("replaced", Text, nullable=False),  # JSON: start, end and base64 of the bytes that make the earlier file
+    Column("written_at", String, nullable=False),  # UTC, ISO 8601
+)
+
+predicted_tags = Table(  # a model's predictions; never mixed with what people said
     "predicted_tags",
     metadata,
     Column("id", Integer, primary_key=True),
@@ -226,9 +300,12 @@ predicted_tags = Table(  # what a model believes; never mixed with what people s
     Column("image_id", Integer, ForeignKey("images.id", ondelete="CASCADE"), nullable=False),
     Column("tag", String, nullable=False),
     Column("probability", Float, nullable=False),
-    UniqueConstraint("image_id", "encoder_id", "tag"),  # the image first: what is deleted with it is found by it
+    UniqueConstraint("image_id", "encoder_id", "tag"),  # the image first: deletions look rows up by image
     Index("predicted_tags_by_tag", "encoder_id", "tag"),
 )
+
+collection_tables(metadata)  # favourites and albums
+face_tables(metadata)  # faces and persons
 
 failures = Table(
     "failures",
@@ -260,13 +337,13 @@ runs = Table(
 def open_engine(path: Path) -> Engine:
     """An engine on the SQLite file, with the settings that every writer needs.
 
-    What SQLite cannot read or write (damage, a full disk) comes out of it as an error that says what to do.
+    If SQLite cannot read or write (damage, a full disk), the error raised says what to do.
     """
     engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": 30.0})
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
-        # Without this the driver leaves DDL outside transactions, and a kill could leave half a schema.
+        # Without this the driver leaves DDL outside transactions, and a killed process could leave half a schema.
         connection.isolation_level = None
         connection.text_factory = lenient_text
         connection.execute("PRAGMA page_size = 8192")  # only has an effect on a new file: vectors of 1-2 KB a row
@@ -282,16 +359,22 @@ def open_engine(path: Path) -> Engine:
     def explain(context: ExceptionContext) -> None:
         error = context.original_exception
         if not isinstance(error, Exception):
-            # Ctrl-C says nothing about the connection. Dropped with its statement unfinished, as SQLAlchemy would,
+            # Ctrl-C leaves the connection usable. Dropped with its statement unfinished, as SQLAlchemy would,
             # it would keep the database locked; kept, its transaction is rolled back.
             context.is_disconnect = False
-        elif type(error) in (sqlite3.DatabaseError, sqlite3.OperationalError):  # the others are mistakes of ours
-            from retrieval.system_errors import of_sqlite
-
-            assert isinstance(error, sqlite3.Error)
-            raise of_sqlite(error, path, "write") from error
+        elif isinstance(error, sqlite3.Error) and (ours := as_ours(error, path)) is not error:
+            raise ours from error
 
     return engine
+
+
+def as_ours(error: sqlite3.Error, path: Path) -> Exception:
+    """A failure while a catalog was written, as an error that says what to do; programming errors unchanged."""
+    if type(error) not in (sqlite3.DatabaseError, sqlite3.OperationalError):
+        return error
+    from retrieval.system_errors import of_sqlite
+
+    return of_sqlite(error, path, "write")
 
 
 def upgrade(engine: Engine) -> None:
@@ -322,7 +405,7 @@ def too_new() -> GalleryTooNew:
 
 
 def is_current(connection: Connection) -> bool:
-    """True if the catalog has the newest form, found out without importing the migration library."""
+    """True if the catalog has the newest version, determined without importing the migration library."""
     rows = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE name = 'alembic_version'").fetchall()
     if not rows:
         return False

@@ -1,6 +1,6 @@
 """Write a catalog. Only this code changes its tables, with one transaction per call.
 
-A call that returned is on disk (WAL, synchronous FULL); a call that was cut off never happened.
+When a call returns, its changes are on disk (WAL, synchronous FULL); an interrupted call changes nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from retrieval.catalog.commit import write_batch
 from retrieval.catalog.embeddings import drop_embeddings
 from retrieval.catalog.known import KNOWN_FILES, is_known, known_failures
 from retrieval.catalog.label_moves import LabelMoves
+from retrieval.catalog.lexicon import is_sound, make_anew
 from retrieval.catalog.transaction import Transaction
 from retrieval.paths import decode_path, is_below
 from retrieval.system_errors import of_sqlite
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Catalog:
-    """The writer. Whoever makes one holds the gallery's lock (see ``gallery.Gallery.writer``)."""
+    """The writer. Its creator must hold the gallery's lock (see ``gallery.Gallery.writer``)."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -36,7 +37,7 @@ class Catalog:
         self._connections: list[sqlite3.Connection] = []
         event.listen(self._engine, "connect", lambda connection, _: self._connections.append(connection))
         self._labels = LabelMoves()
-        self._retired: set[int] = set()  # in this run: what of it turns up elsewhere was moved and not retired
+        self._retired: set[int] = set()  # in this run: images found elsewhere later were moved, not retired
         try:
             with self._engine.connect() as connection:
                 current = schema.is_current(connection)
@@ -47,11 +48,11 @@ class Catalog:
             raise
 
     def close(self) -> None:
-        """Close the database; the write-ahead log is folded into it."""
+        """Close the database; the write-ahead log is merged into it."""
         self._engine.dispose()
 
     def roll_back(self) -> None:
-        """Undo what an interrupt left open: it may hit between a BEGIN and the code that would end it."""
+        """Roll back what an interrupt left open: it may occur between a BEGIN and the code that would end it."""
         for connection in self._connections:
             with suppress(sqlite3.ProgrammingError):  # closed meanwhile
                 connection.rollback()
@@ -70,13 +71,13 @@ class Catalog:
             yield Transaction(connection)
 
     def compact(self) -> bool:
-        """Write the database anew with what is in it and nothing else, and empty the write-ahead log.
+        """Rewrite the database with only its present content, and empty the write-ahead log.
 
         Returns:
-            False if another process reads the gallery, so that the log keeps old pages until that has ended.
+            False if another process reads the gallery, so that the log keeps old pages until that process ends.
 
         Raises:
-            GalleryError: there is no room for the copy.
+            GalleryError: there is no space for the copy.
         """
         with self._engine.connect() as connection:
             driver = connection.connection.driver_connection
@@ -90,10 +91,18 @@ class Catalog:
                 raise of_sqlite(error, self._path, "write") from error
         return not is_busy
 
+    def mend_words(self) -> bool:
+        """Check the index of words, and rebuild it if it is damaged; whether it was."""
+        with self.transaction() as transaction:
+            if is_sound(transaction):
+                return False
+            make_anew(transaction)
+        return True
+
     # Encoders and runs
 
     def register_encoder(self, spec: EncoderSpec) -> int:
-        """The id of the encoder with this fingerprint, after adding it if it is new; where it lies now is noted."""
+        """The id of the encoder with this fingerprint, after adding it if it is new; its location is recorded."""
         with self.transaction() as transaction:
             return encoders.register_encoder(transaction, spec)
 
@@ -103,31 +112,41 @@ class Catalog:
             encoders.activate_encoder(transaction, encoder_id)
 
     def set_index_spec(self, spec: str | None) -> None:
-        """Remember the index specification that the user asked for (None: by size)."""
+        """Record the index specification that the user asked for (None: by size)."""
         with self.transaction() as transaction:
             transaction.run("UPDATE state SET index_spec = :spec", {"spec": spec})
 
+    def set_reads_text(self, reads: bool) -> None:
+        """Record whether runs of this gallery also read the words in its pictures."""
+        with self.transaction() as transaction:
+            transaction.run("UPDATE state SET reads_text = :reads", {"reads": reads})
+
+    def set_finds_faces(self, finds: bool) -> None:
+        """Record whether runs of this gallery also look for faces."""
+        with self.transaction() as transaction:
+            transaction.run("UPDATE state SET finds_faces = :finds", {"finds": finds})
+
     def begin_run(self, encoder_id: int, roots: Sequence[str]) -> int:
-        """Note that a run has started; its id."""
+        """Record that a run has started; its id."""
         self._retired.clear()
         self._labels = LabelMoves()
         with self.transaction() as transaction:
             return runs.begin_run(transaction, encoder_id, roots)
 
     def finish_run(self, run_id: int, outcome: str, report: dict[str, Any]) -> None:
-        """Note how a run ended. A run without this was killed."""
+        """Record how a run ended. A run without this record was killed."""
         with self.transaction() as transaction:
             runs.finish_run(transaction, run_id, outcome, report)
 
-    # What a run asks and notes
+    # Queries and notes of a run
 
     def folder_id(self, path: str, *, is_root: bool = False, is_mount: bool = False) -> int:
-        """The id of the folder, after adding it; ``is_root`` is never taken back, ``is_mount`` is as given."""
+        """The id of the folder, after adding it; ``is_root`` is never reset, ``is_mount`` is set as given."""
         with self.transaction() as transaction:
             return folders.folder_id(transaction, path, is_root=is_root, is_mount=is_mount)
 
     def note_passed_over(self, root: str, counts: str) -> None:
-        """Remember what the walk of a root passed over, as JSON text (see ``pictures/passed_over.py``)."""
+        """Record what the walk of a root skipped, as JSON text (see ``pictures/passed_over.py``)."""
         with self.transaction() as transaction:
             folders.note_passed_over(transaction, root, counts)
 
@@ -153,10 +172,10 @@ class Catalog:
             return folders.count_present(rows, below)
 
     def known_files(self, folder_id: int, encoder_id: int) -> dict[str, KnownFile]:
-        """Name -> what is known of it, retired images included.
+        """Name -> what is known about the file, retired images included.
 
-        Straight from the driver: this runs once a folder in a no-change run, whose whole cost is the walk plus this,
-        and SQLAlchemy's rows would add a tenth to it.
+        Directly by the driver: this runs once per folder, and a run without changes costs only the walk plus this;
+        SQLAlchemy's rows would add a tenth to it.
         """
         with self._engine.connect() as connection:
             driver = connection.connection.driver_connection
@@ -177,15 +196,15 @@ class Catalog:
     # Images
 
     def drop_embeddings(self, encoder_id: int, ids: Sequence[int]) -> None:
-        """Delete an encoder's embeddings of images; to a run these are pictures that it has not seen."""
+        """Delete an encoder's embeddings of images; a run then treats them as new pictures."""
         with self.transaction() as transaction:
             drop_embeddings(transaction, encoder_id, ids)
 
     def commit(self, batch: Batch, encoder_id: int, *, unplugged: Sequence[str] = ()) -> Counts:
-        """Write a batch: all of it or nothing. Searches use the first encoder that an image came from.
+        """Write a batch: all of it or nothing. The first encoder with an image becomes the one for searches.
 
-        An image that this or an earlier batch of the run retired, and that now turns up elsewhere, is taken off
-        the count of retired ones again: the sum over a run's batches says what became of each image.
+        An image that this or an earlier batch of the run retired, and that is now found elsewhere, is subtracted from
+        the count of retired ones: the sum over a run's batches says what happened to each image.
 
         Args:
             unplugged: mount points that are not mounted now. A file below one is not "gone", so a second file

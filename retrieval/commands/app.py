@@ -1,7 +1,7 @@
-"""The command line's application: finds the command that was asked for, and says errors in two lines.
+"""The command line's application: finds the requested command, and prints errors in two lines.
 
-Only light modules are imported here, and of the commands only the one that runs: ``photoseek search --help`` and a cold
-query pay for what they use.
+Only light modules are imported here, and only the command that runs, so that ``photoseek search --help`` and a cold
+query are not slowed by the other commands.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typer.core import TyperGroup
 
 from retrieval.commands import COMMANDS
 from retrieval.commands.rules import with_rules
+from retrieval.commands.searching import one_blas_thread
+from retrieval.config import process
 from retrieval.program import begin_work, errors_in_two_lines
 
 if TYPE_CHECKING:
@@ -26,9 +28,9 @@ _STYLE: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pr
 
 
 class LazyCommands(TyperGroup):
-    """The commands of ``retrieval.commands.COMMANDS``; one is imported when it is run or asked for help.
+    """The commands of ``retrieval.commands.COMMANDS``; one is imported only when it is run or its help is requested.
 
-    Contexts and commands are of typer's own click or of the installed one, by typer's version, hence no types here.
+    Contexts and commands belong to typer's own click or to the installed one, by typer's version, hence no types here.
     """
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -46,7 +48,7 @@ class LazyCommands(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """What the machine refuses is told here: typer would take a closed connection for a closed pipe."""
+        """Operating system errors are reported here: typer would mistake a closed connection for a closed pipe."""
         try:
             return super().invoke(ctx)
         except Exception as error:
@@ -111,9 +113,7 @@ def asks_many(arguments: Sequence[str]) -> bool:
 def run() -> None:
     """Run the command line; exit codes: 0 ok, 1 nothing found, 2 wrong use, 3 gallery problem, 130 interrupted."""
     if sys.argv[1:2] and sys.argv[1] in ("search", "similar", "daemon") and not asks_many(sys.argv):
-        # The few small products of one query lose more by waiting for a second BLAS thread than it can gain:
-        # on a busy machine a cold query took 1.19 s with two threads and 0.12 s with one.
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        one_blas_thread()
     if "_PHOTOSEEK_COMPLETE" in os.environ:
         # typer knows the shells only after this, which it does itself where it offers --install-completion: that would
         # cost every command the detection of the shell.
@@ -125,4 +125,30 @@ def run() -> None:
     log_to_stderr()
     with errors_in_two_lines("photoseek"):
         begin_work()
-        app(prog_name="photoseek" if "_PHOTOSEEK_COMPLETE" in os.environ else None)
+        prog_name = "photoseek" if "_PHOTOSEEK_COMPLETE" in os.environ else None
+        app(prog_name=prog_name, default_map=_defaults(sys.argv[1:]))
+
+
+def _defaults(arguments: Sequence[str]) -> dict[str, Any]:
+    """Defaults of flags from the user's settings; commands that show or change settings use the program's defaults.
+
+    Raises:
+        SettingsError: a settings file or a variable is wrong.
+    """
+    from retrieval.server.client import read_settings
+
+    tells = "_PHOTOSEEK_COMPLETE" in os.environ or not arguments or not {"-h", "--help"}.isdisjoint(arguments)
+    if tells or arguments[0] in _WITHOUT_SETTINGS:
+        process.begin()
+        return {}
+    read_settings(arguments)
+    if process.sources():
+        from retrieval.config.checking import check
+
+        check()
+    from retrieval.config.values import flag_defaults
+
+    return flag_defaults()
+
+
+_WITHOUT_SETTINGS = ("config", "completion", "-V", "--version")

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from retrieval.commands.answers import PROGRAM
+from retrieval.commands.answers import PROGRAM, for_askers
 from retrieval.commands.options import GalleryOption
 from retrieval.commands.values import one_of
-
-if TYPE_CHECKING:
-    from retrieval.search.engine import QueryEngine
 
 
 def daemon(
@@ -30,13 +26,7 @@ def daemon(
 ) -> None:
     """Start or stop a background process that makes text searches faster. It keeps the text model loaded; a search then
     takes about 50 ms."""
-    from retrieval.daemon.control import control
     from retrieval.gallery import Gallery
+    from retrieval.server.control import control
 
-    typer.echo(control(action, Gallery(gallery), PROGRAM, idle, partial(_warm_runner, context)))
-
-
-def _warm_runner(context: typer.Context) -> Callable[[Sequence[str], QueryEngine], int]:
-    """Runs command lines on a daemon's engine; the parsers are made once, which takes 6 ms."""
-    main = partial(context.find_root().command.main, prog_name="photoseek", standalone_mode=False)
-    return lambda arguments, engine: int(main(list(arguments), obj=engine) or 0)
+    typer.echo(control(action, Gallery(gallery), PROGRAM, idle, partial(for_askers, context)))

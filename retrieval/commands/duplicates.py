@@ -55,11 +55,13 @@ def duplicates(
     from retrieval.duplicates.keeper import KeeperRule
     from retrieval.duplicates.run import Options, run
     from retrieval.gallery import Gallery
+    from retrieval.search.album_lists import resolved_in
     from retrieval.streams import work_goes_on
 
     rule = KeeperRule(keep, tuple(map(str, prefer or ())))
     asked = Options(look_alikes, min_score, as_json, html, trash, link, undo, yes, rule)
+    opened = Gallery(gallery)
     with work_goes_on(sys.stdout):
-        complete = run(Gallery(gallery), where, asked, sys.stdout, say)
+        complete = run(opened, resolved_in(opened, where), asked, sys.stdout, say)
     if not complete:
-        raise typer.Exit(3)
+        raise SystemExit(3)

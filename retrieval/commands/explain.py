@@ -43,7 +43,7 @@ def explain(
 
     if check:
         if not check_answers(sys.stdout, as_json=as_json):
-            raise typer.Exit(1)
+            raise SystemExit(1)
         return
     wish = Wish(image, text, html, png, heat, measure, as_json, device or None)  # type: ignore[arg-type]  # checked there
     explained(model or default_encoder_name(), wish, sys.stdout)

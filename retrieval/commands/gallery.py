@@ -47,7 +47,7 @@ def tune(
     tuning.write_report(report, sys.stdout)
     say(tuning.verdict(report))
     if report.chosen is None:
-        raise typer.Exit(1)
+        raise SystemExit(1)
 
 
 def forget(
@@ -68,4 +68,4 @@ def forget(
         for line in report_lines(report, purge=purge):
             say(line)
         if not report.is_log_empty:
-            raise typer.Exit(3)
+            raise SystemExit(3)

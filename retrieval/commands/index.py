@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,10 +14,15 @@ import typer
 from retrieval.commands import values
 from retrieval.commands.options import GalleryOption
 from retrieval.commands.say import others_go_on, say
-from retrieval.streams import plural
+from retrieval.streams import plural, work_goes_on
 
 if TYPE_CHECKING:
+    from retrieval.encoders.base import Encoder
+    from retrieval.faces.run import FaceReport
     from retrieval.gallery import Gallery
+    from retrieval.indexing.progress import JsonProgress
+    from retrieval.indexing.report import IndexReport
+    from retrieval.reading.run import TextReport
 
 
 def index(
@@ -36,7 +44,12 @@ def index(
     no_exclude: Annotated[bool, typer.Option("--no-exclude", help="Remove all exclusions of these folders.")] = False,
     index_spec: Annotated[
         str,
-        typer.Option("--index-spec", help="Type of vector index, e.g. Exact, SQfp16, HNSW32; auto: by gallery size."),
+        typer.Option(
+            "--index",
+            "--index-spec",
+            help="Type of vector index, e.g. Exact, SQfp16, HNSW32; or the server that keeps it: "
+            "milvus+http://HOST:PORT, milvus:///FILE.db, pgvector; auto: by gallery size.",
+        ),
     ] = "",
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[
@@ -49,6 +62,12 @@ def index(
         bool, typer.Option("--compile", help="Run torch.compile first: for large folders and torch models only.")
     ] = False,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Number of threads; 0: automatic.")] = 0,
+    frames_per_minute: Annotated[
+        int,
+        typer.Option(
+            "--frames-per-minute", min=1, max=60, help="Most frames to search in a minute of a new or changed video."
+        ),
+    ] = 10,
     retry_failures: Annotated[
         bool, typer.Option("--retry-failures", help="Also retry unreadable files that have not changed.")
     ] = False,
@@ -64,8 +83,32 @@ def index(
     ] = False,
     profile: Annotated[bool, typer.Option("--profile", help="Print the seconds of each stage at the end.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")] = False,
+    ocr: Annotated[
+        bool | None,
+        typer.Option(
+            "--ocr/--no-ocr",
+            help="Also read the words in pictures, in the background and from now on (needs photoseek[ocr]); "
+            "find them with --text.",
+            show_default=False,
+        ),
+    ] = None,
+    faces: Annotated[
+        bool | None,
+        typer.Option(
+            "--faces/--no-faces",
+            help="Also look for faces and group them by person, from now on (needs photoseek[faces]); nothing leaves "
+            "this machine. See: photoseek people.",
+            show_default=False,
+        ),
+    ] = None,
     thumbnails: Annotated[
-        bool, typer.Option("--thumbnails", help="Make the web page's thumbnails now, not when they are first shown.")
+        bool,
+        typer.Option(
+            "--thumbnails/--no-thumbnails", help="Make the web page's thumbnails now, not when they are first shown."
+        ),
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on watching the folders afterwards (see: photoseek watch).")
     ] = False,
     json_progress: Annotated[
         bool,
@@ -78,18 +121,30 @@ def index(
 ) -> None:
     """Index picture folders. Run it again at any time: only new and changed files are processed."""
     from retrieval import output
+    from retrieval.config.values import setting
     from retrieval.encoders.choice import advice, choose_for_indexing
     from retrieval.gallery import Gallery
-    from retrieval.indexing.compare import Looks
+    from retrieval.indexing.comparison import Looks
     from retrieval.indexing.dry_run import DryRun
     from retrieval.indexing.indexer import Indexer
     from retrieval.indexing.progress import JsonProgress, shown_progress
     from retrieval.indexing.wishes import Wishes
     from retrieval.interrupts import stop_on_interrupt
+    from retrieval.maintenance.label_backups import keep_labels
     from retrieval.pictures.device_images import device_decoder
-    from retrieval.streams import plural, printable, work_goes_on
+    from retrieval.pictures.passed_over import nothing_indexed
+    from retrieval.streams import plural, printable
 
+    if ocr:
+        from retrieval.reading.models import check_installed
+
+        check_installed()
+    if faces:
+        from retrieval.faces.models import check_installed as check_faces
+
+        check_faces()
     opened = Gallery(gallery)
+    everywhere = [*setting("exclude"), *(f"!{pattern}" for pattern in setting("include"))]
     told = JsonProgress(sys.stdout) if json_progress else None
     quiet = quiet or json_progress
 
@@ -103,7 +158,14 @@ def index(
             say(f"gallery {opened.path}")
             say("dry run: nothing is written" if on is None else f"model   {name} on {on}")
 
+    if dry_run and ocr:
+        say("dry run: the words in pictures that were not read yet would be read after it")
+
+    if dry_run and faces:
+        say("dry run: faces would be looked for after it")
+
     def begin_run() -> None:
+        _remember_server(index_spec)
         begin(encoder.spec.name, encoder.device)
         if not quiet:
             for line in advice(encoder.spec):
@@ -115,7 +177,13 @@ def index(
             opened, model or None, device=device, precision=precision or None, compiled=compiled
         )
         workers = workers or encoder.streams
-        indexer = Indexer(opened, encoder, workers=workers, decoder=device_decoder(encoder) if gpu_decode else None)
+        indexer = Indexer(
+            opened,
+            encoder,
+            workers=workers,
+            decoder=device_decoder(encoder) if gpu_decode else None,
+            frames_per_minute=frames_per_minute,
+        )
     with others_go_on("folder", folders or ()) as refused:
         with (
             work_goes_on(sys.stdout),
@@ -125,7 +193,7 @@ def index(
             if dry_run:
                 report = DryRun(opened, model=model or None, precision=precision or None).run(
                     folders or (),
-                    Wishes(exclude or (), include or (), no_exclude),
+                    Wishes(exclude or (), include or (), no_exclude, everywhere),
                     Looks(retry_failures, verify_content, prune),
                     index_spec=index_spec or None,
                     on_begin=lambda name: begin(name, None),
@@ -139,6 +207,7 @@ def index(
                     exclude=exclude or (),
                     include=include or (),
                     no_exclude=no_exclude,
+                    everywhere=everywhere,
                     index_spec=index_spec or None,
                     retry_failures=retry_failures,
                     verify_content=verify_content,
@@ -148,8 +217,18 @@ def index(
                     stop=stop,
                     refused=refused,
                 )
+                keep_labels(opened)
         if thumbnails and not dry_run and not report.interrupted:
+            started = time.monotonic()
             _make_thumbnails(opened, quiet=quiet)
+            report.seconds["thumbnails"] = time.monotonic() - started
+        if not dry_run:
+            report.text = _read_text(opened, ocr, encoder, report, told, retry_failures=retry_failures, quiet=quiet)
+            if report.text is not None:
+                report.seconds["words"] = report.text.seconds
+            report.faces = _find_faces(opened, faces, report, told, retry_failures=retry_failures, quiet=quiet)
+            if report.faces is not None:
+                report.seconds["faces"] = report.faces.seconds
         if told is not None:
             told.end(report)
         for problem in report.problems:
@@ -179,13 +258,119 @@ def index(
             say(f"with {report.encoder}, run: photoseek similar PHOTO --model {report.encoder}")
         if report.interrupted:
             say("stopped early; " + ("not all files were checked" if dry_run else "the next run continues from here"))
-            raise typer.Exit(130)
-        if not report.images:
-            say(output.nothing_indexed(report.failures_known, report.passed_over))
-            raise typer.Exit(1)
+            raise SystemExit(130)
+        if watch and not dry_run:
+            from retrieval.commands.watch import keep_watching
+
+            keep_watching(opened, folders or [], None, model=model, quiet=quiet)
+        elif not report.images:
+            say(nothing_indexed(report.failures_known, report.passed_over))
+            raise SystemExit(1)
+
+
+def _read_text(
+    gallery: Gallery,
+    asked: bool | None,
+    encoder: Encoder,
+    report: IndexReport,
+    told: JsonProgress | None,
+    *,
+    retry_failures: bool,
+    quiet: bool,
+) -> TextReport | None:
+    """Read words in pictures, if requested now or before; a request is remembered."""
+    with gallery.reader() as reader:
+        remembered = reader.reads_text()
+    if asked is not None and asked != remembered:
+        with gallery.writer() as catalog:
+            catalog.set_reads_text(asked)
+    if not (remembered if asked is None else asked) or report.interrupted:
+        return None
+    from retrieval.reading.models import INSTALL, is_installed
+    from retrieval.reading.run import read_texts
+
+    if not is_installed():
+        say(f"words in pictures are not read here; for that, run: {INSTALL}")
+        return None
+    with _told_progress("text", told, quiet=quiet) as (tell, stop):
+        found = read_texts(gallery, encoder=encoder, retry_failures=retry_failures, on_progress=tell, stop=stop)
+        report.interrupted |= stop()
+    return found
+
+
+def _find_faces(
+    gallery: Gallery,
+    asked: bool | None,
+    report: IndexReport,
+    told: JsonProgress | None,
+    *,
+    retry_failures: bool,
+    quiet: bool,
+) -> FaceReport | None:
+    """Look for faces, if requested now or before; a request is remembered."""
+    with gallery.reader() as reader:
+        remembered = reader.finds_faces()
+    if asked is not None and asked != remembered:
+        with gallery.writer() as catalog:
+            catalog.set_finds_faces(asked)
+    if not (remembered if asked is None else asked) or report.interrupted:
+        return None
+    from retrieval.faces.models import INSTALL, is_installed
+    from retrieval.faces.run import find_faces
+
+    if not is_installed():
+        say(f"faces are not looked for here; for that, run: {INSTALL}")
+        return None
+    with _told_progress("faces", told, quiet=quiet) as (tell, stop):
+        found = find_faces(gallery, retry_failures=retry_failures, on_progress=tell, stop=stop)
+        report.interrupted |= stop()
+    return found
+
+
+@contextmanager
+def _told_progress(
+    stage: str, told: JsonProgress | None, *, quiet: bool
+) -> Iterator[tuple[Callable[[int, int], None], Callable[[], bool]]]:
+    """Shows the progress of work on contents: a function for (done, total), and one that asks whether to stop."""
+    from retrieval.indexing.progress import shown_progress
+    from retrieval.indexing.report import Progress
+    from retrieval.interrupts import stop_on_interrupt
+
+    started = time.monotonic()
+    with (
+        work_goes_on(sys.stdout),
+        stop_on_interrupt(lambda: say("stopping; what was found is kept ...")) as stop,
+        shown_progress(sys.stderr, quiet=quiet) as show,
+    ):
+
+        def tell(done: int, total: int) -> None:
+            progress = Progress(stage, done, total, encoded=done, seconds=time.monotonic() - started)
+            show(progress) if told is None else told.show(progress)
+
+        yield tell, stop
+
+
+def _remember_server(index_spec: str) -> None:
+    """Add the server of an index to the user's settings, so that later searches may use it."""
+    from retrieval.config.editing import change
+    from retrieval.config.files import user_file
+    from retrieval.config.values import setting
+    from retrieval.errors import RetrievalError
+    from retrieval.index_servers import SETTING, server_spec
+
+    spec = server_spec(index_spec) if "://" in index_spec or index_spec == "pgvector" else None
+    if spec is None or spec.address in setting(SETTING):
+        return
+    try:
+        change(user_file(), SETTING, [*setting(SETTING), spec.address])
+    except RetrievalError as error:
+        say(f"{error.message}; for searches, put {spec.address} into the setting {SETTING}")
+    else:
+        say(f"galleries may use {spec.address} from now on: photoseek config get {SETTING}")
 
 
 def _make_thumbnails(gallery: Gallery, *, quiet: bool) -> None:
+    from retrieval.config.values import setting
     from retrieval.indexing.progress import counted
     from retrieval.interrupts import stop_on_interrupt
     from retrieval.rendering.ahead import make_ahead
@@ -195,7 +380,7 @@ def _make_thumbnails(gallery: Gallery, *, quiet: bool) -> None:
 
     with stop_on_interrupt(lambda: say("stopping; the other thumbnails are made when they are shown")) as stop:
         show = silent if quiet else counted(sys.stderr, "pictures have their thumbnails")
-        made = make_ahead(gallery, on_progress=show, stop=stop)
+        made = make_ahead(gallery, max_bytes=setting("serve.thumbnails-mib") << 20, on_progress=show, stop=stop)
     if not quiet:
         full = "; the thumbnail store is full" if made.is_full else ""
         say(f"thumbnails: {made.made:,} made, {plural(made.known, 'was', 'were')} already present{full}")

@@ -1,4 +1,4 @@
-"""What ``photoseek models`` and its verbs show and ask."""
+"""The output and the questions of ``photoseek models`` and its subcommands."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from retrieval.encoders.installed import default_encoder_name, installed, models_folder
-from retrieval.encoders.names.models import MODELS, KnownModel
+from retrieval.encoders.names.known_models import MODELS, KnownModel
 from retrieval.encoders.registry import load_on_torch
 from retrieval.errors import SettingsError
 from retrieval.output import human_bytes
@@ -42,7 +42,7 @@ def model_rows() -> list[dict[str, Any]]:
 
 
 def _facts(spec: EncoderSpec | None, known: KnownModel | None) -> dict[str, Any]:
-    """What an installed model says of itself, else what the table says."""
+    """The data of an installed model itself, otherwise those of the table."""
     if spec is not None:
         size = spec.preprocessing.size
         return {"dim": spec.dim, "size": size, "licence": spec.licence, "has_text": spec.has_text}
@@ -60,7 +60,7 @@ def write_models(out: IO[str], *, as_json: bool = False) -> None:
     head = f"{'model':<{width}}  {'state':<11}{'dim':>5}{'px':>5}{'MB':>6}{'ImageNet':>10}{'COCO':>7}  licence"
     out.write(head + "\n")
     for row in rows:
-        # "fetch": a ready export without torch; "torch": `models export`, or used directly where torch is.
+        # "fetch": a ready export without torch; "torch": `models export`, or used directly if torch is installed.
         state = "default" if row["default"] else "installed" if row["installed"] else ""
         state = state or ("fetch" if row["fetch"] else "torch")
         figures = "".join(
@@ -79,14 +79,14 @@ def write_models(out: IO[str], *, as_json: bool = False) -> None:
 
 
 def fetch_with_licence(name: str, err: IO[str], *, accepted: bool, weights: bool = False) -> Path:
-    """Show licence and size, ask unless ``accepted``, download with a progress bar; the installed folder.
+    """Show licence and size, ask unless ``accepted``, download with a progress bar; returns the installed folder.
 
     Args:
-        weights: fetch the original weights for torch instead of the form that needs none.
+        weights: fetch the original weights for torch instead of the form that works without it.
 
     Raises:
-        SettingsError: nobody is there to be asked.
-        EncoderError: refused, or the download failed (what is there is kept for the next try).
+        SettingsError: there is no terminal to ask on.
+        EncoderError: the user declined, or the download failed (finished parts are kept for the next try).
     """
     from retrieval.encoders.install.fetch import fetch_model, fetch_weights
 
@@ -124,14 +124,14 @@ def fetch_with_licence(name: str, err: IO[str], *, accepted: bool, weights: bool
 
 
 def import_folder(folder: Path) -> Path:
-    """Install a model from a folder in the layout of Immich's exports; the installed folder."""
+    """Install a model from a folder in the layout of Immich's exports; returns the installed folder."""
     from retrieval.encoders.install.immich import import_immich_folder
 
     return import_immich_folder(folder, models_folder())
 
 
 def export_model(name: str, into: Path | None) -> list[tuple[str, str]]:
-    """Export a model on torch to the ONNX form, into the models folder; the parity report as (label, value) rows.
+    """Export a model on torch to ONNX, into the models folder; returns the parity report as (label, value) rows.
 
     Raises:
         EncoderError: the export differs from the original; nothing is installed then.

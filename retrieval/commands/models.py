@@ -90,9 +90,9 @@ def drop(
 ) -> None:
     """Remove a model's embeddings and index from a gallery. Pictures and the installed model are not touched."""
     from retrieval.gallery import Gallery
-    from retrieval.towers import drop_tower
+    from retrieval.gallery_encoders import drop_encoder
 
-    dropped = drop_tower(Gallery(gallery), name, even_last=yes)
+    dropped = drop_encoder(Gallery(gallery), name, even_last=yes)
     say(f"{dropped.encoder.name}: {plural(dropped.embeddings, 'embedding')} removed")
     if dropped.active is None:
         say("no model is left; to search again, run: photoseek index")

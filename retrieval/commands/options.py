@@ -1,4 +1,4 @@
-"""Flags that several commands share, each written once; decorators add those of filter, listing and showing."""
+"""Flags shared by several commands, each written once; decorators add those of filter, listing and showing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Annotated, Any, cast, get_type_hints
 import typer
 
 from retrieval.commands import values
+from retrieval.commands.answers import ALL
 from retrieval.filters import conditions
 from retrieval.filters.conditions import Condition
 
@@ -26,8 +27,6 @@ TowerOption = Annotated[
         autocompletion=values.of_gallery(values.towers),
     ),
 ]
-ALL = 1_000_000_000
-"""What ``-n all`` stands for: more than there are."""
 
 
 def how_many(text: str | int) -> int:
@@ -55,44 +54,58 @@ AllowUrlOption = Annotated[
 RelevantOption = Annotated[
     bool, typer.Option("--relevant", help="Show only hits that match the query well; say so if there are none.")
 ]
+OnlyOption = Annotated[
+    str,
+    typer.Option(
+        "--only",
+        help="Search only what pictures show (visual), what can be read in them (text), or what they are called: "
+        "names, folders, tags, captions and places (names). Default: all, fused.",
+        autocompletion=values.one_of("visual", "text", "names"),
+    ),
+]
+ExplainOption = Annotated[bool, typer.Option("--explain", help="Say below each hit why it was found.")]
 JsonOption = Annotated[bool, typer.Option("--json", "--jsonl", help="Print one JSON object per line.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")]
 PathsOption = Annotated[bool, typer.Option("--paths", help="Print one path per line.")]
 NullOption = Annotated[bool, typer.Option("-0", "--null", help="Print paths separated by NUL, for xargs -0.")]
 
-_ASKS_NOTHING: dict[Any, Any] = {str: "", bool: False}  # by type; None for the others
+_ASKS_NOTHING: dict[Any, Any] = {str: "", bool: False}  # default by type; None for the others
 
 
 def _filter_flag(condition: Condition, *, is_twin: bool = False) -> Any:
-    """The flag of a condition. That of its twin is in no list: the help of the one without ``no-`` speaks for both."""
+    """The flag of a condition. That of its twin is not listed: the help of the one without ``no-`` covers both."""
     kind: Any = list[str] | None if condition.is_several else _TYPES.get(condition.kind, str)
     flag = "--" + (condition.twin if is_twin else condition.name).replace("_", "-")
     told: dict[str, Any] = {"hidden": True} if is_twin else {"help": f"Only pictures {condition.help}"}
-    told["show_default"] = False  # it is nothing, and typer looks for it at length
+    told["show_default"] = False  # there is none, and typer takes long to find that out
     return Annotated[kind, typer.Option(flag, **told, autocompletion=_offered(condition))]
 
 
 def _offered(condition: Condition) -> values.Complete:
-    """What a shell offers for a condition."""
+    """The completions that a shell offers for a condition."""
     if condition.choices:
         return values.one_of(*condition.choices)
     if not condition.names:
         return None
-    reads = {"folders": values.folders, "tags": values.tags, "format": values.formats}
+    reads = {
+        "folders": values.folders, "tags": values.tags, "format": values.formats, "albums": values.albums,
+        "places": values.places, "countries": values.countries, "persons": values.persons,
+    }  # fmt: skip
     return values.of_gallery(reads.get(condition.names) or values.column(condition.names), commas=condition.commas)
 
 
-_TYPES: dict[str, Any] = {"flag": bool, "pixels": int | None}
-"""Kind of a condition with one value -> the type of its flag, if that is no text."""
+_TYPES: dict[str, Any] = {"flag": bool, "pixels": int | None, "stars": int | None}
+"""Kind of a condition with one value -> the type of its flag, if it is not a text."""
 
 _FILTER_FLAGS: dict[str, Any] = {
     name: _filter_flag(condition, is_twin=name != condition.name) for name, condition in conditions.fields()
 }
 """Field of ``Filter`` -> its flag."""
 
+_TWINS = ", ".join(f"--no-{each.name.replace('_', '-')}" for each in conditions.CONDITIONS if each.is_several)
 _EPILOG = (
     "All conditions have to hold; of one that is repeated, any value is enough. "
-    f"--no-{', --no-'.join(each.name for each in conditions.CONDITIONS if each.is_several)} leave out what matches. "
+    f"{_TWINS} leave out what matches. "
     f"--{', --'.join(each.name for each in conditions.CONDITIONS if each.commas)} also take several values together: "
     "--tag beach,sea."
 )
@@ -118,6 +131,22 @@ _LISTING_FLAGS: dict[str, Any] = {
             "--group-near",
             metavar="MINUTES",
             help="Show only the best hit of each scene (similar pictures taken within MINUTES).",
+        ),
+    ],
+    "raw_pairs": Annotated[
+        str,
+        typer.Option(
+            "--raw-pairs",
+            help="Show a shot in RAW and JPEG as: both (one hit that names both files; the default), jpeg or raw.",
+            autocompletion=values.one_of("both", "jpeg", "raw"),
+        ),
+    ],
+    "live_pairs": Annotated[
+        str,
+        typer.Option(
+            "--live-pairs",
+            help="Show a live photo as: both (one hit that also names its video; the default), or still.",
+            autocompletion=values.one_of("both", "still"),
         ),
     ],
 }
@@ -151,7 +180,7 @@ _SHOWING_FLAGS: dict[str, Any] = {
 
 
 _MADE = ("Filter", "Listing", "Showing")
-"""Types that a command's signature names and does not import."""
+"""Types named in a command's signature, which does not import them."""
 
 
 def filter_flags(command: Callable[..., None]) -> Callable[..., None]:
@@ -167,19 +196,30 @@ def filter_flags(command: Callable[..., None]) -> Callable[..., None]:
     return cast(Callable[..., None], filtered)
 
 
+def given_conditions(command: Callable[..., None]) -> Callable[..., None]:
+    """The same flags in place of its parameter ``given: dict[str, Any] | None``: values as typed."""
+    filtered: Any = _with_flags(
+        command, "given", _FILTER_FLAGS, lambda given: {name: value for name, value in given.items() if value}
+    )
+    filtered.epilog = _EPILOG
+    return cast(Callable[..., None], filtered)
+
+
 def listing_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the flags of order, pages and bursts in place of its parameter ``listing: Listing | None``."""
 
     def made(given: dict[str, Any]) -> object:
         from retrieval.search.pages import Listing
 
-        return Listing(**given | {"sort": given["sort"] or "score", "cursor": given["cursor"] or None})
+        usual = {"sort": given["sort"] or "score", "cursor": given["cursor"] or None}
+        usual |= {pairs: given[pairs] or "both" for pairs in ("raw_pairs", "live_pairs")}
+        return Listing(**given | usual)
 
     return _with_flags(command, "listing", _LISTING_FLAGS, made)
 
 
 def showing_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the flags of what is done with hits in place of its parameter ``showing: Showing | None``."""
+    """Give a command the flags for the output of hits in place of its parameter ``showing: Showing | None``."""
 
     def made(given: dict[str, Any]) -> object:
         from retrieval.rendering.showing import Showing
@@ -192,11 +232,11 @@ def showing_flags(command: Callable[..., None]) -> Callable[..., None]:
 def _with_flags(
     command: Callable[..., None], name: str, flags: dict[str, Any], made: Callable[[dict[str, Any]], object]
 ) -> Callable[..., None]:
-    """Replace a command's parameter ``name`` by ``flags``; it is None if none of them is given, else what ``made``
-    makes of their values."""
+    """Replace a command's parameter ``name`` by ``flags``; it is None if none of them is given, else the result of
+    ``made`` for their values."""
     own = inspect.signature(command).parameters
     hints = {n: p.annotation for n, p in own.items()}
-    if any(isinstance(hint, str) for hint in hints.values()):  # not those of a command that got flags before
+    if any(isinstance(hint, str) for hint in hints.values()):  # not if the command got flags before
         hints = get_type_hints(command, localns=dict.fromkeys(_MADE, object), include_extras=True)
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [p.replace(annotation=hints[n], kind=keyword) for n, p in own.items() if n != name]
@@ -210,7 +250,7 @@ def _with_flags(
         asks = any(value is not _ASKS_NOTHING.get(flags[field].__origin__) for field, value in given.items())
         return command(**passed, **{name: made(given) if asks else None})
 
-    # What typer reads: the signature, and the annotations again by name.
+    # typer reads the signature, and also the annotations by name.
     read: Any = flagged
     read.__signature__ = inspect.Signature(parameters)
     read.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

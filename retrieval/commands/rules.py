@@ -1,4 +1,4 @@
-"""What holds for the value of every flag and argument: ``~`` is the home folder, and empty is no value."""
+"""Rules for the value of every flag and argument: ``~`` is the home folder, and an empty value is refused."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from retrieval.errors import SettingsError
 from retrieval.filters.conditions import fields
 
 _PATHS = ("path", "file", "directory")
-_TEXTS = ("text", "str")  # what click and typer call them
+_TEXTS = ("text", "str")  # the names that click and typer use
 _FOLDERS = [name for name, condition in fields() if condition.kind == "folder"]
 """Texts that name a folder."""
 
 
 def with_rules(command: Any) -> Any:
-    """Let a command, or each of a group's, hold its values to the rules. Of any version of click, hence no types."""
+    """Make a command, or each of a group, apply the rules to its values. For any version of click, hence no types."""
     for inner in getattr(command, "commands", {}).values():
         with_rules(inner)
     for param in command.params:
@@ -55,7 +55,7 @@ def expanded(path: str) -> str:
 
 
 def _was_typed(param: Any, ctx: Any) -> bool:
-    """False for a default, which goes the same way."""
+    """False for a default, which takes the same path."""
     source = None if ctx is None or param is None else ctx.get_parameter_source(param.name)
     return source is not None and source.name == "COMMANDLINE"
 

@@ -1,13 +1,13 @@
-"""What a command tells the person, next to its results."""
+"""Messages of a command to the person, in addition to its results."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import typer
-
+from retrieval.asker import asker
 from retrieval.streams import printable_lines
 
 if TYPE_CHECKING:
@@ -15,25 +15,28 @@ if TYPE_CHECKING:
 
 
 def say(line: str) -> None:
-    """Tell the person something: on stderr, because stdout is for results. Nothing in it steers the terminal."""
-    typer.echo(printable_lines(line), err=True)
+    """Print a message to stderr, because stdout is for results. It cannot control the terminal."""
+    found = asker()
+    stream = sys.stderr if found is None else found.err
+    if stream is not None:  # a process may have no stderr
+        print(printable_lines(line), file=stream, flush=True)
 
 
 def needed(found: object) -> None:
-    """Say that nothing was found, and leave with exit code 1, if ``found`` is empty."""
+    """Report that nothing was found, and exit with code 1, if ``found`` is empty."""
     if not found:
         say("nothing found")
-        raise typer.Exit(1)
+        raise SystemExit(1)
 
 
 @contextmanager
 def others_go_on(one: str, items: Sequence[object] | None = None) -> Iterator[Refused | None]:
-    """Around a command on several items, see :mod:`retrieval.undone`: it ends with exit code 2 if one was not done,
-    or with the command's own if that is higher.
+    """For a command on several items, see :mod:`retrieval.undone`: exit with code 2 if one failed,
+    or with the command's own exit code if that is higher.
 
     Args:
-        one: what an item is called: picture, folder, line.
-        items: all of them; of a single one nothing else is to be done, and its error is raised as it is.
+        one: the name of an item: picture, folder, line.
+        items: all of them; with a single one, its error is raised unchanged.
     """
     if items is not None and len(items) < 2:
         yield None
@@ -44,11 +47,12 @@ def others_go_on(one: str, items: Sequence[object] | None = None) -> Iterator[Re
     code, total = EXIT_CODE, None if items is None else len(items)
     try:
         yield undone
-    except typer.Exit as ended:
+    except SystemExit as ended:
+        own = ended.code if isinstance(ended.code, int) else 0
         if not undone.count:
             raise
-        if ended.exit_code > code:
-            code, total = ended.exit_code, None  # nothing can be said of the others
+        if own > code:
+            code, total = own, None  # nothing is known about the others
     if undone.count:
         say(undone.summary(one, total))
-        raise typer.Exit(code)
+        raise SystemExit(code)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import typer
-
 from retrieval.commands.answers import open_engine, open_file
 from retrieval.commands.options import (
     AllowUrlOption,
@@ -34,4 +32,4 @@ def shell(
     with open_engine(gallery, model=model) as engine:
         code = run_shell(engine, sys.stdin, sys.stdout, say, open_file, showing, k=limit, allow_urls=allow_url)
         sys.stdout.flush()
-    raise typer.Exit(code)
+    raise SystemExit(code)

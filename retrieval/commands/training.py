@@ -75,7 +75,7 @@ def train(
     from retrieval.encoders.installed import models_folder
     from retrieval.gallery import Gallery
     from retrieval.lab.evaluation.tables import write_report
-    from retrieval.lab.training.report import check_out
+    from retrieval.lab.training.output_folder import check_out
 
     if adapter + (last_blocks is not None) + full > 1:
         raise SettingsError("--adapter, --last-blocks and --full exclude each other", "give one of them")
@@ -114,7 +114,7 @@ def train(
     if interrupted:
         say(f"stopped early; the best weights so far are in {target}")
         say("to go on: the same command with --resume")
-        raise typer.Exit(130)
+        raise SystemExit(130)
 
 
 def _pairs(place: Path | None, gallery: Gallery, from_gallery: bool, disliked: Path | None) -> Pairs:

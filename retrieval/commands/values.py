@@ -1,6 +1,6 @@
-"""What a shell offers for the values of flags: what the gallery holds, and what a flag can be.
+"""Completions that a shell offers for the values of flags: values in the gallery, and fixed ones.
 
-A shell asks while somebody types, so these read a catalog at most, load no model, and say nothing when they cannot.
+A shell asks while somebody types, so these read at most a catalog, load no model, and stay silent on errors.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from retrieval.catalog.reader import CatalogReader
 
 Complete = Callable[[Any, str], list[str]] | None
-"""None where no shell asks: typer takes every function apart that it is given."""
+"""None if no shell asks: typer inspects every function that it is given, which takes time."""
 
 _COMPLETES = "_PHOTOSEEK_COMPLETE" in os.environ
 
@@ -21,7 +21,7 @@ _MOST = 200
 
 
 def one_of(*values: str) -> Complete:
-    """Offers values that are always the same."""
+    """Offers a fixed list of values."""
 
     def offer(ctx: Any, incomplete: str) -> list[str]:
         return _beginning(values, incomplete)
@@ -30,10 +30,10 @@ def one_of(*values: str) -> Complete:
 
 
 def of_gallery(read: Callable[[CatalogReader], Iterable[str]], *, commas: bool = False) -> Complete:
-    """Offers what ``read`` finds in the gallery that the command line names.
+    """Offers the result of ``read`` for the gallery that the command line names.
 
     Args:
-        commas: several values may stand in one argument; the last one is completed.
+        commas: one argument may hold several values; the last one is completed.
     """
 
     def offer(ctx: Any, incomplete: str) -> list[str]:
@@ -41,9 +41,9 @@ def of_gallery(read: Callable[[CatalogReader], Iterable[str]], *, commas: bool =
         try:
             from retrieval.gallery import Gallery
 
-            with Gallery(ctx.params.get("gallery")).reader() as reader:
+            with Gallery(ctx.params.get("gallery")).reader(upgrades=False) as reader:
                 found = _beginning(read(reader), last)
-        except Exception:  # whatever is wrong with the gallery, the command itself will say it
+        except Exception:  # the command itself will report what is wrong with the gallery
             return []
         return [f"{before}{comma}{value}" for value in found]
 
@@ -67,6 +67,34 @@ def people_tags(reader: CatalogReader) -> list[str]:
     return [f'"{name}"' if "," in name else name for name in tag_counts(reader)]
 
 
+def albums(reader: CatalogReader) -> list[str]:
+    """The albums."""
+    from retrieval.catalog.albums import all_albums
+
+    return [album.name for album in all_albums(reader)]
+
+
+def persons(reader: CatalogReader) -> list[str]:
+    """Persons with a name, those in the most pictures first."""
+    from retrieval.catalog.persons import person_names
+
+    return person_names(reader)
+
+
+def places(reader: CatalogReader) -> list[str]:
+    """Towns, regions and countries with the places they lie in, those with the most pictures first."""
+    from retrieval.catalog.places import place_names
+
+    return place_names(reader)[:_MOST]
+
+
+def countries(reader: CatalogReader) -> list[str]:
+    """Countries, those with the most pictures first."""
+    from retrieval.catalog.places import place_names
+
+    return place_names(reader, "country")
+
+
 def column(name: str) -> Callable[[CatalogReader], list[str]]:
     """The values of a column of pictures, the most frequent first."""
 
@@ -84,25 +112,44 @@ def formats(reader: CatalogReader) -> list[str]:
 
 
 def folders(reader: CatalogReader) -> list[str]:
-    """The folders that are indexed."""
+    """The indexed folders."""
     return reader.roots()
 
 
 def towers(reader: CatalogReader) -> list[str]:
-    """The models that the gallery has embeddings of."""
+    """The models whose embeddings the gallery has."""
     return [row.name for row in reader.encoders()]
 
 
 def models(ctx: Any, incomplete: str) -> list[str]:
-    """Every model that has a name."""
-    from retrieval.encoders.names.models import MODELS
+    """Every model with a name."""
+    from retrieval.encoders.names.known_models import MODELS
 
     return _beginning(MODELS, incomplete)
 
 
+def _settings(ctx: Any, incomplete: str) -> list[str]:
+    """The names of settings."""
+    from retrieval.config.table import BY_NAME
+
+    return _beginning(BY_NAME, incomplete)
+
+
+def _of_setting(ctx: Any, incomplete: str) -> list[str]:
+    """The possible values of the named setting, if it has a few fixed ones."""
+    from retrieval.config.table import BY_NAME
+
+    row = BY_NAME.get(ctx.params.get("name") or "")
+    return [] if row is None else _beginning(row.kind.choices, incomplete)
+
+
+names_of_settings: Complete = _settings if _COMPLETES else None
+values_of_setting: Complete = _of_setting if _COMPLETES else None
+
+
 def _beginning(values: Iterable[str], text: str) -> list[str]:
     found = [value for value in values if value.casefold().startswith(text.casefold())][:_MOST]
-    # Bash takes what it is offered as it is; the other shells put it into quotes themselves.
+    # Bash inserts completions unchanged; the other shells quote them themselves.
     return [_escaped(value) for value in found] if "bash" in os.environ.get("_PHOTOSEEK_COMPLETE", "") else found
 
 

@@ -1,4 +1,4 @@
-"""``photoseek clusters`` and ``map``: a whole gallery at a glance."""
+"""``photoseek clusters`` and ``map``: overviews of a whole gallery."""
 
 from __future__ import annotations
 
@@ -38,12 +38,15 @@ def clusters(
     from retrieval.labels.vocabulary import read_labels
     from retrieval.overview_maps.groups import group_gallery
     from retrieval.overview_maps.tell import write_groups, write_groups_page
-    from retrieval.rendering.page import check_page_path
+    from retrieval.rendering.html_page import check_page_path
+    from retrieval.search.album_lists import resolved_in
 
     if html is not None:
         check_page_path(html)
     words = read_labels(*labels or ())
-    found = group_gallery(Gallery(gallery), k, min_size=min_size, where=where, model=model or None, labels=words)
+    opened = Gallery(gallery)
+    where = resolved_in(opened, where)
+    found = group_gallery(opened, k, min_size=min_size, where=where, model=model or None, labels=words)
     needed(found.groups)
     if html is not None:
         write_groups_page(found, html, where)
@@ -70,11 +73,14 @@ def map_(
     from retrieval.gallery import Gallery
     from retrieval.overview_maps.atlas import draw_atlas, write_places
     from retrieval.overview_maps.page import write_atlas_page
-    from retrieval.rendering.page import check_page_path
+    from retrieval.rendering.html_page import check_page_path
+    from retrieval.search.album_lists import resolved_in
 
     if html is not None:
         check_page_path(html)
-    atlas = draw_atlas(Gallery(gallery), method=method, points=points, where=where, model=model or None)
+    opened = Gallery(gallery)
+    where = resolved_in(opened, where)
+    atlas = draw_atlas(opened, method=method, points=points, where=where, model=model or None)
     needed(atlas.places)
     if html is not None:
         write_atlas_page(atlas, html, where)

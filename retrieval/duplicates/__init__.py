@@ -1,26 +1,26 @@
-"""Duplicates: found, told, and (only when asked twice) moved away or linked.
+"""Duplicates: found, reported, and (only with an explicit flag) moved away or linked.
 
 ::
 
     finding.py     find_duplicates: same bytes, same picture, look-alikes
-    candidates.py  pairs that are near in hash, shape and embedding; hamming.py does not compare all pairs
-    turns.py       pictures turned and mirrored
-    pixels.py      two pictures laid on each other as sketches
-    compare.py, tiles.py  the same at their own detail: a copy, or another picture
-    edits.py       what is the same all over a picture and makes another one of it: light, tint, sharpness
-    evidence.py    what a file says about being an original
-    looking.py     candidates, to groups of copies
-    keeper.py      the one rule for who is kept, and why
-    lookalikes.py  near embeddings, through the gallery's index
+    candidates.py  pairs with similar hash, proportions and embedding; hamming.py avoids comparing all pairs
+    turns.py       rotated and mirrored pictures
+    pixels.py      comparison of two pictures as sketches
+    compare.py, tiles.py  comparison in full detail: a copy, or another picture
+    edits.py, crops.py  differences that no single tile shows: light, tint, sharpness; a missing margin
+    evidence.py    evidence in a file for being an original
+    looking.py     from candidates to groups of copies
+    keeper.py      the rule that determines which picture is kept, and why
+    lookalikes.py  similar embeddings, through the gallery's index
     groups.py      Group; stars
-    rows.py        what is read of the catalog
-    fill.py        hashes of pictures that have none yet
-    plan.py        what would be done to whose file; links.py, sidecar_files.py: what hangs on a file
-    files.py       is a file still what was indexed; moving one and losing none
+    rows.py        the columns that are read from the catalog
+    fill.py        computes missing hashes
+    plan.py        the planned action for each file
+    files.py       checks that a file is still as indexed; moves files without losing any
     manifest.py    the trash's folders and lists
-    trash.py, undo.py, link.py: what is done to files
+    trash.py, undo.py, link.py: the actions on files
     report.py, page.py: lines, JSON, HTML
-    run.py         what ``photoseek duplicates`` does, in order
+    run.py         the steps of ``photoseek duplicates``
 
 Importing this package imports nothing else: each public name loads its module when first used.
 """

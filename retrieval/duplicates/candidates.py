@@ -1,8 +1,8 @@
-"""Pairs of pictures that may be one picture stored twice: near in hash, in shape, and in embedding or colour.
+"""Pairs of pictures that may be one picture stored twice: similar in hash, proportions, and embedding or colour.
 
-As they are shown, pictures are compared by hash, proportions and embedding. A picture that was turned or mirrored pixel
-by pixel has another embedding; it is found by the hashes of its original in the other orientations, and by the average
-colour, which turning leaves alone.
+Upright pictures are compared by hash, proportions and embedding. A losslessly rotated or mirrored picture
+has another embedding; it is found by the hashes of its original in the other orientations, and by the average
+colour, which does not change.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ from retrieval.catalog.reader import CatalogReader
 from retrieval.duplicates.fill import missing_hashes
 from retrieval.duplicates.hamming import bits_differing, near_pairs, near_pairs_across
 from retrieval.duplicates.pixels import same_shape
-from retrieval.duplicates.rows import Columns, hash_rows
+from retrieval.duplicates.rows import ImageColumns, hash_rows
 from retrieval.duplicates.turns import UPRIGHT, inverse, is_sideways
 from retrieval.gallery import Gallery
 
 BITS = 5
-"""Of 64. Among the copies of ``benchmarks/duplicates.py``, also turned and resized ones, 1 of 1,000 moved 5 bits and
-the others fewer; ``phash.py`` has the figures of photographs. With 8, the search among 1,000,000 hashes takes ten times
-as long."""
+"""Of 64. Of the copies in ``benchmarks/duplicates.py``, including rotated and resized ones, 1 in 1,000 differed in 5
+bits and the others in fewer; ``phash.py`` has the figures for photographs. With 8, searching 1,000,000 hashes takes ten
+times as long."""
 
 SAME_COSINE = 0.3
-"""Wide on purpose: it spares looking at most pictures that are none, and the look decides. A copy of a quarter of the
-sides, smaller than what the encoder looks at, has 0.52 with its original, and less with an enlarged copy of that. From
-0.5 to 0.3 the pairs to look at grew by 1 in 700: hash and shape leave few."""
+"""Low on purpose: it avoids decoding most pictures that are not copies; the comparison of pixels decides. A copy of a
+quarter of the side length, smaller than the encoder's input, has 0.52 with its original, and less with an enlarged copy
+of it. From 0.5 to 0.3, the pairs to compare increased by 1 in 700: few remain after hash and proportions."""
 
 SAME_COLOUR = 12
-"""Grey levels of the average by which a turned picture may differ in red, green and blue."""
+"""Grey levels by which the average of a rotated picture may differ in red, green and blue."""
 
 _BUCKET_PAIRS = 1 << 21
-"""Of pictures with one hash at most this many pairs are compared: the best keepers with all others."""
+"""Of pictures with the same hash at most this many pairs are compared: the best keepers with all others."""
 
-_TURNS = (2, 3, 4, 5, 6, 7)  # 8 is 6 seen from the other picture
+_TURNS = (2, 3, 4, 5, 6, 7)  # 8 is the inverse of 6
 
 Progress = Callable[[str, int, int], None]
 Places = NDArray[np.int64]
 
 
-class Near:
-    """What is known of a pair: a smaller and a larger id.
+class KnownPair:
+    """The known properties of a pair (smaller id, larger id).
 
     Attributes:
-        cosine: of the embeddings; None where one is missing.
-        bits: of the hash that differ, by turn: the EXIF orientation in which the second shows what the first does.
+        cosine: of the embeddings; None if one is missing.
+        bits: different bits of the hash, by turn: the EXIF orientation in which the second looks like the first.
     """
 
     __slots__ = ("bits", "cosine")
@@ -59,19 +59,19 @@ class Near:
         self.bits: dict[int, int] = {}
 
 
-Edges = dict[tuple[int, int], Near]
+Edges = dict[tuple[int, int], KnownPair]
 
 
-class Candidates:
+class CandidatePairs:
     """One search for pairs.
 
     Attributes:
-        plain: how many pictures have no structure by which a copy could be told.
+        plain: number of pictures without structure by which a copy could be recognised.
         crowded: ids of pictures that share a hash, or nearly, with too many others.
-        unseen: ids of pictures that could not be looked at, or have no embedding.
+        unseen: ids of pictures that could not be read, or have no embedding.
     """
 
-    def __init__(self, gallery: Gallery, reader: CatalogReader, columns: Columns, on_progress: Progress) -> None:
+    def __init__(self, gallery: Gallery, reader: CatalogReader, columns: ImageColumns, on_progress: Progress) -> None:
         self._gallery = gallery
         self._reader = reader
         self._encoder = gallery.active_encoder(reader)
@@ -84,7 +84,7 @@ class Candidates:
         self._columns = columns.chosen(columns.ids[structured])
         self._hashes = hashes[structured]
 
-    def _with_missing(self, columns: Columns) -> NDArray[np.uint64]:
+    def _with_missing(self, columns: ImageColumns) -> NDArray[np.uint64]:
         without = columns.ids[~columns.is_hashed]
         hashes = columns.hashes.copy()
         if len(without) == 0:
@@ -109,7 +109,7 @@ class Candidates:
         return edges
 
     def _add(self, edges: Edges, first: Places, second: Places, turn: int, least: float | None) -> None:
-        """Note pairs of places; with a least cosine only those that have it."""
+        """Add pairs of positions; with ``least``, only those with at least this cosine."""
         ids = self._columns.ids
         known, vectors = half_vectors(self._reader, ids[np.union1d(first, second)].tolist(), self._encoder)
         if len(known) == 0:
@@ -126,13 +126,13 @@ class Candidates:
             for at in kept:
                 a, b = int(ids[first[part][at]]), int(ids[second[part][at]])
                 cosine = float(cosines[at]) if embedded[part][at] else None
-                near = edges.setdefault((min(a, b), max(a, b)), Near(cosine))
+                near = edges.setdefault((min(a, b), max(a, b)), KnownPair(cosine))
                 near.bits.setdefault(turn if a < b else inverse(turn), int(bits[at]))
 
-    # Near in hash and shape
+    # Similar in hash and proportions
 
     def _near_when_turned(self, turn: int) -> Iterator[tuple[Places, Places]]:
-        """Pairs of places of which the second, turned, has the hash, shape and colour of the first."""
+        """Pairs of positions in which the second, turned, has the hash, proportions and colour of the first."""
         columns = self._columns
         if len(columns.ids) == 0:
             return
@@ -140,10 +140,10 @@ class Candidates:
         for done, piece in enumerate(near_pairs_across(self._hashes[:, 0], self._hashes[:, turn - 1], BITS)):
             self._on_progress("comparing turned hashes", done, 0)
             first, second = piece.first, piece.second
-            other = first < second if turn == inverse(turn) else first != second  # once, where each finds the other
+            other = first < second if turn == inverse(turn) else first != second  # once, if each finds the other
             other &= self._of_one_colour(first, second)
             other &= same_shape(columns.width[first], columns.height[first], sides[0][second], sides[1][second])
-            # A picture whose turned hash is not known has 0 there, as a plain one has.
+            # A picture whose turned hash is unknown has 0 there, like a plain one.
             other &= self._hashes[second, turn - 1] != 0
             if other.any():
                 yield first[other], second[other]
@@ -157,7 +157,7 @@ class Candidates:
         return near | (a < 0) | (b < 0)
 
     def _near_in_hash(self) -> Iterator[tuple[Places, Places]]:
-        """Pairs of places (first < second) whose hashes are near and whose shapes agree."""
+        """Pairs of positions (first < second) with similar hashes and equal proportions."""
         hashes, bucket_of, counts = np.unique(self._hashes[:, 0], return_inverse=True, return_counts=True)
         members = np.argsort(bucket_of, kind="stable")
         starts = np.cumsum(counts) - counts
@@ -180,7 +180,7 @@ class Candidates:
                 yield self._of_one_shape(np.minimum(one, other), np.maximum(one, other))
 
     def _within(self, bucket: Places) -> tuple[Places, Places]:
-        """The pairs of pictures with one hash; in a crowd, those of the largest pictures with all others."""
+        """The pairs of pictures with one hash; if there are too many, those of the largest pictures with all others."""
         count = len(bucket)
         columns = self._columns
         ordered = bucket[np.argsort(-columns.width[bucket] * columns.height[bucket], kind="stable")]
@@ -200,7 +200,7 @@ class Candidates:
 
 
 def neighbours(edges: Edges) -> dict[int, list[int]]:
-    """Id -> the ids it makes a pair with, ascending."""
+    """Id -> the ids with which it forms pairs, ascending."""
     found: dict[int, list[int]] = defaultdict(list)
     for first, second in edges:
         found[first].append(second)

@@ -1,15 +1,16 @@
-"""Two pictures compared at their own detail: is one the other stored again, or another picture?
+"""Compare two pictures in full detail: is one a copy of the other, or another picture?
 
-A hash, an embedding or a reduced copy cannot tell two invoices that differ in a number, or two frames from a tripod in
-which somebody blinks. So what those propose is decoded whole, the larger picture is brought to the smaller one's size,
-and the worst tile decides (``tiles.py``). Three more things make two pictures of the same build:
+A hash, an embedding or a reduced copy cannot distinguish two invoices that differ in a number, or two frames from a
+tripod in which somebody blinks. So candidates are decoded completely, the larger picture is reduced to the smaller
+one's size, and the worst tile decides (``tiles.py``). Four more properties distinguish pictures of equal structure:
 
-* an edit of all of it: light, tint and sharpness (``edits.py``),
-* the grain: two frames from a tripod have different sensor noise where nothing moves; a copy has the same or none,
-* detail that the smaller one has lost: what was text and is a grey line can no longer be compared.
+* an edit of the whole picture: light, tint and sharpness (``edits.py``),
+* noise: two frames from a tripod have different sensor noise in static areas; a copy has the same noise or none,
+* lost detail in the smaller one: text that has become a grey line cannot be compared,
+* a margin that the smaller one lacks: a smooth picture looks the same without it (``crops.py``).
 
-The figures come from ``benchmarks/duplicates.py``. Memory: both pictures decoded, 3 bytes a pixel, and a few planes of
-the smaller one's size.
+The figures come from ``benchmarks/duplicates.py``. Memory: both pictures decoded, 3 bytes per pixel, and a few planes
+of the smaller one's size.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from retrieval.duplicates.crops import could_be_a_crop
 from retrieval.duplicates.edits import REDUCED, Values, colours, is_edited
 from retrieval.duplicates.evidence import mean_square
 from retrieval.duplicates.tiles import STRONG, TILE, Box, Plane, Tiles, contrast, smoothed
@@ -28,19 +30,16 @@ Verdict = Literal["copy", "different", "edited", "other frame", "too small"]
 _COLOUR_LEVELS, _COLOUR_SHARE = 24.0, 0.5
 
 _FINE_STEP = 4.0
-"""JPEG quality 87: what is stored more coarsely has compression's noise in place of the sensor's."""
+"""JPEG quality 87: files stored more coarsely contain compression noise instead of sensor noise."""
 
 _GRAIN, _GRAIN_TILES, _GRAIN_KEPT, _SAME_GRAIN = 0.5, 24, 0.6, 0.3
-"""Variance (levels squared) that noise must have in both to be compared, and in how many tiles; what share of the one's
-noise the other must have kept; least correlation of the same noise."""
+"""Variance (levels squared) that noise must have in both to be compared; the required number of tiles; which fraction
+of one's noise the other must have kept; minimal correlation of the same noise."""
 
 _LOST, _LOST_AT_ONE, _LOST_ANYWHERE = 0.44, 0.96, 0.05
-"""What share of a strong contrast the smaller one must have kept. How many of them may have lost more: this share times
-that of the pixels (a quarter of them at half the size, where all of it can be read; one in sixteen at a quarter, where
-the labels of a chart are lost, and its bars are not), and so many in any case."""
-
-_CROPPED_FROM = 0.9
-"""Share of the larger one's side from which the smaller one may be a crop that lacks a rim."""
+"""Which fraction of a strong contrast the smaller one must have kept. How many tiles may have lost more: this fraction
+times that of the pixels (a quarter of them at half size, where everything is still legible; one in sixteen at a
+quarter, where the labels of a chart are lost but its bars are not), and at least the last fraction."""
 
 _FILTERS = (Image.Resampling.LANCZOS, Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.NEAREST)
 _LARGEST_SHIFT, _LEAST_SHIFT = 0.6, 0.06  # pixels of the smaller one
@@ -48,15 +47,15 @@ _LARGEST_SHIFT, _LEAST_SHIFT = 0.6, 0.06  # pixels of the smaller one
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two pictures that are laid on each other leave.
+    """The result of comparing two pictures.
 
     Attributes:
-        verdict: ``copy``; ``different``: something in them differs; ``edited``: brightness or colours do;
-            ``other frame``: the same scene with other sensor noise; ``too small``: the smaller one has lost what would
-            have to be compared.
-        worst: of the worst tile; 1 and more is more than re-encoding leaves.
+        verdict: ``copy``; ``different``: some content differs; ``edited``: brightness or colours differ;
+            ``other frame``: the same scene with other sensor noise; ``too small``: the smaller one has lost the detail
+            that would have to be compared.
+        worst: of the worst tile; 1 or more exceeds what re-encoding causes.
         levels: the difference in that tile, grey levels 0 to 255.
-        box: that tile: (left, top, right, bottom) as shares of the sides.
+        box: that tile: (left, top, right, bottom) as fractions of the sides.
         rms: root mean square of all differences of brightness, grey levels.
     """
 
@@ -71,8 +70,8 @@ def compare(first: Image.Image, second: Image.Image, step: float = 12.0) -> Comp
     """Compare two pictures of the same proportions: ``RGB``, upright, whole. Their order does not matter.
 
     Args:
-        step: by which the coarser one of the two files rounds eight times the mean of 8 x 8 pixels (the first entry of
-            a JPEG's quantization table).
+        step: the first entry of the quantization table of the coarser JPEG, that is, the step of eight times the
+            mean of 8 x 8 pixels.
     """
     larger, smaller = (first, second) if first.width * first.height >= second.width * second.height else (second, first)
     fitted = _fitted(larger, smaller)
@@ -90,34 +89,16 @@ def compare(first: Image.Image, second: Image.Image, step: float = 12.0) -> Comp
         verdict = "edited"
     elif step <= _FINE_STEP and _is_other_frame(one, other):
         verdict = "other frame"
-    elif _could_be_a_crop(larger, fitted, smaller.size, step):
+    elif could_be_a_crop(larger, fitted, smaller, step):
         verdict = "too small"
     return Comparison(verdict, tiles.worst, tiles.levels, tiles.box, tiles.rms)
 
 
-# The larger one at the smaller one's size
-
-
-def _could_be_a_crop(larger: Image.Image, fitted: Image.Image, size: tuple[int, int], step: float) -> bool:
-    """True if the middle of the larger one would pass for all of it at this size: a smooth gradient looks the same
-    without its rim, and what of it is stored coarsely cannot be told from it. Files that differ by so little in size
-    are crops more often than they are resized."""
-    share = size[0] / larger.width
-    if not _CROPPED_FROM <= share < 1:
-        return False
-    left, top = (larger.width - size[0]) // 2, (larger.height - size[1]) // 2
-    middle = larger.crop((left, top, left + size[0], top + size[1]))
-    found = colours(fitted), colours(middle)
-    colour_contrast = np.maximum(*(_colour_contrast(values) for values in found))
-    tiles = Tiles(fitted.convert("L"), middle.convert("L"), colour_contrast)
-    coloured = float(colour_contrast.mean())
-    return tiles.worst < 1 and worst_colour(*found) < 1 and not is_edited(
-        fitted, middle, step, tiles.strong, coloured, is_resized=True
-    )  # fmt: skip
+# Reducing the larger picture to the smaller one's size
 
 
 def _fitted(larger: Image.Image, smaller: Image.Image) -> Image.Image:
-    """By the filter, and the part of a pixel to a side, that explain the smaller one best."""
+    """Resized with the filter, and the subpixel shift, that reproduce the smaller one best."""
     if larger.size == smaller.size:
         return larger
     wanted = smaller.convert("L")
@@ -126,7 +107,7 @@ def _fitted(larger: Image.Image, smaller: Image.Image) -> Image.Image:
     left = {resample: mean_square(image, wanted) for resample, image in luma.items()}
     best = min(_FILTERS, key=left.__getitem__)
     dx, dy = shift(_values(luma[best]), _values(wanted))
-    if _LEAST_SHIFT < max(abs(dx), abs(dy)) <= _LARGEST_SHIFT:  # programs disagree about where a pixel's middle is
+    if _LEAST_SHIFT < max(abs(dx), abs(dy)) <= _LARGEST_SHIFT:  # programs disagree about the centre of a pixel
         moved = _moved(larger, dx * larger.width / smaller.width, dy * larger.height / smaller.height)
         moved = moved.resize(smaller.size, best)
         if mean_square(moved.convert("L"), wanted) < 0.9 * left[best]:
@@ -139,7 +120,7 @@ def _moved(image: Image.Image, dx: float, dy: float) -> Image.Image:
 
 
 def shift(one: Values, other: Values) -> tuple[float, float]:
-    """(dx, dy) pixels such that one(x + dx, y + dy) is other(x, y), for less than a pixel.
+    """(dx, dy) pixels such that one(x + dx, y + dy) is other(x, y), for shifts of less than a pixel.
 
     One step of the method of Lucas and Kanade, 1981, over the whole picture.
     """
@@ -161,7 +142,7 @@ def _values(image: Image.Image) -> Values:
 
 
 def _colour_contrast(values: Values) -> Plane:
-    """(h, w) of both colour differences together, in each tile and those around it."""
+    """(h, w) contrast of both colour differences together, in each tile and those around it."""
     both = [contrast(_rounded(values[..., channel]), TILE // REDUCED) for channel in (1, 2)]
     return both[0] + both[1]
 
@@ -171,7 +152,7 @@ def _rounded(values: Values) -> Plane:
 
 
 def worst_colour(one: Values, other: Values) -> float:
-    """The largest difference of colour in a few pixels; 1 and more is more than re-encoding leaves."""
+    """The largest difference of colour in a few pixels; 1 or more exceeds what re-encoding causes."""
     worst = 0.0
     for channel in (1, 2):
         a, b = (_rounded(values[..., channel]) for values in (one, other))
@@ -180,7 +161,7 @@ def worst_colour(one: Values, other: Values) -> float:
     return worst
 
 
-# Grain and detail
+# Noise and detail
 
 
 def _is_other_frame(one: Image.Image, other: Image.Image) -> bool:
@@ -189,7 +170,7 @@ def _is_other_frame(one: Image.Image, other: Image.Image) -> bool:
 
 
 def same_grain(one: Image.Image, other: Image.Image) -> float | None:
-    """The correlation of the noise of two pictures where they show nothing; None if one of them has lost its noise."""
+    """The correlation of the noise of two pictures in areas without content; None if one of them has lost its noise."""
     rows, columns = one.height // TILE, one.width // TILE
     if rows * columns < _GRAIN_TILES:
         return None
@@ -200,13 +181,13 @@ def same_grain(one: Image.Image, other: Image.Image) -> float | None:
         planes.append(plane.reshape(rows, TILE, columns, TILE).swapaxes(1, 2).reshape(-1, TILE * TILE))
     a, b = (plane - plane.mean(axis=1, keepdims=True) for plane in planes)
     va, vb, ab = (np.einsum("ij,ij->i", x, y) / TILE**2 for x, y in ((a, a), (b, b), (a, b)))
-    # What shows something has more in it than noise: the quietest quarter of what has noise at all.
+    # Areas with content vary more than noise: use the quietest quarter of the tiles with any noise.
     noisy = np.flatnonzero((va > _GRAIN) & (vb > _GRAIN))
     quiet = noisy[np.argsort(np.maximum(va, vb)[noisy])][: max(len(va) // 4, 1)]
     if len(quiet) < max(_GRAIN_TILES, len(va) // 20):
         return None
     less, more = sorted((float(va[quiet].sum()), float(vb[quiet].sum())))
-    # Where compression has taken most of it away, what is left is compression's own.
+    # If compression has removed most of the noise, what is left is compression noise.
     return float(ab[quiet].sum()) / less if less > _GRAIN_KEPT * more else None
 
 
@@ -216,7 +197,7 @@ def _is_too_small(larger: Image.Image, smaller: Image.Image) -> bool:
 
 
 def lost_detail(larger: Image.Image, smaller: Image.Image) -> float:
-    """Share of the tiles with strong contrast in the larger picture, of which the smaller one has lost much."""
+    """The fraction of tiles with strong contrast in the larger picture in which the smaller one has lost much of it."""
     kept = contrast(smoothed(smaller))
     scale = larger.width / smaller.width
     had = contrast(smoothed(larger), max(round(TILE * scale), 1))

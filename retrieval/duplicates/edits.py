@@ -1,15 +1,15 @@
-"""Is what is left between two pictures of one build an edit: another light, tint or sharpness?
+"""Are the remaining differences of two pictures an edit of light, tint or sharpness?
 
-None of these sticks out of a tile; each is the same all over the picture. So each is measured over all of it, against
-what storing a picture again does to the same measure:
+None of these is conspicuous in a single tile; each changes the whole picture. So each is measured over the whole
+picture, relative to the effect of storing a picture again on the same measure:
 
-* *light*: offset and gain of brightness and of both colours in the large. Compression rounds, by up to a share of its
-  step; where a picture has one colour all of this has one sign, where it has many it averages out. A crop of a smooth
-  gradient gives itself away here as well: it lacks an end of the gradient.
-* *tint*: the contrast of grey things in red, green and blue. In a dark screen a tint moves hardly any mean, but the
-  contrast of its text by as many percent as of anything else.
-* *sharpness*: how much finer detail the one has of what the other has. What compression drops is gone, which makes
-  this share 1 from the side that lost it; a filter makes it more.
+* *light*: offset and gain of brightness and of both colours over large areas. Compression rounds by up to a fraction of
+  its step; in a picture with a single colour all errors have the same sign, with many colours they average out. A crop
+  of a smooth gradient is detected here too, because it lacks one end of the gradient.
+* *tint*: the contrast of grey content in red, green and blue. In a dark screenshot a tint hardly changes any mean, but
+  changes the contrast of its text by as many percent as everywhere.
+* *sharpness*: how much finer detail one has than the other. Detail that compression removed is lost, so this ratio
+  is 1 seen from the picture that lost it; a sharpening filter makes it larger.
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ from PIL import Image
 Values = NDArray[np.float32]
 
 REDUCED = 4
-"""Colour is stored at half the detail of brightness in most files: it is compared in means of 4 x 4 pixels."""
+"""Most files store colour at half the resolution of brightness, so it is compared in means of 4 x 4 pixels."""
 
 LIGHT, LIGHT_OF_MANY, STEP_SHARE, CLIPPED, RESIZED = 0.9, 0.25, 1.2 / 16, 0.8 / 16, 3.0
-"""Grey levels by which brightness and colours of copies may differ in the large: so many where all has one colour, so
-many where it has very many, a share of the coarser file's quantization step (compression rounds the mean of a plain
-page to an eighth of it), and two things by the share of strong contrasts: a share of that step (of the ringing beside
-text, what is whiter than white is cut off, so that pages get darker), and up to so many more if one of them was
-resized (sharp filters do the same)."""
+"""Grey levels by which brightness and colours of copies may differ over large areas: the limit for a single colour, the
+limit for very many colours, a fraction of the coarser file's quantization step (compression rounds the mean of a plain
+page to an eighth of it), and two terms proportional to the share of strong contrasts: a fraction of that step (ringing
+beside text exceeds white and is clipped, which makes pages darker), and this many more if one of them was resized
+(sharp filters have the same effect)."""
 
 COLOURED, COLOURED_MOST = 0.12, 1.0
-"""And so much of the product of that share and the mean contrast of colour, up to so many levels: of coloured text,
-whose colour is stored at half the detail, what leaves the range of values is cut off as well."""
+"""Plus this times the product of that share and the mean contrast of colour, up to the second number of levels: the
+colour of coloured text, which is stored at half the resolution, is also clipped where it leaves the range of values."""
 
 TINT, TINT_STEP_SHARE, TINT_RESIZED = 0.03, 0.001, 0.02
-"""Share by which contrasts in red, green and blue may be changed unequally, so much more for each unit of step, and if
-one was resized: colour loses detail first."""
+"""Fraction by which contrasts in red, green and blue may change unequally, plus this much per unit of step, and plus
+this if one was resized: colour loses detail first."""
 
 _LEAST_CONTRAST, _GREY = 4.0, 0.95
-"""Grey levels (standard deviation), and least correlation of two channels, for contrasts to be those of grey things."""
+"""Grey levels (standard deviation), and minimal correlation of two channels, for contrasts to count as grey."""
 
 SHARPER, SHARPER_RESIZED, SHARPER_STEP_SHARE, FINE_STEP_SHARE = 1.1, 1.3, 0.003, 0.02
-"""How many times the detail of the other one a copy may have; the same where one was resized, as filters differ; and so
-much more for each unit of step, in detail of four pixels and of two: what was compressed before, and is compressed more
-coarsely, can gain some of it."""
+"""How many times the detail of the other one a copy may have; the same if one was resized, because filters differ; and
+this much more per unit of step, for detail of four pixels and of two: a compressed picture that is compressed again
+more coarsely can gain some detail."""
 
 _LEAST_DETAIL, _SAME_DETAIL = 1.0, 0.8
-"""Grey levels (rms) of fine detail, and its correlation, for it to be compared."""
+"""Grey levels (rms) of fine detail, and its correlation, required to compare it."""
 
-_LARGE = 32  # pixels of a side of the tiles whose means are compared
+_LARGE = 32  # side in pixels of the tiles whose means are compared
 _YCBCR = np.array(
     [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], dtype=np.float32
 )  # JFIF 1.02
@@ -58,13 +58,13 @@ _YCBCR = np.array(
 def is_edited(
     one: Image.Image, other: Image.Image, step: float, strong: float, coloured: float, *, is_resized: bool
 ) -> bool:
-    """True if light, tint or sharpness of two ``RGB`` pictures of one size differ by more than storing again does.
+    """True if light, tint or sharpness of two ``RGB`` pictures of equal size differ by more than storing again causes.
 
     Args:
-        step: quantization step of the coarser one of the two files; see ``compare.compare``.
-        strong: share of the picture that has the contrast of text and lines.
+        step: quantization step of the coarser of the two files; see ``compare.compare``.
+        strong: fraction of the picture with the contrast of text and lines.
         coloured: mean contrast of colour, grey levels.
-        is_resized: one of them was brought to the size of the other.
+        is_resized: one of them was resized to the size of the other.
     """
     return (
         light(one, other, step, strong, coloured, is_resized=is_resized) > 1
@@ -82,7 +82,7 @@ def colours(image: Image.Image) -> Values:
 def light(
     one: Image.Image, other: Image.Image, step: float, strong: float, coloured: float, *, is_resized: bool
 ) -> float:
-    """How much a gain and an offset make brightness and colours differ in the large, in units of what is allowed."""
+    """How much brightness and colours differ in gain and offset over large areas, relative to what is allowed."""
     first, second = colours(one), colours(other)
     side = max(min(_LARGE // REDUCED, min(first.shape[:2]) // 4), 1)
     files = STEP_SHARE * step + (CLIPPED * step + (RESIZED if is_resized else 0)) * strong
@@ -107,7 +107,7 @@ def _means(plane: Values, side: int) -> Values:
 
 
 def tint(one: Image.Image, other: Image.Image) -> float:
-    """By which share one of red, green and blue gained contrast more than another one; 0 where nothing is grey."""
+    """By which fraction one of red, green and blue gained more contrast than another; 0 if nothing is grey."""
     a, b = (np.asarray(image.reduce(REDUCED), dtype=np.float32).reshape(-1, 3) for image in (one, other))
     a, b = a - a.mean(axis=0), b - b.mean(axis=0)
     covariance = a.T @ a / len(a)
@@ -119,10 +119,10 @@ def tint(one: Image.Image, other: Image.Image) -> float:
 
 
 def sharpness(one: Image.Image, other: Image.Image, size: int) -> float:
-    """How many times the detail of the one the other has, or the other way round: the larger of the two.
+    """The ratio of detail of the two pictures, the larger of the two ratios.
 
     Args:
-        size: of the detail: about twice so many pixels.
+        size: of the detail: about twice this many pixels.
     """
     a, b = (_detail(np.asarray(image.convert("L").reduce(size), dtype=np.float32)) for image in (one, other))
     aa, bb, ab = (float((x * y).mean()) for x, y in ((a, a), (b, b), (a, b)))
@@ -132,7 +132,7 @@ def sharpness(one: Image.Image, other: Image.Image, size: int) -> float:
 
 
 def _detail(values: Values) -> Values:
-    """What is left when each value is averaged with its neighbours."""
+    """The difference of each value from the weighted average with its neighbours."""
     padded = np.pad(values, 1, mode="edge")
     rows = padded[:-2] + 2 * padded[1:-1] + padded[2:]
     detail: Values = values - (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 16

@@ -1,12 +1,12 @@
-"""What a file's own bytes say about being an original: is it whole, how coarsely was it stored, what was made of what.
+"""Evidence in a file's bytes for being an original: completeness, coarseness of storage, which was made of which.
 
-Two tests see which of two copies was made from the other:
+Two tests determine which of two copies was made from the other:
 
 * *re-saved*: the values of a JPEG are multiples of its quantization steps in the frequency domain. Pixels that were
-  decoded from it and stored again still lie on these multiples; pixels from which it was made don't. Reference: Z. Fan,
-  R. de Queiroz, "Identification of bitmap compression history", IEEE TIP 12(2), 2003.
-* *enlarged*: a larger picture that is the smaller one scaled up, but for what its own compression adds, holds nothing
-  that the smaller one doesn't.
+  decoded from it and stored again are still close to these multiples; the pixels from which it was made are not.
+  Reference: Z. Fan, R. de Queiroz, "Identification of bitmap compression history", IEEE TIP 12(2), 2003.
+* *enlarged*: a larger picture that equals the smaller one scaled up, except for the noise of its own compression,
+  contains no more than the smaller one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
 from retrieval.errors import UnreadableImage
+from retrieval.pictures.doubtful import doubt_of
 from retrieval.pictures.formats import is_cut_short, open_image, sniff
 
 State = Literal["whole", "junk behind", "cut short"]
@@ -29,7 +30,7 @@ _UNKNOWN_LOSSY, _CAMERA_LOSSY = 12.0, 0.5
 _LOSSLESS = frozenset({"PNG", "BMP", "PPM"})
 
 _LEAST_STEP, _LEAST_VALUES, _ON_STEPS = 5.0, 200, 0.15
-"""Steps below cannot be told from rounding; values needed; mean distance to the next multiple, 0.25 if by chance."""
+"""Smaller steps cannot be distinguished from rounding; values needed; mean distance to a multiple, 0.25 by chance."""
 
 _BLOCKS = 4096
 _NOISE_TIMES, _DETAIL_SHARE, _LEAST_DETAIL = 1.5, 0.06, 6.0
@@ -39,14 +40,14 @@ _FILTERS = (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS, Image.Resampling
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a file says about itself.
+    """The evidence in a file.
 
     Attributes:
-        state: ``junk behind``: something that belongs to nothing follows the picture's end; ``cut short``: the end is
+        state: ``junk behind``: unknown data follow the picture's end; ``cut short``: the end is
             missing.
         coarseness: mean quantization step of brightness; 0: stored without loss.
         step: of the mean of 8 x 8 pixels, times 8: see ``compare.compare``.
-        steps: (8, 8) quantization steps of brightness of a JPEG that lies in the file as it is shown.
+        steps: (8, 8) quantization steps of brightness, for a JPEG that is stored as displayed (not rotated).
     """
 
     state: State = "whole"
@@ -56,10 +57,13 @@ class Evidence:
 
 
 def evidence_of(data: bytes) -> Evidence:
-    """Look at a whole file; nothing is decoded. What cannot be found out is as in an ordinary file."""
+    """Examine a whole file without decoding it. Whatever cannot be determined has the value of an ordinary file."""
     try:
         form = sniff(data)
     except UnreadableImage:
+        return Evidence()
+    doubt = doubt_of(data)
+    if doubt is not None and doubt.is_dangerous:  # the steps below are as many as the file's parts
         return Evidence()
     state = _state(data, form)
     if form == "JPEG":
@@ -76,7 +80,7 @@ def _quantization(data: bytes) -> tuple[float, float, Steps | None]:
         table = image.quantization[0]  # type: ignore[attr-defined]
         steps = np.array(table, dtype=np.float32).reshape(8, 8)  # in natural order
         is_upright = image.getexif().get(0x0112, 1) == 1
-    except Exception:  # a decoder's, of any kind
+    except Exception:  # the decoder may raise any type
         return _UNKNOWN_LOSSY, _UNKNOWN_LOSSY, None
     return float(steps.mean()), float(steps[0, 0]), steps if is_upright else None
 
@@ -94,12 +98,12 @@ def _state(data: bytes, form: str) -> State:
 
 
 def _is_junk(behind: bytes) -> bool:
-    """A second picture (MPO, gain maps) or a video (motion photos) belongs to the file."""
+    """True for unknown data; a second picture (MPO, gain maps) or a video (motion photos) belongs to the file."""
     return bool(behind) and not (behind[:3] == b"\xff\xd8\xff" or behind[4:8] == b"ftyp" or behind.endswith(b"SEFT"))
 
 
 def _end(data: bytes, form: str) -> int | None:
-    """Where a picture ends; behind the file's end if its end is missing; None where the format does not say."""
+    """Where a picture ends; beyond the end of the file if its end is missing; None if the format does not tell."""
     if form == "JPEG":
         return _jpeg_end(data)
     if form == "PNG":
@@ -160,7 +164,7 @@ def _boxes_end(data: bytes) -> int:
     return at
 
 
-# What was made of what
+# Which was made of which
 
 
 def is_resaved(picture: Image.Image, steps: Steps) -> bool:
@@ -180,7 +184,7 @@ def is_resaved(picture: Image.Image, steps: Steps) -> bool:
 
 
 def is_enlarged(larger: Image.Image, smaller: Image.Image, steps: Steps | None) -> bool:
-    """True if ``larger`` is ``smaller`` (both ``RGB``, upright) scaled up, but for its own compression.
+    """True if ``larger`` is ``smaller`` (both ``RGB``, upright) scaled up, except for compression noise.
 
     Args:
         steps: of the larger one, if it is a JPEG.
@@ -188,7 +192,7 @@ def is_enlarged(larger: Image.Image, smaller: Image.Image, steps: Steps | None) 
     wanted, source = larger.convert("L"), smaller.convert("L")
     half = source.resize((max(source.width // 2, 1), max(source.height // 2, 1)), Image.Resampling.LANCZOS)
     finest = mean_square(half.resize(source.size, Image.Resampling.BICUBIC), source)
-    if finest < _LEAST_DETAIL:  # a soft picture: nothing can be told, and the larger one stays
+    if finest < _LEAST_DETAIL:  # a soft picture: impossible to tell, and the larger one is kept
         return False
     made = [source.resize(wanted.size, resample) for resample in _FILTERS]
     left, best = min(((mean_square(image, wanted), image) for image in made), key=lambda x: x[0])
@@ -197,13 +201,13 @@ def is_enlarged(larger: Image.Image, smaller: Image.Image, steps: Steps | None) 
 
 
 def mean_square(one: Image.Image, other: Image.Image) -> float:
-    """Of the differences of two ``L`` pictures of one size; exact, and much faster than by way of an array."""
+    """Mean square difference of two ``L`` pictures of equal size; exact, and much faster than with an array."""
     counts = np.array(ImageChops.difference(one, other).histogram(), dtype=np.float64)
     return float(counts @ _SQUARES) / max(one.width * one.height, 1)
 
 
 def _compression_noise(image: Image.Image, steps: Steps | None) -> float:
-    """Mean square that storing an ``L`` picture with these steps changes."""
+    """Mean square error of storing an ``L`` picture with these steps."""
     if steps is None:
         return 0.0
     stored = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Files that are about to be moved or replaced: are they still what was indexed, and how to move one and lose none."""
+"""Files to be moved or replaced: check that they are still as indexed, and move them without losing any."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retrieval.catalog.records import ImageRecord
-from retrieval.regular_files import digest_of, open_regular
+from retrieval.regular_files import digest_of, open_regular, sync_folder
 
 _PIECE = 1 << 20
 _NO_HARD_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
@@ -19,13 +19,13 @@ _NO_HARD_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EINVAL, errno.ENO
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file.
+    """The result for one file.
 
     Attributes:
         action: ``trash``, ``link`` or ``undo``.
-        path: where the file lies or lay.
-        done: whether that happened.
-        detail: where it is now or what it is linked to; else why nothing was done.
+        path: the original path of the file.
+        done: whether the action was performed.
+        detail: where the file is now or what it is linked to; otherwise why nothing was done.
     """
 
     action: str
@@ -38,12 +38,12 @@ Tell = Callable[[Outcome], None]
 
 
 class NotSafe(Exception):
-    """A file is not what it has to be for anything to be done to it; the message goes to the person."""
+    """A file does not meet the conditions for an action; the message is shown to the user."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A file whose bytes were read and are those that were indexed."""
+    """A file whose bytes were read and equal those that were indexed."""
 
     path: str
     device: int
@@ -52,7 +52,7 @@ class Checked:
     mtime_ns: int
 
     def is_unchanged(self) -> bool:
-        """True if the same file is still at its path, not written to since."""
+        """True if the same file is still at its path and has not been modified since."""
         try:
             return _identity(self.path, os.lstat(self.path)) == self
         except OSError:
@@ -83,27 +83,27 @@ def check(image: ImageRecord) -> Checked:
 
 
 def check_apart(one: Checked, other: Checked) -> None:
-    """Raise NotSafe if two paths are two names of one file: nothing would be gained, and both names may be one."""
+    """Raise NotSafe if two paths name one file: nothing would be saved, and both may be the same directory entry."""
     if (one.device, one.inode) == (other.device, other.inode):
         raise NotSafe(f"it is the same file as {other.path} already")
 
 
 def file_hash(path: str | Path) -> bytes:
-    """32 bytes of BLAKE3 over a file, read piece by piece."""
+    """32 bytes of BLAKE3 of a file, read in pieces."""
     with open_regular(path) as file:
         return digest_of(file)
 
 
 def move(source: str, target: str, digest: bytes) -> None:
-    """Move a file to a path where nothing lies, and never over something that does.
+    """Move a file to a path where nothing exists; never overwrites anything.
 
-    At every moment the whole file is at one of the two paths or at both.
+    At every moment the complete file exists at one of the two paths or at both.
 
     Args:
-        digest: of its bytes; what had to be copied (to another file system) is read back and compared.
+        digest: of its bytes; if it has to be copied (to another file system), the copy is read back and compared.
 
     Raises:
-        FileExistsError: something lies at ``target``; nothing was done.
+        FileExistsError: something exists at ``target``; nothing was done.
         OSError: nothing was done.
     """
     try:
@@ -121,25 +121,11 @@ def move(source: str, target: str, digest: bytes) -> None:
     sync_folder(os.path.dirname(source))
 
 
-def sync_folder(path: str) -> None:
-    """Make the names in a folder survive a power cut, where the system can do that."""
-    if os.name != "posix":
-        return
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems know no such thing
-            raise
-    finally:
-        os.close(folder)
-
-
 def _copy(source: str, target: str, digest: bytes) -> None:
-    """A checked copy that appears at ``target`` whole or not at all."""
+    """A verified copy that appears at ``target`` completely or not at all."""
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
-    # Named after its bytes: what a crash leaves is found and replaced by the next attempt.
+    # Named after the content, so a leftover of a crash is found and replaced by the next attempt.
     part = os.path.join(os.path.dirname(target), f".photoseek-{digest.hex()[:16]}.part")
     try:
         with Path(source).open("rb") as read, Path(part).open("wb") as written:
@@ -155,13 +141,13 @@ def _copy(source: str, target: str, digest: bytes) -> None:
 
 
 def _name(part: str, target: str) -> None:
-    """Give a finished file its name, unless something has taken it."""
+    """Rename a finished file, unless the name has been taken."""
     try:
         os.link(part, target)
     except OSError as error:
         if error.errno not in _NO_HARD_LINK:
             raise
-        # A file system without hard links offers nothing better than to look first.
+        # Without hard links, the best that is possible is to check first.
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from None
         Path(part).rename(target)

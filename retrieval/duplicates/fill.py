@@ -1,11 +1,10 @@
-"""Perceptual hashes for pictures that were indexed before there were any (or all), made once and then remembered."""
+"""Perceptual hashes of pictures that lack some or all of them in the catalog, computed once and then stored."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from retrieval.catalog.images import set_hashes
 from retrieval.catalog.reader import CatalogReader
@@ -16,20 +15,21 @@ from retrieval.errors import GalleryError, UnreadableImage
 from retrieval.gallery import Gallery
 from retrieval.pictures.images import content_hash, read_picture
 from retrieval.pictures.phash import MIN_SIDE
+from retrieval.regular_files import MAX_FILE_BYTES, read_regular
 
 logger = logging.getLogger("photoseek")
 
 _AT_ONCE = 1000
-_SEEN = Preprocessing(size=MIN_SIDE, resize="squash")  # the whole picture, and small: a JPEG is decoded reduced
+_SEEN = Preprocessing(size=MIN_SIDE, resize="squash")  # the whole picture at a small size: JPEGs are decoded reduced
 
 
 def missing_hashes(
     gallery: Gallery, reader: CatalogReader, ids: Sequence[int], on_progress: Callable[[str, int, int], None]
 ) -> dict[int, bytes]:
-    """The perceptual hashes of pictures that have none or not all in the catalog, by id; they are written into it.
+    """The perceptual hashes of pictures that lack some or all of them in the catalog, by id; also stored there.
 
-    Left out are files that are missing, unreadable, or not what was indexed (their bytes are compared). Where the
-    catalog cannot be written, the hashes are used and not kept.
+    Files that are missing, unreadable, or not as indexed (their bytes are compared) are left out. If the
+    catalog cannot be written to, the hashes are used but not stored.
     """
     found: dict[int, bytes] = {}
     keep = True
@@ -46,14 +46,14 @@ def missing_hashes(
 
 def _hash_of(image: ImageRecord) -> bytes | None:
     try:
-        data = Path(image.path).read_bytes()
+        data = read_regular(image.path, MAX_FILE_BYTES)
         return read_picture(data, _SEEN).phash if content_hash(data) == image.content_hash else None
     except (OSError, UnreadableImage):
         return None
 
 
 def _remember(gallery: Gallery, new: Sequence[tuple[ImageRecord, bytes]]) -> bool:
-    """Write hashes; False (and a word about it) if that cannot be done."""
+    """Store hashes; logs a warning and returns False if that fails."""
     if not new:
         return True
     try:

@@ -1,14 +1,15 @@
 """Find duplicates in a gallery: same bytes, same picture, and look-alikes.
 
 * **same bytes**: equal content hashes, grouped by the catalog. Names of one file (hard links, symbolic links) are one.
-* **same picture**: re-encoded, resized, turned or mirrored. Candidates differ in at most ``BITS`` bits of the
-  perceptual hash and have nearly the same proportions and embeddings (``candidates.py``). They are laid on each other
-  as sketches and then at their own detail, tile by tile (``looking.py``, ``compare.py``): documents that differ in a
-  number, frames of a burst, crops, edits of light, colour and sharpness pass the first steps and fail the last.
-* **look-alikes**: only the embeddings agree, or something that looked like a copy is none; see ``lookalikes.py``.
+* **same picture**: re-encoded, resized, turned or mirrored; never a RAW, of which others are made, nor a video. These
+  differ in at most ``BITS`` bits of the perceptual hash, and little in proportions and embeddings (``candidates.py``).
+  They are laid on each other as sketches and then at their own detail, tile by tile (``looking.py``, ``compare.py``):
+  documents that differ in a number, frames of a burst, crops, edits of light, colour and sharpness pass the first steps
+  and fail the last.
+* **look-alikes**: only the embeddings agree, or a candidate for a copy turned out not to be one; see ``lookalikes.py``.
 
-A picture is in at most one group of each kind. What is a duplicate of the first kind is represented by its keeper in
-the second, and that of both in the third. Who is kept is ``keeper.py``'s to say.
+A picture is in at most one group of each kind. Duplicates of the first kind are represented by their keeper in the
+second, and those of both in the third. ``keeper.py`` determines which picture is kept.
 
 How good this is: ``benchmarks/duplicates.py``.
 """
@@ -23,20 +24,23 @@ from pathlib import Path
 import numpy as np
 
 from indexes.base import Ids
-from retrieval.catalog.hashes import same_bytes
 from retrieval.catalog.labels import label_counts
+from retrieval.catalog.moments import videos
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.records import ImageRecord
-from retrieval.catalog.selection import check_names
-from retrieval.duplicates.candidates import Candidates, neighbours
+from retrieval.catalog.selection import check_names, select
+from retrieval.catalog.shots import raw_images
+from retrieval.catalog.stored import same_bytes
+from retrieval.duplicates.candidates import CandidatePairs, neighbours
 from retrieval.duplicates.groups import Group, Member
-from retrieval.duplicates.keeper import ORIGINAL, Candidate, KeeperRule, by_size, choose
+from retrieval.duplicates.keeper import ORIGINAL, KeeperCandidate, KeeperRule, by_size, choose
 from retrieval.duplicates.lookalikes import find_look_alikes
 from retrieval.duplicates.looking import Looker
 from retrieval.duplicates.rows import read_columns
 from retrieval.errors import QueryError
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
+from retrieval.search.shots import read_shots
 
 DEFAULT_LOOK_ALIKE = 0.95
 
@@ -45,16 +49,16 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Found:
-    """What was found.
+    """The result of the search.
 
     Attributes:
         groups: same bytes first, then same pictures, then look-alikes; within each, those with the best keeper first.
-        images: how many pictures were looked through.
-        plain: of these, how many have no structure by which a copy could be told (black frames, white pages).
-        crowded: how many share a hash, or nearly, with too many others, and were not compared with all of these.
-        unseen: how many could not be looked at: files that are missing or changed since, or not embedded yet.
-        linked: how many are names of a file that has another name here, too (hard or symbolic links): no duplicates.
-        nearly: how many pairs agree in hash and sketch, and are no copies when compared at their own detail.
+        images: number of pictures searched.
+        plain: how many of them have no structure by which a copy could be recognised (black frames, white pages).
+        crowded: how many share a hash, or nearly, with too many others, and were not compared with all of them.
+        unseen: how many could not be examined: files that are missing or have changed, or are not embedded yet.
+        linked: how many are additional names (hard or symbolic links) of another file here: no duplicates.
+        nearly: how many pairs agree in hash and sketch, but are not copies when compared in full detail.
     """
 
     groups: tuple[Group, ...]
@@ -77,14 +81,14 @@ def find_duplicates(
     """Find the duplicates among the pictures that pass a filter.
 
     Args:
-        where: both sides of a pair have to pass it.
-        look_alikes: also find pictures whose embeddings' cosine is at least this; None leaves that out.
+        where: both pictures of a pair must pass it.
+        look_alikes: also find pictures whose embeddings have at least this cosine; None disables this.
         rule: which picture of a group is kept.
-        on_progress: called with what is done, how much of it, and of how much.
+        on_progress: called with the current step, how much of it is done, and the total.
 
     Raises:
         GalleryNotFound: nothing is indexed.
-        QueryError: a cosine outside 0 to 1, or a filter that names what the gallery does not hold.
+        QueryError: a cosine outside 0 to 1, or a filter with names that the gallery does not contain.
     """
     if look_alikes is not None and not 0 < look_alikes <= 1:
         raise QueryError(f"look-alikes cannot have a cosine of {look_alikes:g} or more", "give a number from 0 to 1")
@@ -92,11 +96,16 @@ def find_duplicates(
         columns = read_columns(reader)
         if where is not None and not where.is_empty():
             check_names(reader, where, None)
-            columns = columns.chosen(reader.select(where))
+        if (where is not None and not where.is_empty()) or reader.has_hidden():
+            columns = columns.chosen(select(reader, where or Filter(), for_list=True).ids)
         exact, linked, names = _same_bytes(reader, columns.ids, rule)
         images = len(columns.ids)
         columns = columns.chosen(_without_others(columns.ids, exact, linked))
-        candidates = Candidates(gallery, reader, columns, on_progress)
+        # A RAW has what no other file of the shot has, and these may be somebody's work on it: neither is the other's
+        # copy. What is the same byte for byte was found before. One frame says nothing of the rest of a video.
+        moving = np.array(videos(reader), np.int64)
+        others = np.concatenate([np.array(raw_images(reader), np.int64), moving])
+        candidates = CandidatePairs(gallery, reader, columns.chosen(np.setdiff1d(columns.ids, others)), on_progress)
         edges = candidates.find()
         near = neighbours(edges)
         records = {image.id: image for image in reader.records(sorted(near))}
@@ -111,6 +120,8 @@ def find_duplicates(
         groups = [*exact, *sorted(copies, key=lambda group: by_size(group.keeper))]
         if look_alikes is not None:
             left = _without_others(columns.ids, copies, linked)
+            left = np.setdiff1d(left, moving)
+            left = read_shots(reader).shown(left, "raw") if reader.has_shots() else left
             groups += find_look_alikes(gallery, reader, left, look_alikes, no_copies, rule, on_progress)
         return Found(
             tuple(groups),
@@ -128,7 +139,7 @@ Names = Mapping[int, Sequence[ImageRecord]]
 
 
 def _same_bytes(reader: CatalogReader, ids: Ids, rule: KeeperRule) -> tuple[list[Group], set[int], Names]:
-    """The groups, and what is a name of a file that another picture stands for: its id, and by that picture's id."""
+    """The groups, the ids that are names of a file represented by another picture, and these names by its id."""
     allowed = set(ids.tolist())
     groups: list[Group] = []
     names: dict[int, list[ImageRecord]] = {}
@@ -138,9 +149,9 @@ def _same_bytes(reader: CatalogReader, ids: Ids, rule: KeeperRule) -> tuple[list
             continue
         labels = label_counts(reader, [image.id for image in images])
         files = _by_file(images)
-        # A link can neither be kept for its target nor moved for it: the file's own name comes first.
+        # A link can neither replace its target nor be moved for it, so real files take precedence.
         own = [image for image in images if not _is_link(image)] or images
-        choice = choose([Candidate(image, labels.get(image.id, 0)) for image in own], rule)
+        choice = choose([KeeperCandidate(image, labels.get(image.id, 0)) for image in own], rule)
         keeper = own[choice.keeper]
         kept = next(file for file in files if keeper in file)
         others: list[Member] = []
@@ -150,7 +161,7 @@ def _same_bytes(reader: CatalogReader, ids: Ids, rule: KeeperRule) -> tuple[list
                 names[keeper.id] = further
                 continue
             others.append(Member(first))
-            # Symbolic links lead to it wherever it is; they are never moved.
+            # Symbolic links follow the file's path; they are never moved.
             names.setdefault(first.id, []).extend(image for image in further if _is_link(image))
             others += [Member(image, is_linked=True) for image in further if not _is_link(image)]
         if others:
@@ -164,7 +175,7 @@ def _is_link(image: ImageRecord) -> bool:
 
 
 def _by_file(images: Sequence[ImageRecord]) -> list[list[ImageRecord]]:
-    """The pictures by the file on disk that they are names of; what is missing is a file of its own."""
+    """The pictures grouped by the file on disk that they are names of; a missing one is a group of its own."""
     files: dict[tuple[int, ...], list[ImageRecord]] = {}
     for image in images:
         try:
@@ -177,7 +188,7 @@ def _by_file(images: Sequence[ImageRecord]) -> list[list[ImageRecord]]:
 
 
 def _with_names(group: Group, names: Names) -> Group:
-    """The group with the other names of its files, which would stay behind when these go."""
+    """The group with the other names of its files, which would otherwise remain when these are moved."""
     others: list[Member] = []
     for member in group.others:
         others.append(member)

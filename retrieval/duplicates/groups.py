@@ -1,4 +1,4 @@
-"""Groups of duplicates: who is in one, and how nearness becomes groups."""
+"""Groups of duplicates: their members, and how pairs become groups."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from retrieval.catalog.records import ImageRecord
 
 if TYPE_CHECKING:
-    from retrieval.duplicates.compare import Comparison  # brings Pillow, which a client of the server does without
+    from retrieval.duplicates.compare import Comparison  # imports Pillow, which a client of the server does not need
 
 T = TypeVar("T")
 
@@ -18,15 +18,15 @@ Kind = Literal["same bytes", "same picture", "look-alike"]
 
 @dataclass(frozen=True)
 class Member:
-    """A picture of a group beside its keeper.
+    """A picture of a group other than its keeper.
 
     Attributes:
-        image: what the catalog says about it.
+        image: its record in the catalog.
         cosine: of its embedding with the keeper's; None for same bytes.
-        bits: of the perceptual hash in which it differs from the keeper; None for same bytes and look-alikes.
-        comparison: with the keeper, tile by tile; None where that was not made.
-        turn: the EXIF orientation in which it shows what the keeper does; 1: it is not turned.
-        is_linked: its file has another name among the others (a hard link), so that it takes no bytes of its own.
+        bits: different bits of the perceptual hash; None for same bytes and look-alikes.
+        comparison: with the keeper, tile by tile; None if they were not compared.
+        turn: the EXIF orientation in which it looks like the keeper; 1: it is not rotated.
+        is_linked: its file has another name among the others (a hard link), so it takes no additional space.
     """
 
     image: ImageRecord
@@ -39,10 +39,10 @@ class Member:
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures of which one would do; every member was compared with the keeper itself.
+    """Pictures of which one is enough; every member was compared with the keeper itself.
 
     Attributes:
-        reasons: why the keeper is kept, the weightiest first.
+        reasons: why the keeper is kept, the most important first.
     """
 
     kind: Kind
@@ -52,7 +52,7 @@ class Group:
 
     @property
     def bytes_of_others(self) -> int:
-        """How many bytes the pictures beside the keeper take."""
+        """Size in bytes of the pictures other than the keeper."""
         return sum(member.image.size for member in self.others if not member.is_linked)
 
 
@@ -61,16 +61,16 @@ def stars(
     neighbours: Mapping[int, Sequence[int]],
     star: Callable[[int, Callable[[int], list[int]]], tuple[T, Iterable[int]] | None],
 ) -> Iterator[T | None]:
-    """Make a group around each picture that is in none yet, in this order; None where there is none.
+    """Form a group around each picture that is not in one yet, in this order; None if there is none.
 
-    A group is a star and not a chain: A near B and B near C does not put A and C into one group, of which all but one
-    might be thrown away.
+    A group is a star and not a chain: A similar to B and B similar to C does not put A and C into one group, of which
+    all but one might be deleted.
 
     Args:
         ranked: the pictures.
-        neighbours: which others each is near to.
-        star: (picture, free) -> the group around it and the ids in it; asked once for each picture. ``free`` says which
-            neighbours of a picture are in no group yet.
+        neighbours: the similar pictures of each.
+        star: (picture, free) -> the group around it and the ids in it; called once for each picture. ``free`` returns
+            the neighbours of a picture that are not in a group yet.
     """
     taken: set[int] = set()
 

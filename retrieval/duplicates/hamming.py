@@ -1,12 +1,16 @@
 """All pairs of 64-bit hashes that differ in few bits, without comparing all pairs.
 
-Multi-index hashing: a hash is cut into three bands. Two hashes that differ in at most ``d`` bits differ in at most
-``d // 3`` of one band's, whichever that is (pigeonhole), so it is enough to look into the buckets of that band whose
-keys lie so near. Reference: M. Norouzi, A. Punjani, D. Fleet, "Fast Exact Search in Hamming Space with Multi-Index
+Multi-index hashing: a hash is divided into three bands. Two hashes that differ in at most ``d`` bits differ in at most
+``d // 3`` bits of at least one band (pigeonhole principle), so it suffices to search the buckets of each band whose
+keys are that close. Reference: M. Norouzi, A. Punjani, D. Fleet, "Fast Exact Search in Hamming Space with Multi-Index
 Hashing", IEEE TPAMI 36(6), 2014, section 2.
 
 Measured once, on one thread of a busy machine: 1,000,000 hashes, of which 100,000 were copies with 4 flipped bits, took
 1.9 s of CPU time with ``d`` = 5 and 19 s with 8, in 0.2 GB (``benchmarks/duplicates.py --hashes``).
+
+faiss's IndexBinaryMultiHash (three hashes of 21 bits) finds the same pairs, but takes 4.6 times the CPU time (200,000
+hashes: 2.4 s against 0.53 s with ``d`` = 5, 19 s against 4.2 s with 8) and has no limit for large buckets: 6,000 hashes
+that share one band took it 3.7 s, against 0.04 s here.
 """
 
 from __future__ import annotations
@@ -22,18 +26,18 @@ Hashes = NDArray[np.uint64]
 Places = NDArray[np.int64]
 
 _BANDS = ((0, 21), (21, 21), (42, 22))  # (lowest bit, width)
-_BLOCK = 1 << 21  # candidate pairs compared at a time: some 100 MB
+_BLOCK = 1 << 21  # candidate pairs compared at a time: about 100 MB
 CROWD = 1 << 24
-"""Two buckets with more candidate pairs than this are left alone: pages of one form, frames of one film. Comparing
-these many takes half a second; a million pictures in one bucket would take days."""
+"""Two buckets with more candidate pairs than this are skipped: pages of one form, frames of one film. Comparing
+this many takes half a second; a million pictures in one bucket would take days."""
 
 
 class NearPairs(NamedTuple):
     """Some of the pairs.
 
     Attributes:
-        first, second: (n,) places in the list of hashes, first < second; each pair comes once over all pieces.
-        crowded: (m,) places that were in buckets too full to be compared, found since the last piece.
+        first, second: (n,) positions in the list of hashes, first < second; each pair occurs once in all pieces.
+        crowded: (m,) positions in buckets too full to be compared, found since the last piece.
     """
 
     first: Places
@@ -42,9 +46,9 @@ class NearPairs(NamedTuple):
 
 
 def near_pairs(hashes: Hashes, distance: int) -> Iterator[NearPairs]:
-    """The pairs of ``hashes`` (n,), no two of them equal, that differ in 1 to ``distance`` bits; in pieces.
+    """The pairs of ``hashes`` (n,), all of them different, that differ in 1 to ``distance`` bits; in pieces.
 
-    Exactly those, but for pairs within buckets that are too full (``CROWD``), which are told as ``crowded``.
+    Complete except for pairs within buckets that are too full (``CROWD``), which are reported as ``crowded``.
     """
     radius = distance // len(_BANDS)
     for band in range(len(_BANDS)):
@@ -60,9 +64,9 @@ def near_pairs(hashes: Hashes, distance: int) -> Iterator[NearPairs]:
 
 
 def near_pairs_across(left: Hashes, right: Hashes, distance: int) -> Iterator[NearPairs]:
-    """The pairs of a place in ``left`` (n,) and one in ``right`` (m,) whose hashes differ in at most ``distance`` bits.
+    """The pairs of positions in ``left`` (n,) and ``right`` (m,) whose hashes differ in at most ``distance`` bits.
 
-    Each pair comes once; ``first`` are places in ``left``, ``second`` and ``crowded`` places in ``right``.
+    Each pair occurs once; ``first`` are positions in ``left``, ``second`` and ``crowded`` positions in ``right``.
     """
     for band, (start, width) in enumerate(_BANDS):
         mask = np.uint64((1 << width) - 1)
@@ -86,9 +90,9 @@ def near_pairs_across(left: Hashes, right: Hashes, distance: int) -> Iterator[Ne
 
 
 def bits_differing(a: Hashes, b: Hashes) -> NDArray[np.int64]:
-    """(n,) how many bits differ between (n,) and (n,) hashes.
+    """(n,) the number of different bits of (n,) and (n,) hashes.
 
-    Reference: H. S. Warren, "Hacker's Delight", 2nd ed., section 5-1; numpy has this as an instruction from 2.0 on.
+    Reference: H. S. Warren, "Hacker's Delight", 2nd ed., section 5-1; numpy from 2.0 on has an instruction for this.
     """
     x = a ^ b
     x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
@@ -124,7 +128,7 @@ def _candidates(buckets: _Buckets, flipped: int) -> Iterator[tuple[Places, Place
     if flipped == 0:
         left = right = np.flatnonzero(buckets.counts > 1)
     else:
-        # Each pair of buckets once: from the side whose lowest flipped bit is clear.
+        # Each pair of buckets once: from the one whose lowest flipped bit is clear.
         lowest = np.uint64(flipped & -flipped)
         left = np.flatnonzero((buckets.keys & lowest) == 0)
         wanted = buckets.keys[left] ^ np.uint64(flipped)
@@ -158,7 +162,7 @@ def _pieces(sizes: Places) -> Iterator[slice]:
 
 
 def _product(ours: _Buckets, theirs: _Buckets, left: Places, right: Places) -> tuple[Places, Places]:
-    """All pairs of a member of ``ours`` ``left[i]`` and one of ``theirs`` ``right[i]``, as places in their orders."""
+    """All pairs of a member of ``ours`` ``left[i]`` and one of ``theirs`` ``right[i]``, as positions in ``order``."""
     sizes = ours.counts[left] * theirs.counts[right]
     within = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     wide = np.repeat(theirs.counts[right], sizes)
@@ -172,7 +176,7 @@ def _members(buckets: _Buckets, which: Places) -> Places:
 
 
 def _kept(a: Hashes, b: Hashes, band: int, distance: int) -> NDArray[np.bool_]:
-    """Near enough, and not found by an earlier band already."""
+    """True for pairs within the distance that were not found by an earlier band."""
     kept: NDArray[np.bool_] = bits_differing(a, b) <= distance
     radius = distance // len(_BANDS)
     near = np.flatnonzero(kept)

@@ -1,9 +1,9 @@
-"""Which picture of a group is kept: the original, or what the user asks for; and why.
+"""Which picture of a group is kept: the original, or according to the user's rule; and why.
 
-The one rule for text, JSON, the page, the trash and links. Criteria are asked one after the other; each leaves those
-that are best by it, and says so if it left anybody out. By default they are what tells an original from what was made
-of it: it holds real detail (an enlargement does not), the camera's date, name and place, it was not stored again, it is
-whole, and it was compressed least. Reading the files for this is ``looking.py``'s and ``evidence.py``'s.
+Used for text, JSON, the page, the trash and links. Criteria are applied one after the other; each keeps those that are
+best by it, and adds a reason if it excludes any. The default criteria distinguish an original from its derivatives: it
+contains real detail (an enlargement does not), the camera's date, name and place, it was not stored again, it is
+complete, and it was compressed least. ``looking.py`` and ``evidence.py`` read the files for this.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from retrieval.errors import SettingsError
 from retrieval.paths import is_below
 
 KEEP = ("original", "oldest", "newest", "largest", "smallest", "shortest-path")
-"""What ``--keep`` takes. ``oldest`` and ``newest`` by the files' time; ``largest`` and ``smallest`` by pixels."""
+"""The values of ``--keep``. ``oldest`` and ``newest`` by the files' time; ``largest`` and ``smallest`` by pixels."""
 
 _AS_MUCH_DETAIL = 0.75
-"""Of the pixels that hold detail: what has this share of the most has as much."""
+"""Of the pixels with real detail: at least this fraction of the maximum counts as equal."""
 
 _STATES = ("whole", "junk behind", "cut short")
 _FACTS = ("date", "camera", "place")
@@ -30,14 +30,14 @@ _FACTS = ("date", "camera", "place")
 
 @dataclass(frozen=True)
 class KeeperRule:
-    """Whom to keep.
+    """Which picture to keep.
 
     Args:
         keep: one of ``KEEP``.
-        prefer: folders, the first before the second: what lies in one of them is kept, whatever ``keep`` says.
+        prefer: folders in order of preference: a picture in one of them is kept, regardless of ``keep``.
 
     Raises:
-        SettingsError: there is no such way to choose.
+        SettingsError: an invalid value of ``keep``.
     """
 
     keep: str = "original"
@@ -49,7 +49,7 @@ class KeeperRule:
         object.__setattr__(self, "prefer", tuple(os.path.realpath(os.path.expanduser(f)) for f in self.prefer))  # noqa: PTH111
 
     def preference(self, path: str) -> int:
-        """The place of the first preferred folder that a path lies in; behind the last if it lies in none."""
+        """The position of the first preferred folder that contains a path; one after the last if there is none."""
         places = (at for at, folder in enumerate(self.prefer) if is_below(path, folder))
         return next(places, len(self.prefer))
 
@@ -58,14 +58,14 @@ ORIGINAL = KeeperRule()
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A picture that may be kept, and what is known of it beside the catalog.
+class KeeperCandidate:
+    """A picture that may be kept, and what is known of it in addition to the catalog.
 
     Attributes:
-        labels: how many tags and captions people gave it.
-        evidence: what its file says; None: nobody looked, or it has the same bytes as the others.
-        detail: the pixels that it has detail for, fewer than it has if it is an enlargement; None: all.
-        is_resaved: its pixels are those of another one of the group, stored again.
+        labels: number of tags and captions given by people.
+        evidence: from its file; None: not examined, or it has the same bytes as the others.
+        detail: the number of pixels for which it has real detail, less than its size if it is enlarged; None: all.
+        is_resaved: its pixels are those of another picture of the group, stored again.
     """
 
     image: ImageRecord
@@ -85,11 +85,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Choice:
-    """Who is kept.
+    """The chosen keeper.
 
     Attributes:
-        keeper: place in the list of candidates.
-        reasons: why, the weightiest first; as short sentences.
+        keeper: position in the list of candidates.
+        reasons: as short sentences, the most important first.
     """
 
     keeper: int
@@ -98,14 +98,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class _Criterion:
-    """Smaller keys are kept; ``reason`` gets the winner and those it leaves behind."""
+    """Smaller keys are kept; ``reason`` is called with the winner and those it excludes."""
 
-    key: Callable[[Candidate], Any]
-    reason: Callable[[Candidate, Sequence[Candidate]], str]
+    key: Callable[[KeeperCandidate], Any]
+    reason: Callable[[KeeperCandidate, Sequence[KeeperCandidate]], str]
 
 
-def choose(candidates: Sequence[Candidate], rule: KeeperRule = ORIGINAL) -> Choice:
-    """Choose the keeper among one or more candidates; the same whatever their order."""
+def choose(candidates: Sequence[KeeperCandidate], rule: KeeperRule = ORIGINAL) -> Choice:
+    """Choose the keeper among one or more candidates; their order does not matter."""
     left = sorted(range(len(candidates)), key=lambda at: candidates[at].image.path)
     reasons = []
     for criterion in _criteria(candidates, rule):
@@ -121,17 +121,17 @@ def choose(candidates: Sequence[Candidate], rule: KeeperRule = ORIGINAL) -> Choi
 
 
 def facts(image: ImageRecord) -> tuple[str, ...]:
-    """What the camera wrote about a picture: some of ``date``, ``camera``, ``place``."""
+    """The facts about a picture written by the camera: some of ``date``, ``camera``, ``place``."""
     known = (image.taken_at, image.camera, image.latitude)
     return tuple(name for name, value in zip(_FACTS, known, strict=True) if value is not None)
 
 
 def by_size(image: ImageRecord) -> tuple[int, int, int, int, str]:
-    """Sort key without looking at any file: most pixels, most facts of the camera, largest file, oldest, path."""
+    """Sort key that needs no file: most pixels, most facts from the camera, largest file, oldest, path."""
     return -image.width * image.height, -len(facts(image)), -image.size, image.mtime_ns, image.path
 
 
-def _criteria(candidates: Sequence[Candidate], rule: KeeperRule) -> list[_Criterion]:
+def _criteria(candidates: Sequence[KeeperCandidate], rule: KeeperRule) -> list[_Criterion]:
     asked = [_Criterion(lambda c: rule.preference(c.image.path), lambda c, _: f"it lies in {_folder(c, rule)}")]
     if rule.keep in _ASKED:
         asked.append(_ASKED[rule.keep])
@@ -143,16 +143,16 @@ def _criteria(candidates: Sequence[Candidate], rule: KeeperRule) -> list[_Criter
     return [*asked, detail, *_ORIGINAL]
 
 
-def _folder(candidate: Candidate, rule: KeeperRule) -> str:
+def _folder(candidate: KeeperCandidate, rule: KeeperRule) -> str:
     return rule.prefer[rule.preference(candidate.image.path)]
 
 
-def _missing_facts(keeper: Candidate, others: Sequence[Candidate]) -> str:
+def _missing_facts(keeper: KeeperCandidate, others: Sequence[KeeperCandidate]) -> str:
     lacking = {fact for fact in facts(keeper.image) for other in others if fact not in facts(other.image)}
     return f"it has a {' and '.join(fact for fact in _FACTS if fact in lacking)} that others lack"
 
 
-def _evidence(candidate: Candidate) -> Evidence:
+def _evidence(candidate: KeeperCandidate) -> Evidence:
     return candidate.evidence or Evidence()
 
 

@@ -1,9 +1,9 @@
 """Replace files with the same bytes by hard links to one of them.
 
-Afterwards the names are names of one file: its space is taken once, editing one in place changes all of them, and the
-replaced ones have the keeper's owner, permissions, times and extended attributes. The pictures' own metadata (EXIF) is
-part of the bytes and so the same by definition. Programs that save by writing a new file and renaming it, as most do,
-end the link. It cannot be undone by photoseek: a copy of the file is all it takes.
+Afterwards the names refer to one file: its space is used once, editing one in place changes all of them, and the
+replaced ones have the keeper's owner, permissions, times and extended attributes. The pictures' own metadata (EXIF) are
+part of the bytes and therefore equal. Programs that save by writing a new file and renaming it, as most do,
+end the link. photoseek cannot undo it: to separate the names, copy the file.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from pathlib import Path
 from retrieval.catalog.images import set_mtime
 from retrieval.catalog.records import ImageRecord
 from retrieval.catalog.writer import Catalog
-from retrieval.duplicates.files import Checked, NotSafe, Outcome, Tell, check, check_apart, sync_folder
+from retrieval.duplicates.files import Checked, NotSafe, Outcome, Tell, check, check_apart
 from retrieval.duplicates.plan import Plan, Step
 from retrieval.gallery import Gallery
+from retrieval.regular_files import sync_folder
 
 _PIECE = 1 << 20
 
@@ -24,8 +25,8 @@ _PIECE = 1 << 20
 def link_duplicates(gallery: Gallery, plan: Plan, tell: Tell = lambda _: None) -> list[Outcome]:
     """Carry out a plan for links: make duplicates of the first kind hard links to their keepers.
 
-    Both files are read and compared, byte by byte, right before; the link is made under another name and then renamed
-    over the duplicate in one step, so that its name is never without a file.
+    Both files are read and compared, byte by byte, immediately before; the link is created under another name and then
+    renamed over the duplicate in one step, so that its name always refers to a file.
 
     Raises:
         GalleryLocked: another process is writing to the gallery.
@@ -75,7 +76,7 @@ def _link_one(image: ImageRecord, keeper: Checked) -> None:
     if os.path.lexists(new):
         if not Path(new).samefile(keeper.path):
             raise NotSafe(f"{new} is in the way")
-        Path(new).unlink()  # left by a run that was killed here
+        Path(new).unlink()  # left by a run that was killed at this point
     os.link(keeper.path, new)
     try:
         if not keeper.is_unchanged() or not checked.is_unchanged():
@@ -98,6 +99,6 @@ def _equal(one: str, other: str) -> bool:
 
 
 def _note(catalog: Catalog, image: ImageRecord, keeper: Checked) -> None:
-    """The name has the keeper's time now; unnoted, searches would leave the picture out as changed."""
+    """Store the keeper's time for the linked name; otherwise searches would treat the picture as changed."""
     with catalog.transaction() as transaction:
         set_mtime(transaction, image, keeper.mtime_ns)

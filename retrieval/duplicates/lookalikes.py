@@ -1,16 +1,16 @@
-"""Pictures whose embeddings agree and nothing else: bursts, crops, edits, other takes of the same thing.
+"""Pictures whose embeddings agree but nothing else: bursts, crops, edits, other shots of the same subject.
 
-So are pairs that looked like copies and are none when compared at their own detail, whatever their embeddings say.
+Also pairs that looked like copies but are not when compared in full detail, regardless of their embeddings.
 
-Where the gallery's index compares all vectors anyway (it does up to some 200,000 pictures), all pairs are compared here
-in blocks, which is the same work without ranking. Above, they come from the index, the ``NEIGHBOURS`` nearest of each
-picture; a pair is known if either side lists the other, so of more near ones than that some may be missed.
+If the gallery's index is exact (up to about 200,000 pictures), all pairs are compared here in blocks,
+which is the same work without ranking. Above, pairs come from the index, the ``NEIGHBOURS`` nearest of each
+picture; a pair is found if either picture lists the other, so some pairs may be missed if there are more neighbours.
 
-Measured once, on one thread of a busy machine: all pairs of 100,000 random vectors of 64 numbers took 15 s of CPU time,
-of 20,000 vectors of 512 numbers 2.4 s.
+Measured once, on one thread of a busy machine: all pairs of 100,000 random vectors of dimension 64 took 15 s of CPU
+time, of 20,000 vectors of dimension 512 2.4 s.
 
 Groups are stars around the largest picture, as everywhere (``groups.stars``): a walk along a beach is not one group
-because each step looks like the last.
+just because consecutive pictures look alike.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from retrieval.catalog.embeddings import half_vectors
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.records import ImageRecord, unpack_vectors
 from retrieval.duplicates.groups import Group, Member, stars
-from retrieval.duplicates.keeper import Candidate, KeeperRule, by_size, choose
-from retrieval.duplicates.looking import Found
+from retrieval.duplicates.keeper import KeeperCandidate, KeeperRule, by_size, choose
+from retrieval.duplicates.looking import ComparedPair
 from retrieval.errors import QueryError
 from retrieval.gallery import Gallery
 
@@ -36,7 +36,7 @@ _AT_ONCE = 256
 _BLOCK = 2048  # rows compared at a time: 16 MiB of cosines
 ALL_PAIRS = 250_000
 MAX_PAIRS = 5_000_000
-"""More are no answer to anybody, and half a gigabyte."""
+"""More are of no use to anybody, and take half a gigabyte."""
 
 Pairs = dict[tuple[int, int], float]
 """(smaller id, larger id) -> cosine."""
@@ -47,7 +47,7 @@ def find_look_alikes(
     reader: CatalogReader,
     ids: Ids,
     least: float,
-    no_copies: Mapping[tuple[int, int], Found],
+    no_copies: Mapping[tuple[int, int], ComparedPair],
     rule: KeeperRule,
     on_progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> list[Group]:
@@ -55,7 +55,7 @@ def find_look_alikes(
 
     Args:
         no_copies: pairs that are look-alikes in any case.
-        rule: which picture of a group is shown first; no file is looked at for it.
+        rule: which picture of a group is shown first; no files are read for it.
 
     Raises:
         QueryError: there are more than ``MAX_PAIRS`` such pairs.
@@ -77,7 +77,7 @@ def find_look_alikes(
         if not own:
             return None
         members = [center, *own]
-        choice = choose([Candidate(records[id_]) for id_ in members], rule)
+        choice = choose([KeeperCandidate(records[id_]) for id_ in members], rule)
         keeper = members[choice.keeper]
         return _group(records, keeper, members, cosines, no_copies, choice.reasons), members
 
@@ -89,7 +89,7 @@ def _group(
     keeper: int,
     members: Sequence[int],
     cosines: Mapping[tuple[int, int], float | None],
-    no_copies: Mapping[tuple[int, int], Found],
+    no_copies: Mapping[tuple[int, int], ComparedPair],
     reasons: tuple[str, ...],
 ) -> Group:
     others = []
@@ -118,7 +118,7 @@ def _near_pairs(
         return _all_pairs(*half_vectors(reader, ids.tolist(), encoder), least, on_progress)
     index = gallery.open_index(reader, encoder)
     effort = gallery.effort(encoder, index.spec)
-    allowed = None if len(ids) == len(index) else ids
+    allowed = None if len(ids) == len(index) and all(map(index.__contains__, ids.tolist())) else ids
     pairs: Pairs = {}
     try:
         for start in range(0, len(ids), _AT_ONCE):

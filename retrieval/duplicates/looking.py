@@ -1,8 +1,8 @@
-"""Look at candidates: which of them are copies of one picture, and which of these is the original.
+"""Compare candidates: which of them are copies of one picture, and which of these is the original.
 
-First at sketches (``pixels.py``), which spares most of the decoding, then at the pictures themselves (``compare.py``).
-Groups are stars around the largest picture, which has the most to compare. If another one of the group is to be kept
-(``keeper.py``), all are compared with that one as well, and what is no copy of it leaves the group.
+First as sketches (``pixels.py``), which avoids most of the decoding, then in full detail (``compare.py``).
+Groups are stars around the largest picture, which has the most detail. If another picture of the group is to be kept
+(``keeper.py``), all are also compared with that one, and those that are not copies of it leave the group.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from retrieval.duplicates.candidates import Edges
 from retrieval.duplicates.compare import Comparison, compare
 from retrieval.duplicates.evidence import Evidence, evidence_of, is_enlarged, is_resaved
 from retrieval.duplicates.groups import Group, Member, stars
-from retrieval.duplicates.keeper import Candidate, KeeperRule, by_size, choose
+from retrieval.duplicates.keeper import KeeperCandidate, KeeperRule, by_size, choose
 from retrieval.duplicates.pixels import Viewer
 from retrieval.duplicates.turns import UPRIGHT, composed, inverse, turned
 from retrieval.encoders.onnx.encoder import available_cpus
@@ -28,18 +28,18 @@ from retrieval.errors import UnreadableImage
 from retrieval.pictures.images import read_whole
 
 MOST_PIXELS = 40_000_000
-"""Of a picture that is compared; larger ones are reduced to it. Each takes some 20 bytes a pixel while it lasts."""
+"""Maximal size of a compared picture; larger ones are reduced. Comparing takes about 20 bytes of memory per pixel."""
 
 _AT_ONCE_PIXELS = 100_000_000
-_LARGER = 1.15  # by side: what is less may be rounding
+_LARGER = 1.15  # by side: less may be rounding
 
 
 @dataclass(frozen=True)
-class Found:
+class ComparedPair:
     """A pair that was compared.
 
     Attributes:
-        turn: the orientation in which the second shows what the first does.
+        turn: the orientation in which the second looks like the first.
     """
 
     comparison: Comparison
@@ -57,18 +57,18 @@ class Looker:
     """Use as a context manager.
 
     Attributes:
-        unseen: ids of the pictures that could not be looked at: missing, changed since they were indexed, unreadable.
-        no_copies: pairs (smaller id, larger id) that agree in hash and sketch, and are no copies of each other.
+        unseen: ids of the pictures that could not be examined: missing, changed since indexing, unreadable.
+        no_copies: pairs (smaller id, larger id) that agree in hash and sketch, but are not copies of each other.
     """
 
     def __init__(self, records: Mapping[int, ImageRecord], edges: Edges, labels: Mapping[int, int], rule: KeeperRule):
         self.unseen: set[int] = set()
-        self.no_copies: dict[tuple[int, int], Found] = {}
+        self.no_copies: dict[tuple[int, int], ComparedPair] = {}
         self._rule = rule
         self._edges = edges
         self._viewer = Viewer()
         self._pool = ThreadPoolExecutor(available_cpus(), thread_name_prefix="photoseek-compare")
-        self._candidates = {id_: Candidate(image, labels.get(id_, 0)) for id_, image in records.items()}
+        self._candidates = {id_: KeeperCandidate(image, labels.get(id_, 0)) for id_, image in records.items()}
 
     def __enter__(self) -> Looker:
         return self
@@ -80,7 +80,7 @@ class Looker:
         self._pool.shutdown(cancel_futures=True)
 
     def groups(self, neighbours: Mapping[int, Sequence[int]]) -> Iterator[Group | None]:
-        """The groups, and a None for each further picture that was looked at."""
+        """The groups, and a None for each other picture that was examined."""
         ranked = sorted((candidate.image for candidate in self._candidates.values()), key=by_size)
         return stars([image.id for image in ranked], neighbours, self._star)
 
@@ -90,7 +90,7 @@ class Looker:
         if not found:
             return None
         compared = {center: found}
-        upright = {center: UPRIGHT} | {id_: each.turn for id_, each in found.items()}  # shown as the center is
+        upright = {center: UPRIGHT} | {id_: each.turn for id_, each in found.items()}  # orientation relative to center
         members = [center, *found]
         keeper = center
         while True:
@@ -100,13 +100,13 @@ class Looker:
                 break
             back = inverse(upright[keeper])
             turns = {id_: composed(upright[id_], back) for id_ in members if id_ != keeper}
-            # What was near to the largest one by a bit too little may be near to the one that is kept.
+            # Pictures slightly too different from the largest one may be similar enough to the keeper.
             more = [id_ for id_ in free(keeper) if id_ not in turns and not self._are_different(center, id_)]
             turns |= self._alike(keeper, more)
             compared[keeper] = self._copies(keeper, turns)
             upright |= {id_: composed(turns[id_], upright[keeper]) for id_ in more if id_ in compared[keeper]}
             members = [keeper, *compared[keeper]]
-            if center not in members:  # can only be by a hair; the first keeper holds
+            if center not in members:  # only possible for borderline cases; the first keeper remains
                 members = [center, *compared[center]]
                 choice = replace(choice, keeper=0)
                 keeper = center
@@ -120,11 +120,11 @@ class Looker:
         return group, [keeper, *own]
 
     def _are_different(self, first: int, second: int) -> bool:
-        """True if something in them was seen to differ."""
+        """True if a comparison has found that some content differs."""
         seen = self.no_copies.get((min(first, second), max(first, second)))
         return seen is not None and seen.comparison.verdict == "different"
 
-    def _member(self, keeper: int, image: ImageRecord, found: Found) -> Member:
+    def _member(self, keeper: int, image: ImageRecord, found: ComparedPair) -> Member:
         near = self._edges.get((min(keeper, image.id), max(keeper, image.id)))
         bits = None if near is None or not near.bits else min(near.bits.values())
         return Member(image, None if near is None else near.cosine, bits, found.comparison, found.turn)
@@ -143,24 +143,24 @@ class Looker:
         self.unseen |= self._viewer.unseen
         return found
 
-    def _copies(self, center: int, turns: Mapping[int, int]) -> dict[int, Found]:
-        """Those that are copies, by id; notes what was made of what, and which are none."""
+    def _copies(self, center: int, turns: Mapping[int, int]) -> dict[int, ComparedPair]:
+        """Those that are copies, by id; also records which was made of which, and which are not copies."""
         first = self._open(self._candidates[center].image) if turns else None
         if first is None:
             return {}
 
-        def look(item: tuple[int, int]) -> tuple[Found, _Opened] | None:
+        def look(item: tuple[int, int]) -> tuple[ComparedPair, _Opened] | None:
             second = self._open(self._candidates[item[0]].image)
             if second is None:
                 return None
             second = replace(second, picture=turned(second.picture, item[1]))
             step = max(first.evidence.step, second.evidence.step)
-            found = Found(compare(first.picture, second.picture, step), item[1])
+            found = ComparedPair(compare(first.picture, second.picture, step), item[1])
             if found.comparison.verdict == "copy":
                 self._note(first, second, found.turn)
             return found, second
 
-        copies: dict[int, Found] = {}
+        copies: dict[int, ComparedPair] = {}
         largest = max(c.pixels for c in (self._candidates[id_] for id_ in (center, *turns)))
         at_once = max(_AT_ONCE_PIXELS // max(largest, 1), 1)
         items = list(turns.items())
@@ -176,7 +176,7 @@ class Looker:
         return copies
 
     def _note(self, first: _Opened, second: _Opened, turn: int) -> None:
-        """Remember what of two copies was made of the other."""
+        """Record which of two copies was made from the other."""
         if first.picture.size == second.picture.size:
             if turn == UPRIGHT:
                 made = [_is_made_of(*pair) for pair in ((first, second), (second, first))]
@@ -189,7 +189,7 @@ class Looker:
             return
         pixels = self._candidates[smaller.image.id].pixels
         if self._candidates[larger.image.id].detailed <= pixels:
-            return  # known to be the enlargement of a smaller one
+            return  # already known to be the enlargement of a smaller one
         if is_enlarged(larger.picture, smaller.picture, larger.evidence.steps):
             self._update(larger, detail=pixels)
 

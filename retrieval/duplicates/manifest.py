@@ -1,6 +1,6 @@
-"""The list of what was moved to the trash, written before each move: whatever happens then, it can be put back.
+"""The list of files moved to the trash, written before each move, so that everything can be put back in any case.
 
-The trash lies in the gallery: ``trash/<date and time>/`` with the files and ``manifest.jsonl``, a JSON object a line.
+The trash is in the gallery: ``trash/<date and time>/`` with the files and ``manifest.jsonl``, one JSON object per line.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 from types import TracebackType
 
 from retrieval.catalog.records import ImageRecord
-from retrieval.duplicates.files import sync_folder
 from retrieval.errors import GalleryError
+from retrieval.regular_files import MAX_FILE_BYTES, read_regular, sync_folder
 
 MANIFEST = "manifest.jsonl"
 _NAME_BYTES = 200
@@ -27,13 +27,13 @@ class Entry:
 
     Attributes:
         number: from 1, unique in its folder.
-        path: where it lay.
+        path: its original path.
         name: of the file in the trash's folder.
         image_id: in the catalog.
         content_hash: hexadecimal.
-        keeper: the path of the picture that was kept in its place.
+        keeper: the path of the picture that was kept instead.
         keeper_id: of that picture in the catalog; 0 in lists of earlier versions.
-        sidecars: names of its sidecar files beside it -> their names in the trash's folder.
+        sidecars: names of its sidecar files -> their names in the trash's folder.
     """
 
     number: int
@@ -47,10 +47,10 @@ class Entry:
 
 
 class TrashFolder:
-    """A new folder in the trash, made when the first file goes into it. Use as a context manager.
+    """A new folder in the trash, created when the first file is moved into it. Use as a context manager.
 
     Raises:
-        GalleryError: the gallery's folder cannot be written.
+        GalleryError: the gallery's folder cannot be written to.
     """
 
     def __init__(self, gallery: Path) -> None:
@@ -69,7 +69,7 @@ class TrashFolder:
             os.close(self._manifest)
 
     def plan(self, image: ImageRecord, keeper: ImageRecord, sidecars: Sequence[str]) -> tuple[Entry, Path]:
-        """Note on disk that a file and its sidecars (names) are about to be moved; the entry, and where to move to."""
+        """Record on disk that a file and its sidecars (names) will be moved; returns the entry and target folder."""
         try:
             if self._path is None:
                 self._path = self._begin()
@@ -95,7 +95,7 @@ class TrashFolder:
 
     def _begin(self) -> Path:
         self._trash.mkdir(parents=True, exist_ok=True)
-        # The gallery may lie in a folder with pictures; what is in the trash must not be indexed again.
+        # The gallery may be inside a folder with pictures; files in the trash must not be indexed again.
         (self._trash / ".photoseekignore").write_text("*\n", encoding="utf-8")
         stamp = datetime.now().strftime("%Y-%m-%d %H.%M.%S")
         attempt = 1
@@ -121,13 +121,13 @@ def trash_folders(gallery: Path) -> list[Path]:
 def read_manifest(folder: Path) -> Iterator[Entry]:
     """The entries of a folder in the trash.
 
-    A last line that was cut off is left out: its file was not moved yet.
+    An incomplete last line is ignored: its file had not been moved yet.
 
     Raises:
-        GalleryError: the manifest cannot be read, or holds something else.
+        GalleryError: the manifest cannot be read, or has unexpected content.
     """
     try:
-        lines = (folder / MANIFEST).read_bytes().split(b"\n")
+        lines = read_regular(folder / MANIFEST, MAX_FILE_BYTES).split(b"\n")
     except OSError as error:
         raise _unreadable(folder, str(error.strerror)) from error
     for line in lines[:-1]:
@@ -138,7 +138,7 @@ def read_manifest(folder: Path) -> Iterator[Entry]:
             )
             bytes.fromhex(entry.content_hash)
             int(entry.image_id), int(entry.keeper_id)
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise _unreadable(folder, "a line is damaged") from error
         if not plain:
             raise _unreadable(folder, "a line is damaged")
@@ -152,7 +152,7 @@ def _unreadable(folder: Path, reason: str) -> GalleryError:
 
 
 def _fitting(number: int, name: str, part: str = "") -> str:
-    """The file's own name behind its number, unless that is too long for a file system."""
+    """The file's name prefixed with its number, shortened if it is too long for a file system."""
     if len(os.fsencode(name)) > _NAME_BYTES:
         name = Path(name).suffix[:20]
     return f"{number:06d}{part} {name}"

@@ -1,4 +1,4 @@
-"""Groups of duplicates as one HTML page that needs nothing else: thumbnails side by side, inside the file."""
+"""Groups of duplicates as one self-contained HTML page: thumbnails side by side, inside the file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from retrieval.catalog.records import ImageRecord
 from retrieval.duplicates.groups import Group, Member
 from retrieval.output import human_bytes
-from retrieval.rendering.page import END, check_page_path, figure, head, write_html
+from retrieval.rendering.html_page import END, check_page_path, figure, head, write_html
 from retrieval.rendering.thumbnails import data_uri, thumbnails
 
 __all__ = ["GROUPS_SHOWN", "check_page_path", "page", "write_page"]
@@ -21,7 +21,7 @@ _SIDE = 220
 
 
 def write_page(groups: Sequence[Group], path: Path) -> None:
-    """Write the page, all of it or nothing.
+    """Write the page, completely or not at all.
 
     Raises:
         SettingsError: the name does not end in ``.html``, or the file cannot be written.

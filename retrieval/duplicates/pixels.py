@@ -1,13 +1,13 @@
-"""Sketches of two pictures laid on each other, so that most candidates need not be compared at their own size.
+"""Compare two pictures as sketches, so that most candidates need not be compared in full detail.
 
-Neither a hash of 64 bits nor an embedding can tell pages of one form, frames of a burst and gradients apart. Pictures
-that agree in both are reduced to squares of equal size, the second is brought to the brightness and contrast of the
-first (least squares, within limits), and the root mean square of what is left, in grey levels, is taken in each of
-16 x 16 cells. The worst cell decides, generously: ``compare.py`` has the last word.
+Neither a hash of 64 bits nor an embedding can distinguish pages of one form, frames of a burst and gradients. Pictures
+that agree in both are reduced to squares of equal size, the second is adjusted to the brightness and contrast of the
+first (least squares, within limits), and the root mean square of the remaining difference, in grey levels, is computed
+in each of 16 x 16 cells. The worst cell decides, with a generous limit: ``compare.py`` makes the final decision.
 
-Of 250 photographs of 300 x 200 pixels, 99 % of the copies (quality 30 to resized by half) left 24 levels at most in
-their worst cell, and 99 % of the pictures taken 1 % aside 37 or more. Compression noise is averaged out where pictures
-are much larger than what is compared, and the limit falls.
+Of 250 photographs of 300 x 200 pixels, 99 % of the copies (from quality 30 to half size) had at most 24 levels in
+their worst cell, and 99 % of the pictures shifted by 1 % had 37 or more. If pictures are much larger than their
+sketches, compression noise averages out, so the limit is lower.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +26,12 @@ from retrieval.encoders.base import Preprocessing
 from retrieval.encoders.onnx.encoder import available_cpus
 from retrieval.errors import UnreadableImage
 from retrieval.pictures.images import read_picture
+from retrieval.regular_files import MAX_FILE_BYTES, read_regular
 
 CELLS = 16
 SIDE = 256
 LIMIT, LOWEST_LIMIT = 40.0, 24.0
-"""Grey levels, for pictures twice as large as what is compared, and for those four times as large or more."""
+"""Grey levels, for pictures twice as large as the compared size, and for those four times as large or more."""
 
 _GAIN = 1.25
 _OFFSET = 32.0
@@ -40,7 +40,7 @@ _REMEMBERED = 512  # sketches of 192 KiB
 _SEEN = Preprocessing(size=SIDE, mean=(0, 0, 0), std=(1, 1, 1), interpolation="bicubic", resize="squash")
 
 Sketch = NDArray[np.uint8]
-"""(3, 256, 256), the whole picture upright in sRGB, squashed into a square."""
+"""(3, 256, 256), the whole picture upright in sRGB, squashed to a square."""
 
 
 def sketch(data: bytes) -> Sketch:
@@ -67,7 +67,7 @@ def worst_cell(first: Sketch, second: Sketch, side: int) -> float:
 def same_shape(
     width: NDArray[np.int64], height: NDArray[np.int64], other_width: NDArray[np.int64], other_height: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """(n,) True where one can be the other resized: equal proportions but for the rounding of the smaller one."""
+    """(n,) True where one can be the other resized: equal proportions up to rounding of the smaller one."""
     is_larger = width * height >= other_width * other_height
     w, h = np.where(is_larger, width, other_width), np.where(is_larger, height, other_height)
     small_w, small_h = np.where(is_larger, other_width, width), np.where(is_larger, other_height, height)
@@ -77,17 +77,17 @@ def same_shape(
 
 
 def compared_at(first: ImageRecord, second: ImageRecord) -> tuple[int, float]:
-    """The side at which two pictures are compared (half the smaller one's, 16 to 256), and the limit there."""
+    """The side at which two pictures are compared (half of the smaller one's, 16 to 256), and the limit there."""
     shorter = min(first.width, first.height, second.width, second.height)
     side = CELLS * min(max(shorter // (2 * CELLS), 1), SIDE // CELLS)
     return side, min(max(2 * LIMIT * side / shorter, LOWEST_LIMIT), LIMIT)
 
 
 class Viewer:
-    """Looks at files, and remembers the last few; to be closed.
+    """Reads files, and keeps the last few sketches; must be closed.
 
     Attributes:
-        unseen: ids of the pictures that could not be looked at: missing, changed since they were indexed, unreadable.
+        unseen: ids of the pictures that could not be examined: missing, changed since indexing, unreadable.
     """
 
     def __init__(self) -> None:
@@ -96,14 +96,14 @@ class Viewer:
         self._pool = ThreadPoolExecutor(available_cpus(), thread_name_prefix="photoseek-look")
 
     def close(self) -> None:
-        """Stop looking."""
+        """Stop reading."""
         self._pool.shutdown(cancel_futures=True)
 
     def alike(self, keeper: ImageRecord, others: Sequence[tuple[ImageRecord, Sequence[int]]]) -> dict[int, int]:
-        """Id -> turn of those of ``others`` that may show what ``keeper`` shows.
+        """Id -> turn, for those of ``others`` that may show the same as ``keeper``.
 
         Args:
-            others: each with the turns (EXIF orientations) to try; the best one is told.
+            others: each with the turns (EXIF orientations) to try; the best one is returned.
         """
         first = self._look([keeper])[0]
         found: dict[int, int] = {}
@@ -138,7 +138,7 @@ def _sketch_of(image: ImageRecord) -> Sketch | None:
     if image.on_disk() != "same":
         return None
     try:
-        return sketch(Path(image.path).read_bytes())
+        return sketch(read_regular(image.path, MAX_FILE_BYTES))
     except (OSError, UnreadableImage):
         return None
 
@@ -150,7 +150,7 @@ def _turned(pixels: Sketch, turn: int) -> Sketch:
 
 
 def _reduced(pixels: Sketch, side: int) -> NDArray[np.float32]:
-    """(3, side, side) float32, each value the mean of what it covers."""
+    """(3, side, side) float32, each value the mean of the area it covers."""
     if side == SIDE:
         return pixels.astype(np.float32)
     small = Image.fromarray(pixels.transpose(1, 2, 0)).resize((side, side), Image.Resampling.BOX)

@@ -1,8 +1,8 @@
-"""What would be done to whose file: made once, printed by a dry run, carried out by ``--yes``.
+"""The planned action for each file: made once, printed by a dry run, carried out by ``--yes``.
 
-Everything that can be known without reading files whole is looked at here, so that a dry run promises what will happen:
-files that are gone or changed, links, folders that cannot be written, symbolic links that would be broken. Right before
-each step ``files.check`` reads the file itself; what is refused only then is told, and counted.
+Everything that can be determined without reading whole files is checked here, so that a dry run shows what will happen:
+files that are missing or changed, links, read-only folders, symbolic links that would be broken. Immediately before
+each step ``files.check`` reads the file itself; steps that are refused only then are reported and counted.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Action = Literal["trash", "link"]
 
 @dataclass(frozen=True)
 class Step:
-    """What is to become of one picture.
+    """The planned action for one picture.
 
     Attributes:
-        image: whose file is to be moved or linked.
-        keeper: the picture that is kept for it in the end; never one that has a step itself.
-        refusal: why its file stays as it is; None: it goes.
+        image: the picture whose file will be moved or linked.
+        keeper: the picture that is finally kept instead; it never has a step itself.
+        refusal: why its file is left alone; None: the action will be performed.
         size: bytes that this frees.
     """
 
@@ -39,19 +39,19 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """All steps, in the order in which they are taken."""
+    """All steps, in the order of execution."""
 
     action: Action
     steps: tuple[Step, ...]
 
     @property
     def going(self) -> tuple[Step, ...]:
-        """The steps that are to be done."""
+        """The steps that will be performed."""
         return tuple(step for step in self.steps if step.refusal is None)
 
     @property
     def staying(self) -> tuple[Step, ...]:
-        """The steps that are refused already."""
+        """The steps that are already refused."""
         return tuple(step for step in self.steps if step.refusal is not None)
 
 
@@ -61,12 +61,12 @@ def make_plan(
     rule: KeeperRule,
     targets: Mapping[str, str] | None = None,
 ) -> Plan:
-    """The plan for groups as they were found.
+    """The plan for the groups that were found.
 
     Args:
-        rule: by which the keepers were chosen. Where it leaves the choice to us, nothing goes that knows a date, a
-            camera or a place that its keeper does not.
-        targets: real path of a file -> a symbolic link that leads to it; see ``links.targets_of_links``.
+        rule: by which the keepers were chosen. If it is the default, no picture is moved that has a date, a
+            camera or a place that its keeper lacks.
+        targets: real path of a file -> a symbolic link that points to it; see ``run.targets_of_links``.
     """
     kinds = ("same bytes",) if action == "link" else ("same bytes", "same picture")
     chosen = [group for group in groups if group.kind in kinds]
@@ -91,7 +91,7 @@ class _Planner:
         return Step(image, keeper, refusal, 0 if member.is_linked or refusal else image.size)
 
     def _last_keeper(self, image: ImageRecord) -> ImageRecord:
-        """The keeper of the keeper, where that one goes, too."""
+        """The keeper, or if that one will be moved too, its keeper, and so on."""
         keeper = self._kept_for[image.id]
         while keeper.id in self._kept_for and self._refusal(keeper, self._kept_for[keeper.id]) is None:
             keeper = self._kept_for[keeper.id]
@@ -128,7 +128,7 @@ class _Planner:
 
 
 def _state(image: ImageRecord) -> str | None:
-    """What keeps a file from being moved, or kept for another one, without reading it."""
+    """Why a file cannot be moved, or kept instead of another, without reading it; None if it can."""
     try:
         found = os.lstat(image.path)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""How duplicates are told: blocks of lines for people, an object a line for programs."""
+"""Output of duplicates: blocks of lines for people, one object per line for programs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _VERDICTS = {
 
 
 def write_groups(groups: Sequence[Group], out: IO[str], *, as_json: bool = False) -> None:
-    """Every group: its kind, the suggested keeper, and the others."""
+    """Print every group: its kind, the suggested keeper, and the others."""
     for group in groups:
         if as_json:
             out.write(json.dumps(group_as_json(group)) + "\n")
@@ -50,7 +50,7 @@ def group_as_json(group: Group) -> dict[str, object]:
 def member_as_json(member: Member) -> dict[str, object]:
     """A picture of a group and how it differs from the keeper
 
-    ``worst_tile`` has the largest difference in ``levels`` (0 to 255) and where it is, as shares of the sides.
+    ``worst_tile`` has the largest difference in ``levels`` (0 to 255) and its position, as fractions of the sides.
     """
     found = member.comparison
     worst = None if found is None else {"levels": found.levels, "box": [round(side, 4) for side in found.box]}
@@ -66,7 +66,7 @@ def member_as_json(member: Member) -> dict[str, object]:
 
 
 def write_outcome(outcome: Outcome, out: IO[str], *, as_json: bool = False) -> None:
-    """What became of one file, as a line."""
+    """The result for one file, as a line."""
     if as_json:
         values = {"action": outcome.action, "path": outcome.path, "done": outcome.done, "detail": outcome.detail}
         out.write(json.dumps(values) + "\n")
@@ -76,7 +76,7 @@ def write_outcome(outcome: Outcome, out: IO[str], *, as_json: bool = False) -> N
 
 
 def summary_lines(found: Found) -> list[str]:
-    """What was found in a few sentences, and what could not be compared."""
+    """A summary in a few sentences, including what could not be compared."""
     lines = []
     for kind in ("same bytes", "same picture", "look-alike"):
         groups = [group for group in found.groups if group.kind == kind]
@@ -103,13 +103,13 @@ def summary_lines(found: Found) -> list[str]:
 
 
 def linked_line(found: Found) -> str:
-    """How many names are links: no duplicates."""
+    """How many names are links, which are not duplicates."""
     links = plural(found.linked, "is a link", "are links")
     return f"{links} to a file that has another name here already: nothing to save"
 
 
 def write_plan(plan: Plan, out: IO[str], *, as_json: bool = False) -> None:
-    """What ``--yes`` would do with each file: exactly its steps, in their order."""
+    """What ``--yes`` would do with each file: exactly its steps, in order."""
     for step in plan.steps:
         if as_json:
             values = {"plan": plan.action, "path": step.image.path, "keeper": step.keeper.path}

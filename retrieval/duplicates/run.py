@@ -1,9 +1,10 @@
-"""What ``photoseek duplicates`` does: find, tell, and with ``--yes`` act."""
+"""The steps of ``photoseek duplicates``: find, report, and with ``--yes`` act."""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -13,7 +14,6 @@ from retrieval.duplicates.files import Outcome
 from retrieval.duplicates.finding import DEFAULT_LOOK_ALIKE, Found, find_duplicates
 from retrieval.duplicates.keeper import ORIGINAL, KeeperRule
 from retrieval.duplicates.link import link_duplicates
-from retrieval.duplicates.links import targets_of_links
 from retrieval.duplicates.page import check_page_path, write_page
 from retrieval.duplicates.plan import Plan, make_plan
 from retrieval.duplicates.report import (
@@ -37,7 +37,7 @@ class Options:
     """The flags.
 
     Raises:
-        SettingsError: flags that exclude each other.
+        SettingsError: mutually exclusive flags.
     """
 
     look_alikes: bool = False
@@ -64,7 +64,7 @@ class Options:
 
 
 def run(gallery: Gallery, where: Filter | None, asked: Options, out: IO[str], say: Callable[[str], None]) -> bool:
-    """Do what was asked; False if some file was left that should have been moved, linked or put back."""
+    """Carry out the command; False if some file was not moved, linked or put back although it should have been."""
     if asked.undo:
         if where is not None and not where.is_empty():
             raise SettingsError("--undo puts everything back", "give it without filters")
@@ -118,7 +118,7 @@ def _told(outcomes: list[Outcome], did: str, say: Callable[[str], None]) -> bool
 
 
 class _shown_progress:  # noqa: N801 - used like a function
-    """One line on a terminal that is rewritten, and nothing elsewhere."""
+    """A progress line that is rewritten on a terminal; nothing elsewhere."""
 
     def __init__(self, out: IO[str]) -> None:
         self._out = out
@@ -138,3 +138,38 @@ class _shown_progress:  # noqa: N801 - used like a function
             self._shown = line
             self._out.write(f"\r\x1b[K{line}")
             self._out.flush()
+
+
+def targets_of_links(folders: Iterable[str]) -> dict[str, str]:
+    """From the real path of each file that a symbolic link below these folders points to, to (one) such link.
+
+    Links to links are resolved, and a link may go through other linked folders. Links whose names are not those of
+    pictures count too. Links elsewhere on the disk cannot be known. Folders that cannot be listed are skipped.
+    Only names are read: about 100,000 per second.
+    """
+    found: dict[str, str] = {}
+    seen: set[str] = set()
+    for folder in folders:
+        for link in _links(os.path.realpath(folder), seen):
+            target = os.path.realpath(link)
+            if os.path.isfile(target):  # noqa: PTH113 - names need not be text
+                found.setdefault(target, link)
+    return found
+
+
+def _links(root: str, seen: set[str]) -> Iterator[str]:
+    waiting = [root]
+    while waiting:
+        folder = waiting.pop()
+        if folder in seen:
+            continue
+        seen.add(folder)
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_symlink():
+                        yield entry.path
+                    elif entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+        except OSError:
+            continue

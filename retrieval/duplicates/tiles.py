@@ -1,8 +1,8 @@
-"""Two pictures of one size compared in tiles of 8 x 8 pixels, so that the worst tile can decide.
+"""Compare two pictures of equal size in tiles of 8 x 8 pixels, so that the worst tile can decide.
 
-In each tile the largest difference of the lightly smoothed values is divided by what re-encoding can leave there: a few
-grey levels, and a share of the contrast around, because compression and resizing leave ringing where there are edges. A
-copy leaves such noise everywhere; another digit sticks out of one tile.
+In each tile the largest difference of the lightly smoothed values is divided by what re-encoding can cause there: a few
+grey levels, and a fraction of the surrounding contrast, because compression and resizing cause ringing at edges. A
+copy has such noise everywhere; a changed digit stands out in one tile.
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ Box = tuple[float, float, float, float]
 TILE = 8
 
 LEVELS, CONTRAST_SHARE, COLOUR_SHARE = 12.0, 0.25, 0.45
-"""What re-encoding may leave in a tile: so many grey levels, and these shares of the contrast around it."""
+"""What re-encoding may cause in a tile: this many grey levels, and these fractions of the contrast around it."""
 
 LIMIT, LEAST_LIMIT, TIMES_OTHERS = 1.5, 0.9, 3.0
-"""Of the worst tile, in units of the above: never more than the first, never less than the second, else so many times
-what the pair leaves in nine tenths of its tiles that show anything: a coarsely stored copy differs everywhere."""
+"""Limits of the worst tile, in units of the above: at most the first, at least the second, otherwise this many times
+the 90th percentile of the tiles with content: a coarsely stored copy differs everywhere."""
 
 STRONG = 72
 """Grey levels: the contrast of text and lines."""
 
 TEXT, TEXT_MIXED, TEXT_LEAST, TEXT_TIMES = 500, 0.1, 0.45, 2.4
-"""A page of text has so many tiles of that contrast, and of weaker contrasts this share of them at most (photographs
-have a third or more, and all kinds of detail, of which some suffers most). There one of them may leave this much (never
-more than ``LIMIT``), or so many times what 99 of 100 of them do: in a large page a small digit is a tile or two. Copies
-of pages left up to 1.7 times as much, other digits of half the size of print 4 times."""
+"""A page of text has at least this many tiles of that contrast, and at most this fraction of weaker ones (photographs
+have a third or more, and all kinds of detail, of which some suffers most). Then the worst of them may have this much
+(at most ``LIMIT``), or this many times their 99th percentile: in a large page a small digit is a tile or two. Copies of
+pages had up to 1.7 times as much, other digits of half the size of print 4 times."""
 
 _SHOWING = 24  # grey levels of contrast
 _SMOOTH = ImageFilter.Kernel((3, 3), (1, 2, 1, 2, 4, 2, 1, 2, 1))
 
 
 class Tiles:
-    """The differences of two ``L`` pictures of one size.
+    """The differences of two ``L`` pictures of equal size.
 
     Args:
         colours: (h, w) contrast of colour around each part of the pictures, at any size: where colours change,
-            compression that stores them at half the size changes brightness as well.
+            compression that stores them at half resolution also changes brightness.
 
     Attributes:
         rms: root mean square of all differences, grey levels.
-        worst: of the worst tile: 1 and more is more than re-encoding leaves.
-        strong: share of the tiles with the contrast of text and lines.
-        levels: the difference in it, grey levels.
-        box: that tile as (left, top, right, bottom), shares of the sides.
+        worst: of the worst tile: 1 or more exceeds what re-encoding causes.
+        strong: fraction of the tiles with the contrast of text and lines.
+        levels: the difference in the worst tile, grey levels.
+        box: the worst tile as (left, top, right, bottom), fractions of the sides.
     """
 
     def __init__(self, one: Image.Image, other: Image.Image, colours: Plane) -> None:
@@ -76,14 +76,14 @@ class Tiles:
 
 
 def smoothed(image: Image.Image) -> Plane:
-    """(h, w) values of an ``L`` picture, each averaged with its neighbours: ringing cancels, strokes stay."""
+    """(h, w) values of an ``L`` picture, each averaged with its neighbours: ringing cancels, strokes remain."""
     return np.asarray(image.filter(_SMOOTH)).astype(np.int16)
 
 
 def pooled(plane: Plane, pool: np.ufunc, side: int = TILE) -> Plane:
-    """``pool`` (np.maximum, np.minimum) over each tile of (h, w) values; the last tiles may be cut off."""
+    """``pool`` (np.maximum, np.minimum) over each tile of (h, w) values; the last tiles may be incomplete."""
     height, width = plane.shape
-    by_row = pool.reduceat(plane, np.arange(0, height, side), axis=0)  # first: it is fast along whole rows
+    by_row = pool.reduceat(plane, np.arange(0, height, side), axis=0)  # first, because it is fast along whole rows
     tiles: Plane = pool.reduceat(by_row, np.arange(0, width, side), axis=1)
     return tiles
 

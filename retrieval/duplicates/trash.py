@@ -1,4 +1,4 @@
-"""Move duplicates to the gallery's trash as planned: only what is still what was indexed, beside a keeper that is."""
+"""Move duplicates to the gallery's trash as planned, if both they and their keepers are still as indexed."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from retrieval.catalog.writer import Catalog
 from retrieval.duplicates.files import Checked, NotSafe, Outcome, Tell, check, check_apart, file_hash, move
 from retrieval.duplicates.manifest import Entry, TrashFolder
 from retrieval.duplicates.plan import Plan, Step
-from retrieval.duplicates.sidecar_files import sidecars_of
 from retrieval.gallery import Gallery
 from retrieval.labels.merging import add_merged, said_about
+from retrieval.labels.pairing import BACKUP
 
 
 def trash_duplicates(gallery: Gallery, plan: Plan, tell: Tell = lambda _: None) -> list[Outcome]:
-    """Carry out a plan for the trash; an outcome for each of its steps, also for those that it refuses.
+    """Carry out a plan for the trash; returns an outcome for each step, including refused ones.
 
-    Keeper and duplicate are read and compared with the catalog's hash right before; a file that is not what was indexed
-    stays where it is, and its outcome says so. Its XMP sidecars go along. Every move is noted on disk before it happens
-    (``manifest.py``). What people said about a picture that goes is said about its keeper from then on. What was moved
-    leaves the catalog's present pictures.
+    Keeper and duplicate are read and compared with the catalog's hash immediately before; a file that is not as indexed
+    stays where it is, and its outcome says so. XMP sidecars are moved together with their picture. Every move is
+    recorded on disk beforehand (``manifest.py``). Tags and captions of a moved picture are added to its keeper. Moved
+    pictures no longer count as present in the catalog.
 
     Raises:
         GalleryLocked: another process is writing to the gallery.
-        GalleryError: the trash cannot be written; what was moved before is in the manifest.
+        GalleryError: the trash cannot be written to; files moved before that are in the manifest.
     """
     outcomes: list[Outcome] = []
     gone: list[int] = []
@@ -53,7 +53,7 @@ class _Mover:
         self._keepers: dict[int, Checked | NotSafe] = {}
 
     def do(self, step: Step) -> Outcome:
-        """Move one picture, or say why not."""
+        """Move one picture, or return the reason why not."""
         path = step.image.path
         try:
             if step.refusal is not None:
@@ -76,7 +76,7 @@ class _Mover:
         return found
 
     def _move(self, step: Step) -> str:
-        """Where to."""
+        """Move one picture; returns the new path."""
         image, keeper = step.image, self._keeper(step.keeper)
         checked = check(image)
         check_apart(checked, keeper)
@@ -87,10 +87,14 @@ class _Mover:
         self._merge_labels(step)
         move(image.path, target, image.content_hash)
         if not keeper.is_unchanged():
-            # Two paths to one place (a folder mounted twice): what was moved was the keeper itself.
+            # Two paths to one place (a folder mounted twice): the moved file was the keeper itself.
             move(target, image.path, image.content_hash)
             raise NotSafe(f"it is the same file as {keeper.path} already")
-        self._move_sidecars(entry, str(folder))
+        try:
+            self._move_sidecars(entry, str(folder))
+        except BaseException:
+            move(target, image.path, image.content_hash)
+            raise
         return target
 
     def _merge_labels(self, step: Step) -> None:
@@ -100,6 +104,43 @@ class _Mover:
                 add_merged(transaction, step.keeper.id, labels)
 
     def _move_sidecars(self, entry: Entry, folder: str) -> None:
-        for name, trashed in entry.sidecars.items():
-            source = os.path.join(os.path.dirname(entry.path), name)
-            move(source, os.path.join(folder, trashed), file_hash(source))
+        moved: list[tuple[str, str]] = []
+        try:
+            for name, trashed in entry.sidecars.items():
+                source, target = os.path.join(os.path.dirname(entry.path), name), os.path.join(folder, trashed)
+                move(source, target, file_hash(source))
+                moved.append((source, target))
+        except BaseException:
+            for source, target in reversed(moved):
+                move(target, source, file_hash(target))
+            raise
+
+
+def sidecars_of(path: str) -> list[str]:
+    """Names of the sidecars that belong to a picture: ``a.jpg.xmp``, and ``a.xmp`` unless it is shared; and of the
+    copies of them that were kept before photoseek wrote into them.
+
+    ``a.xmp`` belongs to all files called ``a``: while another one exists in the folder (a RAW), it stays.
+    """
+    folder, name = os.path.split(path)
+    stem = os.path.splitext(name)[0].casefold()  # noqa: PTH122 - names need not be text
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208
+    except OSError:
+        return []
+    own = []
+    for other in names:
+        root, extension = os.path.splitext(other)  # noqa: PTH122
+        if extension.casefold() != ".xmp" or not os.path.isfile(os.path.join(folder, other)):  # noqa: PTH113
+            continue
+        if root.casefold() == name.casefold() or (root.casefold() == stem and not _is_shared(names, name, stem)):
+            own.append(other)
+    return own + [name + BACKUP for name in own if name + BACKUP in names]
+
+
+def _is_shared(names: list[str], name: str, stem: str) -> bool:
+    for other in names:
+        root, extension = os.path.splitext(other)  # noqa: PTH122
+        if other != name and root.casefold() == stem and extension.casefold() != ".xmp":
+            return True
+    return False

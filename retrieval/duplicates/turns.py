@@ -1,32 +1,32 @@
-"""The eight ways to turn and mirror a picture, as EXIF numbers them: 1 as it is, 3 upside down, 6 and 8 on its side."""
+"""The eight rotations and reflections of a picture, numbered as in EXIF: 1 none, 3 upside down, 6 and 8 sideways."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image
 
-from retrieval.pictures.images import TURNS
+from retrieval.pictures.decoding import TURNS
 
 UPRIGHT = 1
 
 
 def turned(image: Image.Image, turn: int) -> Image.Image:
-    """The picture as shown in this orientation."""
+    """The picture as displayed in this orientation."""
     return image.transpose(TURNS[turn]) if turn in TURNS else image
 
 
 def is_sideways(turn: int) -> bool:
-    """True if width and height change places."""
+    """True if width and height are swapped."""
     return turn >= 5
 
 
 def inverse(turn: int) -> int:
-    """The turn that takes this one back."""
+    """The turn that reverses this one."""
     return {6: 8, 8: 6}.get(turn, turn)
 
 
 def composed(first: int, then: int) -> int:
-    """The one turn that does both, in this order."""
+    """The single turn that is equivalent to both, in this order."""
     return _COMPOSED[first, then]
 
 

@@ -1,39 +1,46 @@
-"""Put back what was moved to the trash, whatever interrupted the run that moved it, and never over anything."""
+"""Put back what was moved to the trash, even after an interrupted run, without overwriting anything."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from retrieval.catalog.batch import Batch
 from retrieval.catalog.images import retired_at
 from retrieval.catalog.writer import Catalog
-from retrieval.duplicates.files import NotSafe, Outcome, Tell, file_hash, move, sync_folder
+from retrieval.duplicates.files import NotSafe, Outcome, Tell, file_hash, move
 from retrieval.duplicates.manifest import MANIFEST, Entry, read_manifest, trash_folders
 from retrieval.gallery import Gallery
 from retrieval.labels.merging import merge_anew, said_about
+from retrieval.regular_files import sync_folder
 
 
-def undo_trash(gallery: Gallery, tell: Tell = lambda _: None) -> list[Outcome]:
-    """Move everything in the trash back to where it lay, the last run first.
+def undo_trash(
+    gallery: Gallery, tell: Tell = lambda _: None, *, only: Collection[Path] | None = None
+) -> list[Outcome]:  # fmt: skip
+    """Move everything in the trash back to its original place, the last run first.
 
-    A file is left in the trash, with the reason in its outcome, if something else lies at its place now or its folder
-    is gone. A folder of the trash whose files are all back is removed. What had been merged into the keepers' tags and
-    captions is taken off them again. Doing it twice is harmless, also where the first time was cut off.
+    Args:
+        only: only what is in these folders of the trash.
+
+    A file is left in the trash, with the reason in its outcome, if something else is at its place now or its folder
+    is gone. A folder of the trash whose files are all back is removed. Tags and captions that had been added to the
+    keepers are removed from them again. Repeating it is harmless, even if the first time was interrupted.
 
     Raises:
         GalleryNotFound: there is no gallery.
         GalleryLocked: another process is writing to the gallery.
-        GalleryError: a manifest is damaged, or the catalog cannot be written now; the files are back then.
+        GalleryError: a manifest is damaged, or the catalog cannot be written to; in the latter case the files are back.
     """
     outcomes: list[Outcome] = []
     with gallery.reader() as reader:
         encoder_id = gallery.active_encoder(reader).id
     with gallery.writer() as catalog:
         folders = [(folder, list(read_manifest(folder))) for folder in trash_folders(gallery.path)]
-        for folder, entries in folders:
+        wanted = [each for each in folders if only is None or each[0] in only]
+        for folder, entries in wanted:
             back: list[Entry] = []
             results: list[Outcome] = []
             try:
@@ -45,7 +52,7 @@ def undo_trash(gallery: Gallery, tell: Tell = lambda _: None) -> list[Outcome]:
                 outcomes.append(outcome)
                 tell(outcome)
         _take_labels_apart(catalog, folders)
-        for folder, entries in folders:
+        for folder, entries in wanted:
             if not any(_in_trash(folder, entry) for entry in entries):
                 _remove(folder)
     return outcomes
@@ -56,7 +63,7 @@ def _in_trash(folder: Path, entry: Entry) -> bool:
 
 
 def _put_back(folder: Path, entry: Entry, back: list[Entry]) -> list[Outcome]:
-    """Move one file and its sidecars back; nothing for what never left or is back already."""
+    """Move one file and its sidecars back; no outcome for files that never left or are back already."""
     outcomes = []
     place = os.path.dirname(entry.path)
     digest = bytes.fromhex(entry.content_hash)
@@ -76,7 +83,7 @@ def _put_back(folder: Path, entry: Entry, back: list[Entry]) -> list[Outcome]:
             outcomes.append(Outcome("undo", path, False, f"{error.strerror or error}; it is in the trash: {trashed}"))
         else:
             if path == entry.path:
-                back.append(entry)  # also what is back already: the run that moved it may have been cut off
+                back.append(entry)  # also if it was back already: the run that moved it may have been interrupted
             if moved:
                 outcomes.append(Outcome("undo", path, True, "back"))
     return outcomes
@@ -90,14 +97,14 @@ def _move_back(trashed: str, path: str, digest: bytes) -> None:
     if os.path.lexists(path):
         _settle_both(path, trashed, digest)
     elif not os.path.isdir(os.path.dirname(path)):  # noqa: PTH112
-        # Making it might fill the empty mount point of a drive that is away.
+        # Creating it might write to the empty mount point of a drive that is not mounted.
         raise NotSafe(f"its folder is gone; make it, or mount its drive, and undo again; until then: {trashed}")
     else:
         move(trashed, path, digest)
 
 
 def _settle_both(path: str, trashed: str, digest: bytes) -> None:
-    """A move was cut off between its two steps: the original is whole, so the other one may go. Else keep both."""
+    """A move was interrupted between its two steps: if the original is complete, delete the copy; else keep both."""
     is_whole = not Path(path).is_symlink() and file_hash(path) == digest
     if not is_whole:
         raise NotSafe(f"another file lies there now; it stays in the trash: {trashed}")
@@ -105,7 +112,7 @@ def _settle_both(path: str, trashed: str, digest: bytes) -> None:
 
 
 def _take_labels_apart(catalog: Catalog, folders: Sequence[tuple[Path, Sequence[Entry]]]) -> None:
-    """Leave merged into each keeper only what is said about copies that are still in the trash."""
+    """In each keeper, leave only the merged labels of copies that are still in the trash."""
     staying: dict[int, list[int]] = {}
     for folder, entries in folders:
         for entry in entries:
@@ -119,7 +126,7 @@ def _take_labels_apart(catalog: Catalog, folders: Sequence[tuple[Path, Sequence[
 
 
 def _restore(catalog: Catalog, back: list[Entry], encoder_id: int) -> None:
-    """Make the pictures present again that the catalog still knows at the same place with the same bytes."""
+    """Mark pictures as present again if the catalog still has them at the same path with the same bytes."""
     with catalog.transaction() as transaction:
         known = [
             entry.image_id
@@ -131,11 +138,11 @@ def _restore(catalog: Catalog, back: list[Entry], encoder_id: int) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder of the trash that holds nothing any more but its manifest, and what a crash left of a copy."""
+    """Remove a folder of the trash if only its manifest and leftovers of interrupted copies remain."""
     for part in folder.glob(".photoseek-*.part"):
         part.unlink()
     if {path.name for path in folder.iterdir()} != {MANIFEST}:
-        return  # somebody put something in
+        return  # the user has put something in
     (folder / MANIFEST).unlink()
     folder.rmdir()
     with suppress(OSError):

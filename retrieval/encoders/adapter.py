@@ -1,13 +1,13 @@
-"""An encoder made of a base encoder and a small linear map that is applied to stored embeddings.
+"""An encoder that consists of a base encoder and a small linear map, which is applied to stored embeddings.
 
-The map is on the side of the pictures, and its results are embeddings of their own, with a fingerprint of their own:
+The map is applied to the pictures, and the results are separate embeddings with a separate fingerprint:
 
-* A map of the query alone would need no second set of embeddings, but it could only turn queries: pictures that look
-  alike would stay alike, and a map W on the pictures is not the same as its transpose on the query, because each W x
-  has another length, which the cosine divides by.
-* As an encoder like any other it has its rows in the catalog beside the base's, an index, filters, `similar`, and a way
-  back. Its embeddings are made from the base's (``retrieval/search/adapted.py``): 256 numbers times a matrix each, so a
-  million pictures take seconds, and not one of them is read.
+* A map of the query would need no second set of embeddings, but the similarity between pictures would not change,
+  and a map W on the pictures is not equivalent to its transpose on the query, because each W x has
+  another length, by which the cosine divides.
+* As an ordinary encoder it has its rows in the catalog next to the base's, an index, filters, `similar`, and switching
+  back. Its embeddings are computed from the base's (``retrieval/indexing/embeddings.py``), one product with a matrix
+  each, so a million pictures take seconds, and no picture is read.
 """
 
 from __future__ import annotations
@@ -30,24 +30,25 @@ from retrieval.encoders.files.checks import (
     hex_digest,
     load_json,
     mapping,
+    number_or_none,
     reason_of,
     whole,
     write_atomically,
 )
-from retrieval.encoders.files.description import ADAPTER, hash_file, parse_preprocessing
+from retrieval.encoders.files.description import ADAPTER, hash_file, parse_preprocessing, parse_templates
 from retrieval.encoders.files.weights_file import WeightsFile, write_weights
 from retrieval.errors import WeightsUnavailable
 
 _WEIGHTS = "adapter.safetensors"
 _FORMAT = 1
-_ROWS = 65_536  # mapped at once: 128 MiB of 512-d vectors
+_ROWS = 65_536  # mapped at once: 128 MiB at dimension 512
 
 Matrix = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Base:
-    """The encoder that an adapter stands on, as a gallery would record it."""
+    """The base encoder of an adapter, as a gallery would record it."""
 
     name: str
     fingerprint: str
@@ -67,7 +68,7 @@ class AdapterFolder:
         """Matrix (dim, dim) and offset (dim,).
 
         Raises:
-            WeightsUnavailable: the file is not the one that was described.
+            WeightsUnavailable: the file differs from its description.
         """
         file = self.path / _WEIGHTS
         if hash_file(file) != self.blake3:
@@ -102,17 +103,17 @@ def write_adapter(folder: Path, base: EncoderSpec, matrix: Matrix, offset: Matri
 
 
 def _fingerprint(base: str, weights: str) -> str:
-    """Identity of the embeddings, bound to the base's and to the content hash of the map."""
+    """The identity of the embeddings, derived from the base's and the content hash of the map."""
     from blake3 import blake3
 
     return blake3(f"adapter:{base}:{weights}".encode()).hexdigest()
 
 
 def read_adapter(path: Path) -> AdapterFolder:
-    """Read ``adapter.json``; the weights are read when they are needed.
+    """Read ``adapter.json``; the weights are read when needed.
 
     Raises:
-        WeightsUnavailable: unreadable, of another format, a field missing or unknown, or no weights beside it.
+        WeightsUnavailable: unreadable, another format, a missing or unknown field, or missing weights.
     """
     data = load_json(path / ADAPTER)
     try:
@@ -120,14 +121,19 @@ def read_adapter(path: Path) -> AdapterFolder:
             raise ValueError(f"format {data['format']!r}")
         raw = dict(mapping(data["encoder"], "encoder"))
         raw["preprocessing"] = parse_preprocessing(raw.get("preprocessing"))
-        raw["prompt_templates"] = tuple(raw.get("prompt_templates") or ())
+        raw["prompt_templates"] = parse_templates(raw.get("prompt_templates"))
+        raw |= {key: number_or_none(key, raw.get(key)) for key in ("logit_scale", "logit_bias")}
         spec = build_row(EncoderSpec, raw, "encoder")
         base = build_row(Base, data["base"], "base")
         whole("encoder.dim", spec.dim, 1)
+        whole("encoder.context_length", spec.context_length, 0)
+        if not isinstance(spec.has_text, bool):
+            raise ValueError("encoder.has_text is not true or false")
         for key, value in (("fingerprint", spec.fingerprint), ("base.fingerprint", base.fingerprint)):
             hex_digest(key, value)
         hex_digest("blake3", data["blake3"])
-        if not all(isinstance(text, str) and text for text in (spec.name, spec.licence, base.name)):
+        texts = (spec.name, spec.family, spec.source, spec.licence, base.name, base.source)
+        if not all(isinstance(text, str) and text for text in texts):
             raise ValueError("a name is missing")
         if spec.fingerprint != _fingerprint(base.fingerprint, data["blake3"]):
             raise ValueError("its fingerprint is not that of its base and weights")
@@ -138,11 +144,11 @@ def read_adapter(path: Path) -> AdapterFolder:
 
 
 class AdaptedEncoder:
-    """The ``Encoder`` protocol over a base and a map; the base wakes at its first use.
+    """The ``Encoder`` protocol over a base and a map; the base is loaded at its first use.
 
     Args:
-        folder: of the adapter.
-        base: loads the base; it has to be the very model that the adapter was trained on.
+        folder: the adapter's folder.
+        base: the base; it must be the same model that the adapter was trained on.
     """
 
     def __init__(self, folder: AdapterFolder, base: Encoder) -> None:
@@ -156,21 +162,21 @@ class AdaptedEncoder:
 
     @property
     def streams(self) -> int:
-        """The base's."""
+        """That of the base."""
         return self.base.streams
 
     @property
     def batch_size(self) -> int:
-        """The base's."""
+        """That of the base."""
         return self.base.batch_size
 
     @property
     def device(self) -> str:
-        """The base's."""
+        """That of the base."""
         return self.base.device
 
     def adapt(self, vectors: Vectors) -> Vectors:
-        """(n, dim) embeddings by the base to those of this encoder."""
+        """Convert embeddings of the base (n, dim) to embeddings of this encoder."""
         if self._weights is None:
             self._weights = self.folder.weights()
         matrix, offset = self._weights
@@ -184,7 +190,7 @@ class AdaptedEncoder:
         return self.adapt(self.base.encode_images(pixels))
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """The base's: only pictures are moved."""
+        """The base's embeddings: the map applies to pictures only."""
         return self.base.encode_texts(texts)
 
     def is_cut(self, text: str) -> bool:
@@ -193,7 +199,7 @@ class AdaptedEncoder:
 
 
 class AdaptedDeviceEncoder(AdaptedEncoder):
-    """The same over a base that takes its next batch before the last one is collected."""
+    """The same over a base that can accept a batch before the previous one is collected."""
 
     base: Any
 
@@ -203,14 +209,14 @@ class AdaptedDeviceEncoder(AdaptedEncoder):
         return lambda: self.adapt(collect())
 
     def torch_device(self) -> str:
-        """The base's, see :class:`OnTorch`."""
+        """That of the base, see :class:`OnTorch`."""
         return str(self.base.torch_device())
 
     def compile_images(self) -> None:
-        """The base's, see :class:`OnTorch`."""
+        """Compile the base, see :class:`OnTorch`."""
         self.base.compile_images()
 
 
 def adapted(folder: AdapterFolder, base: Encoder) -> AdaptedEncoder:
-    """The encoder of a folder over its base."""
+    """The encoder of an adapter's folder over its base."""
     return (AdaptedDeviceEncoder if isinstance(base, DeviceEncoder) else AdaptedEncoder)(folder, base)

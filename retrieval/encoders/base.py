@@ -17,12 +17,12 @@ Runtime = Literal["auto", "onnx", "torch"]
 Precision = Literal["auto", "bf16", "fp16", "fp32", "int8"]
 Interpolation = Literal["bicubic", "bilinear"]
 Pixels = NDArray[np.uint8]
-"""(n, 3, size, size) RGB, resized and cropped; the encoder scales and normalises them itself."""
+"""(n, 3, size, size) RGB, resized and cropped; the encoder scales and normalises the values itself."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a picture becomes the tower's input; recorded per model because families differ.
+    """How a picture is converted to the tower's input; recorded per model because families differ.
 
     Args:
         size: side of the square input, pixels.
@@ -30,8 +30,8 @@ class Preprocessing:
             ``squash`` scales both sides to ``size`` (SigLIP, PE, DFN5B).
         interpolation: resampling filter, antialiased.
         mean, std: per channel, applied after scaling pixels to 0..1.
-        resize_to: what is scaled to before the centre of ``size`` is cropped, pixels (DINOv2: 256, of which 224
-            are seen); None is ``size`` itself.
+        resize_to: the size in pixels that is scaled to before the centre of ``size`` is cropped (DINOv2: 256, then
+            a crop of 224); None means ``size``.
     """
 
     size: int
@@ -47,7 +47,7 @@ class Preprocessing:
         return self.resize_to or self.size
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, as descriptions and fingerprints hold them; a setting that is not used is left out, so
+        """Plain values, as in descriptions and fingerprints; an unset ``resize_to`` is left out, so
         that models described before it existed keep their fingerprints."""
         values = asdict(self)
         if self.resize_to is None:
@@ -60,17 +60,17 @@ class EncoderSpec:
     """One encoder as a row: what it is, not how it is run.
 
     Args:
-        name: how people call it, e.g. ``builtin-224`` or ``ViT-B-32-256/datacomp_s34b_b86k``.
-        family: ``clip``, ``siglip``, ``pe``, ``mobileclip`` ... (decides which advice we give, never the maths).
+        name: its name in commands, e.g. ``builtin-224`` or ``ViT-B-32-256/datacomp_s34b_b86k``.
+        family: ``clip``, ``siglip``, ``pe``, ``mobileclip`` ... (determines the advice given, never the computation).
         source: where the weights come from (``builtin``, a folder, an open_clip name and tag, a hub repository).
-        dim: length of an embedding.
+        dim: embedding dimension.
         preprocessing: see there.
         has_text: False for image-only towers.
-        context_length: tokens that a text may have, both end tokens counted; 0 without a text tower.
-        licence: of the weights, as an SPDX name where there is one.
-        fingerprint: hash over weights, preprocessing and tokenizer. Two encoders with the same fingerprint
-            give the same embeddings (up to the engine's rounding); others never share an index.
-        logit_scale, logit_bias: the trained temperature (already exponentiated) and bias, where known.
+        context_length: maximal number of tokens in a text, including both end tokens; 0 without a text tower.
+        licence: of the weights, as an SPDX name if there is one.
+        fingerprint: hash of weights, preprocessing and tokenizer. Two encoders with the same fingerprint
+            give the same embeddings (up to rounding by the engine); others never share an index.
+        logit_scale, logit_bias: the trained temperature (already exponentiated) and bias, if known.
         prompt_templates: for zero-shot classification.
     """
 
@@ -89,7 +89,7 @@ class EncoderSpec:
 
 
 class Encoder(Protocol):
-    """A loaded (or lazily loading) model. Loading is cheap; the first encode wakes the tower it needs."""
+    """A loaded (or lazily loading) model. Loading is cheap; the first encode loads the tower that it needs."""
 
     spec: EncoderSpec
 
@@ -98,18 +98,18 @@ class Encoder(Protocol):
         """How many threads should call :meth:`encode_images` at once.
 
         More than 1 (CPU): each caller's batch runs on its own one-thread stream.
-        1 (GPU): one caller feeds the device with batches of :attr:`batch_size`.
+        1 (GPU): one caller supplies the device with batches of :attr:`batch_size`.
         """
         ...
 
     @property
     def batch_size(self) -> int:
-        """Images per call that this engine likes best."""
+        """The recommended number of images per call."""
         ...
 
     @property
     def device(self) -> str:
-        """What runs the image tower, in words for a person: ``cpu (OpenVINO, bf16)``, ``cuda:0 (NVIDIA ...)``."""
+        """What runs the image tower, as shown to the user: ``cpu (OpenVINO, bf16)``, ``cuda:0 (NVIDIA ...)``."""
         ...
 
     def encode_images(self, pixels: Pixels) -> Vectors:
@@ -127,12 +127,12 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How an encoder is to be run.
+    """How to run an encoder.
 
     Args:
         runtime: ``auto``, ``onnx`` or ``torch``.
         precision: of the image tower.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; None if nothing was said.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; None if not specified.
         threads: on a CPU; None for all that this process may use.
     """
 
@@ -143,48 +143,48 @@ class RunOptions:
 
     @property
     def wants_torch(self) -> bool:
-        """True if torch was asked for, by name or by a GPU."""
+        """True if torch was requested, by name or by requesting a GPU."""
         return self.runtime == "torch" or (self.runtime == "auto" and self.device not in (None, "auto", "cpu"))
 
 
 class EncoderFamily(Protocol):
-    """Encoders that another package brings, declared as an entry point of the group ``photoseek.encoders``.
+    """Encoders from another package, declared as an entry point of the group ``photoseek.encoders``.
 
-    The entry point's name is the family. ``--model FAMILY:NAME`` calls it with NAME. The encoder's ``spec.name`` is the
-    whole ``FAMILY:NAME``, by which a gallery loads it again, its ``spec.source`` ``package PACKAGE``, and its
-    ``spec.fingerprint`` changes with whatever changes an embedding.
+    The name of the entry point is the family. ``--model FAMILY:NAME`` calls it with NAME. The encoder's ``spec.name``
+    is the whole ``FAMILY:NAME``, by which a gallery loads it again; its ``spec.source`` is ``package PACKAGE``; and its
+    ``spec.fingerprint`` changes with anything that changes an embedding.
     """
 
     def __call__(self, name: str, options: RunOptions) -> Encoder:
         """Load cheaply.
 
         Raises:
-            UnknownEncoder: there is none of this name.
-            SettingsError: it cannot be run as the options say.
+            UnknownEncoder: no encoder has this name.
+            SettingsError: it cannot be run with these options.
         """
         ...
 
 
 FROM_PACKAGE = "package "
-"""How the source of an encoder that another package brings begins."""
+"""The prefix of ``source`` for encoders from other packages."""
 
 
 @runtime_checkable
 class DeviceEncoder(Protocol):
-    """What an :class:`Encoder` with one stream may offer beside: a batch goes to the device without waiting for it."""
+    """An optional extension of an :class:`Encoder` with one stream: batches are started without waiting for them."""
 
     def start_images(self, pixels: Pixels) -> Callable[[], Vectors]:
-        """Begin what ``encode_images`` does; the returned function waits for it and gives its result.
+        """Start what ``encode_images`` does; the returned function waits for it and returns its result.
 
         One thread starts batches, another may collect them, in the same order; both raise like ``encode_images``,
-        which may be called meanwhile.
+        which may be called in between.
         """
         ...
 
 
 @runtime_checkable
 class OnTorch(Protocol):
-    """What an :class:`Encoder` that runs on torch offers beside."""
+    """An optional extension of an :class:`Encoder` that runs on torch."""
 
     def torch_device(self) -> str:
         """``cpu`` or ``cuda:N``; raises like the first encode."""
@@ -199,8 +199,8 @@ def unit(features: NDArray[np.floating]) -> Vectors:
     """Scale each row of (n, dim) features to L2 norm 1, as C-contiguous float32.
 
     Raises:
-        EncoderError: a row is zero or not finite: the model is broken or overflowed, and its vector would
-            rank at random.
+        EncoderError: a row is zero or not finite: the model is broken or overflowed, and the rank of its
+            vector would be random.
     """
     rows = np.ascontiguousarray(features, dtype=np.float32)
     norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)

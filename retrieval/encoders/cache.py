@@ -1,6 +1,6 @@
 """Cache of text embeddings: a repeated query needs neither tokenizer nor text tower.
 
-A small SQLite file beside the catalog. It holds a hash of each text, not the text, and can be deleted at any time.
+A small SQLite file next to the catalog. It stores a hash of each text, not the text, and can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ import numpy as np
 from blake3 import blake3
 
 from indexes.base import Vectors
+from retrieval.config.process import lookup
 
 CACHE_NAME = "text-cache.sqlite"
 NO_CACHE_VARIABLE = "PHOTOSEEK_NO_CACHE"
 MAX_ENTRIES = 10_000
-"""Entries that are kept, 24 MB at 512 numbers; the ones added first go first."""
+"""Maximal number of entries, 24 MB at dimension 512; the oldest are removed first."""
 
-_VERSION = 2  # of the table and of what goes into a key
+_VERSION = 2  # of the table and of the content of a key
 _MAX_VARIABLES = 900  # below SQLite's oldest default limit of 999 parameters in one statement
-_LOCK_WAIT_S = 0.05  # about what a small text tower takes: waiting longer saves nothing
+_LOCK_WAIT_S = 0.05  # about the time of a small text tower: waiting longer saves nothing
 _TABLE = """CREATE TABLE IF NOT EXISTS texts (
     number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL, is_cut INTEGER NOT NULL,
     digest BLOB NOT NULL)"""
@@ -35,10 +36,10 @@ _ADD = """INSERT INTO texts (key, vector, is_cut, digest) VALUES (?, ?, ?, ?)
 
 @dataclass(frozen=True)
 class CachedText:
-    """What is remembered of a text.
+    """The cached result for a text.
 
     Attributes:
-        vector: (dim,) float32 unit vector, exactly as the text tower gave it.
+        vector: (dim,) float32 unit vector, exactly as the text tower returned it.
         is_cut: the text is longer than the model's context.
     """
 
@@ -47,10 +48,10 @@ class CachedText:
 
 
 class TextMemory:
-    """The texts of one encoder that were asked for last, for a process that stays. Not shared between threads.
+    """The most recently requested texts of one encoder, for a long-running process. Not shared between threads.
 
     Args:
-        most: texts that are kept; the one that was not asked for the longest goes first.
+        most: maximal number of texts; the least recently requested one is removed first.
     """
 
     def __init__(self, most: int) -> None:
@@ -58,14 +59,14 @@ class TextMemory:
         self._entries: OrderedDict[str, CachedText] = OrderedDict()
 
     def find(self, texts: Iterable[str]) -> dict[str, CachedText]:
-        """Those of ``texts`` that are remembered."""
+        """Those of ``texts`` that are cached."""
         found = {text: self._entries[text] for text in texts if text in self._entries}
         for text in found:
             self._entries.move_to_end(text)
         return found
 
     def add(self, texts: Iterable[str], entries: Iterable[CachedText]) -> None:
-        """Remember texts."""
+        """Add texts."""
         for text, entry in zip(texts, entries, strict=True):
             self._entries[text] = entry
             self._entries.move_to_end(text)
@@ -74,12 +75,12 @@ class TextMemory:
 
 
 class TextCache:
-    """The remembered texts of one encoder. Best effort: whatever is wrong with the file, there is just no cache.
+    """The cached texts of one encoder. Best effort: if anything is wrong with the file, nothing is cached.
 
-    Any number of processes may read and add at once. Not shared between threads.
+    Any number of processes may read and add at the same time. Not shared between threads.
 
     Args:
-        file: made by the first :meth:`add`, readable by its owner alone; a damaged one is removed.
+        file: created by the first :meth:`add`, readable by its owner only; removed if damaged.
         fingerprint, dim: of the encoder.
     """
 
@@ -89,7 +90,7 @@ class TextCache:
         self._is_off = False
 
     def find(self, texts: Iterable[str]) -> dict[str, CachedText]:
-        """Those of ``texts`` that are remembered."""
+        """Those of ``texts`` that are cached."""
         key_of = {self._key(text): text for text in texts}
         connection = self._opened()
         if connection is None:
@@ -109,7 +110,7 @@ class TextCache:
         return found
 
     def add(self, texts: Sequence[str], entries: Sequence[CachedText]) -> None:
-        """Remember texts; the oldest beyond :data:`MAX_ENTRIES` are forgotten."""
+        """Add texts; the oldest beyond :data:`MAX_ENTRIES` are removed."""
         connection = self._opened(create=True)
         if connection is None:
             return
@@ -127,7 +128,7 @@ class TextCache:
             self._give_up(error)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -136,7 +137,7 @@ class TextCache:
         return blake3(f"{self._fingerprint}\n{text}".encode("utf-8", "surrogatepass")).digest()
 
     def _sound(self, key: object, blob: object, is_cut: object, digest: object) -> Vectors | None:
-        """The vector of a row; None where the row is not what was written (a power cut, a disk that forgets)."""
+        """The vector of a row; None if the row differs from what was written (after a power cut, on a failing disk)."""
         if not isinstance(key, bytes) or not isinstance(blob, bytes) or len(blob) != 4 * self._dim:
             return None
         if is_cut not in (0, 1) or digest != _digest(key, blob, int(is_cut)):
@@ -147,7 +148,7 @@ class TextCache:
         return vector if abs(length - 1.0) < 1e-4 else None
 
     def _opened(self, *, create: bool = False) -> sqlite3.Connection | None:
-        """The open file; None where there is none, or none that can be used."""
+        """The open file; None if there is no usable one."""
         if self._connection is None and not self._is_off:
             try:
                 if create:
@@ -161,7 +162,7 @@ class TextCache:
         return self._connection
 
     def _give_up(self, error: Exception) -> None:
-        """Go on without; a damaged file is removed, so that the next process starts a new one."""
+        """Continue without a cache; a damaged file is removed, so that the next process creates a new one."""
         self.close()
         self._is_off = True
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
@@ -169,20 +170,41 @@ class TextCache:
                 self._file.unlink()
 
 
+def remembered(texts: Iterable[str], *stores: TextMemory | TextCache | None) -> tuple[dict[str, CachedText], list[str]]:
+    """What the stores contain of texts, and the texts that none of them contains, each once.
+
+    Each store is asked for the texts that the stores before it do not have.
+    """
+    known: dict[str, CachedText] = {}
+    new = list(dict.fromkeys(texts))
+    for store in stores:
+        if store is not None and new:
+            known.update(store.find(new))
+            new = [text for text in new if text not in known]
+    return known, new
+
+
+def is_wanted() -> bool:
+    """False if searched texts must not be stored: the setting ``text-cache``, or its variable."""
+    if given := os.environ.get(NO_CACHE_VARIABLE):
+        return given == "0"
+    return lookup("text-cache", "") is not False
+
+
 def open_text_cache(folder: Path, fingerprint: str, dim: int) -> TextCache | None:
-    """The cache in a gallery's folder; None where ``PHOTOSEEK_NO_CACHE`` is set to anything but 0."""
-    if os.environ.get(NO_CACHE_VARIABLE, "0") not in ("", "0"):
+    """The cache in a gallery's folder; None if ``PHOTOSEEK_NO_CACHE`` is set to anything but 0."""
+    if not is_wanted():
         return None
     return TextCache(folder / CACHE_NAME, fingerprint, dim)
 
 
 def _digest(key: bytes, blob: bytes, is_cut: int) -> bytes:
-    """What tells a row that is as it was written: a flipped bit would be another query, and its hits as good as any."""
+    """Detects damaged rows: a flipped bit would be another query, with hits that look just as plausible."""
     return blake3(key + blob + bytes([is_cut])).digest(8)
 
 
 def _add_digests(connection: sqlite3.Connection) -> None:
-    """Bring a table without digests up to date. Its texts stay: where the model is gone they cannot be made again."""
+    """Upgrade a table without digests. Its texts are kept: if the model is gone, they cannot be encoded again."""
     connection.execute("ALTER TABLE texts ADD COLUMN digest BLOB NOT NULL DEFAULT x''")
     rows = connection.execute("SELECT number, key, vector, is_cut FROM texts").fetchall()
     digests = [(_digest(bytes(key), bytes(vector), int(is_cut)), number) for number, key, vector, is_cut in rows]
@@ -190,7 +212,7 @@ def _add_digests(connection: sqlite3.Connection) -> None:
 
 
 def _connect(file: Path) -> sqlite3.Connection:
-    """Open for reading and writing (SQLite falls back to reading where it may not write).
+    """Open for reading and writing (SQLite falls back to reading if writing is not permitted).
 
     Raises:
         sqlite3.Error: not a database, or of another version.
@@ -199,14 +221,14 @@ def _connect(file: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, timeout=_LOCK_WAIT_S, check_same_thread=False)
     try:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        connection.execute("PRAGMA page_size = 16384")  # of a new file; a vector of 512 numbers would fill one of 4096
-        # Nothing here is worth waiting for the disk: what a power cut damages is found out and made again.
+        connection.execute("PRAGMA page_size = 16384")  # for a new file; a 512-dimensional vector would fill 4096
+        # No need to wait for the disk: damage by a power cut is detected, and the text is encoded again.
         connection.execute("PRAGMA synchronous = OFF")
         if version < _VERSION:
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 found = connection.execute("PRAGMA user_version").fetchone()[0]
-                if found < _VERSION:  # nobody was faster
+                if found < _VERSION:  # no other process has upgraded it meanwhile
                     if found == 1:
                         _add_digests(connection)
                     connection.execute(_TABLE)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from retrieval.encoders.base import Encoder, EncoderSpec, OnTorch
 from retrieval.encoders.installed import default_encoder_name
-from retrieval.encoders.names.models import BUILTIN, PREFERENCE, canonical_name, is_builtin
+from retrieval.encoders.names.known_models import BUILTIN, PREFERENCE, canonical_name, is_builtin
 from retrieval.encoders.registry import load_encoder, load_encoder_by_fingerprint
 from retrieval.errors import (
     CpuOnly,
@@ -29,7 +29,7 @@ logger = logging.getLogger("photoseek")
 
 
 class ModelInUse(NamedTuple):
-    """A model that was not loaded; ``fingerprint`` is empty if it is not known before that."""
+    """A model that was not loaded; ``fingerprint`` is empty if it is only known after loading."""
 
     name: str
     fingerprint: str
@@ -45,16 +45,16 @@ def choose_encoder(
 ) -> Encoder:
     """The encoder for a gallery.
 
-    The model is the one named, else the one the gallery was built with, else the best one installed. With
-    ``device="auto"`` it runs on a GPU where torch sees one and has the model's weights; which one runs is said by
-    ``Encoder.device``.
+    The model is the one named, else the one that the gallery was built with, else the best one installed. With
+    ``device="auto"`` it runs on a GPU if torch finds one and has the model's weights; ``Encoder.device`` tells
+    which is used.
 
     Args:
         compiled: run the image tower through torch.compile (see ``torch.encoder.TorchEncoder``).
 
     Raises:
         EncoderError: the model cannot be loaded (see ``registry.load_encoder``).
-        SettingsError: an unknown device, or a model to compile that does not run on torch.
+        SettingsError: an unknown device, or ``compiled`` with a model that does not run on torch.
     """
     encoder = _chosen(gallery, name, device, precision)
     if compiled:
@@ -75,9 +75,9 @@ def choose_for_indexing(
     precision: str | None = None,
     compiled: bool = False,
 ) -> Encoder:
-    """:func:`choose_encoder` for ``photoseek index``: the built-in model of an earlier version is followed by today's.
+    """:func:`choose_encoder` for ``photoseek index``: an earlier version of the built-in model is replaced by today's.
 
-    Searches go on with the old embeddings until the new model has seen every picture (``Indexer``).
+    Searches use the old embeddings until the new model has encoded every picture (``Indexer``).
     """
     try:
         return choose_encoder(gallery, name, device=device, precision=precision, compiled=compiled)
@@ -87,13 +87,13 @@ def choose_for_indexing(
 
 
 def spec_for_indexing(reader: CatalogReader | None, name: str | None, *, precision: str | None = None) -> ModelInUse:
-    """Which model :func:`choose_for_indexing` would take, without loading it.
+    """The model that :func:`choose_for_indexing` would choose, without loading it.
 
     Args:
-        reader: of the gallery; None if it was never made.
+        reader: of the gallery; None if there is no gallery yet.
 
     Raises:
-        EncoderError: an unknown or damaged model, or not the one that the gallery was built with.
+        EncoderError: an unknown or damaged model, or another one than the gallery was built with.
     """
     row = reader.active_encoder() if reader is not None and name is None else None
     try:
@@ -111,7 +111,7 @@ def spec_for_indexing(reader: CatalogReader | None, name: str | None, *, precisi
         spec = load_encoder(BUILTIN, runtime="onnx").spec
     except ModelGone:
         raise
-    except WeightsUnavailable:  # a model on torch: what it computes is known by the name that it had
+    except WeightsUnavailable:  # a model on torch: identified by the name that it has in the gallery
         if row is None and reader is not None:
             row = next((each for each in reader.encoders() if each.name == canonical_name(name or "")), None)
         return ModelInUse(name or "", "") if row is None else ModelInUse(row.name, row.fingerprint)
@@ -136,7 +136,7 @@ def _load(gallery: Gallery, name: str | None, device: str | None, precision: str
         try:
             with gallery.reader() as reader:
                 row = reader.active_encoder()
-        except GalleryNotFound:  # a first run was cut off before it had made any table: an empty catalog is none
+        except GalleryNotFound:  # a first run was interrupted before it created any table: the catalog is empty
             row = None
         if row is not None:
             return load_encoder_by_fingerprint(
@@ -150,7 +150,7 @@ def _load(gallery: Gallery, name: str | None, device: str | None, precision: str
 
 
 def _torch_sees_a_gpu() -> bool:
-    """Asks torch only where a driver's device file stands: importing torch costs more than a small run."""
+    """Ask torch only if a driver's device file exists: importing torch takes longer than a small run."""
     if not Path("/dev/nvidiactl").exists() or find_spec("torch") is None:
         return False
     import torch
@@ -159,7 +159,7 @@ def _torch_sees_a_gpu() -> bool:
 
 
 def advice(spec: EncoderSpec) -> list[str]:
-    """What a person should know about the model that was chosen; nothing for a real one."""
+    """What the user should know about the chosen model; empty unless it is the built-in one."""
     if spec.name != BUILTIN:
         return []
     return [

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retrieval.config.process import lookup
 from retrieval.encoders.base import EncoderSpec
-from retrieval.encoders.files.description import DESCRIPTION, EncoderFolder, is_adapter, read_encoder_folder
-from retrieval.encoders.moved import holds_model
-from retrieval.encoders.names.image_models import TIMM
-from retrieval.encoders.names.models import BUILTIN, MODELS, PREFERENCE, canonical_name, is_builtin
+from retrieval.encoders.files.description import ADAPTER, DESCRIPTION, EncoderFolder, is_adapter, read_encoder_folder
+from retrieval.encoders.names.image_models import TIMM, parse_image_name
+from retrieval.encoders.names.known_models import BUILTIN, MODELS, PREFERENCE, canonical_name, is_builtin
 from retrieval.encoders.onnx.int8 import int8_fingerprint
-from retrieval.errors import SettingsError, WeightsUnavailable
+from retrieval.errors import ModelGone, SettingsError, WeightsUnavailable
 
 if TYPE_CHECKING:
     from retrieval.encoders.adapter import AdapterFolder
@@ -24,12 +23,15 @@ log = logging.getLogger("photoseek")
 
 BUILTIN_FOLDER = Path(__file__).with_name("builtin")
 TORCH_FORMS = ("local-dir:", "hf-hub:", TIMM)
-"""Beginnings of names that say where a model for torch comes from."""
+"""Prefixes of names that state the source of a model for torch."""
+
+_CONFIGURATIONS = (DESCRIPTION, ADAPTER, "open_clip_config.json", "config.json")
+"""A model's folder contains one of these files: ours, open_clip's, timm's."""
 
 
 def models_folder() -> Path:
-    """Where fetched and exported models are: PHOTOSEEK_MODELS, else ``models`` in the user's data folder."""
-    given = os.environ.get("PHOTOSEEK_MODELS")
+    """The folder of fetched and exported models: the setting ``models``, else ``models`` in the user's data folder."""
+    given = lookup("models", "PHOTOSEEK_MODELS")
     if given:
         return Path(given).expanduser()
     from platformdirs import user_data_dir
@@ -38,10 +40,10 @@ def models_folder() -> Path:
 
 
 def folder_for(name: str) -> Path:
-    """The folder that a fetched or exported model of this name gets: ``MODEL__TAG``.
+    """The folder of a fetched or exported model with this name: ``MODEL__TAG``.
 
     Raises:
-        SettingsError: the name cannot be a folder's.
+        SettingsError: the name cannot be the name of a folder.
     """
     plain = canonical_name(name).replace("/", "__")
     if not plain or plain.startswith(".") or any(c in '\\:*?"<>|\0' for c in plain):
@@ -50,12 +52,15 @@ def folder_for(name: str) -> Path:
 
 
 def installed() -> list[EncoderSpec]:
-    """Models that run without torch: the built-in one, then those in the models folder, by name; then adapters."""
+    """Models that run without torch: the built-in one, then those in the models folder by name, then adapters."""
     return [*(folder.spec for folder in _installed_folders()), *(adapter.spec for adapter in _installed_adapters())]
 
 
 def default_encoder_name() -> str:
-    """The best installed model in the order of ``models.PREFERENCE`` that has text and no research licence."""
+    """The setting ``model``, else the best installed model in the order of ``PREFERENCE`` with a text tower and no
+    research-only licence."""
+    if wanted := lookup("model", "PHOTOSEEK_MODEL"):
+        return str(wanted)
     here = {spec.name for spec in installed()}
     rest = [name for name, row in MODELS.items() if name not in PREFERENCE and name != BUILTIN]
     for name in (*PREFERENCE, *rest):
@@ -65,7 +70,7 @@ def default_encoder_name() -> str:
 
 
 def find_adapter(name: str) -> AdapterFolder | None:
-    """The adapter of a path or name."""
+    """The adapter with this path or name."""
     path = Path(name).expanduser()
     if is_adapter(path):
         return _adapter_at(path)
@@ -73,7 +78,7 @@ def find_adapter(name: str) -> AdapterFolder | None:
 
 
 def adapters_that_may_be(name: str, source: str) -> Iterator[AdapterFolder]:
-    """One stat where the source is another kind of model, so that an ordinary query reads no folder for it."""
+    """Candidates for a name. One stat if the source is another kind of model: ordinary queries read no folder."""
     if source and is_adapter(Path(source)):
         yield _adapter_at(Path(source))
     elif source in ("", "trained") or (Path(source).is_absolute() and not holds_model(Path(source))):
@@ -81,7 +86,7 @@ def adapters_that_may_be(name: str, source: str) -> Iterator[AdapterFolder]:
 
 
 def find_folder(name: str) -> EncoderFolder | None:
-    """The ONNX form of a name or path; a folder that is there but damaged raises, it is not passed over."""
+    """The ONNX form of a name or path; a folder that exists but is damaged raises, it is not skipped."""
     if is_builtin(name):
         return read_encoder_folder(BUILTIN_FOLDER)
     if name.startswith(TORCH_FORMS) and not name.startswith(TIMM):
@@ -92,7 +97,7 @@ def find_folder(name: str) -> EncoderFolder | None:
     try:
         path = folder_for(name)
     except SettingsError:
-        path = models_folder()  # an image-only model's ":" or "@": below, it is found by what its folder says
+        path = models_folder()  # image-only names may contain ":" or "@": found below by the name in the description
     if (path / DESCRIPTION).is_file():
         return _read(path)
     wanted = canonical_name(name).casefold()
@@ -100,7 +105,7 @@ def find_folder(name: str) -> EncoderFolder | None:
 
 
 def folders_that_may_be(name: str, source: str) -> Iterator[EncoderFolder]:
-    """The one of this name first, so that an ordinary query reads no other description."""
+    """Candidates for a name; the folder with that name is first, so that an ordinary query reads no other one."""
     first = find_folder(name)
     if first is not None:
         yield first
@@ -110,7 +115,7 @@ def folders_that_may_be(name: str, source: str) -> Iterator[EncoderFolder]:
 
 
 def is_folder_only(name: str) -> bool:
-    """True for what exists in ONNX form alone: the built-in model, and folders given by path."""
+    """True for models that exist only in ONNX form: the built-in one, and folders given by path."""
     if name.startswith(TORCH_FORMS):
         return False
     return is_builtin(name) or (Path(name).expanduser() / DESCRIPTION).is_file()
@@ -143,10 +148,10 @@ def _installed_adapters() -> Iterator[AdapterFolder]:
 
 
 def _read(path: Path) -> EncoderFolder:
-    """A folder that somebody else may have written: it is the built-in model only if its files are the same.
+    """Read an untrusted folder: it is accepted as the built-in model only if its files are the same.
 
     Raises:
-        WeightsUnavailable: see :func:`read_encoder_folder`; or it claims the built-in model's fingerprint.
+        WeightsUnavailable: see :func:`read_encoder_folder`; or it falsely claims the built-in model's fingerprint.
     """
     folder = read_encoder_folder(path)
     claimed = folder.spec.fingerprint
@@ -161,18 +166,50 @@ def _read(path: Path) -> EncoderFolder:
 
 
 def _read_adapter(path: Path) -> AdapterFolder:
-    from retrieval.encoders.adapter import read_adapter  # few have one, and a cold query would wait for the module
+    from retrieval.encoders.adapter import read_adapter  # rarely needed, and slow to import for a cold query
 
     return read_adapter(path)
 
 
 def _adapter_at(path: Path) -> AdapterFolder:
-    """An adapter outside the models folder; its path becomes its source, as for :func:`_from_path`."""
+    """An adapter outside the models folder; its path becomes its source, as in :func:`_from_path`."""
     found = _read_adapter(path)
     return replace(found, spec=replace(found.spec, source=str(path.resolve())))
 
 
 def _from_path(path: Path) -> EncoderFolder:
-    """A folder outside the models folder; its path becomes the source, for a gallery to find it again."""
+    """A folder outside the models folder; its path becomes its source, so that a gallery can find it again."""
     folder = _read(path)
     return replace(folder, spec=replace(folder.spec, source=str(path.resolve())))
+
+
+def recorded_place(name: str, source: str) -> Path | None:
+    """The folder or weight file in a catalog's row of an encoder; None for models that are found by name.
+
+    Args:
+        name: may contain a path: ``local-dir:PATH``, a weight file, ``MODEL=PATH``.
+        source: a path for models in our form that were given by path.
+    """
+    form = parse_image_name(name)
+    for text in (source, name.removeprefix("local-dir:") if form is None else form.path):
+        path = Path(text).expanduser()
+        if path.is_absolute():
+            return path
+    return None
+
+
+def holds_model(place: Path) -> bool:
+    """True for a weight file, and for a folder that contains a model's description."""
+    return place.is_file() or any((place / name).is_file() for name in _CONFIGURATIONS)
+
+
+def model_gone(name: str, place: Path) -> ModelGone:
+    """The error for a model that is no longer at ``place``.
+
+    Without it, text cannot be searched: only the model that made the embeddings can encode a query for them.
+    """
+    return ModelGone(
+        f"the model {name} of this gallery is no longer in {place}",
+        "put it back, or give its new folder: photoseek index --model FOLDER; "
+        f"if it is lost: photoseek index --model {BUILTIN}, or another",
+    )

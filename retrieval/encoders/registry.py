@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from retrieval.config.process import lookup
 from retrieval.encoders.base import FROM_PACKAGE, Encoder, EncoderFamily, Precision, RunOptions, Runtime
 from retrieval.encoders.files.staging import folder_name
 from retrieval.encoders.installed import (
@@ -18,13 +18,15 @@ from retrieval.encoders.installed import (
     find_adapter,
     find_folder,
     folders_that_may_be,
+    holds_model,
     installed,
     is_folder_only,
+    model_gone,
     models_folder,
+    recorded_place,
 )
-from retrieval.encoders.moved import holds_model, model_gone, recorded_place
 from retrieval.encoders.names.image_models import parse_image_name
-from retrieval.encoders.names.models import BUILTIN, MODELS, canonical_name, is_builtin, unknown_encoder
+from retrieval.encoders.names.known_models import BUILTIN, MODELS, canonical_name, is_builtin, unknown_encoder
 from retrieval.encoders.onnx.encoder import OnnxEncoder
 from retrieval.encoders.onnx.int8 import int8_fingerprint
 from retrieval.errors import (
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("photoseek")
 
 ENTRY_POINTS = "photoseek.encoders"
-"""The group in which other packages declare a family: its name, and an :class:`EncoderFamily`."""
+"""The entry-point group in which other packages declare a family: its name, and an :class:`EncoderFamily`."""
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 _FAMILY = re.compile(r"[a-z][a-z0-9_-]+")
@@ -61,15 +63,15 @@ def load_encoder(
     device: str | None = None,
     threads: int | None = None,
 ) -> Encoder:
-    """The encoder of a name; its towers wake at their first use.
+    """The encoder with this name; its towers are loaded at their first use.
 
     Args:
         name: ``builtin-224``, an installed model, a folder with ``encoder.json``; for the torch runtime an
             open_clip ``MODEL/TAG``, ``local-dir:PATH``, ``hf-hub:ORG/REPO``, or an image-only model (``image_models``);
             ``FAMILY:NAME`` of another package (see :class:`.base.EncoderFamily`).
-        runtime: ``auto`` takes the ONNX form where it is installed, unless ``device`` asks for a GPU.
+        runtime: ``auto`` uses the ONNX form if it is installed, unless ``device`` requests a GPU.
         precision: of the image tower; ``None`` reads PHOTOSEEK_PRECISION, else ``auto``.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; a GPU that cannot be used is an error, never the CPU instead.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; an unusable GPU is an error, there is no fallback to the CPU.
         threads: for the ONNX form on a CPU; ``None`` for all that this process may use.
 
     Raises:
@@ -97,20 +99,20 @@ def load_encoder_by_fingerprint(
     device: str | None = None,
     threads: int | None = None,
 ) -> Encoder:
-    """The encoder that a gallery was built with, whatever engine runs it.
+    """The encoder that a gallery was built with, on any engine.
 
-    An installed model with this fingerprint is taken first, whatever its name; then the folder that the
-    recorded ``source`` names, if it is one; else ``name`` is loaded as :func:`load_encoder` does it. Whether it runs in
-    int8 is up to the gallery alone: those embeddings have a fingerprint of their own.
+    An installed model with this fingerprint is preferred, whatever its name; then the folder recorded in
+    ``source``, if it is one; else ``name`` is loaded as in :func:`load_encoder`. Only the gallery determines whether
+    it runs in int8, because int8 embeddings have a separate fingerprint.
 
     Raises:
-        EarlierBuiltin: it is the built-in model of an earlier version, whose weights are gone.
-        EncoderMismatch: what is called ``name`` today, or lies where it was, is another model.
+        EarlierBuiltin: it is an earlier version of the built-in model, whose weights no longer exist.
+        EncoderMismatch: the model that now has this name or location is another one.
         ModelGone: its folder was moved or removed.
         WeightsUnavailable, RuntimeUnavailable, SettingsError: see :func:`load_encoder`.
     """
     chosen = _precision(precision)
-    ours = "auto" if precision is None and chosen == "int8" else chosen  # the gallery alone decides on int8
+    ours = "auto" if precision is None and chosen == "int8" else chosen  # only the gallery determines int8
     options = RunOptions(runtime, ours, device, threads)
     for adapter in adapters_that_may_be(name, source):
         if adapter.spec.fingerprint == fingerprint:
@@ -160,7 +162,7 @@ def load_encoder_by_fingerprint(
 
 
 def _adapter(name: str, options: RunOptions) -> Encoder | None:
-    """Another encoder and a linear map."""
+    """Adapters: another encoder and a linear map."""
     adapter = find_adapter(name)
     return None if adapter is None else _with_base(adapter, options)
 
@@ -188,16 +190,16 @@ def _model_folder(name: str, options: RunOptions) -> Encoder | None:
 
 
 def _on_torch(name: str, options: RunOptions) -> Encoder:
-    """Everything else that we know how to load."""
+    """All other supported names."""
     return load_on_torch(name, precision=options.precision, device=options.device)
 
 
 def _of_another_package(name: str, options: RunOptions) -> Encoder | None:
-    """``FAMILY:NAME``, if a package that is installed has declared the family."""
+    """``FAMILY:NAME``, if an installed package has declared the family."""
     family, colon, rest = name.partition(":")
     if not colon or not _FAMILY.fullmatch(family):
         return None
-    from importlib.metadata import entry_points  # takes longer than a query: only for names of this form
+    from importlib.metadata import entry_points  # takes longer than a query, so only for names of this form
 
     for entry in entry_points(group=ENTRY_POINTS, name=family):
         load: EncoderFamily = entry.load()
@@ -214,7 +216,7 @@ def _of_another_package(name: str, options: RunOptions) -> Encoder | None:
 FAMILIES: tuple[Callable[[str, RunOptions], Encoder | None], ...] = (
     _of_another_package, _adapter, _model_folder, _on_torch,
 )  # fmt: skip
-"""Asked in this order; the first that knows a name loads it."""
+"""Tried in this order; the first that recognises a name loads it."""
 
 
 def _with_base(adapter: AdapterFolder, options: RunOptions) -> Encoder:
@@ -230,7 +232,7 @@ def _with_base(adapter: AdapterFolder, options: RunOptions) -> Encoder:
             device=options.device,
             threads=options.threads,
         )
-    except ModelGone as error:  # its place is written in the adapter, which no command changes
+    except ModelGone as error:  # the base's location is stored in the adapter, which no command changes
         raise ModelGone(
             f"{error.message}, and {adapter.spec.name} was trained on it",
             f"put it back, or into the models folder {models_folder()}",
@@ -244,12 +246,12 @@ def _with_base(adapter: AdapterFolder, options: RunOptions) -> Encoder:
 
 
 def load_on_torch(name: str, *, precision: str | None = None, device: str | None = None) -> TorchEncoder:
-    """The torch form of a name, whatever else is installed under it.
+    """The torch form of a name, regardless of other installed forms.
 
     Raises:
         UnknownEncoder, WeightsUnavailable, RuntimeUnavailable, SettingsError.
     """
-    if not Path(name).expanduser().exists():  # a path is not a name: its own "__" stays
+    if not Path(name).expanduser().exists():  # a path is not a name: "__" in it is kept
         name = canonical_name(name)
     is_image_only = parse_image_name(name) is not None
     engine = "timm" if is_image_only else "open_clip"
@@ -287,7 +289,7 @@ def _unknown(name: str) -> RetrievalError:
 
 
 def _precision(given: Precision | None) -> Precision:
-    value = given or os.environ.get("PHOTOSEEK_PRECISION") or "auto"
+    value = given or lookup("precision", "PHOTOSEEK_PRECISION") or "auto"
     for known in get_args(Precision):
         if value == known:
             return known  # type: ignore[no-any-return]

@@ -1,11 +1,11 @@
-"""Which images a search may return: conditions on what the catalog knows, applied before ranking, never after it.
+"""Which images a search may return: conditions on the catalog's data, applied before ranking, never after it.
 
-The names are loaded when they are first used: a command line reads the table of conditions alone.
+The names are loaded on first use: a command line reads only the table of conditions.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # what type checkers take for true
+TYPE_CHECKING = False  # type checkers assume True
 if TYPE_CHECKING:
     from typing import Any
 

@@ -1,4 +1,4 @@
-"""Conditions that no image can pass together are told as such, instead of finding nothing."""
+"""Conditions that no image can pass together are reported as an error, instead of finding nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from retrieval.filters.kinds import EXCLUDES
 if TYPE_CHECKING:
     from retrieval.filters.filter import Filter
 
-_NUMBERS = ("none", "one", "two", "three", "four", "five")
+_NUMBERS = ("none", "one", "two", "three", "four", "five", "six")
 
 
 def refuse_contradictions(where: Filter) -> None:
@@ -34,7 +34,7 @@ def _refuse_empty_range(where: Filter, condition: Condition) -> None:
 
 
 def _refuse_left_out(where: Filter, condition: Condition) -> None:
-    """All that is asked for is left out, or everything is."""
+    """Raise QueryError if the exclusions remove all wanted values, or everything."""
     name, choices, excludes = condition.name, condition.choices, EXCLUDES[condition.kind]
     wanted, refused = getattr(where, name), getattr(where, condition.twin)
     pairs = [next((no for no in refused if excludes(no, yes)), None) for yes in wanted]

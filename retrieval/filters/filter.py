@@ -1,4 +1,4 @@
-"""The filter as a value: conditions that all have to hold, normalised, and refused where they contradict each other."""
+"""The filter as a value: conditions that must all hold, normalised, and rejected if they contradict each other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from retrieval.filters.kinds import read
 from retrieval.tag_text import split_names
 
 _FIELDS = dict(conditions.fields())
-_MOST_VALUES = 100  # of all conditions together: SQLite takes expressions of limited depth, and this may come over HTTP
+_MOST_VALUES = 100  # of all conditions together: SQLite limits the depth of expressions, and filters may come over HTTP
 
 if TYPE_CHECKING:
 
@@ -33,24 +33,24 @@ else:
 
 
 class Filter(_Conditions):
-    """Conditions that all have to hold; of several values of one condition, any one is enough.
+    """Conditions that must all hold; of several values of one condition, any one suffices.
 
     The fields are the rows of :data:`retrieval.filters.conditions.CONDITIONS`, named as the flags on the command line,
-    and are given by name: ``Filter(camera="canon", after="2023-06", no_tag=("receipt", "draft"))``. A value is given as
-    text, or as it is read from there: a :class:`~pathlib.Path` (relative folders are resolved at once), a naive
+    and are given by name: ``Filter(camera="canon", after="2023-06", no_tag=("receipt", "draft"))``. A value is text, or
+    of the type that a field holds: a :class:`~pathlib.Path` (relative folders are resolved at once), a naive
     ``datetime`` in the local time that the camera wrote, a moment with or without a time zone, a
     :class:`~retrieval.filters.places.Near`, a number, a bool. Conditions that take several values hold a tuple.
 
-    A picture of which the catalog does not know what is asked (no date, place, camera or lens) fails the condition.
-    The ``no_`` conditions leave out what is known to match, so they keep such pictures.
+    A picture for which the catalog lacks the data (no date, place, camera or lens) fails the condition.
+    The ``no_`` conditions exclude only known matches, so they keep such pictures.
 
     Raises:
-        QueryError: a value that cannot be, or conditions that no image can pass together.
+        QueryError: an invalid value, or conditions that no image can pass together.
     """
 
     def __init__(self, **conditions: Any) -> None:
         super().__init__(**conditions)
-        # A filter is a key (see the engine): equal ones have to be equal values, also when given as lists.
+        # A filter is a key (see the engine): equal filters must compare equal, even if values are given as lists.
         for name, condition in _FIELDS.items():
             given = getattr(self, name)
             if condition.is_several:
@@ -73,14 +73,25 @@ class Filter(_Conditions):
         return not any(True for _ in self.asked())
 
     def asked(self) -> Iterator[tuple[str, Any]]:
-        """(field, value) of every condition that asks for something."""
+        """(field, value) of every condition that is set."""
         for name in _FIELDS:
             value = getattr(self, name)
             if value not in ((), None, False):
                 yield name, value
 
+    def also(self, other: Filter) -> Filter:
+        """The conditions of both; if one takes several values, those of both are alternatives.
+
+        Raises:
+            QueryError: they contradict each other.
+        """
+        given = dict(self.asked())
+        for name, value in other.asked():
+            given[name] = (*given.get(name, ()), *value) if isinstance(value, tuple) else value
+        return Filter(**given)
+
     def to_mapping(self) -> dict[str, Any]:
-        """Plain values, fit for JSON: text, numbers, lists of text. The inverse of :func:`parse_filter`."""
+        """Plain values for JSON: text, numbers, lists of text. The inverse of :func:`parse_filter`."""
         return {
             name: [str(part) for part in value]
             if isinstance(value, tuple)
@@ -99,11 +110,11 @@ class Filter(_Conditions):
 def parse_filter(**values: Any) -> Filter:
     """A filter from plain values under the names of :class:`Filter`'s fields.
 
-    A value is a text, a number, or a list of these; ``None``, an empty text and an empty list ask for nothing. A list
-    of one stands for its element, as in what URLs are taken apart to.
+    A value is a text, a number, or a list of these; ``None``, an empty text and an empty list set no condition. A
+    list of one is treated as its element, as parsed URLs contain such lists.
 
     Raises:
-        QueryError: an unknown name; a value that is no date, number, place or pattern; conditions that exclude each
+        QueryError: an unknown name; a value that is not a date, number, place or pattern; conditions that exclude each
             other.
     """
     asked: dict[str, Any] = {}
@@ -121,8 +132,8 @@ def parse_filter(**values: Any) -> Filter:
 
 
 def parse_typed(given: Mapping[str, Any]) -> Filter:
-    """The same from what a person typed: several tags, formats or orientations may stand in one argument, with commas
-    between them (see :func:`~retrieval.tag_text.split_names`). Commas are a part of all other values.
+    """The same from typed input: one argument may contain several tags, formats or orientations, separated by commas
+    (see :func:`~retrieval.tag_text.split_names`). In all other values commas have no special meaning.
     """
     split = {name: _FIELDS[name].commas and value for name, value in given.items() if name in _FIELDS}
     return parse_filter(**{**given, **{name: split_names(value) for name, value in split.items() if value}})
@@ -134,3 +145,15 @@ def _one(name: str, value: Any) -> Any:
             raise QueryError(f"{name} was given {len(value)} times", "give it once")
         return value[0]
     return value
+
+
+def filter_words(where: Filter | None) -> str:
+    """``--camera canon --after 2023-01-01T00:00:00``; empty for no filter."""
+    if where is None:
+        return ""
+    said: list[str] = []
+    for name, value in where.to_mapping().items():
+        flag = "--" + name.replace("_", "-")
+        values = value if isinstance(value, list) else [value]
+        said += [flag if each is True else f"{flag} {each}" for each in values]
+    return " ".join(said)

@@ -1,11 +1,11 @@
-"""Patterns for paths, in the way of ``pathlib``: matched from the right, name by name, in any case.
+"""Patterns for paths, as in ``pathlib``: matched from the right, name by name, ignoring case.
 
-``*.png`` looks at the file's name alone. ``trip/*.png`` wants the file in a folder ``trip``, wherever that is; a
-pattern that starts with ``/`` or ``~`` is compared from the top. ``*`` and ``?`` stay within one name, ``**`` is for
-any number of folders, ``[a-c]`` and ``[!a-c]`` for one character, and ``raw/`` for everything below a folder ``raw``.
-Upper and lower case are alike (cameras write ``.JPG``), and so are letters however they are composed: names and
-patterns are compared folded (:mod:`retrieval.folding`). Where a folded name is longer ("ß" becomes "ss"), ``?`` and
-``[]`` stand for a character of the name as it is written, too.
+``*.png`` matches only the file's name. ``trip/*.png`` matches a file in a folder ``trip``, wherever that is; a
+pattern that starts with ``/`` or ``~`` is matched from the root. ``*`` and ``?`` stay within one name, ``**`` matches
+any number of folders, ``[a-c]`` and ``[!a-c]`` one character, and ``raw/`` everything below a folder ``raw``.
+Upper and lower case are equal (cameras write ``.JPG``), and so are composed and decomposed letters: names and
+patterns are compared folded (:mod:`retrieval.folding`). If a folded name is longer ("ß" becomes "ss"), ``?`` and
+``[]`` also match a character of the name as it is written.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _LONGEST = 1000
 
 
 class Glob(NamedTuple):
-    """A pattern, taken apart.
+    """A parsed pattern.
 
     Attributes:
         name: for the file's folded name, in SQLite's GLOB syntax.
         folder: for the path of its folder, in ``fnmatch``'s syntax with ``/`` between names; empty: any folder.
-        counted: for the file's name where characters are counted (see :func:`name_matches`); empty: nothing is counted.
+        counted: for the file's name if characters are counted (see :func:`name_matches`); empty: nothing is counted.
     """
 
     name: str
@@ -39,10 +39,10 @@ class Glob(NamedTuple):
 
 
 def parse_glob(text: str) -> Glob:
-    """Take a pattern apart.
+    """Parse a pattern.
 
     Raises:
-        QueryError: it names nothing, a bracket is not closed, or it is over 1,000 characters long.
+        QueryError: it contains no name, a bracket is not closed, or it is over 1,000 characters long.
     """
     # A pattern, not a path: pathlib would drop its last slash.
     pattern = os.path.expanduser(text) if text.startswith("~") else text  # noqa: PTH111
@@ -54,7 +54,7 @@ def parse_glob(text: str) -> Glob:
         raise QueryError(f"a bracket is not closed in {text!r}", "write [[] for the character itself")
     if names[-1] == "**":
         names.append("*")
-    elif not names[-1]:  # as in .gitignore: what lies below
+    elif not names[-1]:  # as in .gitignore: everything below
         names[-1:] = ["**", "*"]
     *folders, name = names
     folder = "/".join(_with_classes(part, "!", lambda text: text) for part in folders)
@@ -66,7 +66,7 @@ def parse_glob(text: str) -> Glob:
 
 
 def _with_classes(pattern: str, negation: str, folded: Callable[[str], str]) -> str:
-    """A pattern with its classes in another syntax, folded; a class never gets more characters than it had."""
+    """A pattern with its classes in another syntax, folded; a class never gets more characters than before."""
     parts: list[str] = []
     end = 0
     for match in _CLASS.finditer(pattern):
@@ -83,7 +83,7 @@ def name_matches(name: str | bytes, pattern: str) -> bool:
 def folder_matches(path: str | bytes, pattern: str) -> bool:
     """True if a folder's path, as the catalog stores it, matches :attr:`Glob.folder`.
 
-    All ways to match are followed at once, so that no pattern takes longer than its length times the path's.
+    All ways to match are followed at once, so that matching takes at most pattern length times path length.
     """
     wanted = [name for name in pattern.split("/") if name]
     if not pattern.startswith("/"):
@@ -110,7 +110,7 @@ def _folded_pattern(pattern: str) -> str:
 
 
 def _open(wanted: list[str], states: set[int]) -> set[int]:
-    """The states with those that follow without a name: ``**`` may stand for no folder."""
+    """The states, and those reachable without consuming a name: ``**`` may match no folder."""
     found: set[int] = set()
     for at in states:
         found.add(at)

@@ -1,4 +1,4 @@
-"""What values of one kind have in common: how they are read, and which ones exclude each other."""
+"""The common behaviour of the values of one kind: how they are parsed, and which ones exclude each other."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from retrieval.asker import in_folder
 from retrieval.errors import QueryError
+from retrieval.filters.albums import FoundAlbum
 from retrieval.filters.conditions import Condition, Kind
-from retrieval.filters.dates import parse_date, parse_moment
+from retrieval.filters.dates import parse_date, parse_day, parse_moment
 from retrieval.filters.globs import parse_glob
-from retrieval.filters.places import Near, parse_near
+from retrieval.filters.places import Near, NearNamed, parse_near, place_name
 from retrieval.filters.spans import Span, parse_span
+from retrieval.filters.words import parse_words
 from retrieval.folding import fold
+from retrieval.lexemes import phrase
 from retrieval.paths import is_below
-from retrieval.tag_text import clean_tag
+from retrieval.tag_text import clean_album, clean_person, clean_tag
 
 _SIZE = r"([0-9]{1,15})(?:\.([0-9]{1,9}))?\s*(?:([kmgt])(i)?)?(?:b|bytes)?"
 _MOST_BYTES = 10**18
@@ -26,10 +30,10 @@ _SPOKEN = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF", "JP2": "JPEG2000", "PGM
 
 
 def read(condition: Condition, value: Any) -> Any:
-    """One value of a condition, from text or as it is in a filter; equal for what means the same.
+    """One value of a condition, from text or as a filter holds it; equal for equivalent inputs.
 
     Raises:
-        QueryError: a value that cannot be.
+        QueryError: an invalid value.
     """
     return _READ[condition.kind](condition, value)
 
@@ -49,11 +53,12 @@ def _word(condition: Condition, value: Any) -> str:
 
 
 def _folder(condition: Condition, value: Any) -> Path:
-    return Path(os.path.realpath(value if isinstance(value, Path) else _text(condition, value)))
+    text = str(value) if isinstance(value, Path) else _text(condition, value)
+    return Path(os.path.realpath(in_folder(text)))
 
 
-def _circle(condition: Condition, value: Any) -> Near:
-    return value if isinstance(value, Near) else parse_near(_text(condition, value))
+def _circle(condition: Condition, value: Any) -> Near | NearNamed:
+    return value if isinstance(value, Near | NearNamed) else parse_near(_text(condition, value))
 
 
 def _pattern(condition: Condition, value: Any) -> str:
@@ -62,7 +67,7 @@ def _pattern(condition: Condition, value: Any) -> str:
 
 
 def _choice(condition: Condition, value: Any) -> str:
-    text = _text(condition, value).lower()
+    text = _text(condition, str(value) if type(value) is int else value).strip().lower()
     if text not in condition.choices:
         raise QueryError(f"unknown {condition.name} {value!r}", f"use one of {', '.join(condition.choices)}")
     return text
@@ -74,7 +79,7 @@ def _code(condition: Condition, value: Any) -> str:
 
 
 def _date(_condition: Condition, value: Any) -> datetime:
-    """In the local time that the camera wrote, to the second: the catalog knows no more."""
+    """In the local time that the camera wrote, to the second, which is the catalog's precision."""
     date = value if isinstance(value, datetime) else parse_date(str(value))
     if date.tzinfo is not None:
         raise QueryError("a filter's dates have no time zone", "give local time, as the camera wrote it")
@@ -82,7 +87,7 @@ def _date(_condition: Condition, value: Any) -> datetime:
 
 
 def _moment(_condition: Condition, value: Any) -> datetime:
-    """In UTC, to the second; what has no time zone is in this machine's."""
+    """In UTC, to the second; input without a time zone is in this machine's."""
     moment = value if isinstance(value, datetime) else parse_moment(str(value))
     try:
         return moment.replace(microsecond=0).astimezone(UTC)
@@ -95,6 +100,13 @@ def _pixels(condition: Condition, value: Any) -> int:
     if not re.fullmatch(r"-?[0-9]{1,9}", text):
         raise QueryError(f"{name} {text!r} is not a number of pixels", "write a whole number, for instance 1920")
     return _above_zero(condition, int(text), "picture", f"{int(text)} pixels")
+
+
+def _stars(condition: Condition, value: Any) -> int:
+    text = str(value).strip()
+    if text not in ("1", "2", "3", "4", "5"):
+        raise QueryError(f"{condition.name} {text[:40]!r} is no number of stars", "write 1, 2, 3, 4 or 5")
+    return int(text)
 
 
 def _bytes(condition: Condition, value: Any) -> int:
@@ -123,6 +135,18 @@ def _above_zero(condition: Condition, number: int, what: str, said: str) -> int:
     return number
 
 
+def _words(condition: Condition, value: Any) -> str:
+    parse_words(text := _word(condition, value))
+    return text
+
+
+def _named(condition: Condition, value: Any) -> str:
+    text = _word(condition, value)
+    if not phrase(text):
+        raise QueryError(f"there is no word in {text[:60]!r}", f"write words that a {condition.name} has")
+    return text
+
+
 def _span(condition: Condition, value: Any) -> Span:
     if isinstance(value, Span):
         return value
@@ -147,6 +171,7 @@ _READ: dict[Kind, Callable[[Condition, Any], Any]] = {
     "moment": _moment,
     "part": _word,
     "circle": _circle,
+    "place": lambda condition, value: place_name(_word(condition, value)),
     "pattern": _pattern,
     "choice": _choice,
     "code": _code,
@@ -155,6 +180,12 @@ _READ: dict[Kind, Callable[[Condition, Any], Any]] = {
     "pixels": _pixels,
     "bytes": _bytes,
     "span": _span,
+    "words": _words,
+    "stars": _stars,
+    "album": lambda condition, value: value if isinstance(value, FoundAlbum) else clean_album(_text(condition, value)),
+    "named": _named,
+    "day": lambda condition, value: parse_day(_text(condition, value)),
+    "person": lambda condition, value: clean_person(_text(condition, str(value) if type(value) is int else value)),
 }
 
 
@@ -166,10 +197,16 @@ EXCLUDES: dict[Kind, Callable[[Any, Any], bool]] = {
     "folder": lambda no, yes: is_below(str(yes), str(no)),
     "part": lambda no, yes: fold(no) in fold(yes),  # names that hold ``yes`` hold every part of it too
     "circle": lambda no, yes: no.holds(yes),
+    "place": _same,
     "pattern": _same,
     "choice": _same,
+    "day": _same,
     "code": _same,
     "tag": _same,
     "span": lambda no, yes: no.holds(yes),
+    "named": lambda no, yes: phrase(no) == phrase(yes),
+    "words": lambda no, yes: all(any(part in whole for whole in parse_words(yes)) for part in parse_words(no)),
+    "person": _same,
+    "album": lambda no, yes: fold(str(no)) == fold(str(yes)),
 }
-"""Kind of several values -> whether what is refused takes away everything that the wanted value stands for."""
+"""Kind of several values -> whether an excluded value removes everything that the wanted value matches."""

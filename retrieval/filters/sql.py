@@ -1,21 +1,25 @@
-"""A filter as SQL over the catalog. Whatever people wrote travels as parameters only.
+"""A filter as SQL over the catalog. All user input is passed as parameters only.
 
-The expression is three-valued: NULL for an image that fails only because the catalog does not know what is asked: its
-date, place, camera, ... That is how such images can be counted.
+The expression is three-valued: NULL for an image that fails only because the catalog lacks the data in question: its
+date, place, camera, ... This allows such images to be counted.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from retrieval.filters.conditions import CONDITIONS, Condition, Kind
+from retrieval.filters.albums import FoundAlbum
+from retrieval.filters.conditions import CONDITIONS, NAMED_PLACE, TEXT_IS_KNOWN, Condition, Kind
 from retrieval.filters.globs import folder_matches, name_matches, parse_glob
-from retrieval.filters.places import Near, great_circle_km
+from retrieval.filters.places import Near, NearNamed, great_circle_km, place_parameters
+from retrieval.filters.words import TRIGRAM, match_of, parse_words
 from retrieval.folding import fold
+from retrieval.lexemes import phrase
 from retrieval.paths import decode_path, encode_path, is_below
 
 if TYPE_CHECKING:
@@ -27,7 +31,7 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
     "name_matches": (2, name_matches),
     "is_folded_below": (2, lambda path, folder: is_below(fold(decode_path(path)), decode_path(folder))),
 }
-"""Name -> (arguments, function): what the expressions call, to be known to the connection."""
+"""Name -> (arguments, function): functions that the expressions call, to be registered with the connection."""
 
 
 class Sql(NamedTuple):
@@ -35,6 +39,11 @@ class Sql(NamedTuple):
 
     text: str
     values: Mapping[str, Any] = {}
+
+
+def without_hidden(where: Filter) -> str:
+    """What a list adds to a filter's expression: hidden pictures are left out, unless the filter asks for them."""
+    return "" if where.hidden else " AND i.id NOT IN (SELECT image_id FROM hidden)"
 
 
 def to_sql(where: Filter, encoder_id: int | None) -> Sql:
@@ -55,7 +64,7 @@ def to_sql(where: Filter, encoder_id: int | None) -> Sql:
 
 
 def distinct(parts: Iterable[Sql]) -> list[Sql]:
-    """The expressions with parameters of names that differ, so that they can stand in one statement."""
+    """The expressions with parameters renamed to be unique, so that they can be used in one statement."""
     return [
         Sql(re.sub(r":([a-z_0-9]+)", rf":\1_{n}", part.text), {f"{name}_{n}": v for name, v in part.values.items()})
         for n, part in enumerate(parts)
@@ -63,7 +72,7 @@ def distinct(parts: Iterable[Sql]) -> list[Sql]:
 
 
 def _several(condition: Condition, values: Sequence[Any], encoder_id: int | None) -> list[Sql]:
-    """Expressions of which any one has to hold."""
+    """Expressions, at least one of which must hold."""
     if condition.kind == "tag":
         return [_tagged(values, encoder_id)]
     if condition.statement:
@@ -89,13 +98,13 @@ def _any(parts: Iterable[Sql]) -> Sql:
 
 
 def _none(parts: Iterable[Sql]) -> Sql:
-    """Known to match is left out; not known is kept."""
+    """Known matches are excluded; undecided images are kept."""
     text, values = _any(parts)
     return Sql(f"NOT coalesce({text}, 0)", values)
 
 
 def _under(folder: Path) -> Sql:
-    """The folder of exactly this name; only where the gallery has none, one whose folded path is the same."""
+    """The folder of exactly this name; only if the gallery has none, one whose folded path is equal."""
     # As bytes: a path that is not valid UTF-8 is a BLOB, which never equals a TEXT.
     path = os.fsencode(folder)
     prefix = path.rstrip(b"/") + b"/"
@@ -107,8 +116,17 @@ def _under(folder: Path) -> Sql:
     )
 
 
-def _near(circle: Near) -> Sql:
-    """The box first, which SQLite compares by itself; only what is in it is measured."""
+def _near(circle: Near | NearNamed) -> Sql:
+    """The box first, which SQLite compares by itself; distances are computed only within it."""
+    if isinstance(circle, NearNamed):
+        degrees = Near(0.0, 0.0, circle.km).box()[1]
+        return Sql(
+            f"""CASE WHEN i.latitude IS NOT NULL THEN EXISTS (
+                SELECT 1 FROM places AS p WHERE p.kind = 'town' AND {NAMED_PLACE}
+                AND abs(p.latitude - i.latitude) <= :degrees
+                AND great_circle_km(i.latitude, i.longitude, p.latitude, p.longitude) <= :km) END""",
+            {**place_parameters(circle.name), "km": circle.km, "degrees": degrees},
+        )
     low, high, ranges = circle.box()
     longitudes = _any(Sql("i.longitude BETWEEN :west AND :east", {"west": west, "east": east}) for west, east in ranges)
     measured = Sql(
@@ -120,11 +138,11 @@ def _near(circle: Near) -> Sql:
 
 
 def _glob(text: str) -> Sql:
-    """Folders are asked once each, names by SQLite itself."""
+    """Folders are tested once each in Python, names by SQLite itself."""
     name, folder, counted = parse_glob(text)
     named = Sql("CAST(i.name_key AS TEXT) GLOB :name", {"name": name})
     if counted:
-        # Only names whose folded form has another length can differ; the others are never handed to Python.
+        # Only names whose folded form has another length can differ; the others are never passed to Python.
         longer = "length(i.name_key) <> length(i.name) AND name_matches(i.name, :counted)"
         named = _any([named, Sql(longer, {"counted": counted})])
     if not folder:
@@ -134,7 +152,7 @@ def _glob(text: str) -> Sql:
 
 
 def _tagged(tags: Sequence[str], encoder_id: int | None) -> Sql:
-    """Said by a person or predicted by the encoder: neither takes anything back from the other."""
+    """Tagged by a person or predicted by the encoder: neither overrides the other."""
     keys = {f"key{n}": fold(tag) for n, tag in enumerate(tags)}
     names = {f"tag{n}": tag for n, tag in enumerate(tags)}
     spelt = f"""SELECT tag FROM tag_spellings WHERE tag_key IN ({", ".join(f":{key}" for key in keys)})
@@ -144,17 +162,49 @@ def _tagged(tags: Sequence[str], encoder_id: int | None) -> Sql:
     return Sql(f"i.id IN ({said} UNION ALL {predicted})", {**keys, **names, "encoder": encoder_id})
 
 
-_OWN: dict[Kind, Callable[[Any], Sql]] = {"folder": _under, "circle": _near, "pattern": _glob}
-"""Kind whose conditions have no statement -> what one value asks."""
+def _read(asked: str) -> Sql:
+    """The index of trigrams first; terms that are too short for it are searched for in its results."""
+    terms = parse_words(asked)
+    match = match_of(terms)
+    short = {f"term{n}": term for n, term in enumerate(term for term in terms if len(term) < TRIGRAM)}
+    held = [f"instr(t.folded, :{name}) > 0" for name in short]
+    if match is not None:
+        held.append("t.id IN (SELECT rowid FROM text_index WHERE text_index MATCH :match)")
+    return Sql(
+        f"""CASE WHEN i.content_hash IN (SELECT t.content_hash FROM picture_texts AS t WHERE {" AND ".join(held)})
+            THEN 1 WHEN {TEXT_IS_KNOWN} THEN 0 END""",
+        {**short, **({} if match is None else {"match": match})},
+    )
+
+
+def _album(album: str | FoundAlbum) -> Sql:
+    if isinstance(album, FoundAlbum):
+        return Sql("i.id IN (SELECT value FROM json_each(:ids))", {"ids": json.dumps(album.ids)})
+    return Sql(
+        """i.id IN (SELECT m.image_id FROM albums AS a JOIN album_entries AS e ON e.album_id = a.id
+           JOIN memberships AS m ON m.entry_id = e.id WHERE a.name_key = :key AND a.deleted_at IS NULL)""",
+        {"key": fold(album)},
+    )
+
+
+_OWN: dict[Kind, Callable[[Any], Sql]] = {
+    "folder": _under, "circle": _near, "pattern": _glob, "words": _read, "album": _album,
+}  # fmt: skip
+"""Kind whose conditions have no statement -> SQL for one value."""
 
 _PARAMETERS: dict[Kind, Callable[[Any], dict[str, Any]]] = {
     "date": lambda date: {"value": date.isoformat(timespec="seconds")},
     "moment": lambda moment: {"value": moment.isoformat(timespec="seconds")},
     "part": lambda part: {"part": fold(part)},
+    "place": place_parameters,
+    "named": lambda text: {"match": phrase(text)},
+    "person": lambda name: {"key": fold(name)},
     "choice": lambda name: {"value": name},
+    "day": lambda day: {"value": day},
     "code": lambda name: {"value": name},
     "flag": lambda _: {},
     "pixels": lambda pixels: {"value": pixels},
     "bytes": lambda size: {"value": size},
+    "stars": lambda stars: {"value": stars},
 }
 """Kind -> the parameters of a condition's statement for one value."""

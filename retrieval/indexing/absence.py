@@ -1,4 +1,4 @@
-"""Decide whether missing pictures are deleted; never because a drive, share or folder is not mounted."""
+"""Decide whether missing pictures are deleted; never merely because a drive, share or folder is not mounted."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from retrieval.paths import is_below
 
 LARGE_FOLDER = 1_000
-"""A folder with so many pictures is not believed to be deleted, since a drive may have been mounted there ..."""
+"""A folder with this many pictures is not believed to be deleted, since a drive may have been mounted there ..."""
 
 MOST_OF_A_ROOT = 100
-"""... nor one with so many, if it held more than half of those of its root."""
+"""... nor one with this many, if they are more than half of the pictures of its root."""
 
 NOT_MOUNTED = "no drive is mounted here, as there was before"
 ROOT_IS_GONE = "the folder is gone or not mounted"
@@ -22,7 +22,7 @@ LARGE_IS_EMPTY = "the folder is empty, and held many"
 
 
 class Absence:
-    """Judges folders that a walk did not meet, or met empty.
+    """Judges folders that a walk did not find, or found empty.
 
     Args:
         roots: every folder that was ever given to ``index`` and not forgotten.
@@ -37,34 +37,34 @@ class Absence:
         self._counts: dict[str, int] = {}
 
     def gone_mount(self, path: str) -> str | None:
-        """The unplugged mount that a path lies on."""
+        """The unplugged mount that a path is on."""
         return next((mount for mount in self._unplugged if is_below(path, mount)), None)
 
     def doubt_empty(self, path: str) -> str | None:
-        """Why an empty folder is not believed to have lost its pictures."""
+        """The reason why an empty folder is not believed to have lost its pictures."""
         if path in self._roots and self._count(path):
             return ROOT_IS_EMPTY
         return LARGE_IS_EMPTY if self._is_large(path) else None
 
     def doubt_unmet(self, path: str, met: set[str]) -> tuple[str, str] | None:
-        """(folder, why) for a known folder that no walk of this run met, if that is not believed; ("", "") if nothing
-        is said about it because a run over another root decides.
+        """(folder, reason) for a known folder that no walk of this run found, if its deletion is doubted; ("", "") if
+        nothing is reported because a run over another root decides.
 
         Args:
-            met: the known folders that a walk met, and the roots that were walked.
+            met: the known folders that a walk found, and the roots that were walked.
         """
         root = self._root_of(path)
         if root is not None and root not in met:
             return ("", "") if _is_folder(root) else (root, ROOT_IS_GONE)
         missing = _topmost_missing(path)
         if missing is None:
-            return None  # left out by a rule
+            return None  # excluded by a rule
         if os.path.islink(missing):  # noqa: PTH114 - names need not be text
             return missing, LINK_LEADS_NOWHERE
         return (missing, LARGE_IS_GONE) if self._is_large(missing) else None
 
     def _root_of(self, path: str) -> str | None:
-        """The nearest root at or above."""
+        """The nearest root at or above the path."""
         return next((root for root in self._roots if is_below(path, root)), None)
 
     def _is_large(self, path: str) -> bool:
@@ -83,7 +83,7 @@ class Absence:
 
 
 def _topmost_missing(path: str) -> str | None:
-    """The outermost folder on the way to ``path`` that is not there; None if ``path`` is."""
+    """The outermost missing folder on the way to ``path``; None if ``path`` exists."""
     missing = None
     while not _is_folder(path):
         missing = path
@@ -95,4 +95,4 @@ def _topmost_missing(path: str) -> str | None:
 
 
 def _is_folder(path: str) -> bool:
-    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises where a folder above may not be looked into
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises if a folder above is not accessible

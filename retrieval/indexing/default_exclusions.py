@@ -1,8 +1,8 @@
 """Folders that are excluded by default unless ``index --include`` names them: private data of other programs.
 
-They hold small copies of pictures that lie elsewhere, deleted files, snapshots of a whole disk, or pictures that are
-part of software. Names are compared without regard to case. Hidden names (with a dot in front: ``.thumbnails``,
-``.Trash-1000``, ``.@__thumb``, ``.picasaoriginals``, WhatsApp's ``.Thumbs``) are left out before this list is asked.
+They hold small copies of other pictures, deleted files, snapshots of a whole disk, or pictures that are
+part of software. Names are compared ignoring case. Hidden names (with a leading dot: ``.thumbnails``,
+``.Trash-1000``, ``.@__thumb``, ``.picasaoriginals``, WhatsApp's ``.Thumbs``) are excluded before this list is used.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NAMES = {
         "System Volume Information",
         "Temporary Items",  # macOS
         "@tmp",  # Synology
-        "__MACOSX",  # what macOS adds to a zip file
+        "__MACOSX",  # added by macOS to zip files
         # Software
         "node_modules",
     )
@@ -55,11 +55,11 @@ DESCRIPTION = (
 
 
 def left_out_as(parent: str, name: str) -> str | None:
-    """Why a folder holds no pictures of the user's own: the entry of this list that says so; None: it may hold some.
+    """The entry of this list that excludes a folder; None: the folder may hold the user's own pictures.
 
     Args:
-        parent: name of the folder that it lies in.
-        name: its own.
+        parent: name of the parent folder.
+        name: name of the folder.
     """
     folded, above = name.casefold(), parent.casefold()
     if folded in _NAMES:

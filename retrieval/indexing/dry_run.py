@@ -1,4 +1,4 @@
-"""What a run would do, without doing it: folders are walked and compared, files opened where necessary."""
+"""What a run would do, without doing it: folders are walked and compared, files opened if necessary."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from retrieval.encoders.choice import spec_for_indexing
 from retrieval.errors import GalleryNotFound, UnreadableImage
 from retrieval.gallery import Gallery
 from retrieval.indexing.absence import ROOT_IS_GONE
-from retrieval.indexing.compare import SNIFFED_BYTES, FolderComparison, Looks
-from retrieval.indexing.pipeline import Candidate, read_candidate
+from retrieval.indexing.candidates import SNIFFED_BYTES, Candidate, hash_candidate, is_video, read_candidate
+from retrieval.indexing.comparison import FolderComparison, Looks
 from retrieval.indexing.report import IndexReport, Progress
 from retrieval.indexing.scan import walk
 from retrieval.indexing.wishes import Wishes, resolved_roots, unplugged
@@ -36,12 +36,12 @@ _NO_ENCODER = -1
 
 
 class DryRun:
-    """Reads a gallery that another process may be writing, and folders; writes nothing and loads no model.
+    """Reads folders and a gallery that another process may be writing; writes nothing and loads no model.
 
-    Which files turn out to be damaged behind their first bytes only a run finds out: here they are new or changed.
+    Only a real run detects files that are damaged after their first bytes: here they count as new or changed.
 
     Args:
-        gallery: need not exist, and is not made.
+        gallery: need not exist, and is not created.
         model, precision: as for ``choice.choose_for_indexing``.
     """
 
@@ -60,14 +60,14 @@ class DryRun:
         stop: Callable[[], bool] = lambda: False,
         refused: Refused | None = None,
     ) -> IndexReport:
-        """The report that ``Indexer.run`` with the same wishes would end with, as far as files can be judged unread.
+        """The report that ``Indexer.run`` with the same options would return, as far as it is known without decoding.
 
         Args:
             on_begin: called with the name of the model.
             refused: as for ``Indexer.run``.
 
         Raises:
-            RetrievalError: as ``Indexer.run``; GalleryOutdated also for a gallery that a run would bring up to date.
+            RetrievalError: as ``Indexer.run``; GalleryOutdated also for a gallery that a run would upgrade.
         """
         started = time.perf_counter()
         wishes.check()
@@ -76,8 +76,8 @@ class DryRun:
         with ExitStack() as stack:
             reader: CatalogReader | None = None
             if self._gallery.exists():
-                with suppress(GalleryNotFound):  # begun and never filled
-                    reader = stack.enter_context(self._gallery.reader())
+                with suppress(GalleryNotFound):  # created but never filled
+                    reader = stack.enter_context(self._gallery.reader(upgrades=False))
             spec = spec_for_indexing(reader, self._model, precision=self._precision)
             rows = [] if reader is None else reader.encoders()
             row = next((each for each in rows if each.fingerprint == spec.fingerprint), None)
@@ -88,7 +88,7 @@ class DryRun:
 
 
 class _Attempt:
-    """One dry run: the state that its steps share."""
+    """One dry run: the shared state of its steps."""
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ class _Attempt:
         self.report.passed_over = as_json(passed_over)
 
     def _prune(self, missing: Sequence[str]) -> None:
-        """What ``index --prune`` takes for deleted before it walks."""
+        """What ``index --prune`` treats as deleted before it walks."""
         for folder in missing:
             for folder_id, _ in self._known.folders_below(folder).values():
                 files = self._known.known_files(folder_id, self._encoder_id)
@@ -178,15 +178,20 @@ class _Attempt:
                 self._batch.resolved += [row[0] for row in self._known.known_failures(folder_id).values()]
 
     def _judge(self, candidate: Candidate) -> None:
-        """What a run would do with a file that it has to read; the rules are those of ``Catalog.commit``."""
+        """Determine what a run would do with a file that it has to read; the rules are those of ``Catalog.commit``."""
         row = self._known.file(candidate.folder_id, candidate.name)
         is_same_file = row is not None and (row[1], row[2]) == (candidate.size, candidate.mtime_ns)
         has_failed = self._known.has_failed(candidate.folder_id, candidate.name)
         try:
+            is_moving = is_video(candidate)  # known only to its decoder
             with open_regular(os.path.join(candidate.folder, candidate.name)) as opened:
-                sniff(opened.read(SNIFFED_BYTES))
+                head = opened.read(SNIFFED_BYTES)
+            if not is_moving or not head:
+                sniff(head)
             has_to_be_hashed = self._known.may_know(candidate.size) if row is None else bool(row[3]) or is_same_file
-            digest = content_hash(read_candidate(candidate)[0]) if has_to_be_hashed else b""
+            digest = b""
+            if has_to_be_hashed:
+                digest = hash_candidate(candidate)[0] if is_moving else content_hash(read_candidate(candidate)[0])
         except (OSError, UnreadableImage) as error:
             is_kept = is_same_file and isinstance(error, OSError)
             self._failed(row, is_kept=is_kept, has_failed=has_failed)
@@ -209,7 +214,7 @@ class _Attempt:
         self.report.images += row[0] not in self._known.counted
 
     def _met_at_a_new_place(self, same: Sequence[SameBytes]) -> None:
-        """New, unless it is a known file that is not at its old place any more, nor on a drive that is away."""
+        """New, unless it is a known file that is gone from its old place, which is not on an unmounted drive."""
         for image in same:
             is_away = any(is_below(image.path, mount) for mount in self._unplugged)
             if not is_away and image.id not in self._known.moved and is_gone(image.path):
@@ -227,7 +232,7 @@ class _Attempt:
             self.report.images -= 1
 
     def _settle(self) -> None:
-        """Count what the comparison decided, when it is known which files have only moved."""
+        """Count the decisions of the comparison, once it is known which files have only moved."""
         for failure in self._batch.failed:
             row = self._known.file(failure.folder_id, failure.name)
             is_kept = failure.is_transient and row is not None and row[1:3] == (failure.size, failure.mtime_ns)

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from retrieval.catalog.albums import PURGED
+from retrieval.catalog.faces import delete_all_faces
 from retrieval.catalog.forgetting import Forgotten, forget
 from retrieval.catalog.writer import Catalog
-from retrieval.errors import UnknownImage
+from retrieval.errors import IndexUnreachable, UnknownImage
 from retrieval.gallery import Gallery
 from retrieval.streams import plural, printable
 from retrieval.sync import IndexKeeper
@@ -20,19 +22,19 @@ from retrieval.undone import Refused, item
 logger = logging.getLogger("photoseek")
 
 UNFINISHED = "forgetting"
-"""A file of the gallery that is there while its other files may hold what the catalog has let go of."""
+"""A file in the gallery that exists while its other files may hold data that the catalog has deleted."""
 
-_PURGE, _FORGET = "purge", "forget"
-"""What that file says."""
+_PURGE, _FORGET, _FACES = "purge", "forget", "faces"
+"""The contents of that file."""
 
 
 @dataclass
 class ForgetReport:
-    """What became of each path.
+    """What happened to each path.
 
     Attributes:
-        is_log_empty: after a purge, False if another process still reads the gallery, which keeps SQLite from emptying
-            its log: what was purged leaves the disk when that process ends.
+        is_log_empty: after a purge, False if another process still reads the gallery, so that SQLite cannot empty its
+            log: the purged data leaves the disk when that process ends.
     """
 
     forgotten: list[Forgotten] = field(default_factory=list)
@@ -42,21 +44,20 @@ class ForgetReport:
 def forget_paths(
     gallery: Gallery, paths: Sequence[str | Path], *, purge: bool = False, refused: Refused | None = None
 ) -> ForgetReport:
-    """Take folders and files (there or not) out of a gallery. The files themselves are not touched.
+    """Remove folders and files (existing or not) from a gallery. The files themselves are not touched.
 
-    Their thumbnails are deleted. Embeddings are kept, and so is what people said about the pictures: both come back
-    when the same content is indexed again, wherever it lies. What lies in a folder that is still indexed is left out
-    of it from now on.
+    Their thumbnails are deleted. Embeddings and labels by people are kept: both return when the same content is
+    indexed again, at any path. Paths in a folder that is still indexed are excluded from now on.
 
     Args:
-        purge: delete everything that the gallery knows of them instead: rows, names, embeddings, labels. The database
-            and the indexes are written anew, so that nothing of it is left in their files.
-        refused: told of a path that the gallery holds nothing of; without it, that is raised.
+        purge: instead delete everything that the gallery knows of them: rows, names, embeddings, labels. The database
+            and the indexes are rewritten, so that nothing of it is left in their files.
+        refused: called with a path of which the gallery holds nothing; without it, an error is raised.
 
     Raises:
         GalleryNotFound: there is no gallery.
         GalleryLocked: another process is writing.
-        UnknownImage: the gallery holds nothing of a path; nothing is changed then.
+        UnknownImage: the gallery holds nothing of a path; then nothing is changed.
     """
     gallery.bring_up_to_date()
     with gallery.reader() as reader:
@@ -80,46 +81,90 @@ def forget_paths(
     return report
 
 
+def forget_faces(gallery: Gallery) -> tuple[int, bool]:
+    """Delete every face, embedding, group and name, and all that people said about them, permanently.
+
+    Runs no longer look for faces. The catalog's file is rewritten, so that nothing is left in it.
+
+    Returns:
+        How many faces there were; and False as ``ForgetReport.is_log_empty``.
+
+    Raises:
+        GalleryNotFound: there is no gallery.
+        GalleryLocked: another process is writing.
+    """
+    gallery.bring_up_to_date()
+    with gallery.reader():
+        pass
+    with gallery.writer() as catalog:
+        finish_forgetting(gallery, catalog)
+        with catalog.transaction() as transaction:
+            count = delete_all_faces(transaction)
+            _mark(gallery.path / UNFINISHED, _FACES)
+        return count, _compact(gallery, catalog)
+
+
 def finish_forgetting(gallery: Gallery, catalog: Catalog) -> None:
-    """Do what an earlier :func:`forget_paths` did not come to, if it was cut off behind its transaction."""
+    """Complete an earlier :func:`forget_paths` that was interrupted after its transaction."""
     try:
         begun = (gallery.path / UNFINISHED).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return
-    _clean_files(gallery, catalog, purge=begun != _FORGET)
     logger.warning("an earlier photoseek forget was cut off; what was left of its work is done now")
+    if begun == _FACES:
+        _compact(gallery, catalog)
+    else:
+        _clean_files(gallery, catalog, purge=begun != _FORGET)
 
 
 def _mark(file: Path, what: str) -> None:
-    """Written through to the disk: a power cut may follow the commit."""
+    """Flush the mark to the disk: a power cut may follow the commit."""
     with file.open("w", encoding="utf-8") as out:
         out.write(what)
         out.flush()
         os.fsync(out.fileno())
 
 
-def _clean_files(gallery: Gallery, catalog: Catalog, *, purge: bool) -> bool:
-    """Take what the catalog has let go of out of the gallery's other files; False as ``Catalog.compact``."""
-    from retrieval.rendering.thumbnail_store import ThumbnailStore
-
-    is_log_empty = True
-    if purge:
-        _purge_indexes(gallery)
-        is_log_empty = catalog.compact()
-    thumbnails = ThumbnailStore(gallery.path, 0)
-    thumbnails.keep_only(gallery.catalog_path)
-    thumbnails.close()
+def _compact(gallery: Gallery, catalog: Catalog) -> bool:
+    """Rewrite the catalog's file alone; False as ``Catalog.compact``."""
+    is_log_empty = catalog.compact()
     (gallery.path / UNFINISHED).unlink()
     return is_log_empty
 
 
+def _clean_files(gallery: Gallery, catalog: Catalog, *, purge: bool) -> bool:
+    """Remove data deleted from the catalog from the gallery's other files; False as ``Catalog.compact``."""
+    from retrieval.rendering.thumbnail_store import ThumbnailStore
+
+    is_log_empty = is_done = True
+    if purge:
+        is_done = _purge_indexes(gallery)
+        for copy in gallery.label_copies_path.glob("*"):  # a new one is written by the next command
+            copy.unlink()
+        is_log_empty = catalog.compact()
+    thumbnails = ThumbnailStore(gallery.path, 0)
+    thumbnails.keep_only(gallery.catalog_path)
+    thumbnails.close()
+    if is_done:
+        (gallery.path / UNFINISHED).unlink()
+    return is_log_empty
+
+
+LOG_LINES = [
+    "another photoseek process reads this gallery (serve, daemon, a search): until it exits, the",
+    "file catalog.sqlite-wal may still contain the deleted data; stop it (photoseek daemon stop)",
+]
+"""What to say if the log could not be emptied."""
+
+
 def report_lines(report: ForgetReport, *, purge: bool) -> list[str]:
-    """What to tell a person, a line each."""
+    """Text for people, one line each."""
     lines = []
     for each in report.forgotten:
         path = printable(each.path)
         pictures = plural(each.purged if purge else each.images, "picture")
         lines.append(f"{path}: {pictures} {'permanently deleted from the gallery' if purge else 'forgotten'}")
+        lines += [f"    the saved search {printable(name)} named it; it has {PURGED} now" for name in each.searches]
         if each.labelled:
             labelled = plural(each.labelled, "picture")
             lines.append(f"    tags and captions of {labelled} are kept and restored when they are indexed again;")
@@ -129,14 +174,12 @@ def report_lines(report: ForgetReport, *, purge: bool) -> list[str]:
             lines.append(f"    {printable(each.left_out_of)} is still indexed, and excludes it from now on;")
             back = path if each.is_folder else f"{folder} --include {name}"
             lines.append(f"    to include it again, run: photoseek index {back}")
-    if not report.is_log_empty:
-        lines.append("another photoseek process reads this gallery (serve, daemon, a search): until it exits, the")
-        lines.append("file catalog.sqlite-wal may still contain the deleted data; stop it (photoseek daemon stop)")
-    return lines
+    return lines if report.is_log_empty else lines + LOG_LINES
 
 
-def _purge_indexes(gallery: Gallery) -> None:
-    """Save every index anew without the vectors that were purged: what replaces them is written beside them first."""
+def _purge_indexes(gallery: Gallery) -> bool:
+    """Make every index anew without the purged vectors; False if a server that holds one cannot be used now."""
+    is_done = True
     with gallery.reader() as reader:
         for encoder in reader.encoders():
             folder = gallery.index_path(encoder.fingerprint)
@@ -144,11 +187,20 @@ def _purge_indexes(gallery: Gallery) -> None:
                 for old in folder.iterdir():
                     if old.name != "tuning.json":
                         shutil.rmtree(old) if old.is_dir() else old.unlink()
-                IndexKeeper(folder, reader, encoder).finish()
+            keeper = IndexKeeper(folder, reader, encoder)
+            try:
+                if folder.exists() or keeper.is_in_server:
+                    keeper.make_anew()
+            except IndexUnreachable as error:
+                is_done = False
+                logger.warning("%s; the next photoseek index deletes there what was purged", error.message)
+            finally:
+                keeper.close()
+    return is_done
 
 
 def _spellings(path: str | Path) -> list[str]:
-    """Under which names the catalog may know a path: all links resolved, all but its own, none."""
+    """Names by which the catalog may know a path: all links resolved, all except its own, none."""
     given = os.path.abspath(Path(path).expanduser())
     folder, name = os.path.split(given)
     return list(dict.fromkeys((os.path.realpath(given), os.path.join(os.path.realpath(folder), name), given)))

@@ -1,11 +1,11 @@
 """Patterns in ``.gitignore`` syntax, matched in time proportional to pattern length times name length.
 
-The usual translation, one regular expression with a ``[^/]*`` for each star, tries every way to spread a name over the
-stars of ``*a*a*a*a*b``: with ten stars and a name of 200 characters that does not end. Here a star takes as little
-as it can and never gives anything back, which finds a match whenever there is one, because what follows it has a
-fixed length.
+The usual translation, one regular expression with a ``[^/]*`` for each star, tries every way to distribute a name over
+the stars of ``*a*a*a*a*b``: with ten stars and a name of 200 characters that does not end. Here a star takes as little
+as possible and never backtracks, which finds a match whenever there is one, because what follows it has a fixed
+length.
 
-Reference: gitignore(5); the meaning of brackets is that of wildmatch in git.
+Reference: gitignore(5); brackets have the meaning of git's wildmatch.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MAX_LENGTH = 1_000
-"""Characters in one pattern. A name has 255 bytes at most."""
+"""Maximum number of characters in a pattern. A name has 255 bytes at most."""
 
 MAX_PATTERNS = 2_000
-"""Patterns in one list: each is tried for each file."""
+"""Maximum number of patterns in a list: each is tried for each file."""
 
 _DEEP = re.compile(r"\*\*+\Z")
 
@@ -40,11 +40,11 @@ _CLASSES = {
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
-    """One line.
+    """A parsed line.
 
     Attributes:
         leaves_out: False for a line that begins with ``!``.
-        folders_only: it ended in a slash.
+        folders_only: the line ended in a slash.
         segments: of the path, outermost first; None stands for ``**``, any number of folders.
     """
 
@@ -57,7 +57,7 @@ class GitIgnore:
     """A list of patterns; the last one that matches decides.
 
     Raises:
-        ValueError: a pattern that is none, too long, or one too many; its text says which.
+        ValueError: an invalid pattern, one that is too long, or too many; the message says which.
     """
 
     def __init__(self, lines: Sequence[str]) -> None:
@@ -67,10 +67,10 @@ class GitIgnore:
             raise ValueError(f"{len(self._patterns):,} patterns, the limit is {MAX_PATTERNS:,}")
 
     def verdict(self, parts: Sequence[str], *, is_folder: bool) -> bool | None:
-        """True: left out. False: taken back by a ``!``. None: no pattern matches.
+        """True: excluded. False: included again by a ``!``. None: no pattern matches.
 
         Args:
-            parts: names of folders, then the entry's own, from the folder that the patterns belong to.
+            parts: names of folders, then the entry's own, relative to the folder that the patterns belong to.
         """
         for pattern in self._patterns:
             if (is_folder or not pattern.folders_only) and _matches(pattern.segments, parts):
@@ -93,18 +93,18 @@ def _parse(line: str) -> _Pattern | None:
         raise ValueError(f"{line!r} names nothing")
     names = text.removeprefix("/").removesuffix("/").split("/")
     if not all(names):
-        return None  # no path has a name of no characters
+        return None  # names in a path are never empty
     if not anchored:
         names.insert(0, "**")
     segments = [None if _DEEP.match(name) else re.compile(_expression(name, line)) for name in names]
-    # "a/**" is everything in a, and not a itself.
+    # "a/**" matches everything in a, but not a itself.
     if segments[-1] is None:
         segments.append(re.compile(r"(?s:.+)\Z"))
     return _Pattern(leaves_out, folders_only, tuple(segments))
 
 
 def _without_trailing_blanks(line: str) -> str:
-    """Blanks at the end count only behind a backslash."""
+    """Trailing blanks count only after a backslash."""
     text = line.rstrip("\r\n")
     while text.endswith(" ") and not re.search(r"(?<!\\)(?:\\\\)*\\ \Z", text):
         text = text[:-1]
@@ -112,9 +112,9 @@ def _without_trailing_blanks(line: str) -> str:
 
 
 def _matches(segments: Sequence[re.Pattern[str] | None], parts: Sequence[str]) -> bool:
-    """Whether the segments are the whole path. ``**`` takes as few folders as it can, and more when that fails."""
+    """Whether the segments match the whole path. ``**`` takes as few folders as possible, and more after a failure."""
     at = where = 0
-    retry: tuple[int, int] | None = None  # behind the last **: which segment, which part
+    retry: tuple[int, int] | None = None  # after the last **: which segment, which part
     while where < len(parts):
         if at < len(segments):
             segment = segments[at]
@@ -134,7 +134,7 @@ def _matches(segments: Sequence[re.Pattern[str] | None], parts: Sequence[str]) -
 
 
 def _expression(name: str, line: str) -> str:
-    """One segment as a regular expression whose stars never give anything back."""
+    """One segment as a regular expression whose stars never backtrack."""
     chunks: list[list[str]] = [[]]
     at = 0
     while at < len(name):
@@ -164,7 +164,7 @@ def _expression(name: str, line: str) -> str:
 
 
 def _bracket(name: str, start: int, line: str) -> tuple[str, int]:
-    """The bracket that begins at ``start`` as a regular expression, and where it ends."""
+    """The bracket expression that begins at ``start`` as a regular expression, and the position of its end."""
     at = start + 1
     negated = name[at : at + 1] in ("!", "^")
     at += negated

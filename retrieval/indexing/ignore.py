@@ -22,53 +22,62 @@ MAX_IGNORE_BYTES = 256 << 10
 class IgnoreRules:
     """Rules for one walk.
 
-    The deepest list that has an opinion decides, as in git, so that a subfolder can take back (``!``) what a folder
-    above it leaves out, a hidden name or a default included. In one folder its ignore file comes last.
+    The deepest list with a matching pattern decides, as in git, so that a subfolder can include again (``!``) what a
+    folder above it excludes, even a hidden name or a default. Within one folder its ignore file has precedence.
 
     Args:
-        root: where the walk starts; it is never left out itself.
+        root: where the walk starts; it is never excluded itself.
         exclude: more patterns, relative to ``root``.
-        lasting: what the gallery leaves out; patterns of folders above ``root`` hold below it, too.
+        lasting: the gallery's permanent exclusions; patterns of folders above ``root`` apply below it, too.
 
     Raises:
-        SettingsError: a pattern that is no pattern.
+        SettingsError: an invalid pattern.
     """
 
     def __init__(self, root: str, exclude: Sequence[str] = (), lasting: Exclusions | None = None) -> None:
-        self._lists: dict[str, list[GitIgnore]] = {}  # of a folder, the one that decides first in front
+        self._lists: dict[str, list[GitIgnore]] = {}  # for each folder, by precedence
         self._lasting = Exclusions() if lasting is None else lasting
         for folder in self._lasting.folders():
             self._lists[folder] = [parse(self._lasting.patterns(folder), "--exclude")]
         if exclude:
             self._lists.setdefault(root, []).insert(0, parse(exclude, "--exclude"))
+        self._root = root
+        self._everywhere: GitIgnore | None = None
+        if self._lasting.everywhere:
+            self._everywhere = parse(self._lasting.everywhere, "the setting exclude or include")
         self._folder = ""
         self._own_name = ""
         self._here: list[tuple[GitIgnore, tuple[str, ...]]] = []
 
     def enter(self, folder: str, has_ignore_file: bool) -> None:
-        """Turn to a folder and read its own ignore file, if it has one; before ``why_left_out`` for its entries.
+        """Enter a folder and read its own ignore file, if it has one; called before ``why_left_out`` for its entries.
 
         Raises:
-            SettingsError: the file cannot be read, is no file, is too large, or holds a pattern that is none.
+            SettingsError: the file cannot be read, is not a regular file, is too large, or holds an invalid pattern.
         """
         self._folder, self._own_name = folder, os.path.basename(folder)
         if has_ignore_file:
             self._lists.setdefault(folder, []).insert(0, _read(Path(folder, IGNORE_FILE)))
         self._here = []
-        if not self._lists:  # the common case
+        if not self._lists and self._everywhere is None:  # the common case
             return
         above = folder
         below: tuple[str, ...] = ()
+        from_root: tuple[str, ...] = ()
         while True:
             self._here += [(patterns, below) for patterns in self._lists.get(above, ())]
+            if above == self._root:
+                from_root = below
             parent, name = os.path.split(above)
             if parent == above:
-                return
+                break
             above, below = parent, (name, *below)
+        if self._everywhere is not None:
+            self._here.append((self._everywhere, from_root))
 
     def why_left_out(self, name: str, *, is_folder: bool) -> tuple[str, str] | None:
-        """Why the entry ``name`` of the folder entered last is left out: a kind of ``passed_over`` and what of it.
-        None: it is not left out."""
+        """Why the entry ``name`` of the folder entered last is excluded: a kind of ``passed_over`` and its detail.
+        None: it is not excluded."""
         verdict = self._verdict(name, is_folder) if self._here else None
         if verdict:
             return BY_PATTERN, "folders" if is_folder else "files"
@@ -93,7 +102,7 @@ def parse(lines: Sequence[str], source: str) -> GitIgnore:
     """Patterns from text.
 
     Raises:
-        SettingsError: one of them is none; the message names ``source``.
+        SettingsError: one of them is invalid; the message names ``source``.
     """
     try:
         return GitIgnore(lines)

@@ -3,61 +3,66 @@
 from __future__ import annotations
 
 import json
-import threading
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
 
 from retrieval.catalog.batch import Batch, IndexedImage
 from retrieval.catalog.exclusions import Exclusions, all_exclusions, replace_exclusions
 from retrieval.catalog.forgetting import forget
 from retrieval.catalog.reader import CatalogReader
-from retrieval.catalog.stored import damaged_images
+from retrieval.catalog.shots import note_shots
 from retrieval.catalog.writer import Catalog
 from retrieval.encoders.base import Encoder
-from retrieval.encoders.names.models import is_known_image_only
 from retrieval.gallery import Gallery
 from retrieval.indexing.absence import ROOT_IS_GONE
-from retrieval.indexing.compare import FolderComparison, Looks
+from retrieval.indexing.candidates import Candidate
+from retrieval.indexing.comparison import FolderComparison, Looks
+from retrieval.indexing.counting import counted_ahead, elsewhere
+from retrieval.indexing.doubtful_notes import DoubtfulNotes
+from retrieval.indexing.embeddings import adapt_stored, choose_active, drop_damaged
+from retrieval.indexing.focus import SAVED_AFTER, Focus, walk_focus
 from retrieval.indexing.forgetting import finish_forgetting
-from retrieval.indexing.pipeline import Candidate, Pipeline, Results
+from retrieval.indexing.outcomes import Results
+from retrieval.indexing.pipeline import Pipeline
 from retrieval.indexing.report import IndexReport, Progress
-from retrieval.indexing.scan import count_files, walk
+from retrieval.indexing.scan import FoundFolder, walk
 from retrieval.indexing.wishes import Wishes, checked_spec, resolved_roots, unplugged
-from retrieval.paths import is_below
 from retrieval.pictures.device_images import DeviceDecoder
 from retrieval.pictures.passed_over import PassedOver, as_json
 from retrieval.pictures.quiet import native_messages
-from retrieval.search.adapted import adapt_stored
-from retrieval.sync import IndexKeeper
+from retrieval.pictures.video import FRAMES_PER_MINUTE
+from retrieval.places.locating import name_places
+from retrieval.sync import IndexKeeper, leave_stores
 from retrieval.system_errors import explained
 from retrieval.undone import Refused
 
 COMMIT_SECONDS = 2.0
-"""A killed run loses at most what was finished in this time ..."""
+"""A killed run loses at most the work of this time ..."""
 
 COMMIT_IMAGES = 256
 """... or this many images, whichever is less."""
 
-
-COUNT_AFTER_SECONDS = 0.5
-"""A run without changes is over by then (100,000 files), and counting would only have made it slower."""
-
 QUIET_SECONDS = 0.5
-"""After a walk without anything new for so long, what is encoded is handed on and not kept for a full chunk."""
+"""After a walk finds nothing new for this time, a partial chunk is passed on instead of waiting for a full one."""
+
+logger = logging.getLogger("photoseek")
 
 
 class Indexer:
-    """Encodes picture folders into a gallery; every run continues where the last one ended, however it ended.
+    """Encodes picture folders into a gallery; every run continues where the last one ended, even if it was killed.
 
     Args:
         gallery: created if it does not exist.
-        encoder: its embeddings are kept beside those of other encoders; searches switch to it when no image
-            that can be reached is left without one, unless it has no words and the one in use does.
+        encoder: its embeddings are kept beside those of other encoders; searches switch to it when every reachable
+            image has one, unless it is image-only and the active encoder is not.
         workers: threads (see ``pipeline.Pipeline``); the default fits the machine.
         decoder: decodes pictures on the GPU (``device_images.device_decoder(encoder)``).
+        frames_per_minute: maximum for videos that are new or changed.
     """
 
     def __init__(
@@ -67,10 +72,10 @@ class Indexer:
         *,
         workers: int | None = None,
         decoder: DeviceDecoder | None = None,
+        frames_per_minute: int = FRAMES_PER_MINUTE,
     ) -> None:
-        self.gallery = gallery
-        self.encoder = encoder
-        self.decoder = decoder
+        self.gallery, self.encoder, self.decoder = gallery, encoder, decoder
+        self.frames_per_minute = frames_per_minute
         self._workers = workers
 
     def run(
@@ -81,42 +86,48 @@ class Indexer:
         index_spec: str | None = None,
         include: Sequence[str] = (),
         no_exclude: bool = False,
+        everywhere: Sequence[str] = (),
         retry_failures: bool = False,
         verify_content: bool = False,
         prune: bool = False,
+        focus: Focus | None = None,
         on_begin: Callable[[], None] = lambda: None,
         on_progress: Callable[[Progress], None] = lambda _: None,
         stop: Callable[[], bool] = lambda: False,
         refused: Refused | None = None,
     ) -> IndexReport:
-        """Index the folders (by default every folder that was ever given) and say what happened.
+        """Index the folders (by default every folder that was ever given) and report the results.
 
         Args:
-            exclude: patterns in ``.gitignore`` syntax, relative to each folder, from now on. What they leave out is
+            exclude: patterns in ``.gitignore`` syntax, relative to each folder, from now on. Images that they match are
                 retired.
-            include: patterns to take back, whether ``exclude``, ``forget`` or the defaults leave them out.
-            no_exclude: first drop what was left out of these folders so far.
-            index_spec: kind of vector index from now on; ``auto`` goes back to the choice by size.
+            include: patterns to include again, whether ``exclude``, ``forget`` or the defaults exclude them.
+            everywhere: see ``wishes.Wishes``.
+            no_exclude: first drop the existing exclusions of these folders.
+            index_spec: kind of vector index from now on; ``auto`` restores the choice by size.
             retry_failures, verify_content, prune: see ``compare.Looks``.
-            on_begin: called once, when everything asked for has been found possible.
+            focus: examine only some folders, below ``folders``; the run is not recorded, skipped files are not counted.
+            on_begin: called once, when all options have been checked.
             on_progress: called a few times a second, in this thread.
-            stop: asked between chunks; once True, the work in flight is committed and the run ends.
-            refused: told of a folder that does not exist and was never indexed, and the others are indexed; without
-                it, that is raised and nothing is done.
+            stop: called between chunks; once True, the work in progress is committed and the run ends.
+            refused: called with a folder that does not exist and was never indexed, and the others are indexed; without
+                it, an error is raised and nothing is done.
 
         Raises:
             SettingsError: such a folder; or no folder at all, or none that can be used.
             GalleryLocked: another process is writing to the gallery.
         """
         given = [folders] if isinstance(folders, str | Path) else list(folders)
-        with self.gallery.writer() as catalog:
+        with self.gallery.writer(admits_labels=True) as catalog:
             finish_forgetting(self.gallery, catalog)
-            run = _Run(self, catalog, Looks(retry_failures, verify_content, prune), on_progress, stop)
-            return run.execute(given, Wishes(exclude, include, no_exclude), index_spec, on_begin, refused)
+            if verify_content and catalog.mend_words():
+                logger.warning("the index of names and captions was damaged, and was made anew")
+            run = _Run(self, catalog, Looks(retry_failures, verify_content, prune), on_progress, stop, focus)
+            return run.execute(given, Wishes(exclude, include, no_exclude, everywhere), index_spec, on_begin, refused)
 
 
 class _Run:
-    """One run. Lives as long as ``Indexer.run``: the state that its steps share."""
+    """One run: the shared state of its steps, for the duration of ``Indexer.run``."""
 
     def __init__(
         self,
@@ -125,10 +136,13 @@ class _Run:
         looks: Looks,
         on_progress: Callable[[Progress], None],
         stop: Callable[[], bool],
+        focus: Focus | None,
     ) -> None:
+        self._focus = focus
+        self._is_partial = focus is not None and not focus.is_whole
         self._gallery = indexer.gallery
         self._encoder = indexer.encoder
-        self._workers = indexer._workers
+        self._workers, self._frames_per_minute = indexer._workers, indexer.frames_per_minute
         self._decoder = indexer.decoder
         self._catalog = catalog
         self._looks = looks
@@ -140,6 +154,7 @@ class _Run:
         self._batch = Batch()
         self.report = IndexReport(encoder=indexer.encoder.spec.name)
         self._progress = Progress()
+        self._notes = DoubtfulNotes(self._gallery.doubtful_path, forget=looks.retry_failures)
         self._missing: list[str] = []
         self._comparison: FolderComparison | None = None
         self._all_roots: set[str] = set()
@@ -152,40 +167,49 @@ class _Run:
         on_begin: Callable[[], None],
         refused: Refused | None,
     ) -> IndexReport:
-        wishes.check()  # a pattern that is none is refused before any work
+        wishes.check()  # an invalid pattern is rejected before any work
         roots = self._roots(given, refused)
+        with self._gallery.reader() as reader:
+            self._asked_before = reader.index_spec()
         if index_spec is not None:
             self._catalog.set_index_spec(checked_spec(index_spec, self._encoder.spec.dim))
-        self._leave_out(roots if given else sorted(self._all_roots), wishes, is_named=bool(given))
+        self._leave_out(
+            roots if given else sorted(self._all_roots), wishes, is_named=bool(given) and self._focus is None
+        )
         self._unplugged = [] if self._looks.prune else unplugged(self._catalog.mounts())
         self._encoder_id = self._catalog.register_encoder(self._encoder.spec)
-        run_id = self._catalog.begin_run(self._encoder_id, roots)
+        run_id = None if self._is_partial else self._catalog.begin_run(self._encoder_id, roots)
         on_begin()
         try:
             self._work(roots)
         except Exception as error:
-            # Said by ``info``, which would take it for a run that was killed.
+            # Recorded for ``info``, which would otherwise report a killed run.
             known = explained(error)
             message = f"a fault in the program: {type(error).__name__}" if known is None else known.message
-            with suppress(Exception):  # the disk may be full: the first error is the one to tell
+            with suppress(Exception):  # the disk may be full: the first error is the one to report
                 self._catalog.roll_back()
-                self._catalog.finish_run(run_id, "failed", {"error": message})
+                if run_id is not None:
+                    self._catalog.finish_run(run_id, "failed", {"error": message})
             raise
         self.report.seconds["total"] = time.perf_counter() - self._started
         outcome = "interrupted" if self.report.interrupted else "complete"
-        self._catalog.finish_run(run_id, outcome, self.report.as_dict())
+        if run_id is not None:
+            self._catalog.finish_run(run_id, outcome, self.report.as_dict())
         return self.report
 
     def _work(self, roots: Sequence[str]) -> None:
-        self.report.damaged = self._drop_damaged()
+        with self._gallery.reader() as reader:
+            if not self._is_partial:  # this reads every embedding
+                self.report.damaged = drop_damaged(self._catalog, reader, self._encoder_id)
         self.report.adapted = adapt_stored(self._catalog, self._encoder, self._encoder_id, stop=self._stop)
         with self._gallery.reader() as reader:
             keeper = self._keeper(reader)
             try:
                 self._index(roots, keeper)
             except KeyboardInterrupt:
-                # It may have hit in the middle of a transaction, or of a change to the index in memory.
+                # It may have occurred within a transaction, or during a change to the index in memory.
                 self._catalog.roll_back()
+                keeper.close()
                 keeper = self._keeper(reader)
                 self.report.interrupted = True
             self.report.interrupted |= self._stop()
@@ -195,44 +219,48 @@ class _Run:
             if not self.report.interrupted:
                 self._progress.total = self._progress.done
             self._commit(keeper)
+            if not self.report.interrupted and not self._is_partial:
+                self._notes.clear()
+            if any(vars(self.report.counts).values()):
+                with self._catalog.transaction() as transaction:
+                    note_shots(transaction)
             self._tell_of_the_walk()
-            self._activate(reader)
+            self.report.places_named = name_places(self._catalog, lambda: self.report.interrupted or self._stop())
+            choose_active(self._catalog, reader, self._encoder, self._encoder_id, self._unplugged, self.report)
             self._show("index", force=True)
             started = time.perf_counter()
-            self.report.index = keeper.finish()
+            if self._saves_index():
+                self.report.index = keeper.finish()
+                leave_stores(self._asked_before, self._gallery.index_path, reader)
+            keeper.close()
             self.report.seconds["index"] += time.perf_counter() - started
             failures = reader.failures()
             self.report.failures_known = len(failures)
             self.report.failures_passing = sum(failure.is_passing for failure in failures)
             self.report.images = reader.count(self._encoder_id)
 
+    def _saves_index(self) -> bool:
+        """False while searches can replay the changes of a few files as quickly themselves."""
+        return not self._is_partial or sum(vars(self.report.counts).values()) >= SAVED_AFTER
+
     def _leave_out(self, roots: Sequence[str], wishes: Wishes, *, is_named: bool) -> None:
-        """Remember what is left out from now on; a folder that is named is not left out any more."""
+        """Record the exclusions that apply from now on; a folder that is named is no longer excluded."""
         with self._catalog.transaction() as transaction:
             before = all_exclusions(transaction)
             self._lasting, self.report.lifted = wishes.applied(before, roots, roots if is_named else ())
             replace_exclusions(transaction, self._lasting.rows)
 
     def _tell_of_the_walk(self) -> None:
-        """What was passed over, and which folders are not believed to be deleted; after the last commit."""
+        """Report skipped files, and folders not believed to be deleted; called after the last commit."""
         if self._comparison is None:
             return
         self._comparison.tell_doubts()
         total: PassedOver = Counter()
         for root, counts in self._comparison.passed_over.items():
             total += counts
-            if not self.report.interrupted:
+            if not self.report.interrupted and not self._is_partial:
                 self._catalog.note_passed_over(root, json.dumps(as_json(counts)))
         self.report.passed_over = as_json(total)
-
-    def _drop_damaged(self) -> int:
-        """Forget what the catalog cannot have meant to hold, so that these pictures are read and encoded again."""
-        with self._gallery.reader() as reader:
-            row = next(e for e in reader.encoders() if e.id == self._encoder_id)
-            damaged = damaged_images(reader, row)
-        if damaged:
-            self._catalog.drop_embeddings(self._encoder_id, damaged)
-        return len(damaged)
 
     def _keeper(self, reader: CatalogReader) -> IndexKeeper:
         row = next(e for e in reader.encoders() if e.id == self._encoder_id)
@@ -245,18 +273,22 @@ class _Run:
             self._encoder_id,
             workers=self._workers,
             decoder=self._decoder,
+            notes=self._notes,
+            frames_per_minute=self._frames_per_minute,
         )
-        native_messages()  # whatever was read before
+        native_messages()  # discard messages from earlier work
         if self._decoder is not None:
             self._decoder.taken()  # likewise
-        with self._counting(roots):
-            for results in pipeline.run(self._candidates(roots), stop=self._stop):
+        with (
+            nullcontext() if self._is_partial else counted_ahead(roots, self._lasting, self._all_roots, self._progress)
+        ):
+            for results in pipeline.run(self._candidates(roots), stop=partial(self._is_stopping, keeper)):
                 self._take(results, keeper)
 
-    # Which folders
+    # The folders
 
     def _roots(self, given: Sequence[str | Path], refused: Refused | None) -> list[str]:
-        """The folders to walk, resolved; ones that are gone but known are reported and left out."""
+        """The folders to walk, resolved; known folders that are gone are reported and left out."""
         with self._gallery.reader() as reader:
             known = reader.roots()
         roots, self._missing = resolved_roots(given, known, self._catalog.count_present, refused)
@@ -275,38 +307,10 @@ class _Run:
                 found = forget(transaction, [folder], purge=False, leave_out=False)
                 self.report.counts.retired += 0 if found is None else found.images
 
-    def _elsewhere(self, root: str) -> list[str]:
-        """The other folders that are walked in their own right, in this run or another."""
-        return [other for other in self._all_roots if other != root]
-
-    @contextmanager
-    def _counting(self, roots: Sequence[str]) -> Iterator[None]:
-        """Count files in a second, much cheaper walk beside the first, so that progress has an end."""
-        done = threading.Event()
-
-        def count() -> None:
-            if done.wait(COUNT_AFTER_SECONDS):
-                return
-            seen: set[tuple[int, int]] = set()
-            total = sum(
-                count_files(root, lasting=self._lasting, seen=seen, elsewhere=self._elsewhere(root), stop=done.is_set)
-                for root in roots
-            )
-            if not done.is_set():
-                self._progress.total = total
-
-        thread = threading.Thread(target=count, name="photoseek-count", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
-
-    # What is new
+    # New and changed files
 
     def _candidates(self, roots: Sequence[str]) -> Iterator[Candidate | None]:
-        """Walk the folders and yield the files that need work (None: none for a while); the others are settled."""
+        """Walk the folders and yield the files that need work (None: none for a while); the others are settled here."""
         last_candidate = time.perf_counter()
         seen: set[tuple[int, int]] = set()
         comparison = self._comparison = FolderComparison(
@@ -321,7 +325,7 @@ class _Run:
         )
         for root in roots:
             comparison.begin_root(root)
-            walking = walk(root, lasting=self._lasting, seen=seen, elsewhere=self._elsewhere(root))
+            walking = self._walk(root, seen, comparison)
             while True:
                 if self._stop():
                     return
@@ -331,6 +335,8 @@ class _Run:
                     self.report.seconds["walk"] += time.perf_counter() - started
                     break
                 candidates = comparison.compare(folder)
+                if self._focus is not None:
+                    candidates = [each for each in candidates if not self._focus.is_held(each)]
                 self.report.seconds["walk"] += time.perf_counter() - started
                 self._progress.done += len(folder.files) - len(candidates)
                 self._show("walk")
@@ -341,13 +347,20 @@ class _Run:
                     last_candidate = time.perf_counter()
                     yield None
         started = time.perf_counter()
-        comparison.finish()
+        comparison.finish(*() if self._focus is None else (self._focus.covers,))
         self.report.seconds["walk"] += time.perf_counter() - started
+
+    def _walk(self, root: str, seen: set[tuple[int, int]], comparison: FolderComparison) -> Iterator[FoundFolder]:
+        others = elsewhere(root, self._all_roots)
+        if self._focus is None or self._focus.is_whole:
+            return walk(root, lasting=self._lasting, seen=seen, elsewhere=others)
+        known, lasting = comparison.known_below, self._lasting
+        return walk_focus(root, self._focus, known, lasting=lasting, seen=seen, elsewhere=others)
 
     def _batch_in_use(self) -> Batch:
         return self._batch
 
-    # What was done
+    # Results
 
     def _take(self, results: Results, keeper: IndexKeeper) -> None:
         for outcome in results.outcomes:
@@ -367,38 +380,24 @@ class _Run:
             self._commit(keeper)
         self._show("encode")
 
+    def _is_stopping(self, keeper: IndexKeeper) -> bool:
+        """Asked while results are awaited: what is done is committed, however long the next file takes."""
+        if len(self._batch) and time.perf_counter() - self._last_commit >= COMMIT_SECONDS:
+            self._commit(keeper)
+        return self._stop()
+
     def _commit(self, keeper: IndexKeeper) -> None:
         started = time.perf_counter()
         if len(self._batch):
-            # A new batch first: the walk goes on filling it while this one is written.
+            # A new batch first: the walk continues to fill it while this one is written.
             batch, self._batch = self._batch, Batch()
             self.report.counts += self._catalog.commit(batch, self._encoder_id, unplugged=self._unplugged)
         committed = time.perf_counter()
         self.report.seconds["commit"] += committed - started
-        keeper.follow()
+        if self._saves_index():
+            keeper.follow()
         self._last_commit = time.perf_counter()
         self.report.seconds["index"] += self._last_commit - committed
-
-    def _activate(self, reader: CatalogReader) -> None:
-        """Let searches use this encoder once it has seen every image that can be reached.
-
-        One without words never takes the place of one that may have them: it serves searches that name it.
-        """
-        active = reader.active_encoder()
-        if active is None or active.id == self._encoder_id:
-            return
-        if not self._encoder.spec.has_text and not is_known_image_only(active.name):
-            self.report.words_by = active.name
-            return
-        missing = [
-            folder
-            for folder in self._catalog.unembedded(self._encoder_id)
-            if not any(is_below(folder, mount) for mount in self._unplugged)
-        ]
-        if missing:
-            self.report.still_searching_with = active.name
-        else:
-            self._catalog.activate_encoder(self._encoder_id)
 
     def _show(self, stage: str, *, force: bool = False) -> None:
         now = time.perf_counter()

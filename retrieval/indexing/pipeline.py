@@ -1,156 +1,90 @@
 """From files to embeddings: read, hash, decode and encode, on all cores, in order, with bounded memory.
 
-Two schedules, chosen by what the encoder says of itself:
+Two schedules, chosen by the encoder's properties:
 
 * a CPU encoder offers several one-thread streams: one worker per stream reads, decodes *and* encodes its own chunk
-  of files. Both stages need the same cores, so handing pictures from a decoding pool to an encoding pool only makes
-  the two pools fight (measured on 2 cores: this schedule is first in every case, and at the bound of
+  of files. Both stages need the same cores, so separate pools for decoding and encoding only compete for
+  them (measured on 2 cores: this schedule is the fastest in every case, and at the bound of
   1 / (1/decode + 1/encode)).
-* a GPU encoder wants one caller with large batches: threads decode ahead of it, and it runs in a thread of its own,
-  so that neither decoding nor a database commit leaves the device idle (not measured on a GPU). They may hand plain
+* a GPU encoder needs one caller with large batches: threads decode ahead of it, and it runs in a thread of its own,
+  so that neither decoding nor a database commit leaves the device idle (not measured on a GPU). They may pass plain
   JPEGs to the same device, a few at a time (``device_images``).
 
-Either way results come back in the order of the files, and in memory are at most ``schedules.LOOKAHEAD`` chunks per
-worker, or ``schedules.BATCHES`` batches.
+In both cases results come in the order of the files, except that none waits for long for one that is slow
+(``late_files``), and memory holds at most ``schedules.LOOKAHEAD`` chunks per worker, or ``schedules.BATCHES`` batches.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from indexes.base import Vectors
-from retrieval.catalog.batch import FailedImage, IndexedImage, Metadata
-from retrieval.catalog.reader import CatalogReader
-from retrieval.catalog.records import instant, pack_vector
-from retrieval.encoders.base import DeviceEncoder, Encoder, Pixels
+from retrieval.catalog.batch import Metadata
+from retrieval.encoders.base import DeviceEncoder, Encoder
 from retrieval.encoders.onnx.encoder import available_cpus
 from retrieval.errors import EncoderError, UnreadableImage
+from retrieval.indexing.candidates import Candidate, hash_candidate, is_video, read_candidate
+from retrieval.indexing.described import metadata_of, metadata_of_video, with_later
+from retrieval.indexing.doubtful_notes import KILLED, DoubtfulNotes
+from retrieval.indexing.known_bytes import KnownBytes
+from retrieval.indexing.late_files import LateFiles
+from retrieval.indexing.outcomes import Outcome, Prepared, Results, Waiting, failed, indexed, merged, rows_of
 from retrieval.indexing.schedules import Collect, ahead_of_device, each_on_its_own
 from retrieval.labels.pairing import Sidecars
 from retrieval.labels.written import completed
-from retrieval.pictures.exif import Exif
-from retrieval.pictures.images import NO_MEMORY, Picture, content_hash, read_exif_of, read_picture
-from retrieval.regular_files import change_time, describe_os_error, open_regular
+from retrieval.pictures.decoders import Abandoned, abandonable
+from retrieval.pictures.doubtful import Doubt, doubt_of
+from retrieval.pictures.formats import is_video_name
+from retrieval.pictures.images import Picture, content_hash, read_picture
+from retrieval.pictures.memory import NO_MEMORY
+from retrieval.pictures.video import FRAMES_PER_MINUTE, read_video
+from retrieval.regular_files import describe_os_error
+
+logger = logging.getLogger("photoseek")
 
 PATIENCE_SECONDS = 1.0
-"""A chunk that does not fill up in this time goes as it is: finished work may not wait for a slow walk."""
+"""A chunk that is not full after this time is processed as it is: finished work must not wait for a slow walk."""
+
+_LOOK_SECONDS = 0.25
+
+OVERTAKEN_SECONDS = 10.0
+"""A chunk that takes longer is overtaken by those behind it."""
+
+GRACE_SECONDS = 2.0
+"""After a stop, workers go on with their chunks for this long; what is left of them is for the next run."""
 
 HELD_BYTES = 32 << 20
-"""Files that a worker collects for a decoder that takes several: eight JPEGs of 12 megapixels, as a rule."""
-
-MAX_FILE_BYTES = 1 << 30
-"""A larger file is recorded as a failure: it would be read into memory whole."""
+"""Files that a worker collects for a decoder of several at a time: typically eight JPEGs of 12 megapixels."""
 
 
 class PictureDecoder(Protocol):
-    """What may read pictures in place of ``read_picture``, several at a time."""
+    """A replacement for ``read_picture`` that reads several pictures at a time."""
 
     def read(self, files: Sequence[bytes]) -> list[Picture | UnreadableImage]:
         """A picture, or the reason why there is none, for each file; called by many threads."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A file that is new or changed, as the walk saw it."""
-
-    folder_id: int
-    folder: str
-    name: str
-    size: int
-    mtime_ns: int
-    ctime_ns: int | None = None
-
-
-@dataclass
-class Timings:
-    """Seconds spent per stage, added up over all threads."""
-
-    read: float = 0.0  # file system, and the content hash
-    decode: float = 0.0
-    encode: float = 0.0
-
-
-@dataclass
-class Results:
-    """What became of a chunk of files, in their order."""
-
-    outcomes: list[IndexedImage | FailedImage] = field(default_factory=list)
-    timings: Timings = field(default_factory=Timings)
-    encoded: int = 0
-
-
-_Waiting = tuple[Candidate, bytes, Picture, Metadata]
-
-
-@dataclass
-class _Prepared:
-    """A chunk after reading and decoding: settled outcomes, and pictures that still need their embedding."""
-
-    settled: list[IndexedImage | FailedImage | None]  # None: the next of ``waiting`` belongs here
-    waiting: list[_Waiting]
-    timings: Timings
-    held: list[tuple[int, Candidate, bytes, bytes]]  # read, not decoded: place in ``settled``, file, digest, bytes
-
-
-class _Lookups:
-    """Which bytes are embedded already, asked by each thread through a connection of its own.
-
-    Closing waits for questions under way, and later ones fail: Ctrl-C while a pool starts a thread leaves one that the
-    pool does not know and does not wait for, and closing SQLite's connection under it crashes the process.
-    """
-
-    def __init__(self, catalog_path: Path, encoder_id: int) -> None:
-        self._catalog_path, self._encoder_id = catalog_path, encoder_id
-        self._own = threading.local()
-        self._lock = threading.Lock()
-        self._open: list[tuple[CatalogReader, threading.Lock]] = []
-        self._is_closed = False
-
-    def find(self, digest: bytes) -> tuple[bytes, tuple[Any, ...]] | None:
-        reader, lock = self._mine()
-        with lock:
-            if self._is_closed:
-                raise CancelledError
-            return reader.embedding_of(digest, self._encoder_id)
-
-    def _mine(self) -> tuple[CatalogReader, threading.Lock]:
-        mine: tuple[CatalogReader, threading.Lock] | None = getattr(self._own, "mine", None)
-        if mine is None:
-            with self._lock:
-                if self._is_closed:
-                    raise CancelledError
-                mine = self._own.mine = CatalogReader(self._catalog_path), threading.Lock()
-                self._open.append(mine)
-        return mine
-
-    def close(self) -> None:
-        with self._lock:
-            self._is_closed = True
-            for reader, lock in self._open:
-                with lock:
-                    reader.close()
-            self._open.clear()
-
-
 class Pipeline:
     """Turns candidates into catalog rows with one encoder.
 
     Args:
-        encoder: decides the schedule through its ``streams``.
+        encoder: determines the schedule through its ``streams``.
         catalog_path: where to look up bytes that are already embedded, before they are decoded.
         encoder_id: the encoder's row in that catalog.
         workers: threads; default: the encoder's streams, or (for one stream) every core.
         decoder: reads the pictures in place of ``read_picture``.
+        frames_per_minute: maximum for videos.
+        notes: where files are noted that may make the system kill this program; None: nowhere.
     """
 
     def __init__(
@@ -161,86 +95,165 @@ class Pipeline:
         *,
         workers: int | None = None,
         decoder: PictureDecoder | None = None,
+        frames_per_minute: int = FRAMES_PER_MINUTE,
+        notes: DoubtfulNotes | None = None,
     ) -> None:
-        self._encoder, self._decoder = encoder, decoder
-        self._lookups = _Lookups(catalog_path, encoder_id)
+        self._encoder, self._decoder, self._frames_per_minute = encoder, decoder, frames_per_minute
+        self._notes = notes
+        self._lookups = KnownBytes(catalog_path, encoder_id)
+        self._late: LateFiles[Prepared] = LateFiles(available_cpus())
+        self._stopped_at: float | None = None
         self._device_free = 0.0
-        self._own = threading.local()  # of each thread: the sidecars of the folder it is in
-        # Ahead of a GPU every core decodes: one file takes a core 2 to 30 ms, and a GPU less than one.
+        self._own = threading.local()  # per thread: the sidecars of its present folder
+        # For a GPU every core decodes: one file takes a core 2 to 30 ms, and a GPU less than 1 ms.
         self._workers = workers or (encoder.streams if encoder.streams > 1 else available_cpus())
 
     def run(self, candidates: Iterable[Candidate | None], *, stop: Callable[[], bool]) -> Iterator[Results]:
-        """Process all candidates; results in their order.
+        """Process all candidates, once; results in their order, but for late files.
 
         Args:
-            candidates: None among them says that no other came for a while: what is there is then worked off, so
+            candidates: a None among them means that no other came for a while: waiting files are then processed, so
                 that three new files before a walk of minutes do not wait for its end.
-            stop: once it returns True no further chunk is started; chunks in flight are finished and yielded.
+            stop: asked several times a second in the caller's thread. Once it returns True no further chunk is
+                started; chunks in flight are finished and yielded, except for late files.
         """
         chunks = _chunks(candidates, self._encoder.batch_size)
+        is_stopping = self._heard(stop)
         try:
             if self._encoder.streams > 1:
-                yield from each_on_its_own(chunks, self._process, workers=self._workers, stop=stop)
+                results = each_on_its_own(
+                    chunks, self._process, workers=self._workers, stop=is_stopping, overtaken_after=OVERTAKEN_SECONDS,
+                    leaving=self._late.abandon,
+                )  # fmt: skip
             else:
-                yield from ahead_of_device(chunks, self._prepare, self._start, workers=self._workers, stop=stop)
+                results = ahead_of_device(
+                    chunks, self._prepare, self._start, workers=self._workers, stop=is_stopping,
+                    overtaken_after=OVERTAKEN_SECONDS, leaving=self._late.abandon,
+                )  # fmt: skip
+            for each in results:
+                yield each
+                if self._encoder.streams > 1:  # a device has one caller
+                    yield from self._come_late()
+            while self._late.are_left and not is_stopping():
+                yield from self._come_late(within=_LOOK_SECONDS)
+            yield from self._come_late()
         finally:
+            self._late.close()
             self._lookups.close()
+
+    def _heard(self, stop: Callable[[], bool]) -> Callable[[], bool]:
+        def is_stopping() -> bool:
+            if self._stopped_at is None and stop():
+                self._stopped_at = time.monotonic()
+                self._late.abandon()
+            return self._stopped_at is not None
+
+        return is_stopping
+
+    def _come_late(self, *, within: float = 0.0) -> Iterator[Results]:
+        for prepared in self._late.finished(within=within):
+            started = time.perf_counter()
+            yield merged([prepared], self._embed(prepared.waiting), time.perf_counter() - started)
 
     def _process(self, chunk: Sequence[Candidate]) -> Results:
         prepared = self._prepare(chunk)
         started = time.perf_counter()
         embedded = self._embed(prepared.waiting)
-        return _merged([prepared], embedded, time.perf_counter() - started)
+        return merged([prepared], embedded, time.perf_counter() - started)
 
-    def _prepare(self, chunk: Sequence[Candidate]) -> _Prepared:
+    def _prepare(self, chunk: Sequence[Candidate]) -> Prepared:
         """Read, hash and (unless the bytes are known) decode every file of a chunk."""
-        prepared = _Prepared([], [], Timings(), [])
-        for candidate in chunk:
-            try:
+        prepared = Prepared()
+        with abandonable(self._late.abandonment):
+            for candidate in chunk:
+                if self._stopped_at is not None and time.monotonic() > self._stopped_at + GRACE_SECONDS:
+                    break
+                prepared.settled.append(None)
                 self._prepare_one(candidate, prepared)
-            except OSError as error:
-                prepared.settled.append(_failed(candidate, describe_os_error(error), is_transient=True))
-            except MemoryError:
-                prepared.settled.append(_failed(candidate, NO_MEMORY, is_transient=True))
-            except UnreadableImage as error:
-                prepared.settled.append(_failed(candidate, error.reason))
-            if sum(len(data) for *_, data in prepared.held) > (HELD_BYTES if self._decoder else 0):
-                self._decode(prepared)
-        self._decode(prepared)
+                if sum(len(data) for *_, data in prepared.held) > (HELD_BYTES if self._decoder else 0):
+                    self._decode(prepared)
+            self._decode(prepared)
         return prepared
 
-    def _prepare_one(self, candidate: Candidate, prepared: _Prepared) -> None:
-        started = time.perf_counter()
-        data, candidate = read_candidate(candidate)
-        digest = content_hash(data)
-        known = self._lookups.find(digest)
-        read = time.perf_counter()
-        prepared.timings.read += read - started
-        if known is not None:
-            vector, columns = known
-            metadata = self._completed(_with_settings(Metadata(*columns), data), candidate, data)
-            prepared.settled.append(_indexed(candidate, digest, metadata, vector, is_reused=True))
-            return
-        prepared.held.append((len(prepared.settled), candidate, digest, data))
-        prepared.settled.append(None)
+    def _prepare_one(self, candidate: Candidate, prepared: Prepared) -> None:
+        """Settle the last place of ``prepared``, or hold the file that belongs there."""
 
-    def _decode(self, prepared: _Prepared) -> None:
-        """Pictures of the files that are held, or why there are none."""
-        held, prepared.held = prepared.held, []
-        if not held:
-            return
-        started = time.perf_counter()
-        files = [data for *_, data in held]
-        pictures = self._decoder.read(files) if self._decoder else [self._picture(data) for data in files]
-        for (place, candidate, digest, data), picture in zip(held, pictures, strict=True):
-            if isinstance(picture, Picture):
-                metadata = self._completed(_metadata(picture), candidate, data)
-                prepared.waiting.append((candidate, digest, picture, metadata))
+        def work() -> Outcome | Waiting | None:
+            started = time.perf_counter()
+            if self._notes is not None and self._notes.is_left(candidate):
+                logger.warning("passed over %s: %s", os.path.join(candidate.folder, candidate.name), KILLED)
+                raise UnreadableImage(KILLED)
+            is_moving, data = is_video(candidate), b""
+            if is_moving:
+                digest, found = hash_candidate(candidate, self._late.check)
             else:
-                # Low memory is no fault of the picture: it is tried again in the next run.
-                is_transient = picture.reason == NO_MEMORY
-                prepared.settled[place] = _failed(candidate, picture.reason, is_transient=is_transient)
+                data, found = read_candidate(candidate, self._late.check)
+                digest = content_hash(data)
+            known = self._lookups.find(digest)
+            prepared.timings.read += time.perf_counter() - started
+            if known is not None:
+                vector, metadata, moments = known
+                metadata = self._completed(metadata if is_moving else with_later(metadata, data), found, data)
+                return indexed(found, digest, metadata, vector, moments, is_reused=True)
+            if is_moving:
+                return self._look(found, digest, prepared)
+            prepared.held.append((len(prepared.settled) - 1, found, digest, data))
+            return None
+
+        prepared.settled[-1] = _tried(candidate, work)
+
+    def _look(self, candidate: Candidate, digest: bytes, prepared: Prepared) -> Waiting:
+        """Decode the frames of a video."""
+        started = time.perf_counter()
+        try:
+            video = read_video(
+                os.path.join(candidate.folder, candidate.name),
+                (candidate.size, candidate.mtime_ns),
+                self._encoder.spec.preprocessing,
+                per_minute=self._frames_per_minute,
+            )
+        finally:
+            prepared.timings.decode += time.perf_counter() - started
+        order = sorted(range(len(video.times)), key=lambda n: n != video.still)  # the representative frame first
+        pixels, times = [video.pixels[n] for n in order], tuple(video.times[n] for n in order)
+        metadata = self._completed(metadata_of_video(video), candidate, b"")
+        return Waiting(candidate, digest, pixels, metadata, times[1:])
+
+    def _decode(self, prepared: Prepared) -> None:
+        """Decode the files in ``held``: pictures, or reasons why there are none."""
+        held, prepared.held = prepared.held, []
+        started = time.perf_counter()
+        here = []
+        for file in held:
+            place, candidate, digest, data = file
+            if (doubt := doubt_of(data)) is None:
+                here.append(file)
+            elif (found := self._late.read(partial(self._apart, candidate, digest, data, doubt))) is not None:
+                prepared.settled[place] = found.settled[0]
+        files = [data for *_, data in here]
+        pictures = self._decoder.read(files) if self._decoder and files else [self._picture(data) for data in files]
+        for (place, candidate, digest, data), picture in zip(here, pictures, strict=True):
+            prepared.settled[place] = self._seen(candidate, digest, data, picture)
         prepared.timings.decode += time.perf_counter() - started
+
+    def _apart(self, candidate: Candidate, digest: bytes, data: bytes, doubt: Doubt) -> Prepared:
+        """A file that is decoded in another process, as a chunk of its own."""
+
+        def work() -> Outcome | Waiting | None:
+            is_noted = self._notes is not None and doubt.is_dangerous
+            note: AbstractContextManager[None] = self._notes.noting(candidate) if is_noted else nullcontext()  # type: ignore[union-attr]
+            with note:
+                return self._seen(candidate, digest, data, self._picture(data))
+
+        return Prepared([_tried(candidate, work)])
+
+    def _seen(
+        self, candidate: Candidate, digest: bytes, data: bytes, found: Picture | UnreadableImage
+    ) -> Outcome | Waiting | None:
+        if isinstance(found, Picture):
+            metadata = self._completed(metadata_of(found, data), candidate, data)
+            return Waiting(candidate, digest, [found.pixels], metadata)
+        return None if isinstance(found, Abandoned) else _unreadable(candidate, found)
 
     def _picture(self, data: bytes) -> Picture | UnreadableImage:
         try:
@@ -249,14 +262,14 @@ class Pipeline:
             return error
 
     def _completed(self, metadata: Metadata, candidate: Candidate, data: bytes) -> Metadata:
-        """With what XMP says of a picture that says no date or no place itself."""
+        """The metadata, completed from XMP if the picture itself has no date or no place."""
         sidecars: Sidecars | None = getattr(self._own, "sidecars", None)
         if sidecars is None:
             sidecars = self._own.sidecars = Sidecars()
         return completed(metadata, os.path.join(candidate.folder, candidate.name), data, sidecars)
 
-    def _start(self, chunks: list[_Prepared]) -> Collect[Results]:
-        """Hand a batch to the device; what is returned waits for it. Several batches may be on the device."""
+    def _start(self, chunks: list[Prepared]) -> Collect[Results]:
+        """Pass a batch to the device; the returned function waits for it. Several batches may be on the device."""
         waiting = [item for chunk in chunks for item in chunk.waiting]
         started = time.perf_counter()
         collect = self._begin(waiting)
@@ -264,71 +277,75 @@ class Pipeline:
         def results() -> Results:
             embedded = collect()
             now = time.perf_counter()
-            # Batches overlap on the device; their seconds must not be counted twice.
+            # Batches overlap on the device; overlapping seconds must not be counted twice.
             seconds, self._device_free = now - max(started, self._device_free), now
-            return _merged(chunks, embedded, seconds)
+            return merged(chunks, embedded, seconds)
 
         return results
 
-    def _begin(self, waiting: Sequence[_Waiting]) -> Collect[list[IndexedImage | FailedImage]]:
-        if not waiting or not isinstance(self._encoder, DeviceEncoder):
+    def _begin(self, waiting: Sequence[Waiting]) -> Collect[list[Outcome]]:
+        pixels = [each for item in waiting for each in item.pixels]
+        if not 0 < len(pixels) <= self._encoder.batch_size or not isinstance(self._encoder, DeviceEncoder):
             embedded = self._embed(waiting)
             return lambda: embedded
         try:
-            vectors = self._encoder.start_images(np.stack([picture.pixels for _, _, picture, _ in waiting]))
+            vectors = self._encoder.start_images(np.stack(pixels))
         except EncoderError as error:
             failed = self._one_by_one(waiting, error)
             return lambda: failed
 
-        def collect() -> list[IndexedImage | FailedImage]:
+        def collect() -> list[Outcome]:
             try:
-                return _rows(waiting, vectors())
+                return rows_of(waiting, vectors())
             except EncoderError as error:
                 return self._one_by_one(waiting, error)
 
         return collect
 
-    def _embed(self, waiting: Sequence[_Waiting]) -> list[IndexedImage | FailedImage]:
+    def _embed(self, waiting: Sequence[Waiting]) -> list[Outcome]:
         if not waiting:
             return []
         try:
-            pixels: Pixels = np.stack([picture.pixels for _, _, picture, _ in waiting])
-            return _rows(waiting, self._encoder.encode_images(pixels))
+            every = [each for item in waiting for each in item.pixels]
+            size = self._encoder.batch_size  # a video may have more frames than a batch
+            parts = (np.stack(every[at : at + size]) for at in range(0, len(every), size))
+            return rows_of(waiting, np.concatenate([self._encoder.encode_images(part) for part in parts]))
         except EncoderError as error:
             return self._one_by_one(waiting, error)
         except MemoryError:
             return self._one_by_one(waiting, EncoderError(NO_MEMORY, "close other programs"))
 
-    def _one_by_one(self, waiting: Sequence[_Waiting], error: EncoderError) -> list[IndexedImage | FailedImage]:
-        """One picture that upsets the model must not take its neighbours with it."""
+    def _one_by_one(self, waiting: Sequence[Waiting], error: EncoderError) -> list[Outcome]:
+        """Encode pictures singly, so that one that makes the model fail does not affect the others."""
         if type(error) is not EncoderError:
-            raise error  # missing weights or libraries: the fault of no picture, and the same for all
+            raise error  # missing weights or libraries: not caused by a picture, and the same for all
         if len(waiting) == 1:
-            # Tried again on every run: it may be this model's trouble, not the picture's.
-            return [_failed(waiting[0][0], error.message, is_transient=True)]
+            # Tried again on every run: the cause may be this model, not the picture.
+            return [failed(waiting[0].candidate, error.message, is_transient=True)]
         return [outcome for item in waiting for outcome in self._embed([item])]
 
 
-def _merged(chunks: Sequence[_Prepared], embedded: Sequence[IndexedImage | FailedImage], seconds: float) -> Results:
-    """The outcomes of chunks that were encoded together in ``seconds``, in the order of their files."""
-    results, encoded = Results(encoded=len(embedded)), iter(embedded)
-    results.timings.encode = seconds
-    for chunk in chunks:
-        results.timings.read += chunk.timings.read
-        results.timings.decode += chunk.timings.decode
-        results.outcomes += [next(encoded) if outcome is None else outcome for outcome in chunk.settled]
-    return results
+def _tried(candidate: Candidate, work: Callable[[], Outcome | Waiting | None]) -> Outcome | Waiting | None:
+    """The result of ``work`` on a file, or its failure; None if it was given up."""
+    try:
+        return work()
+    except OSError as error:
+        return failed(candidate, describe_os_error(error), is_transient=True)
+    except MemoryError:
+        return failed(candidate, NO_MEMORY, is_transient=True)
+    except Abandoned:
+        return None
+    except UnreadableImage as error:
+        return _unreadable(candidate, error)
 
 
-def _rows(waiting: Sequence[_Waiting], vectors: Vectors) -> list[IndexedImage | FailedImage]:
-    return [
-        _indexed(candidate, digest, metadata, pack_vector(vector))
-        for (candidate, digest, _, metadata), vector in zip(waiting, vectors, strict=True)
-    ]
+def _unreadable(candidate: Candidate, error: UnreadableImage) -> Outcome:
+    # Low memory is not the picture's fault: it is tried again in the next run.
+    return failed(candidate, error.reason, is_transient=error.reason.startswith(NO_MEMORY))
 
 
 def _chunks(candidates: Iterable[Candidate | None], size: int) -> Iterator[list[Candidate]]:
-    """Full chunks, and at a None or when it takes long what there is, which may be nothing."""
+    """Full chunks; at a None, a video or after a time-out a partial chunk, which may be empty."""
     chunk: list[Candidate] = []
     oldest = 0.0
     for candidate in candidates:
@@ -336,82 +353,9 @@ def _chunks(candidates: Iterable[Candidate | None], size: int) -> Iterator[list[
         if candidate is not None:
             oldest = oldest if chunk else now
             chunk.append(candidate)
-        if candidate is None or len(chunk) == size or now - oldest > PATIENCE_SECONDS:
+        is_long = candidate is not None and is_video_name(candidate.name)  # it has as many frames as a chunk has files
+        if candidate is None or is_long or len(chunk) == size or now - oldest > PATIENCE_SECONDS:
             yield chunk
             chunk = []
     if chunk:
         yield chunk
-
-
-def read_candidate(candidate: Candidate) -> tuple[bytes, Candidate]:
-    """The whole file, and the candidate with the size and time that belong to exactly these bytes."""
-    with open_regular(os.path.join(candidate.folder, candidate.name)) as file:
-        found = os.fstat(file.fileno())
-        if found.st_size > MAX_FILE_BYTES:
-            raise UnreadableImage(f"file of {found.st_size >> 20} MiB, limit is {MAX_FILE_BYTES >> 20} MiB")
-        data = file.read()
-        after = os.fstat(file.fileno())
-    if len(data) != found.st_size or after.st_mtime_ns != found.st_mtime_ns:
-        raise InterruptedError(0, "changed while it was read")
-    return data, replace(candidate, size=found.st_size, mtime_ns=found.st_mtime_ns, ctime_ns=change_time(found))
-
-
-def _indexed(
-    candidate: Candidate, digest: bytes, metadata: Metadata, vector: bytes, *, is_reused: bool = False
-) -> IndexedImage:
-    return IndexedImage(
-        folder_id=candidate.folder_id,
-        name=candidate.name,
-        size=candidate.size,
-        mtime_ns=candidate.mtime_ns,
-        content_hash=digest,
-        metadata=metadata,
-        vector=vector,
-        is_reused=is_reused,
-        ctime_ns=candidate.ctime_ns,
-    )
-
-
-def _failed(candidate: Candidate, reason: str, *, is_transient: bool = False) -> FailedImage:
-    return FailedImage(candidate.folder_id, candidate.name, candidate.size, candidate.mtime_ns, reason, is_transient)
-
-
-def _metadata(picture: Picture) -> Metadata:
-    exif = picture.exif
-    return Metadata(
-        format=picture.format,
-        width=picture.width,
-        height=picture.height,
-        taken_at=None if exif.taken_at is None else exif.taken_at.isoformat(timespec="seconds"),
-        taken_offset_minutes=exif.offset_minutes,
-        taken_instant=_instant(exif),
-        taken_precision=exif.precision,
-        taken_source=exif.taken_source,
-        camera=exif.camera,
-        lens=exif.lens,
-        latitude=exif.latitude,
-        longitude=exif.longitude,
-        phash=picture.phash,
-        colour=picture.colour,
-        **_settings(exif),
-    )
-
-
-_SETTINGS = ("iso", "aperture", "exposure", "focal_length")
-
-
-def _settings(exif: Exif) -> dict[str, Any]:
-    return {name: getattr(exif, name) for name in _SETTINGS}
-
-
-def _with_settings(metadata: Metadata, data: bytes) -> Metadata:
-    """Of a picture that is known, also what a camera wrote about it that was not read when it was indexed."""
-    if any(getattr(metadata, name) is not None for name in _SETTINGS):
-        return metadata
-    return replace(metadata, **_settings(read_exif_of(data)))
-
-
-def _instant(exif: Exif) -> int | None:
-    if exif.taken_at is None:
-        return None
-    return instant(exif.taken_at.isoformat(timespec="seconds"), exif.offset_minutes, exif.microsecond)

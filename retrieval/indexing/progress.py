@@ -15,10 +15,12 @@ from retrieval.streams import discard
 LOG_SECONDS = 10.0
 
 JSON_SECONDS = 0.25
-"""Programs are told four times a second at most."""
+"""Minimum interval between events for programs: four times a second at most."""
+
+_WORDS = {"walk": "walking", "encode": "encoding", "index": "indexing", "text": "reading", "faces": "looking"}
 
 _SPEED_SECONDS = 15.0
-"""What is left is judged by the files of so many seconds: unchanged ones take a thousandth of the time of new ones."""
+"""The time left is estimated from the files of this many seconds: unchanged files are a thousand times faster."""
 
 
 @contextmanager
@@ -51,10 +53,9 @@ def _bar(out: IO[str]) -> Iterator[Callable[[Progress], None]]:
         task = bar.add_task("walking", total=None, rate="")
 
         def show(progress: Progress) -> None:
-            words = {"walk": "walking", "encode": "encoding", "index": "indexing"}
             bar.update(
                 task,
-                description=words[progress.stage],
+                description=_WORDS[progress.stage],
                 completed=progress.done,
                 total=progress.total,
                 rate=rate(progress),
@@ -79,7 +80,7 @@ def _logger(out: IO[str]) -> Callable[[Progress], None]:
 
 
 def counted(out: IO[str], what: str) -> Callable[[int, int], None]:
-    """A callback for steps that only count (done, to do): a line every ten seconds, none for what takes less."""
+    """A callback for steps that only count (done, total): a line every ten seconds, none for shorter steps."""
     last = time.monotonic()
 
     def show(done: int, total: int) -> None:
@@ -94,14 +95,14 @@ def counted(out: IO[str], what: str) -> Callable[[int, int], None]:
 
 
 def rate(progress: Progress) -> str:
-    """Images per second that went through the encoder, over the whole run."""
+    """Images per second through the encoder, over the whole run."""
     return f"{progress.encoded / progress.seconds:.1f} images/s" if progress.encoded and progress.seconds else ""
 
 
 class JsonProgress:
-    """Tells a program: an object a line, each with ``event``; a reader that went away does not end the run.
+    """Reports to a program: one object per line, each with ``event``; a closed reader does not end the run.
 
-    ``begin`` (gallery, encoder, device: null in a dry run) comes when everything asked for has been found possible,
+    ``begin`` (gallery, encoder, device: null in a dry run) comes when all options have been checked,
     ``progress`` (stage, done, total, encoded, failed: counts or null; rate: images a second through the encoder;
     seconds; seconds_left) at most every ``JSON_SECONDS``, ``report`` (report: see ``IndexReport.as_dict``) last.
     """
@@ -114,11 +115,11 @@ class JsonProgress:
         self._seen: deque[tuple[float, int]] = deque()
 
     def begin(self, gallery: str, encoder: str, device: str | None) -> None:
-        """The run has started."""
+        """Report that the run has started."""
         self._write({"event": "begin", "gallery": gallery, "encoder": encoder, "device": device})
 
     def show(self, progress: Progress) -> None:
-        """Where the run stands: the callback for ``Indexer.run``."""
+        """Report the present state of the run: the callback for ``Indexer.run``."""
         now = time.monotonic()
         if now - self._last < JSON_SECONDS:
             return
@@ -137,7 +138,7 @@ class JsonProgress:
         self._write(facts)
 
     def end(self, report: IndexReport) -> None:
-        """The run is over; raises OSError if something could not be written (a full disk), and there was a reader."""
+        """Report the end of the run; raises OSError if something could not be written (full disk) to an open reader."""
         self._write({"event": "report", "report": report.as_dict()})
         if self._failure is not None:
             raise self._failure

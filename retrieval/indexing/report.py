@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING, Any
 from retrieval.catalog.batch import Counts
 
 if TYPE_CHECKING:
+    from retrieval.faces.run import FaceReport
     from retrieval.pictures.device_images import DecodedOn
+    from retrieval.reading.run import TextReport
 
 
 @dataclass
 class Progress:
-    """Where a run stands.
+    """The present state of a run.
 
     Attributes:
-        stage: ``walk``, ``encode`` or ``index``.
-        done: files settled so far, unchanged ones included.
-        total: files that will be met; None until they are counted.
-        encoded: images that went through the encoder.
-        failed: files of this run that cannot be used.
+        stage: ``walk``, ``encode`` or ``index``; ``text`` while the words in pictures are read, ``faces`` while
+            faces are looked for.
+        done: files settled so far, unchanged ones included; for ``text`` and ``faces``, contents.
+        total: files that will be processed; None until they are counted.
+        encoded: images encoded so far.
+        failed: files of this run that could not be indexed.
         seconds: since the run started.
     """
 
@@ -34,10 +37,10 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Problem:
+class FolderProblem:
     """A folder that could not be walked, and how many images below it were kept as they are.
 
-    ``is_absence``: it is not there, and may have been deleted (``index --prune`` then).
+    ``is_absence``: it does not exist, and may have been deleted (then use ``index --prune``).
     """
 
     path: str
@@ -48,7 +51,7 @@ class Problem:
 
 @dataclass
 class IndexReport:
-    """What one run did.
+    """The results of one run.
 
     Attributes:
         encoder: its name.
@@ -56,26 +59,30 @@ class IndexReport:
             (read again, same content), moved (or renamed),
             restored (file came back), retired (file gone), failed.
         unchanged: files that were not even opened.
-        encoded: images that went through the encoder.
-        reused: images whose embedding was taken over from the same bytes.
-        adapted: images whose embedding was made from that of the encoder an adapter stands on, no picture read.
-        damaged: images of which the catalog held an embedding or a record that cannot be; they were read anew where
-            their files are there.
-        decoded_on: where pictures were decoded, if that was left to a GPU; None otherwise.
+        encoded: images that were encoded.
+        reused: images whose embedding was copied from an image with the same bytes.
+        adapted: images whose embedding was computed from that of the adapter's base encoder, without reading pictures.
+        damaged: images whose embedding or record in the catalog was invalid; they were read again if
+            their files exist.
+        decoded_on: where pictures were decoded, if on a GPU; None otherwise.
         images: present images with an embedding by this encoder.
         failures_known: files that cannot be indexed, this run's and earlier ones'.
-        failures_passing: those of them that are tried again in the next run (permission, memory, I/O).
-        passed_over: files that are no pictures, and what was left out, by kind and extension.
-        decoder_lines, decoder_first: what decoders wrote about damaged pictures and is not shown: lines, the first one.
-        lifted: what had been forgotten and is indexed again, because it was named.
+        failures_passing: those that are tried again in the next run (permission, memory, I/O).
+        passed_over: files that are not pictures, and excluded entries, by kind and extension.
+        decoder_lines, decoder_first: decoders' messages about damaged pictures, not shown: number of lines, first line.
+        places_named: new coordinates that have been looked up.
+        text: the results of reading text in pictures afterwards, if requested; see ``reading/run.py``.
+        faces: the results of looking for faces afterwards, if requested; see ``faces/run.py``.
+        lifted: forgotten paths that are indexed again because they were named.
         problems: folders that could not be walked; nothing below them was retired.
         seconds: per stage. ``read``, ``decode`` and ``encode`` are sums over all threads; ``walk``, ``commit`` and
-            ``index`` were spent in the main thread; ``total`` is wall time.
+            ``index`` were spent in the main thread; ``total`` is wall time, with ``thumbnails``, ``words`` and
+            ``faces`` added if they were requested.
         index: kind of vector index in use, and why.
-        still_searching_with: the encoder that searches go on using because this one has not seen all images yet.
-        words_by: the encoder that searches go on using because this one is image-only.
-        interrupted: the run was stopped; the next one goes on from here.
-        is_dry_run: nothing was done; it says what a run would do (see ``dry_run.py``).
+        still_searching_with: the encoder that searches keep using because this one has not seen all images yet.
+        words_by: the encoder that searches keep using because this one is image-only.
+        interrupted: the run was stopped; the next one continues.
+        is_dry_run: nothing was changed; the report says what a run would do (see ``dry_run.py``).
     """
 
     encoder: str
@@ -92,8 +99,11 @@ class IndexReport:
     passed_over: dict[str, dict[str, int]] = field(default_factory=dict)
     decoder_lines: int = 0
     decoder_first: str = ""
+    places_named: int = 0
+    text: TextReport | None = None
+    faces: FaceReport | None = None
     lifted: list[str] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[FolderProblem] = field(default_factory=list)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     index: str = ""
     still_searching_with: str | None = None
@@ -102,8 +112,8 @@ class IndexReport:
     is_dry_run: bool = False
 
     def kept(self, path: str, reason: str, images: int, *, is_absence: bool = False) -> None:
-        """Note a folder that could not be walked, whose images stay."""
-        self.problems.append(Problem(path, reason, images, is_absence))
+        """Record a folder that could not be walked, whose images are kept."""
+        self.problems.append(FolderProblem(path, reason, images, is_absence))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -122,6 +132,9 @@ class IndexReport:
             "passed_over": self.passed_over,
             "decoder_lines": self.decoder_lines,
             "decoder_first": self.decoder_first,
+            "places_named": self.places_named,
+            **({"text": self.text.as_dict()} if self.text else {}),
+            **({"faces": self.faces.as_dict()} if self.faces else {}),
             "lifted": self.lifted,
             "problems": [vars(problem) for problem in self.problems],
             "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},

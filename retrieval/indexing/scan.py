@@ -1,7 +1,7 @@
 """Walk folders and list the picture files in them: no pixels, no database, one ``stat`` per candidate file.
 
-The walk never guesses: a folder that cannot be listed is reported with its reason, so that the caller does not
-take its pictures for deleted.
+The walk never guesses: a folder that cannot be listed is reported with the reason, so that the caller does not
+treat its pictures as deleted.
 """
 
 from __future__ import annotations
@@ -20,19 +20,30 @@ from retrieval.catalog.exclusions import Exclusions
 from retrieval.errors import SettingsError
 from retrieval.indexing.ignore import IGNORE_FILE, IgnoreRules
 from retrieval.paths import is_below
-from retrieval.pictures.formats import IMAGE_EXTENSIONS
+from retrieval.pictures.optional import EXTRA_OF, readable_extensions
 from retrieval.pictures.passed_over import HIDDEN, PassedOver, extension_of, kind_of
 from retrieval.regular_files import change_time, describe_os_error
 
-__all__ = ["IGNORE_FILE", "FoundFile", "FoundFolder", "Walk", "count_files", "is_mounted", "mount_point", "walk"]
+__all__ = [
+    "IGNORE_FILE",
+    "FoundFile",
+    "FoundFolder",
+    "Walk",
+    "count_files",
+    "is_mounted",
+    "list_folder",
+    "mount_point",
+    "parent_device",
+    "walk",
+]
 
 
 class FoundFile(NamedTuple):
     """A candidate picture: its name inside the folder, size in bytes, and times in nanoseconds.
 
-    ``ctime_ns`` is when anything about the file was last changed, which no program can set; None where the system has
-    no such time. ``problem`` is set instead of a size where the entry cannot be looked at (a broken link, no
-    permission). A tuple, because a frozen dataclass takes three times as long to make, and a walk makes one for every
+    ``ctime_ns`` is when anything about the file was last changed, which no program can set; None if the system has
+    no such time. ``problem`` is set instead of a size if the entry cannot be examined (a broken link, no
+    permission). A tuple, because a frozen dataclass takes three times as long to create, and a walk creates one per
     file.
     """
 
@@ -45,20 +56,22 @@ class FoundFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FoundFolder:
-    """One listed folder. With ``problem`` set nothing is known of what it (or anything below it) holds.
+    """One listed folder. If ``problem`` is set, nothing is known about its contents at any depth.
 
     Attributes:
-        path: absolute, symbolic links only where the walk came through one.
+        path: absolute, with symbolic links only where the walk followed one.
         files: candidates, sorted by name.
-        unsure: files whose names have no extension, sorted by name: pictures, if their first bytes say so.
-        passed_over: the other files, and what was left out, by kind.
-        is_mount: True where this folder lies on another device than its parent.
-        is_empty: True if the folder has no entries at all, not even ones that the walk leaves out.
+        unsure: files whose names have no extension, sorted by name: pictures, if their first bytes show it.
+        unreadable: pictures in formats that this installation cannot read, sorted by name; also in ``passed_over``.
+        passed_over: the other files, and excluded entries, by kind.
+        is_mount: True if this folder is on another device than its parent.
+        is_empty: True if the folder has no entries at all, not even ones that the walk excludes.
     """
 
     path: str
     files: Sequence[FoundFile] = field(default_factory=tuple)
     unsure: Sequence[FoundFile] = field(default_factory=tuple)
+    unreadable: Sequence[FoundFile] = field(default_factory=tuple)
     passed_over: PassedOver = field(default_factory=Counter)
     is_mount: bool = False
     is_empty: bool = False
@@ -68,13 +81,13 @@ class FoundFolder:
 Walk = Iterator[FoundFolder]
 
 BROKEN_LINK = "broken symbolic link"
-"""The one ``problem`` of a file that says that it is gone; behind the others it may be as it was."""
+"""The one ``problem`` that means that a file is gone; with others it may be unchanged."""
 
 
-def is_candidate(name: str) -> bool:
-    """True for a file name with a picture's extension."""
+def is_candidate(name: str, readable: frozenset[str]) -> bool:
+    """True for a file name with one of the readable extensions."""
     dot = name.rfind(".")
-    return dot > 0 and name[dot:].lower() in IMAGE_EXTENSIONS
+    return dot > 0 and name[dot:].lower() in readable
 
 
 def walk(
@@ -88,19 +101,19 @@ def walk(
     """List ``root`` and everything below it, folder by folder, in a stable order.
 
     Args:
-        root: a folder; it is resolved, so that two spellings of it are one.
-        exclude: patterns in ``.gitignore`` syntax, relative to ``root``, beside each folder's own
+        root: a folder; it is resolved, so that different spellings of it are equal.
+        exclude: patterns in ``.gitignore`` syntax, relative to ``root``, in addition to each folder's own
             ``.photoseekignore``.
-        lasting: what the gallery leaves out for good.
+        lasting: the gallery's permanent exclusions.
         seen: (device, inode) of folders already listed; give the same set to several walks so that overlapping
             roots and symbolic-link cycles are listed once.
-        elsewhere: other folders that are walked in their own right, now or in another run. A symbolic link into one
-            of them is not followed: its pictures would be known by the one path after this run and by the other
+        elsewhere: other folders that are roots themselves, now or in another run. A symbolic link into one
+            of them is not followed: its pictures would be known by one path after this run and by the other
             after the next.
 
     Yields:
-        Every folder once: real folders first, depth first and by name; folders that are only reached through
-        symbolic links after them, so that a picture is known by its real path wherever it has one below ``root``.
+        Every folder once: real folders first, depth first and by name; then folders that are only reached through
+        symbolic links, so that a picture is known by its real path if it has one below ``root``.
     """
     start = os.path.realpath(root)
     return _walk(start, IgnoreRules(start, exclude, lasting), set() if seen is None else seen, _look_at, elsewhere)
@@ -109,13 +122,14 @@ def walk(
 def _walk(
     start: str, rules: IgnoreRules, seen: set[tuple[int, int]], look: _Look, elsewhere: Sequence[str] = ()
 ) -> Walk:
-    waiting: deque[tuple[str, int | None]] = deque([(start, _parent_device(start))])
+    readable = readable_extensions()
+    waiting: deque[tuple[str, int | None]] = deque([(start, parent_device(start))])
     while waiting:
         links: list[tuple[str, int | None]] = []
         stack = [waiting.popleft()]
         while stack:
-            path, parent_device = stack.pop()
-            folder, below, through_links = _list_folder(path, parent_device, rules, seen, look)
+            path, device_above = stack.pop()
+            folder, below, through_links = list_folder(path, device_above, rules, seen, look, readable)
             if folder is None:
                 continue
             yield folder
@@ -126,7 +140,7 @@ def _walk(
 
 def _is_walked_elsewhere(link: str, elsewhere: Sequence[str]) -> bool:
     target = os.path.realpath(link)
-    # What is hidden in there is not walked there.
+    # A hidden folder in one of them is not walked there.
     return any(is_below(target, other) and "/." not in target[len(other) :] for other in elsewhere)
 
 
@@ -134,10 +148,22 @@ _Below = list[tuple[str, int | None]]
 _Look = Callable[["os.DirEntry[str]"], FoundFile | None]
 
 
-def _list_folder(
-    path: str, parent_device: int | None, rules: IgnoreRules, seen: set[tuple[int, int]], look: _Look
+def list_folder(
+    path: str,
+    device_above: int | None,
+    rules: IgnoreRules,
+    seen: set[tuple[int, int]],
+    look: _Look | None = None,
+    readable: frozenset[str] | None = None,
 ) -> tuple[FoundFolder | None, _Below, _Below]:
-    """One folder, its real subfolders and those behind symbolic links; None if it was listed before."""
+    """One folder, its real subfolders and those behind symbolic links; None if it was listed before.
+
+    Args:
+        device_above: device of the parent folder.
+        look, readable: by default files get sizes and times, and all formats of this installation are included.
+    """
+    look = _look_at if look is None else look
+    readable = readable_extensions() if readable is None else readable
     try:
         own = os.stat(path)
         if (own.st_dev, own.st_ino) in seen:
@@ -152,28 +178,31 @@ def _list_folder(
     seen.add((own.st_dev, own.st_ino))
     files: list[FoundFile] = []
     unsure: list[FoundFile] = []
+    unreadable: list[FoundFile] = []
     passed_over: PassedOver = Counter()
     below: _Below = []
     links: _Below = []
     for entry in listed:
         name = entry.name
-        is_folder = _is_folder(entry)
+        is_folder = _is_folder(entry, readable)
         why = rules.why_left_out(name, is_folder=is_folder)
         if why is not None:
             if why[0] != HIDDEN:
                 passed_over[why] += 1
         elif is_folder:
             (links if entry.is_symlink() else below).append((entry.path, own.st_dev))
-        elif is_candidate(name):
+        elif is_candidate(name, readable):
             file = look(entry)
             if file is not None:
                 files.append(file)
         elif (extension := extension_of(name)) is not None:
             passed_over[kind_of(extension), extension] += 1
+            if f".{extension}" in EXTRA_OF and (file := look(entry)) is not None:
+                unreadable.append(file)
         elif (file := look(entry)) is not None and file.problem is None:
             unsure.append(file)
-    is_mount = parent_device is not None and own.st_dev != parent_device
-    found = FoundFolder(path, files, unsure, passed_over, is_mount=is_mount, is_empty=not listed)
+    is_mount = device_above is not None and own.st_dev != device_above
+    found = FoundFolder(path, files, unsure, unreadable, passed_over, is_mount=is_mount, is_empty=not listed)
     return found, below, links
 
 
@@ -181,12 +210,12 @@ def _name(entry: os.DirEntry[str]) -> str:
     return entry.name
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _is_folder(entry: os.DirEntry[str], readable: frozenset[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError as error:
-        # A link to where we may not look: taken for a folder it is reported, and what is known below it kept.
-        return error.errno != errno.ELOOP and not is_candidate(entry.name)
+        # A link to an inaccessible place: treated as a folder it is reported, and known images below it are kept.
+        return error.errno != errno.ELOOP and not is_candidate(entry.name, readable)
 
 
 def _look_at(entry: os.DirEntry[str]) -> FoundFile | None:
@@ -194,7 +223,7 @@ def _look_at(entry: os.DirEntry[str]) -> FoundFile | None:
     try:
         found = entry.stat()
     except FileNotFoundError:
-        # A dangling link is worth telling; a file deleted between listing and stat is simply gone.
+        # A dangling link is reported; a file deleted between listing and stat is simply gone.
         return FoundFile(entry.name, -1, -1, BROKEN_LINK) if entry.is_symlink() else None
     except OSError as error:
         return FoundFile(entry.name, -1, -1, describe_os_error(error))
@@ -204,7 +233,7 @@ def _look_at(entry: os.DirEntry[str]) -> FoundFile | None:
 
 
 def _glance(entry: os.DirEntry[str]) -> FoundFile | None:
-    """The entry without its size and time, which spares the ``stat``."""
+    """The entry without its size and time, which saves the ``stat``."""
     is_file = entry.is_symlink() or entry.is_file(follow_symlinks=False)
     return FoundFile(entry.name, -1, -1) if is_file else None
 
@@ -218,14 +247,14 @@ def count_files(
     elsewhere: Sequence[str] = (),
     stop: Callable[[], bool],
 ) -> int:
-    """How many candidates a walk of ``root`` will meet, without looking at any file (for a progress bar).
+    """How many candidates a walk of ``root`` will find, without examining any file (for a progress bar).
 
     Args:
         exclude, lasting, seen, elsewhere: as for :func:`walk`.
-        stop: asked once a folder; when it returns True the count so far is returned.
+        stop: called once per folder; when it returns True the count so far is returned.
     """
     total = 0
-    with suppress(SettingsError):  # a bad pattern: the walk itself will say so
+    with suppress(SettingsError):  # a bad pattern: the walk itself reports it
         start = os.path.realpath(root)
         rules = IgnoreRules(start, exclude, lasting)
         for folder in _walk(start, rules, set() if seen is None else seen, _glance, elsewhere):
@@ -235,7 +264,8 @@ def count_files(
     return total
 
 
-def _parent_device(path: str) -> int | None:
+def parent_device(path: str) -> int | None:
+    """The device of the folder that contains a path."""
     try:
         return os.stat(os.path.dirname(path)).st_dev
     except OSError:
@@ -243,7 +273,7 @@ def _parent_device(path: str) -> int | None:
 
 
 def is_mounted(path: str) -> bool:
-    """True if ``path``, or the folder that it links to, lies on another file system than its parent."""
+    """True if ``path``, or the folder that it links to, is on another file system than its parent."""
     try:
         return os.path.ismount(path) or os.stat(path).st_dev != os.stat(os.path.dirname(path)).st_dev
     except OSError:

@@ -1,23 +1,26 @@
-"""Two schedulers of work on threads: in order, with bounded memory. They are independent of the kind of work.
+"""Two schedulers of work on threads: in order, unless something is slow, and with bounded memory. They are independent
+of the kind of work.
 
-The caller's thread hands out the work and takes the results, so whatever feeds it (a walk that reads the catalog)
-stays in that thread. Workers never wait for it while there is work under way.
+The caller's thread supplies the work and takes the results, so its source (a walk that reads the catalog)
+stays in that thread. Workers never wait for it while there is work left.
 """
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
+from typing import Any, Generic, TypeVar
 
 LOOKAHEAD = 3
-"""Chunks per worker that may be waiting or done. More only helps when one chunk is much slower than the others."""
+"""Chunks per worker that may be waiting or done. More only helps if one chunk is much slower than the others."""
 
 BATCHES = 3
-"""Batches between the decoders and the results, each of them decoding, decoded or on the device. One is handed over
-while the others keep the device busy: a commit may take as long as two batches before the device waits for it."""
+"""Batches between the decoders and the results, each of them decoding, decoded or on the device. One is passed on
+while the others keep the device busy: a commit may take as long as two batches before the device becomes idle."""
 
 PIECE = 8
 """Files that a decoder takes at a time: few, so that a batch is spread over all of them."""
@@ -25,22 +28,17 @@ PIECE = 8
 _Item = TypeVar("_Item")
 _Part = TypeVar("_Part")
 _Result = TypeVar("_Result")
-_Result_co = TypeVar("_Result_co", covariant=True)
 
 Collect = Callable[[], _Result]
-"""What a started batch leaves behind: waits for the device and gives the result."""
+"""The rest of a started batch: waits for the device and returns the result."""
 
 
-class _Pending(Protocol[_Result_co]):
-    """What :func:`_in_order` needs of work under way."""
+_LOOK_SECONDS = 0.25
+"""How often the caller is asked whether to stop while it waits for a result."""
 
-    def done(self) -> bool: ...
 
-    def cancel(self) -> bool:
-        """Start no more of it; True if it will have no result at all."""
-        ...
-
-    def result(self) -> _Result_co: ...
+def _nothing() -> None:
+    pass
 
 
 def each_on_its_own(
@@ -49,15 +47,25 @@ def each_on_its_own(
     *,
     workers: int,
     stop: Callable[[], bool],
+    overtaken_after: float = math.inf,
+    leaving: Callable[[], None] = _nothing,
 ) -> Iterator[_Result]:
-    """Every worker does all of a chunk's work. For stages that need the same cores.
+    """Every worker does all the work on a chunk. For stages that need the same cores.
 
     Args:
-        chunks: an empty one says that the next takes a while: what is done is handed on and not kept for it.
-        stop: once it returns True no further chunk is started; chunks in flight are finished and yielded.
+        chunks: an empty one means that the next takes a while: finished results are passed on without waiting for it.
+        stop: once it returns True no further chunk is started; chunks in flight are finished and yielded. It is also
+            asked while a result is awaited.
+        overtaken_after: seconds; a chunk that takes longer is overtaken by those behind it that are done.
+        leaving: called when the caller leaves early or anything fails, before the threads are waited for.
     """
     with ThreadPoolExecutor(workers, thread_name_prefix="photoseek-worker") as pool:
-        yield from _in_order(lambda chunk: pool.submit(work, chunk), chunks, workers * LOOKAHEAD, stop)
+
+        def submit(chunk: Sequence[_Item]) -> _Batch[_Result]:
+            future = pool.submit(work, chunk)
+            return _Batch([future], future)
+
+        yield from _results(submit, chunks, workers * LOOKAHEAD, stop, overtaken_after, leaving)
 
 
 def ahead_of_device(
@@ -67,20 +75,23 @@ def ahead_of_device(
     *,
     workers: int,
     stop: Callable[[], bool],
+    overtaken_after: float = math.inf,
+    leaving: Callable[[], None] = _nothing,
 ) -> Iterator[_Result]:
-    """Workers prepare the batches that come next while a device works on the present one.
+    """Workers prepare the next batches while a device works on the present one.
 
-    Each of the four has threads of its own: preparing, starting batches on the device, collecting their results,
-    and whatever the caller does with them. So batch i + 1 is started while i computes, if ``start`` does not wait
-    for the device, and the next batches are prepared whatever the caller is busy with.
+    Each of the four steps has threads of its own: preparing, starting batches on the device, collecting their results,
+    and the caller's processing. So batch i + 1 is started while i computes, if ``start`` does not wait
+    for the device, and the next batches are prepared while the caller is busy.
 
     Args:
-        batches: an empty one says that the next takes a while, see :func:`each_on_its_own`. One of several hundred
-            files is handed out in pieces; a short one is started as it is.
+        batches: an empty one means that the next takes a while, see :func:`each_on_its_own`. One of several hundred
+            files is split into pieces; a short one is started as it is.
         prepare: called by ``workers`` threads with up to :data:`PIECE` items of one batch.
-        start: called by one thread with the prepared pieces of one batch, in order; what it returns is called by
+        start: called by one thread with the prepared pieces of one batch, in order; its result is called by
             another. Both may raise: the exception reaches the caller in the batch's place.
         stop: once it returns True no further piece is prepared; what is prepared goes through the device.
+        overtaken_after, leaving: see :func:`each_on_its_own`.
     """
     abandoned = threading.Event()
     with (
@@ -101,31 +112,30 @@ def ahead_of_device(
             return _Batch(pieces, results.submit(lambda: on_device.result()()))
 
         try:
-            yield from _in_order(submit, batches, BATCHES, stop)
+            yield from _results(submit, batches, BATCHES, stop, overtaken_after, leaving)
         finally:
             abandoned.set()
             decoders.shutdown(wait=False, cancel_futures=True)
 
 
-class _Batch(_Pending[_Result]):
-    """A batch on its way: stopped, it goes on with the pieces that are prepared or being so."""
+class _Batch(Generic[_Result]):
+    """A batch in progress: when cancelled, it continues with the pieces that are prepared or being prepared."""
 
-    def __init__(self, pieces: Sequence[Future[_Part]], future: Future[_Result]) -> None:
-        self._pieces, self._future = pieces, future
-
-    def done(self) -> bool:
-        return self._future.done()
+    def __init__(self, pieces: Sequence[Future[Any]], future: Future[_Result]) -> None:
+        self._pieces, self.future = pieces, future
 
     def cancel(self) -> bool:
+        """Start no more of it; True if it will have no result."""
         kept = [piece for piece in reversed(self._pieces) if not piece.cancel()]
         return not kept
 
     def result(self) -> _Result:
-        return self._future.result()
+        """Waits for it."""
+        return self.future.result()
 
 
 def _uncancelled(pieces: Sequence[Future[_Part]]) -> list[_Part]:
-    """The results of the pieces up to the first that was cancelled; those behind it were cancelled before."""
+    """The results of the pieces up to the first that was cancelled; later ones were cancelled before it."""
     parts = []
     for piece in pieces:
         try:
@@ -135,14 +145,16 @@ def _uncancelled(pieces: Sequence[Future[_Part]]) -> list[_Part]:
     return parts
 
 
-def _in_order(
-    submit: Callable[[Sequence[_Item]], _Pending[_Result]],
+def _results(
+    submit: Callable[[Sequence[_Item]], _Batch[_Result]],
     chunks: Iterator[Sequence[_Item]],
     ahead: int,
     stop: Callable[[], bool],
+    overtaken_after: float,
+    leaving: Callable[[], None],
 ) -> Iterator[_Result]:
     """Submit chunks as they come, at most ``ahead`` unfinished ones, and yield their results in order."""
-    pending: deque[_Pending[_Result]] = deque()
+    pending: deque[_Batch[_Result]] = deque()
     try:
         while not stop():
             while len(pending) < ahead:
@@ -151,16 +163,42 @@ def _in_order(
                     break
                 if chunk:
                     pending.append(submit(chunk))
-                elif pending and pending[0].done():
-                    break  # nothing new for a while: what is done must not wait for it
+                elif pending and pending[0].future.done():
+                    break  # nothing new for a while: finished results must not wait for it
             if not pending:
                 return
-            yield pending.popleft().result()
-        # All at once: a worker takes the next chunk while the result of the one before is waited for. The last one
-        # first: a worker that finds a cancelled chunk goes on with the one behind it, which would leave a gap.
-        kept = [future for future in reversed(pending) if not future.cancel()]
-        for future in reversed(kept):
-            yield future.result()
+            first = _awaited(pending, stop, overtaken_after)
+            if first is None:
+                break
+            pending.remove(first)
+            yield first.result()
+        # All at once: a worker takes the next chunk while the previous result is awaited. The last one
+        # first: a worker that finds a cancelled chunk continues with the one after it, which would leave a gap.
+        kept = [batch for batch in reversed(pending) if not batch.cancel()]
+        for batch in reversed(kept):
+            yield batch.result()
+    except BaseException:
+        leaving()
+        raise
     finally:
-        for future in reversed(pending):
-            future.cancel()
+        for batch in reversed(pending):
+            batch.cancel()
+
+
+def _awaited(
+    pending: Sequence[_Batch[_Result]], stop: Callable[[], bool], overtaken_after: float
+) -> _Batch[_Result] | None:
+    """The first batch, once it is done; or after a while, any that is done; None if a stop came first."""
+    since = time.monotonic()
+    while not pending[0].future.done():
+        if time.monotonic() - since > overtaken_after:
+            done = next((batch for batch in pending if batch.future.done()), None)
+            if done is not None:
+                return done
+            awaited = [batch.future for batch in pending]
+        else:
+            awaited = [pending[0].future]
+        wait(awaited, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)
+        if not pending[0].future.done() and stop():
+            return None
+    return pending[0]

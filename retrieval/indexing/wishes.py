@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from retrieval.catalog.exclusions import Exclusion, Exclusions, changed
-from retrieval.errors import SettingsError
+from retrieval.errors import GalleryError, SettingsError
 from retrieval.indexing.ignore import parse
 from retrieval.indexing.scan import is_mounted
 from retrieval.paths import is_below
@@ -18,33 +18,40 @@ from retrieval.undone import Refused, item
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a run was asked to leave out from now on, and to take back."""
+    """The exclusions and inclusions that a run was asked to apply from now on.
+
+    Args:
+        everywhere: patterns from the user's settings, which apply below every folder while they are in the settings,
+            if nothing else decides.
+    """
 
     exclude: Sequence[str] = ()
     include: Sequence[str] = ()
     no_exclude: bool = False
+    everywhere: Sequence[str] = ()
 
     def check(self) -> None:
-        """Raises SettingsError for a pattern that is none."""
+        """Raise SettingsError for an invalid pattern."""
         parse(self.exclude, "--exclude")
         parse(self.include, "--include")
+        parse(self.everywhere, "the setting exclude or include")
 
     def applied(self, before: Exclusions, roots: Sequence[str], named: Sequence[str]) -> tuple[Exclusions, list[str]]:
-        """What is left out when this has been done for each of ``roots``, and what had been forgotten and no more is.
+        """The exclusions after applying these options to each of ``roots``, and the forgotten paths that are lifted.
 
         Args:
-            named: folders that were named for this run: they are not left out any more.
+            named: folders that were named for this run: they are no longer excluded.
         """
         lifted: list[Exclusion] = [row for root in named for row in before.lifted(root)]
         again = [root for root in named if before.lifted(root)]
         after = Exclusions(row for row in before.rows if row not in lifted)
         for root in roots:
             after = Exclusions(changed(after, root, self.exclude, self.include, start_anew=self.no_exclude))
-        return after, again
+        return Exclusions(after.rows, self.everywhere), again
 
 
 class Roots(NamedTuple):
-    """Folders to walk, resolved, and those that are not there but known."""
+    """Folders to walk, resolved, and known folders that are missing."""
 
     present: list[str]
     missing: list[str]
@@ -59,28 +66,34 @@ def resolved_roots(
     """The folders of a run.
 
     Args:
-        given: as a person named them; none: every one that is known.
+        given: as a person named them; empty: every known folder.
         known: the folders that were given to earlier runs.
         count_present: how many present images lie at or below a folder.
-        refused: told of a folder that does not exist and was never indexed; without it, that is raised.
+        refused: called with a folder that does not exist and was never indexed; without it, an error is raised.
 
     Raises:
         SettingsError: such a folder; or no folder at all, or none that can be used.
+        GalleryError: there are pictures, but no folders.
     """
     if not given and not known:
+        if count_present(os.sep):  # no run leaves this state
+            raise GalleryError(
+                "the gallery has pictures, but no folder in which they were found: its catalog is damaged",
+                "name the folders: photoseek index FOLDER, then run: photoseek verify",
+            )
         raise SettingsError("no folder was given and none was indexed before", "run: photoseek index FOLDER")
     roots: list[str] = []
     gone: list[str] = []
     for folder in given or known:
         path = Path(folder).expanduser()
         resolved = os.path.realpath(path)
-        if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be looked into
+        if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises if a folder above is not accessible
             roots.append(resolved)
             continue
         with item(folder, refused):
             if given and os.path.exists(path):  # noqa: PTH110
                 raise SettingsError(f"{folder} is not a folder", "give the folder that holds the pictures")
-            # The name under which it is known; a link may lie in its place by now.
+            # The name under which it is known; there may be a link in its place now.
             names = (resolved, os.path.abspath(path))
             missing = next((name for name in names if name in known or count_present(name)), None)
             if missing is None:
@@ -92,7 +105,7 @@ def resolved_roots(
 
 
 def unplugged(mounts: Sequence[str]) -> list[str]:
-    """Those that are not mounted now, symbolic links to where one of them was included."""
+    """The mount points that are not mounted now, symbolic links to former ones included."""
     gone = [mount for mount in mounts if not is_mounted(mount)]
     links = [mount for mount in mounts if any(is_below(os.path.realpath(mount), drive) for drive in gone)]
     return list(dict.fromkeys(gone + links))
@@ -101,9 +114,12 @@ def unplugged(mounts: Sequence[str]) -> list[str]:
 def checked_spec(text: str, dim: int) -> str | None:
     """The specification in its canonical spelling, None for ``auto``; SpecError before any work is done."""
     from indexes import IndexSpec, create_index
+    from retrieval.index_servers import name_server, server_spec
 
     if text.lower() == "auto":
         return None
     spec = IndexSpec.parse(text)
+    if (named := server_spec(text)) is not None:
+        name_server(named)  # whoever asks for it may use it
     create_index(spec, dim).close()
     return str(spec)

@@ -20,7 +20,7 @@ from retrieval.undone import OF_THE_ITEM, Refused
 
 @dataclass(frozen=True)
 class Classified:
-    """A picture file and its labels, most probable first; or why there are none."""
+    """A picture file and its labels, most probable first; or the reason why there are none."""
 
     path: str
     labels: tuple[Predicted, ...]
@@ -36,21 +36,21 @@ def classify(
     top: int = 0,
     refused: Refused | None = None,
 ) -> Iterator[Classified]:
-    """The probabilities of labels for picture files, one file after the other.
+    """The probabilities of labels for picture files, file by file.
 
-    They are those of :mod:`retrieval.labels.zeroshot`: over all ``labels`` together, also where only the first are
+    They are those of :mod:`retrieval.labels.zeroshot`: over all ``labels`` together, even if only the first are
     returned.
 
     Args:
-        pictures: files; and what was refused already (:func:`files_of`), which is handed on.
+        pictures: files; and targets already refused (by :func:`files_of`), which are passed through.
         labels: see ``vocabulary.read_labels``.
         templates: the templates, or a choice for ``zeroshot.find_templates``.
-        top: how many labels a picture, 0 for all.
-        refused: told of a file that cannot be read, which then gets no labels; without it, that is raised.
+        top: how many labels per picture, 0 for all.
+        refused: called with a file that cannot be read, which then gets no labels; without it, an error is raised.
 
     Raises:
-        QueryError: too few labels, or (at its turn) a file that cannot be read.
-        UnreadableImage: a file that is no picture.
+        QueryError: too few labels, or (when its turn comes) a file that cannot be read.
+        UnreadableImage: a file that is not a picture.
         TextNotSupported: the encoder has no text tower.
     """
     check_choice(labels, encoder)
@@ -69,7 +69,7 @@ def classify(
         except OF_THE_ITEM as error:
             yield _refused(str(picture), error, refused)
             continue
-        if classes is None:  # after a first picture: a misspelt path is told before seconds of text tower
+        if classes is None:  # after a first picture: a misspelt path is reported before seconds of text encoding
             classes = class_vectors(encoder, labels, prompts)
         believed = probabilities(vector[None] @ classes.T, scale, bias)
         best = best_labels(believed, count)[0].tolist()
@@ -79,11 +79,11 @@ def classify(
 def files_of(
     gallery: Gallery, pictures: Sequence[str], refused: Refused | None = None
 ) -> list[str | Path | Classified]:
-    """Paths of pictures as people write them: a path as it is, ``id:12`` as the path of a picture of the gallery.
+    """Paths of pictures from command-line targets: a path unchanged, ``id:12`` as the path of that gallery picture.
 
     Args:
-        refused: told of an id that the gallery does not have, which then comes back with its error and no labels;
-            without it, that is raised.
+        refused: called with an id that the gallery does not have, which is returned with its error and no labels;
+            without it, an error is raised.
 
     Raises:
         UnknownImage: the gallery has no picture of this id.

@@ -11,6 +11,7 @@ from pathlib import Path
 from retrieval.errors import QueryError
 from retrieval.labels.xmp import MAX_BYTES, UnreadableXmp, Xmp, parse_xmp
 from retrieval.pictures.dates import parse_moment
+from retrieval.pictures.formats import is_video_name
 from retrieval.regular_files import open_regular
 from retrieval.tag_text import clean_caption, clean_tag
 
@@ -19,13 +20,16 @@ _EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _HAS_EXTENDED = re.compile(rb"HasExtendedXMP\s*(?:=\s*[\"']|>\s*)([0-9A-Fa-f]{32})")
 _MAX_SEGMENTS = 1000
-_SCANNED = re.compile(rb"<(?:\w+:)?xmpmeta\b.*?</(?:\w+:)?xmpmeta\s*>", re.DOTALL)
+_PADDING = re.compile(rb"\xff{2,}")
+_MAX_CHUNKS = 100_000  # of a PNG; a large one has thousands
+_BEGIN = re.compile(rb"<(?:\w{1,32}:)?xmpmeta\b")
+_END = re.compile(rb"</(?:\w{1,32}:)?xmpmeta\s{0,32}>")
 _GIF = b"XMP DataXMP"
 _HEAD, _MOST = 256 << 10, 256 << 20
 
 
 def read_inside(data: bytes) -> Xmp:
-    """The XMP inside a picture file, with what IIM says where XMP says nothing; empty if there is none.
+    """The XMP inside a picture file, completed with IIM properties that XMP lacks; empty if there is none.
 
     Raises:
         UnreadableXmp: see :func:`retrieval.labels.xmp.parse_xmp`.
@@ -42,18 +46,19 @@ def read_inside(data: bytes) -> Xmp:
     elif data.startswith(b"GIF8"):
         packet = _in_gif(data)
     else:
-        found = _SCANNED.search(data) if b"xmpmeta" in data else None
-        packet = found[0] if found else None
+        packet = _scanned(data)
     return Xmp() if packet is None else parse_xmp(packet)
 
 
 def read_embedded(path: str | Path) -> Xmp:
-    """The same of a file; of a JPEG no more is read than what comes before the picture.
+    """The same for a file; of a JPEG only the part before the picture data is read.
 
     Raises:
         UnreadableXmp: see :func:`retrieval.labels.xmp.parse_xmp`.
-        OSError: the file cannot be read, or is no ordinary file.
+        OSError: the file cannot be read, or is not a regular file.
     """
+    if is_video_name(str(path)):  # gigabytes, and rarely with XMP
+        return Xmp()
     with open_regular(path) as file:
         data = file.read(_HEAD)
         if not data.startswith(b"\xff\xd8") or not _reaches_the_scan(data):
@@ -69,26 +74,26 @@ def _reaches_the_scan(data: bytes) -> bool:
 
 
 def _in_jpeg(data: bytes) -> Xmp:
-    packet, pieces, records = None, [], b""
+    packet, pieces, records = None, [], []
     for marker, body in _segments(data):
         if marker == 0xE1 and body.startswith(_PACKET):
             packet = packet or body[len(_PACKET) :]
         elif marker == 0xE1 and body.startswith(_EXTENSION):
             pieces.append(body[len(_EXTENSION) :])
         elif marker == 0xED and body.startswith(_PHOTOSHOP):
-            records += body[len(_PHOTOSHOP) :]
+            records.append(body[len(_PHOTOSHOP) :])
     said = Xmp() if packet is None else parse_xmp(packet)
     if packet is not None and pieces and (extended := _extended(packet, pieces)):
         said = _completed(said, parse_xmp(extended))
-    return _completed(said, _iim(records)) if records else said
+    return _completed(said, _iim(b"".join(records))) if records else said
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(marker, body) up to the start of the scan; bytes FF before a marker fill up (ITU-T T.81, B.1.1.2)."""
+    """(marker, body) up to the start of the scan; bytes FF before a marker are padding (ITU-T T.81, B.1.1.2)."""
     at = 2
     for _ in range(_MAX_SEGMENTS):
-        while data[at : at + 2] == b"\xff\xff":
-            at += 1
+        padding = _PADDING.match(data, at)
+        at = padding.end() - 1 if padding else at
         length = int.from_bytes(data[at + 2 : at + 4], "big")
         if len(data) < at + 4 or data[at] != 0xFF or data[at + 1] == 0xDA or length < 2:
             return
@@ -97,7 +102,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _extended(packet: bytes, pieces: list[bytes]) -> bytes | None:
-    """The packet that was too long for one segment: pieces of a digest, a length and an offset."""
+    """The packet that was too long for one segment: pieces with a digest, a length and an offset."""
     wanted = _HAS_EXTENDED.search(packet)
     if wanted is None:
         return None
@@ -109,9 +114,18 @@ def _extended(packet: bytes, pieces: list[bytes]) -> bytes | None:
     return bytes(whole) or None
 
 
+def _scanned(data: bytes) -> bytes | None:
+    """The first packet of a file of any kind. Its end is searched once, not from every place where one may begin."""
+    begin = _BEGIN.search(data) if b"xmpmeta" in data else None
+    end = None if begin is None else _END.search(data, begin.end(), begin.end() + MAX_BYTES)
+    return None if begin is None or end is None else data[begin.start() : end.end()]
+
+
 def _in_png(data: bytes) -> Iterator[bytes]:
     at = 8
-    while at + 12 <= len(data):
+    for _ in range(_MAX_CHUNKS):
+        if at + 12 > len(data):
+            return
         length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         body = data[at + 8 : at + 8 + length]
         if kind == b"iTXt" and body.startswith(b"XML:com.adobe.xmp\0"):
@@ -130,7 +144,9 @@ def _inflated(packed: bytes) -> bytes:
 
 def _in_webp(data: bytes) -> Iterator[bytes]:
     at = 12
-    while at + 8 <= len(data):
+    for _ in range(_MAX_SEGMENTS):
+        if at + 8 > len(data):
+            return
         length = int.from_bytes(data[at + 4 : at + 8], "little")
         if data[at : at + 4] == b"XMP ":
             yield data[at + 8 : at + 8 + length]
@@ -138,7 +154,7 @@ def _in_webp(data: bytes) -> Iterator[bytes]:
 
 
 def _in_gif(data: bytes) -> bytes | None:
-    """Not in blocks of their length, but as it is, before a trailer that leads any reader of blocks to its end."""
+    """Not in length-prefixed blocks, but verbatim, before a trailer that leads any reader of blocks to its end."""
     at = data.find(b"\x21\xff\x0b" + _GIF)
     if at < 0:
         return None
@@ -147,7 +163,7 @@ def _in_gif(data: bytes) -> bytes | None:
 
 
 def _completed(said: Xmp, other: Xmp) -> Xmp:
-    """What XMP says, and the other where it says nothing (Metadata Working Group, guidelines 2.0)."""
+    """The XMP properties, and the other's where XMP has none (Metadata Working Group, guidelines 2.0)."""
     return replace(
         said,
         tags=said.tags or other.tags,
@@ -179,7 +195,7 @@ def _records(data: bytes) -> Xmp:
     while at + 5 <= len(data) and data[at] == 0x1C:
         record, number = data[at + 1], data[at + 2]
         length = int.from_bytes(data[at + 3 : at + 5], "big")
-        if length & 0x8000:  # an extended length; nothing of ours is so long
+        if length & 0x8000:  # an extended length; the records read here are shorter
             break
         raw = data[at + 5 : at + 5 + length]
         at += 5 + length

@@ -11,28 +11,33 @@ from retrieval.pictures.formats import RAW_EXTENSIONS
 _ALIKE = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif", ".heif": ".heic", ".hif": ".heic"}
 
 
+BACKUP = ".orig"
+"""Appended to the name of another program's sidecar: the copy from before photoseek first wrote into it."""
+
+
 class FolderOutOfReach(Exception):
-    """Its argument is the folder."""
+    """A folder cannot be listed; the argument is the folder."""
 
 
 class Sidecars:
-    """The sidecars of pictures; each folder is listed once and the last one kept, since pictures mostly come by folder.
+    """The sidecars of pictures; each folder is listed once and the last one cached, as pictures mostly come by folder.
 
-    ``photo.jpg.xmp`` is the picture's own. ``photo.xmp`` may be meant for a raw file of that name: it is not the
+    ``photo.jpg.xmp`` is the picture's own. ``photo.xmp`` may belong to a raw file of that name: it is not the
     picture's if it says so (photoshop:SidecarForExtension, crs:RawFileName), or says nothing and there is such a file.
+    In these cases it is the raw file's.
     """
 
     def __init__(self) -> None:
         self._path: str | None = None
         self._names: dict[str, str] | OSError = {}
         self._raw: frozenset[str] = frozenset()
-        self.asked: str | None = None  # the sidecar that was looked into last, for who tells what is wrong with it
+        self.asked: str | None = None  # the last sidecar that was opened, for error messages
 
     def find(self, picture: str) -> tuple[str, Xmp] | None:
-        """The path of a picture's sidecar and what it says; None if there is none.
+        """The path of a picture's sidecar and its contents; None if there is none.
 
         Raises:
-            FolderOutOfReach: the folder cannot be listed, which says nothing about its sidecars.
+            FolderOutOfReach: the folder cannot be listed, so whether there are sidecars is unknown.
             UnreadableXmp: see ``xmp.parse_xmp``; :attr:`asked` names the sidecar.
             OSError: the sidecar cannot be read.
         """
@@ -54,10 +59,15 @@ class Sidecars:
             return None
         return path, said
 
+    def forget(self, folder: str) -> None:
+        """Forget a folder's listing after a sidecar was made or removed: it is listed again."""
+        if folder == self._path:
+            self._path = None
+
     def _is_of(self, said: Xmp, stem: str, extension: str) -> bool:
         if said.belongs_to is not None:
             return _plain(said.belongs_to) == _plain(extension)
-        return fold(stem) not in self._raw
+        return extension.lower() in RAW_EXTENSIONS or fold(stem) not in self._raw
 
     def _list(self, folder: str) -> None:
         self._path, raw = folder, set()

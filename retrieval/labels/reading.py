@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from retrieval.catalog.albums import albums_of
 from retrieval.catalog.encoders import EncoderRow
 from retrieval.catalog.images import added_at
 from retrieval.catalog.labels import predicted_of, said_of
@@ -12,13 +13,13 @@ from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.records import ImageRecord
 
 USER = "user"
-"""Source of what was said with ``photoseek label``."""
+"""Source of labels given with ``photoseek label``."""
 
 XMP = "xmp"
-"""Source of what an XMP sidecar or the XMP inside a picture says."""
+"""Source of labels from an XMP sidecar or the XMP inside a picture."""
 
 MERGED = "merged"
-"""Source of what was said about a copy that was moved to the trash (``labels/merging.py``)."""
+"""Source of labels of a copy that was moved to the trash (``labels/merging.py``)."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Predicted:
-    """A tag that a model believes in; ``probability`` in [0, 1], see ``zeroshot.probabilities``."""
+    """A tag predicted by a model; ``probability`` in [0, 1], see ``zeroshot.probabilities``."""
 
     tag: str
     probability: float
@@ -39,28 +40,38 @@ class Predicted:
 
 @dataclass
 class ImageLabels:
-    """Everything that is said about one picture.
+    """All labels of one picture.
 
     Attributes:
         tags, captions: by people, in alphabetical order.
-        rating: stars that a person gave it, see ``xmp.Xmp``; None: none that we know of.
+        ratings: source -> stars, see ``xmp.Xmp``.
+        is_favourite, is_hidden: whether the user made it a favourite, or hid it.
         predicted: by one encoder, most probable first.
-        added_at: when the picture was indexed first; UTC, ISO 8601.
+        albums: names of the albums that people put it into.
+        added_at: when the picture was first indexed; UTC, ISO 8601.
     """
 
     image: ImageRecord
     tags: list[Said] = field(default_factory=list)
     captions: list[Said] = field(default_factory=list)
     predicted: list[Predicted] = field(default_factory=list)
-    rating: int | None = None
+    ratings: dict[str, int] = field(default_factory=dict)
+    is_favourite: bool = False
+    is_hidden: bool = False
+    albums: list[str] = field(default_factory=list)
     added_at: str = ""
+
+    @property
+    def rating(self) -> int | None:
+        """The effective stars: the user's, else a merged copy's, else XMP's; None: no rating is known."""
+        return next((self.ratings[source] for source in (USER, MERGED, XMP) if source in self.ratings), None)
 
 
 def labels_of(reader: CatalogReader, ids: Sequence[int], encoder: EncoderRow | None = None) -> list[ImageLabels]:
-    """What is said about images, in the order of ``ids``; retired and unknown ones are left out.
+    """The labels of images, in the order of ``ids``; retired and unknown ones are left out.
 
     Args:
-        encoder: whose predictions; default: the one that searches use.
+        encoder: whose predictions; default: the active encoder's.
     """
     encoder = encoder or reader.active_encoder()
     found = {record.id: ImageLabels(record) for record in reader.records(ids)}
@@ -70,7 +81,13 @@ def labels_of(reader: CatalogReader, ids: Sequence[int], encoder: EncoderRow | N
     for caption in said_of(reader, "captions", known):
         found[caption.image_id].captions.append(Said(str(caption.value), caption.source))
     for rating in said_of(reader, "ratings", known):
-        found[rating.image_id].rating = int(rating.value)
+        found[rating.image_id].ratings[rating.source] = int(rating.value)
+    for favourite in said_of(reader, "favourites", known):
+        found[favourite.image_id].is_favourite = True
+    for hidden in said_of(reader, "hidden", known):
+        found[hidden.image_id].is_hidden = True
+    for image_id, album in albums_of(reader, known):
+        found[image_id].albums.append(album)
     for id_, moment in added_at(reader, known).items():
         found[id_].added_at = moment
     if encoder is not None:

@@ -1,9 +1,9 @@
-"""Import XMP labels of a gallery's pictures: from sidecars, otherwise from inside the files."""
+"""Import XMP labels of a gallery's pictures: from sidecars, or else from inside the files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from retrieval.catalog.images import DateAndPlace, dates_and_places, set_dates_and_places
@@ -27,12 +27,12 @@ _AT_ONCE = 500
 
 @dataclass
 class ImportReport:
-    """What an import did.
+    """The result of an import.
 
     Attributes:
-        pictures: looked at.
-        sidecars, embedded: pictures that had XMP beside them, or inside.
-        changed: pictures of which XMP now says something else than before.
+        pictures: how many were examined.
+        sidecars, embedded: pictures that had XMP in a sidecar, or inside.
+        changed: pictures whose XMP differs from the last import.
         problems: path of a sidecar, picture or folder -> why its XMP could not be used; earlier imports are kept.
     """
 
@@ -50,12 +50,12 @@ def import_xmp(
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
     refused: Refused | None = None,
 ) -> ImportReport:
-    """Make the tags and captions of source ``xmp`` what XMP says now; those of the user are never touched.
+    """Replace the labels of source ``xmp`` by the present contents of the XMP; the user's labels are never touched.
 
-    A sidecar is ``photo.jpg.xmp`` or ``photo.xmp`` in the picture's folder (see ``pairing.Sidecars``). Where there is
-    one, XMP inside the picture is not looked at: programs that write sidecars do not keep the other up to date. No
-    picture is decoded. A picture without a date or place of its own takes them from there, too. Where a folder or a
-    file is out of reach, what was known is kept.
+    A sidecar is ``photo.jpg.xmp`` or ``photo.xmp`` in the picture's folder (see ``pairing.Sidecars``). If there is
+    one, XMP inside the picture is ignored: programs that write sidecars do not keep it up to date. No
+    picture is decoded. A picture without a date or place of its own takes them from the XMP, too. If a folder or a
+    file cannot be reached, earlier imports are kept.
 
     Args:
         targets, refused: pictures, folders or ids (see ``labelling.find_images``); default: the whole gallery.
@@ -75,11 +75,11 @@ def import_xmp(
                 looked = _look(labels.image.path, folders, report)
                 if looked is None:
                     continue
-                said = looked[0]
-                # Tags in the gallery's spelling: what is said only in another case is nothing new.
+                said = _without_ours(looked[0], labels)
+                # Tags in the gallery's spelling: a tag that differs only in case is not new.
                 if (_keys(said.tags), said.caption, said.rating) != _as_known(labels):
                     changes.append((labels, said))
-                facts.append((labels, *looked))
+                facts.append((labels, said, looked[1]))
             report.pictures += len(known)
             if changes:  # a run without changes writes nothing
                 with catalog.transaction() as transaction:
@@ -95,8 +95,26 @@ def import_xmp(
     return report
 
 
+def _without_ours(said: Xmp, labels: ImageLabels) -> Xmp:
+    """XMP without what photoseek wrote there for this picture: its user said that, not another program.
+
+    In another or a rebuilt gallery nobody has said it yet, and it is imported like everything else.
+    """
+    if said.ours is None:
+        return said
+    own = {fold(tag.text) for tag in labels.tags if tag.source != XMP} & {fold(tag) for tag in said.ours.tags}
+    captions = {each.text for each in labels.captions if each.source != XMP}
+    ratings = {stars for source, stars in labels.ratings.items() if source != XMP}
+    return replace(
+        said,
+        tags=tuple(tag for tag in said.tags if fold(tag) not in own),
+        caption=None if said.caption == said.ours.caption and said.caption in captions else said.caption,
+        rating=None if said.rating == said.ours.rating and said.rating in ratings else said.rating,
+    )
+
+
 def _look(picture: str, folders: Sidecars, report: ImportReport) -> tuple[Xmp, str] | None:
-    """What XMP says about a picture now, and where it stands: ``sidecar`` or ``xmp``; None if that cannot be known."""
+    """The present XMP of a picture and where it is: ``sidecar`` or ``xmp``; None if that cannot be determined."""
     try:
         found = folders.find(picture)
         if found is not None:
@@ -116,7 +134,7 @@ def _look(picture: str, folders: Sidecars, report: ImportReport) -> tuple[Xmp, s
 
 def _as_known(labels: ImageLabels) -> tuple[frozenset[str], str | None, int | None]:
     caption = next((said.text for said in labels.captions if said.source == XMP), None)
-    return _keys(said.text for said in labels.tags if said.source == XMP), caption, labels.rating
+    return _keys(said.text for said in labels.tags if said.source == XMP), caption, labels.ratings.get(XMP)
 
 
 def _keys(tags: Iterable[str]) -> frozenset[str]:

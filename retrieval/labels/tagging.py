@@ -1,4 +1,4 @@
-"""Predicted tags: the stored embedding of each picture against a vocabulary. No picture is read again."""
+"""Predicted tags: each picture's stored embedding compared with a vocabulary. No picture is read again."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from retrieval.catalog.encoders import EncoderRow
 from retrieval.catalog.labels import add_predicted, remove_predicted, spellings
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.stored import stored_vectors
-from retrieval.encoders.names.models import is_known_image_only, text_not_supported
+from retrieval.encoders.names.known_models import is_known_image_only, text_not_supported
 from retrieval.errors import EncoderMismatch, QueryError, UnknownImage
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
+from retrieval.gallery_encoders import named_encoder
 from retrieval.labels.zeroshot import class_vectors, find_templates, probabilities, scale_and_bias
 from retrieval.tag_text import clean_tag
-from retrieval.towers import find_tower
 from retrieval.undone import Refused, item
 
 if TYPE_CHECKING:
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
     from retrieval.encoders.base import Encoder
 
 MIN_PROBABILITY = 0.1
-"""By default a tag is kept from here on: with 500 labels to share a probability of 1, fifty times an even share."""
+"""Default threshold for a tag: with 500 labels sharing a probability of 1, fifty times an even share."""
 
 _CELLS = 1 << 21
-"""Probabilities held at a time, pictures times labels: 16 MB in float64, and as much again for each step of them."""
+"""Probabilities in memory at a time, pictures times labels: 16 MB in float64, and as much again for each step."""
 
 
 @dataclass
 class TagReport:
-    """What a run predicted.
+    """The result of a run.
 
     Attributes:
         encoder: its name.
-        labels: how many there were to choose from.
-        pictures: how many were looked at.
-        tagged: how many of them got a tag.
-        tags: tag -> how many pictures it was given to, most frequent first.
+        labels: number of labels to choose from.
+        pictures: number of pictures examined.
+        tagged: number of pictures that got a tag.
+        tags: tag -> number of pictures that got it, most frequent first.
     """
 
     encoder: str
@@ -67,22 +67,22 @@ def tag_gallery(
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
     refused: Refused | None = None,
 ) -> TagReport:
-    """Predict tags for the gallery from its stored embeddings, in place of what this encoder had predicted before.
+    """Predict tags for the gallery from its stored embeddings, replacing this encoder's earlier predictions.
 
     The probabilities are those of :mod:`retrieval.labels.zeroshot`, over all ``labels``. One transaction writes
-    everything: after an interrupt the earlier predictions are there. The same gallery, labels and templates give the
-    same tags.
+    everything: after an interrupt the earlier predictions are unchanged. The same gallery, labels and templates give
+    the same tags.
 
     Args:
-        labels: see ``vocabulary.read_labels``; stored as ``tag_text.clean_tag`` leaves them.
+        labels: see ``vocabulary.read_labels``; stored after ``tag_text.clean_tag``.
         templates: the templates, or a choice for ``zeroshot.find_templates``.
-        encoder: loaded already; default: the one that the chosen embeddings were made with.
-        model: name of an encoder that the gallery has embeddings of; default: ``encoder``, else the one searches use.
-        folders: only pictures below these are tagged, and lose their earlier predictions; default: all.
-        top: how many tags a picture gets at most.
-        min_probability: from 0 to 1; what is below is no tag.
+        encoder: a loaded encoder; default: the one that computed the chosen embeddings.
+        model: name of an encoder with embeddings in the gallery; default: ``encoder``, else the active one.
+        folders: only pictures below these get tags and lose their earlier predictions; default: all.
+        top: maximum number of tags per picture.
+        min_probability: from 0 to 1; labels below it do not become tags.
         on_progress: called with pictures done and pictures to do.
-        refused: told of a folder below which nothing is indexed; without it, that is raised.
+        refused: called with a folder below which nothing is indexed; without it, an error is raised.
 
     Raises:
         QueryError: ``top`` or ``min_probability`` out of range, or too few labels.
@@ -119,12 +119,12 @@ def tag_gallery(
 
 
 def chosen_templates(templates: str | Sequence[str], encoder: Encoder) -> Sequence[str]:
-    """The templates themselves, or those of a choice (see ``zeroshot.find_templates``)."""
+    """The given templates, or those of a named choice (see ``zeroshot.find_templates``)."""
     return find_templates(templates, encoder.spec) if isinstance(templates, str) else templates
 
 
 def check_choice(labels: Sequence[str], encoder: Encoder) -> None:
-    """QueryError if there is nothing to choose from: a softmax over one label is always 1."""
+    """QueryError if there are too few labels to choose from: a softmax over one label is always 1."""
     if len(labels) < 2 and scale_and_bias(encoder.spec)[1] is None:
         raise QueryError(
             f"{encoder.spec.name} needs at least two labels to choose from",
@@ -144,7 +144,7 @@ def find_encoder(
     active = gallery.active_encoder(reader)
     rows = reader.encoders()
     if encoder is None:
-        return find_tower(rows, name) if name else active
+        return named_encoder(rows, name) if name else active
     for row in rows:
         if row.fingerprint == encoder.spec.fingerprint:
             return row
@@ -155,7 +155,7 @@ def find_encoder(
 
 
 class _Scorer:
-    """Embeddings to rows of (image id, tag, probability)."""
+    """Converts embeddings to rows of (image id, tag, probability)."""
 
     def __init__(
         self, encoder: Encoder, labels: Sequence[str], templates: Sequence[str], top: int, min_probability: float
@@ -168,7 +168,7 @@ class _Scorer:
         self.pictures_at_once = max(1, _CELLS // len(labels))
 
     def spell(self, transaction: Transaction) -> None:
-        """Write the tags as the gallery spells them."""
+        """Replace the tags by the gallery's spellings."""
         known = spellings(transaction, self._tags)
         self._tags = [known[tag] for tag in self._tags]
 
@@ -188,7 +188,7 @@ class _Scorer:
 def best_labels(believed: NDArray[np.float64], top: int) -> NDArray[np.int64]:
     """(n, labels) probabilities -> (n, top) columns of the highest, highest first; the earlier label wins a tie."""
     if top < believed.shape[1]:
-        # A full sort of 500 labels takes longer than everything else that is done for a picture.
+        # A full sort of 500 labels takes longer than all other work on a picture.
         best = np.sort(np.argpartition(-believed, top - 1, axis=1)[:, :top], axis=1)
     else:
         best = np.broadcast_to(np.arange(top), believed.shape)

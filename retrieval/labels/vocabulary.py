@@ -18,11 +18,11 @@ _MAX_FILE_BYTES = 4 << 20
 
 
 def read_labels(*choices: str) -> tuple[str, ...]:
-    """The labels of some choices, in their order, each once (``Dog`` and ``dog`` are one).
+    """The labels of several choices, in their order, each once (``Dog`` and ``dog`` are one).
 
     Args:
-        choices: ``builtin`` (also without any); a UTF-8 file with one label per line, where lines that begin with # are
-            left out; or labels themselves, with commas between them; or several of these.
+        choices: ``builtin`` (the default); a UTF-8 file with one label per line, where lines that begin with # are
+            ignored; labels separated by commas; or several of these.
 
     Raises:
         SettingsError: the file cannot be read or holds no label.
@@ -51,7 +51,7 @@ def _lines(path: Path, choice: str) -> list[str]:
 
 
 def _checked(labels: Iterable[str], source: str) -> tuple[str, ...]:
-    # As people wrote them, for the prompts; the form in which they are stored only says which are the same.
+    # As people wrote them, for the prompts; the stored form only determines which labels are equal.
     unique: dict[str, str] = {}
     for label in filter(str.strip, labels):
         unique.setdefault(fold(clean_tag(label)), " ".join(label.split()))

@@ -11,14 +11,14 @@ from retrieval.labels.embedded import read_inside
 from retrieval.labels.pairing import FolderOutOfReach, Sidecars
 from retrieval.labels.xmp import UnreadableXmp, Xmp
 
-_OURS = ("sidecar", "xmp", "gps")  # a fix may be hours old: a date that was written goes before it
+_OURS = ("sidecar", "xmp", "gps")  # a GPS fix may be hours old: a written date takes precedence
 
 _DATE = ("taken_at", "taken_offset_minutes", "taken_instant", "taken_precision", "taken_source")
 _PLACE = ("latitude", "longitude", "place_source")
 
 
 def with_date(known: tuple[Any, ...], said: Xmp, source: str) -> tuple[Any, ...]:
-    """(taken_at, offset, instant, precision, source) after XMP was read; the picture's own date is never touched."""
+    """(taken_at, offset, instant, precision, source) completed from XMP; the picture's own date is never changed."""
     if known[0] is not None and known[4] not in _OURS:
         return known
     if said.taken is None:
@@ -38,10 +38,10 @@ def with_place(known: tuple[Any, ...], said: Xmp, source: str) -> tuple[Any, ...
 
 
 def completed(metadata: Metadata, path: str, data: bytes, sidecars: Sidecars) -> Metadata:
-    """A picture's metadata with the date and the place that a sidecar, else XMP in the file, says; never raises.
+    """A picture's metadata, completed with date and place from a sidecar, else from XMP in the file; never raises.
 
     Args:
-        path: of the picture, to find its sidecar.
+        path: the picture's path, to find its sidecar.
         data: the whole file.
     """
     metadata = _without_sidecar(metadata)
@@ -52,7 +52,7 @@ def completed(metadata: Metadata, path: str, data: bytes, sidecars: Sidecars) ->
     try:
         found = sidecars.find(path)
         said, source = (read_inside(data), "xmp") if found is None else (found[1], "sidecar")
-    except (UnreadableXmp, FolderOutOfReach, OSError):  # it is told by `label --import-xmp`, whose business it is
+    except (UnreadableXmp, FolderOutOfReach, OSError):  # reported by `label --import-xmp`
         return metadata
     date = with_date(tuple(getattr(metadata, name) for name in _DATE), said, source)
     place = with_place(tuple(getattr(metadata, name) for name in _PLACE), said, source)
@@ -61,7 +61,7 @@ def completed(metadata: Metadata, path: str, data: bytes, sidecars: Sidecars) ->
 
 
 def _without_sidecar(metadata: Metadata) -> Metadata:
-    """What was taken over from a copy's sidecar is not this file's."""
+    """Without what was copied from another file's sidecar: it does not apply to this file."""
     for source, names in (("taken_source", _DATE), ("place_source", _PLACE)):
         if getattr(metadata, source) == "sidecar":
             nothing: dict[str, Any] = dict.fromkeys(names)

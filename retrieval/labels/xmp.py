@@ -13,7 +13,7 @@ from retrieval.regular_files import read_regular
 from retrieval.tag_text import clean_caption, clean_tag
 
 MAX_BYTES = 16 << 20
-"""Sidecars are a few kB; those with brushed masks of an image editor reach some MB."""
+"""Sidecars are a few kB; those with brushed masks of an image editor reach several MB."""
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _MAX_DEPTH = 64
@@ -29,7 +29,12 @@ _LEVELS = {
     "http://ns.adobe.com/lightroom/1.0/ hierarchicalSubject": "|",
     "http://www.digikam.org/ns/1.0/ TagsList": "/",
 }
-"""Property -> what separates a tag from the one above it."""
+"""Property -> separator between a tag and its parent."""
+
+OURS = "https://photoseek.invalid/ns/xmp/1.0/"
+"""Namespace of the properties that record which keywords, caption and rating photoseek wrote (``xmp_writing.py``)."""
+
+_OUR_TAGS, _OUR_CAPTION, _OUR_RATING = f"{OURS} Tags", f"{OURS} Caption", f"{OURS} Rating"
 
 _XMP, _EXIF = "http://ns.adobe.com/xap/1.0/ ", "http://ns.adobe.com/exif/1.0/ "
 _PHOTOSHOP = "http://ns.adobe.com/photoshop/1.0/ "
@@ -38,29 +43,32 @@ _DATES = (f"{_EXIF}DateTimeOriginal", f"{_PHOTOSHOP}DateCreated", f"{_XMP}Create
 _LATITUDE, _LONGITUDE = f"{_EXIF}GPSLatitude", f"{_EXIF}GPSLongitude"
 _FOR_EXTENSION = f"{_PHOTOSHOP}SidecarForExtension"
 _RAW_NAME = "http://ns.adobe.com/camera-raw-settings/1.0/ RawFileName"
-_SIMPLE = frozenset({_RATING, _PERCENT, *_DATES, _LATITUDE, _LONGITUDE, _FOR_EXTENSION, _RAW_NAME})
-"""Properties of one value: an attribute of rdf:Description or an element; the first of several counts."""
+_SIMPLE = frozenset(
+    {_RATING, _PERCENT, *_DATES, _LATITUDE, _LONGITUDE, _FOR_EXTENSION, _RAW_NAME, _OUR_CAPTION, _OUR_RATING}
+)
+"""Properties with one value: an attribute of rdf:Description or an element; the first of several is used."""
 
 _COORDINATE = re.compile(r"\s*(\d{1,3})(?:,(\d{1,2}(?:\.\d+)?))?(?:,(\d{1,2}(?:\.\d+)?))?\s*([NSEW])\s*", re.IGNORECASE)
 _STARS = (1, 13, 38, 63, 88)  # Windows writes 1, 25, 50, 75 and 99 percent
 
 
 class UnreadableXmp(ValueError):
-    """This is not XMP, or not of a kind that is read; the message is short enough for a line."""
+    """Not XMP, or of an unsupported kind; the message is short enough for one line."""
 
 
 @dataclass(frozen=True)
 class Xmp:
-    """What XMP says about a picture.
+    """The contents of a picture's XMP.
 
     Attributes:
-        tags: as ``tag_text.clean_tag`` leaves them, sorted. Each level of a hierarchy is a tag of its own: a picture
+        tags: after ``tag_text.clean_tag``, sorted. Each level of a hierarchy is a tag of its own: a picture
             filed under Family|Anna is found by both names.
         caption: the description, in the default language if there is one.
         rating: stars from 1 to 5, 0 for none given, -1 for rejected.
         taken: when the picture was taken.
         place: (latitude, longitude) in degrees, north and east positive.
-        belongs_to: extension of the file that this was written for, if it says so.
+        belongs_to: extension of the file that the XMP was written for, if recorded.
+        ours: the tags, caption and rating that photoseek wrote; None if it wrote nothing.
     """
 
     tags: tuple[str, ...] = ()
@@ -69,15 +77,16 @@ class Xmp:
     taken: Moment | None = None
     place: tuple[float, float] | None = None
     belongs_to: str | None = None
+    ours: Xmp | None = None
 
 
 def parse_xmp(data: bytes) -> Xmp:
-    """Read dc:subject, lr:hierarchicalSubject, digiKam:TagsList, dc:description, and the other properties of Xmp.
+    """Parse dc:subject, lr:hierarchicalSubject, digiKam:TagsList, dc:description, and the other properties of Xmp.
 
-    What cannot be a tag (too long, control characters) is left out.
+    Text that cannot be a tag (too long, control characters) is left out.
 
     Raises:
-        UnreadableXmp: not well-formed, too large, too deep, or with a document type (and with it entities).
+        UnreadableXmp: not well-formed, too large, too deep, or with a document type (and thus entities).
 
     Reference: ISO 16684-1 (XMP); Dublin Core properties in its section 8.3.
     """
@@ -89,15 +98,16 @@ def parse_xmp(data: bytes) -> Xmp:
     parser.StartElementHandler = reading.start
     parser.EndElementHandler = reading.end
     parser.CharacterDataHandler = reading.text
-    # Before any of it is read: entities are how a small file becomes a large one, or another file's content.
+    # Before parsing: entities can expand a small file into a large one, or include another file's content.
+    # defusedxml would add no protection here: it has no limits on depth or number, and takes 18 ms to import.
     parser.StartDoctypeDeclHandler = _refuse
     parser.EntityDeclHandler = _refuse
     try:
-        # Some programs fill their packet up with NUL. In UTF-16, where NUL is half a letter, they do not.
+        # Some programs pad their packet with NUL; not in UTF-16, where NUL is half a letter.
         parser.Parse(data if b"\0" in data[:4] or data[:2] in _UTF_16 else data.rstrip(b"\0"), True)
     except expat.ExpatError as error:
         raise UnreadableXmp(f"not well-formed XML (line {error.lineno})") from error
-    except (LookupError, ValueError) as error:  # an encoding that nobody knows
+    except (LookupError, ValueError) as error:  # an unknown encoding
         raise error if isinstance(error, UnreadableXmp) else UnreadableXmp("an unknown encoding") from error
     return reading.result()
 
@@ -107,16 +117,17 @@ def read_sidecar(path: str | Path) -> Xmp:
 
     Raises:
         UnreadableXmp: see :func:`parse_xmp`.
-        OSError: the file cannot be read, is no ordinary file or too large.
+        OSError: the file cannot be read, is not a regular file, or is too large.
     """
     return parse_xmp(read_regular(path, MAX_BYTES))
 
 
 @dataclass
 class _Reading:
-    """The state of a parser: where it is, and what it has found."""
+    """The state of a parser: its position, and what it has found."""
 
     tags: set[str] = field(default_factory=set)
+    our_tags: set[str] = field(default_factory=set)
     descriptions: list[tuple[str, str]] = field(default_factory=list)  # (language, text)
     simple: dict[str, str] = field(default_factory=dict)
     _open: list[str] = field(default_factory=list)
@@ -130,7 +141,7 @@ class _Reading:
         self._open.append(name)
         if len(self._open) > _MAX_DEPTH:
             raise UnreadableXmp("nested too deeply")
-        if self._property is None and (name in (_SUBJECT, _DESCRIPTION) or name in _LEVELS):
+        if self._property is None and (name in (_SUBJECT, _DESCRIPTION, _OUR_TAGS) or name in _LEVELS):
             self._property = name
         elif self._property is not None and name == _ITEM:
             self._items += 1
@@ -162,9 +173,15 @@ class _Reading:
             self._text = None
 
     def result(self) -> Xmp:
-        """What was found."""
+        """The parsed contents."""
         tags = tuple(sorted(self.tags))
-        return Xmp(tags, self.caption(), self._rating(), self._taken(), self._place(), self._owner())
+        return Xmp(tags, self.caption(), self._rating(), self._taken(), self._place(), self._owner(), self._ours())
+
+    def _ours(self) -> Xmp | None:
+        caption, rating = self.simple.get(_OUR_CAPTION), _stars(self.simple.get(_OUR_RATING, ""))
+        if not self.our_tags and caption is None and rating is None:
+            return None
+        return Xmp(tuple(sorted(self.our_tags)), caption, rating)
 
     def _rating(self) -> int | None:
         for name, read in ((_RATING, _stars), (_PERCENT, _stars_of_percent)):
@@ -200,12 +217,12 @@ class _Reading:
             return
         separator = _LEVELS.get(self._property or "")
         levels = text.split(separator) if separator else [text]
-        if levels[0].casefold().startswith("_digikam_"):  # its own notes on a picture: colour labels, pick labels
+        if levels[0].casefold().startswith("_digikam_"):  # digiKam's own notes: colour labels, pick labels
             return
         for level in levels:
             try:
-                self.tags.add(clean_tag(level))
-            except QueryError:  # empty, or nothing that could be a tag
+                (self.our_tags if self._property == _OUR_TAGS else self.tags).add(clean_tag(level))
+            except QueryError:  # empty, or not valid as a tag
                 continue
 
 

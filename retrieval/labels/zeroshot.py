@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("photoseek")
 
 PLACE = "{}"
-"""Where the label goes in a template. Nothing else in a template has a meaning, so a stranger's file is only text."""
+"""Placeholder for the label in a template. Nothing else in a template is interpreted, so files are safe as input."""
 
 DEFAULT_SCALE = 100.0
-"""CLIP's scale, where a model does not say its own: the bound that its training runs into (arXiv:2103.00020, 2.5)."""
+"""CLIP's scale, if a model has none of its own: the upper limit of its training (arXiv:2103.00020, 2.5)."""
 
 SIMPLE = ("a photo of a {}.",)
 _PROMPTS = Path(__file__).with_name("prompts")
@@ -34,10 +34,10 @@ _MAX_FILE_BYTES = 1 << 20
 
 
 def class_vectors(encoder: Encoder, labels: Sequence[str], templates: Sequence[str]) -> Vectors:
-    """A unit vector per label: its prompts' unit vectors, averaged and scaled back to length 1.
+    """A unit vector per label: the mean of its prompts' unit vectors, rescaled to length 1.
 
-    This is CLIP's prompt ensembling (arXiv:2103.00020, section 3.1.4), as open_clip's ``build_zero_shot_classifier``
-    does it. With one template it is the embedding of that prompt.
+    This is CLIP's prompt ensembling (arXiv:2103.00020, section 3.1.4), as in open_clip's
+    ``build_zero_shot_classifier``. With one template it is the embedding of that prompt.
 
     Args:
         labels: n texts, in any order and with repetitions (ImageNet has two of its names twice).
@@ -54,7 +54,7 @@ def class_vectors(encoder: Encoder, labels: Sequence[str], templates: Sequence[s
     check_templates(templates)
     if not labels or not all(label.strip() for label in labels):
         raise QueryError("there is no label, or an empty one", "give each class a name")
-    labels_at_once = max(1, _PROMPTS_AT_ONCE // len(templates))  # 80,000 prompts are never in memory together
+    labels_at_once = max(1, _PROMPTS_AT_ONCE // len(templates))  # 80,000 prompts do not have to be in memory at once
     rest, blocks, cut = iter(labels), [], 0
     while block := list(islice(rest, labels_at_once)):
         prompts = list(_prompts(block, templates))
@@ -71,21 +71,21 @@ def class_vectors(encoder: Encoder, labels: Sequence[str], templates: Sequence[s
 
 
 def probabilities(cosines: ArrayLike, scale: float, bias: float | None = None) -> NDArray[np.float64]:
-    """What a model believes about each label, from cosine similarities.
+    """A model's probability for each label, from cosine similarities.
 
     Without a bias: softmax(scale * cosines), which sums to 1 over the labels given (CLIP). With one: sigmoid(scale *
-    cosines + bias), each label for itself (SigLIP, arXiv:2303.15343, section 3.2).
+    cosines + bias), each label independently (SigLIP, arXiv:2303.15343, section 3.2).
 
     Args:
         cosines: (..., n) similarities to n labels.
-        scale, bias: as :func:`scale_and_bias` gives them.
+        scale, bias: from :func:`scale_and_bias`.
 
     Returns:
         (..., n) float64 in [0, 1].
     """
     logits = scale * np.asarray(cosines, dtype=np.float64)
     if bias is not None:
-        half: NDArray[np.float64] = np.tanh((logits + bias) / 2)  # overflows nowhere, unlike 1 / (1 + exp(-x))
+        half: NDArray[np.float64] = np.tanh((logits + bias) / 2)  # never overflows, unlike 1 / (1 + exp(-x))
         return (1 + half) / 2
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     result: NDArray[np.float64] = powers / powers.sum(axis=-1, keepdims=True)
@@ -93,7 +93,7 @@ def probabilities(cosines: ArrayLike, scale: float, bias: float | None = None) -
 
 
 def scale_and_bias(spec: EncoderSpec) -> tuple[float, float | None]:
-    """The scale and bias that turn this encoder's cosines into logits; a bias says that labels are judged singly."""
+    """The scale and bias that turn this encoder's cosines into logits; with a bias, labels are judged independently."""
     return DEFAULT_SCALE if spec.logit_scale is None else spec.logit_scale, spec.logit_bias
 
 
@@ -102,7 +102,7 @@ def find_templates(choice: str, spec: EncoderSpec | None = None) -> tuple[str, .
 
     Args:
         choice: ``1`` (a photo of a ...), ``7`` or ``80`` (CLIP's for ImageNet), ``model`` for the encoder's own, or a
-            UTF-8 file with one template per line; lines that begin with # are left out.
+            UTF-8 file with one template per line; lines that begin with # are ignored.
         spec: the encoder, for ``model``.
 
     Raises:
@@ -125,15 +125,15 @@ def find_templates(choice: str, spec: EncoderSpec | None = None) -> tuple[str, .
 
 
 def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
-    """The templates as they are; SettingsError if there is none or one has no place for the label."""
+    """The templates unchanged; SettingsError if there is none or one has no placeholder for the label."""
     if not templates:
         raise SettingsError("there is no template", 'give one such as "a photo of a {}."')
-    for number, template in enumerate(templates, 1):  # by its number: the file may have been another one than was meant
+    for number, template in enumerate(templates, 1):  # by number only: it may be the wrong file
         if PLACE not in template:
             raise SettingsError(f"template {number} has no {{}} for the label", 'e.g. "a photo of a {}."')
     return tuple(templates)
 
 
 def _prompts(labels: Sequence[str], templates: Sequence[str]) -> Iterator[str]:
-    # Not str.format, which would read attributes of the label where a template says so.
+    # Not str.format, which would let a template read attributes of the label.
     return (template.replace(PLACE, label) for label in labels for template in templates)

@@ -2,11 +2,11 @@
 
 ::
 
-    groups.py   pictures into groups: how many, which, and the ones in their middle
-    names.py    what sets a group apart, in the words of a vocabulary
+    groups.py   groups of pictures: how many, their members, and the most central ones
+    names.py    names of groups, from a vocabulary
     tell.py     groups as lines and as a page
-    layout.py   embeddings to places on a plane
-    atlas.py    the map of a gallery: which pictures, where, in which group
+    layout.py   embeddings to positions in a plane
+    atlas.py    the map of a gallery: pictures, positions, groups
     page.py     the map as a page
-    atlas.js    what moves on that page
+    atlas.js    the script of that page
 """

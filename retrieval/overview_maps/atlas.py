@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from retrieval.gallery import Gallery
 
 MOST_POINTS = 10_000
-"""A thumbnail takes 1.5 kB in the page: browsers open 15 MB without complaint."""
+"""A thumbnail takes 1.5 kB in the page, and browsers open 15 MB without problems."""
 
-_MOST_GROUPS = 12  # colours that can be told apart
+_MOST_GROUPS = 12  # number of distinguishable colours
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Atlas:
     """A map.
 
     Attributes:
-        encoder: whose embeddings these are.
-        pictures: how many there are in all; as many as ``places``, or more.
+        encoder: the encoder that computed the embeddings.
+        pictures: total number of pictures; at least the number of ``places``.
         places: by id.
     """
 
@@ -66,13 +66,13 @@ def draw_atlas(
         points: how many pictures at most.
 
     Raises:
-        QueryError: a number of points that cannot be.
+        QueryError: an invalid number of points.
         SettingsError, UmapUnavailable: see ``layout.choose_method``.
         UnknownEncoder, GalleryNotFound: see ``tagging.find_encoder``.
     """
     if not 1 <= points <= MOST_POINTS:
         raise QueryError(f"cannot lay out {points} pictures", f"give a number from 1 to {MOST_POINTS:,} (--points)")
-    choose_method(method, MOST_POINTS)  # said before the embeddings are read
+    choose_method(method, MOST_POINTS)  # raises before the embeddings are read
     with gallery.reader() as reader:
         row = find_encoder(gallery, reader, model)
         chosen = chosen_ids(reader, row, where)
@@ -90,7 +90,7 @@ def draw_atlas(
 
 
 def write_places(atlas: Atlas, out: IO[str], *, as_json: bool = False) -> None:
-    """A line for each picture: x, y, group, path."""
+    """Print a line for each picture: x, y, group, path."""
     for place in atlas.places:
         image = place.image
         if as_json:
@@ -101,7 +101,7 @@ def write_places(atlas: Atlas, out: IO[str], *, as_json: bool = False) -> None:
 
 
 def _groups(vectors: Vectors, seed: int) -> list[int]:
-    """A group for each, by which the page chooses colours; none without faiss."""
+    """A group for each vector, for the colours on the page; -1 without faiss."""
     from indexes.kmeans import nearest_centres, train_centres
     from retrieval.overview_maps.groups import usual_count
 

@@ -15,12 +15,11 @@ from indexes.base import Ids, Vectors
 from indexes.kmeans import nearest_centres, train_centres
 from retrieval.catalog.records import ImageRecord
 from retrieval.catalog.stored import chosen_ids, sampled_vectors, stored_vectors
-from retrieval.encoders.names.models import is_known_image_only
+from retrieval.encoders.names.known_models import is_known_image_only
 from retrieval.errors import EncoderError, QueryError
 from retrieval.labels.tagging import chosen_templates, find_encoder
 from retrieval.labels.vocabulary import BUILTIN, read_labels
 from retrieval.labels.zeroshot import class_vectors
-from retrieval.overview_maps.names import name_groups
 from retrieval.streams import plural
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("photoseek")
 
 MOST_GROUPS = 1000
-_MOST_UNASKED = 60  # what people read through on one page
+_MOST_UNASKED = 60  # as many as are readable on one page
 _SAMPLE = 100_000
 _LABELS_OF_A_GROUP = 3
 
@@ -43,10 +42,10 @@ class Group:
     """Pictures that look alike.
 
     Attributes:
-        labels: what sets it apart, best first; empty without words to choose from.
-        ids: (n,) its pictures, nearest to its middle first.
-        cohesion: mean cosine of its pictures with its middle: 1 where all are the same.
-        pictures: the first of ``ids`` that are there, to show.
+        labels: labels that describe it, best first; empty without a vocabulary.
+        ids: (n,) its pictures, nearest to its centre first.
+        cohesion: mean cosine of its pictures with its centre: 1 if all are equal.
+        pictures: records of the first of ``ids``, for display.
     """
 
     labels: tuple[str, ...]
@@ -62,7 +61,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Grouping:
-    """All groups of a gallery, largest first; ``encoder`` is whose embeddings were grouped."""
+    """All groups of a gallery, largest first; ``encoder`` computed the embeddings."""
 
     encoder: str
     pictures: int
@@ -84,21 +83,21 @@ def group_gallery(
 ) -> Grouping:
     """Group a gallery's pictures by spherical k-means on their embeddings, and name the groups.
 
-    K-means, because faiss has it already: HDBSCAN would bring scikit-learn and scipy, leaves pictures in no group, and
+    K-means, because faiss includes it: HDBSCAN would need scikit-learn and scipy, leaves pictures without a group, and
     its time grows faster than the gallery. Without ``k`` there are sqrt(n / 2) groups (Mardia, Kent and Bibby,
-    Multivariate Analysis, 1979, p. 365), 60 at most. Against the folders of 860 photographs of 40 things and of 120
-    in 15 folders, that had the best adjusted Rand index of all k, or was 0.004 below it; the silhouette and Calinski
-    and Harabasz's index chose the largest and the smallest k that they were offered.
+    Multivariate Analysis, 1979, p. 365), 60 at most. Compared with the folders of 860 photographs of 40 things and of
+    120 in 15 folders, this had the best adjusted Rand index of all k, or one lower by 0.004; the silhouette and the
+    index of Calinski and Harabasz chose the largest and the smallest k offered.
 
     Args:
-        min_size: smaller groups are given up, and their pictures go to the nearest of the others.
-        model, encoder: whose embeddings; by name, or loaded already. Default: the model that searches use.
+        min_size: smaller groups are dissolved, and their pictures are assigned to the nearest other group.
+        model, encoder: the encoder, by name or already loaded. Default: the model used in searches.
         labels: the vocabulary for names, default: the everyday labels of ``tag``.
         templates: the templates, or a choice for ``zeroshot.find_templates``.
-        show: how many pictures of each group are looked up.
+        show: how many pictures of each group are loaded for display.
 
     Raises:
-        QueryError: numbers that cannot be, or more groups than pictures.
+        QueryError: invalid numbers, or more groups than pictures.
         BackendUnavailable: faiss is not installed.
         UnknownEncoder, EncoderMismatch, GalleryNotFound: see ``tagging.find_encoder``.
     """
@@ -122,7 +121,7 @@ def group_gallery(
 
 
 def usual_count(pictures: int) -> int:
-    """How many groups so many pictures get if nobody says."""
+    """The default number of groups for this many pictures."""
     return min(max(round(math.sqrt(pictures / 2)), 1), _MOST_UNASKED)
 
 
@@ -146,13 +145,13 @@ class _Members:
         return self.sums / np.maximum(self.sizes, 1)[:, None]
 
     def of(self, group: int) -> tuple[Ids, float]:
-        """A group's pictures, nearest to its middle first, and the mean cosine of all."""
+        """A group's pictures, nearest to its centre first, and their mean cosine with it."""
         ids, cosines = self.ids[self.places == group], self.cosines[self.places == group]
         return ids[np.lexsort((ids, -cosines))], float(cosines.mean(dtype=np.float64))
 
 
 def _large_enough(sample: Vectors, centres: Vectors, min_size: int) -> Vectors:
-    """The centres without those of small groups, smallest first, as the others take in their pictures; one stays."""
+    """The centres without those of small groups, dissolved one by one, smallest first; at least one remains."""
     while len(centres) > 1:
         sizes = np.bincount(nearest_centres(sample, centres).centres, minlength=len(centres))
         if sizes.min() >= min_size:
@@ -174,7 +173,7 @@ def _names(
 
         try:
             encoder = load_encoder_by_fingerprint(row.fingerprint, row.name, row.source)
-        except EncoderError as error:  # groups are made of stored embeddings, and only their names need the model
+        except EncoderError as error:  # groups come from stored embeddings, and only their names need the model
             logger.warning("%s; the groups have no names\n%s", error.message, error.hint)
             return [()] * len(found.centres)
     if encoder is None or not encoder.spec.has_text:
@@ -194,3 +193,42 @@ def _groups(reader: CatalogReader, found: _Members, names: Sequence[tuple[str, .
             ids, cohesion = found.of(place)
             groups.append(Group(names[place], ids, cohesion, tuple(reader.records(ids[:show].tolist()))))
     return groups
+
+
+def name_groups(
+    means: NDArray[np.float64], whole: NDArray[np.float64], classes: Vectors, labels: Sequence[str], count: int = 3
+) -> list[tuple[str, ...]]:
+    """Labels of each group, best first.
+
+    A label's value for a group is the mean cosine of the group's pictures with the label, minus the mean cosine of all
+    pictures with it. Without the second term, words that are similar to every picture ("photo") would name every group.
+    No two groups have the same first label, as long as there are enough labels.
+
+    Args:
+        means: (groups, dim) mean embedding of each group, not normalised.
+        whole: (dim,) the mean of all pictures.
+        classes: (labels, dim) from ``zeroshot.class_vectors``.
+    """
+    values = (means - whole) @ classes.astype(np.float64).T
+    firsts = _firsts(values)
+    names = []
+    for group, row in enumerate(values):
+        order = np.argsort(-row, kind="stable").tolist()
+        first = firsts.get(group, order[0])
+        others = [label for label in order if label != first and label not in firsts.values() and row[label] > 0]
+        names.append(tuple(labels[label] for label in [first, *others[: count - 1]]))
+    return names
+
+
+def _firsts(values: NDArray[np.float64]) -> dict[int, int]:
+    """Group -> its first label, assigning the best pairs first, each label once."""
+    firsts: dict[int, int] = {}
+    taken: set[int] = set()
+    for place in np.argsort(-values, axis=None, kind="stable").tolist():
+        group, label = divmod(place, values.shape[1])
+        if group not in firsts and label not in taken:
+            firsts[group] = label
+            taken.add(label)
+            if len(firsts) == len(values):
+                break
+    return firsts

@@ -1,4 +1,4 @@
-"""A map as one HTML page: dots, thumbnails where there is room and under the pointer, zoom; a script of its own."""
+"""A map as one HTML page: dots, thumbnails where there is room and at the pointer, zoom; with its own script."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retrieval.filters.filter import filter_words
 from retrieval.output import file_uri
-from retrieval.rendering.page import END, head, write_html
+from retrieval.rendering.html_page import END, head, write_html
 from retrieval.rendering.thumbnails import data_uri, thumbnails
-from retrieval.rendering.wording import filter_words
 from retrieval.streams import plural, printable
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ header { position: fixed; margin: .7em 1em; pointer-events: none; opacity: .8 } 
 
 
 def write_atlas_page(atlas: Atlas, path: Path, where: Filter | None = None) -> None:
-    """Write the page, all of it or nothing.
+    """Write the page, completely or not at all.
 
     Raises:
         SettingsError: the name does not end in ``.html``, or the file cannot be written.
@@ -41,7 +41,7 @@ def write_atlas_page(atlas: Atlas, path: Path, where: Filter | None = None) -> N
 
 
 def atlas_page(atlas: Atlas, where: Filter | None = None) -> Iterator[str]:
-    """The page in pieces. Only the one script whose hash the page's policy names can run in it; names are data."""
+    """The page in pieces. Its policy permits only the script with the given hash; names are data."""
     script = _SCRIPT.read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     yield head("Map", style=_STYLE, policy=f"; script-src 'sha256-{digest}'")
@@ -56,6 +56,6 @@ def atlas_page(atlas: Atlas, where: Filter | None = None) -> Iterator[str]:
             round(place.x, 4), round(place.y, 4), place.group,
             data_uri(picture), printable(place.image.path), file_uri(place.image.path),
         ]  # fmt: skip
-        # "<" is all that could end the element, or open a comment in it.
+        # Only "<" could end the element, or open a comment in it.
         yield ("," if number else "") + json.dumps(values).replace("<", "\\u003c") + "\n"
     yield f"]</script>\n<script>{script}</script>\n{END}"

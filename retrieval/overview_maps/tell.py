@@ -9,9 +9,9 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from retrieval.rendering.page import END, facts, figure, head, write_html
+from retrieval.filters.filter import filter_words
+from retrieval.rendering.html_page import END, facts, figure, head, write_html
 from retrieval.rendering.thumbnails import data_uri, thumbnails
-from retrieval.rendering.wording import filter_words
 from retrieval.streams import plural, printable
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _SIDE = 220
 
 
 def write_groups(grouping: Grouping, out: IO[str], *, as_json: bool = False) -> None:
-    """A line for each group: number, size, labels, and the picture nearest to its middle."""
+    """Print a line for each group: number, size, labels, and the picture nearest to its centre."""
     for number, group in enumerate(grouping.groups, start=1):
         if as_json:
             out.write(json.dumps(_as_json(number, group)) + "\n")
@@ -36,7 +36,7 @@ def write_groups(grouping: Grouping, out: IO[str], *, as_json: bool = False) -> 
 
 
 def write_groups_page(grouping: Grouping, path: Path, where: Filter | None = None) -> None:
-    """Every group with the pictures in its middle.
+    """Write a page with every group and its most central pictures.
 
     Raises:
         SettingsError: the name does not end in ``.html``, or the file cannot be written.

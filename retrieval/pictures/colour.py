@@ -15,18 +15,18 @@ from retrieval.pictures.declared import KEY, GreyTable, grey_table, profile_of
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
 
-# Pages and viewers show transparent pictures on white; black would turn dark logos and drawings invisible.
+# Web pages and viewers show transparent pictures on white; on black, dark logos and drawings would be invisible.
 _BACKGROUND = (255, 255, 255)
 
 _PROFILE_SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
-_MAX_PROFILE_BYTES = 4 << 20  # press profiles reach 3 MB; more is not a profile
-_SAME_COLOUR = 2  # grey levels: what rounding alone makes of sRGB to sRGB
+_MAX_PROFILE_BYTES = 4 << 20  # press profiles have up to 3 MB; anything larger is not a profile
+_SAME_COLOUR = 2  # grey levels: the rounding error of converting sRGB to sRGB
 
 
 def flatten(image: Image.Image) -> Image.Image:
-    """Any mode to ``RGB``, ``L``, or ``CMYK`` when a profile says what its inks look like.
+    """Any mode to ``RGB``, ``L``, or ``CMYK`` if a profile defines the colours of its inks.
 
-    Transparency is composited over white. 16-bit grey is scaled (its upper byte); 32-bit integers and floats see
+    Transparency is composited over white. 16-bit grey is scaled (its upper byte); for 32-bit integers and floats, see
     :func:`from_wide`.
     """
     mode = image.mode
@@ -43,34 +43,34 @@ def flatten(image: Image.Image) -> Image.Image:
     if mode in ("L", "RGB"):
         return image
     if mode == "CMYK":
-        # Inks mix nothing like light, so they are translated before the resize mixes them.
+        # Inks do not mix like light, so they are converted before the resize mixes them.
         transform = _to_srgb(image)
         return image.convert("RGB") if transform is None else transform.apply(image)
     return image.convert("L" if mode == "1" else "RGB")
 
 
 def to_srgb(image: Image.Image, source: Image.Image) -> Image.Image:
-    """Translate a small ``RGB`` or ``L`` picture by the profile of the file it came from.
+    """Convert a small ``RGB`` or ``L`` picture with the profile of the file it came from.
 
-    Meant for after the resize. Camera profiles have tone curves near sRGB's own, so the order matters little
+    Meant for use after the resize. Camera profiles have tone curves similar to sRGB's, so the order matters little
     (Display P3 on 34 photographs: median PSNR 51 to 54 dB, worst 42; without the profile 38, worst 23), while
-    translating a reduced 12 MP photo first takes 33 ms, as long as decoding it.
+    converting a reduced 12 MP photo first takes 33 ms, as long as decoding it.
     """
-    if source.mode in ("CMYK", "LAB"):  # done by flatten; its conversion is by definition not the profile's
+    if source.mode in ("CMYK", "LAB"):  # done by flatten; the profile does not describe the converted pixels
         return image
     transform = _to_srgb(source, image.mode)
     return image if transform is None else transform.apply(image)
 
 
 def average_colour(small: Image.Image, source: Image.Image) -> int:
-    """The mean of a small ``RGB`` or ``L`` picture as 0xRRGGBB in sRGB: what to paint where the picture will be.
+    """The mean of a small ``RGB`` or ``L`` picture as 0xRRGGBB in sRGB: shown as a placeholder for the picture.
 
-    A mean of sRGB's own values, as scaling the picture down to one pixel gives it, so that the change from one to
-    the other is not seen; light itself would average to a brighter colour.
+    The mean of sRGB values, as if the picture were scaled down to one pixel, so that replacing the placeholder by the
+    picture is not noticeable; averaging linear light would give a brighter colour.
 
     Args:
-        small: of the whole picture, in its file's colours.
-        source: the decoded file, as for :func:`to_srgb`.
+        small: a copy of the whole picture, in the file's colours.
+        source: the decoded file, as in :func:`to_srgb`.
     """
     dot = to_srgb(small.resize((1, 1), Image.Resampling.BOX), source).convert("RGB")
     return int.from_bytes(dot.tobytes(), "big")
@@ -87,11 +87,11 @@ def _to_srgb(source: Image.Image, mode: str | None = None) -> ImageCmsTransform 
     return _transform(profile, mode)
 
 
-# lcms2 keeps no state in a transform while it runs, so threads share them. A phone has one profile for all
-# its photos: building and probing costs milliseconds once, not per picture.
+# lcms2 keeps no state in a transform while it runs, so threads share them. All photos of a phone have the same
+# profile, so building and testing a transform costs milliseconds once, not per picture.
 @lru_cache(maxsize=8)
 def _transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
-    """Profile to sRGB for pictures of ``mode``; None if it is broken, of another mode, or sRGB in effect."""
+    """Profile to sRGB for pictures of ``mode``; None if it is broken, for another mode, or equivalent to sRGB."""
     from PIL import ImageCms
 
     try:
@@ -106,7 +106,7 @@ def _transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
 
 
 def _changes_nothing(transform: ImageCmsTransform, mode: str) -> bool:
-    """Judged by what it does: sRGB profiles come under many names, and other profiles under the name sRGB."""
+    """Tested by its effect: sRGB profiles have many names, and other profiles are named sRGB."""
     steps = np.arange(0, 256, 17, dtype=np.uint8)
     cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 16, 3)
     probe = cube if mode == "RGB" else np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -118,7 +118,7 @@ def _changes_nothing(transform: ImageCmsTransform, mode: str) -> bool:
 def with_alpha(image: Image.Image) -> Image.Image:
     """Any mode to ``RGBA``."""
     if image.mode == "La":
-        image = image.convert("LA")  # to RGBA directly it would lose its alpha
+        image = image.convert("LA")  # converting to RGBA directly would lose the alpha channel
     return image.convert("RGBA")
 
 
@@ -126,7 +126,7 @@ def _over_background(image: Image.Image) -> Image.Image:
     try:
         image = with_alpha(image)
     except (TypeError, ValueError):
-        # A transparent colour that the mode cannot hold: the picture is fine without it.
+        # A transparent colour that the mode cannot represent: the picture is used without it.
         image.info.pop("transparency", None)
         return image.convert("RGB")
     canvas = Image.new("RGB", image.size, _BACKGROUND)
@@ -135,11 +135,11 @@ def _over_background(image: Image.Image) -> Image.Image:
 
 
 def from_wide(samples: NDArray[Any]) -> NDArray[np.uint8]:
-    """Values without a highest one in 8 bits: floats, signed integers, integers of more than 16 bits.
+    """Convert samples without a fixed maximum to 8 bits: floats, signed integers, integers of more than 16 bits.
 
-    The smallest of 1 (floats), 255, 65535 that holds all values is white; for unsigned integers above 24 bits, where
-    only programs that use all of a type's range get to, that is the type's highest value. Failing that, and with
-    negative values, they are stretched from the lowest to the highest. What is not a number is black.
+    The smallest of 1 (floats), 255, 65535 that is not exceeded is white; for unsigned integers above 24 bits, which
+    only occur in files that use the whole range of a type, it is the type's maximum. Otherwise, and with
+    negative values, they are scaled from their minimum to their maximum. NaN and infinities are black.
     """
     is_float = samples.dtype.kind == "f"
     exact = np.float64 if samples.dtype.itemsize > 4 else np.float32

@@ -1,4 +1,4 @@
-"""Dates as cameras and programs write them, with their precision."""
+"""Dates as written by cameras and programs, with their precision."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 
 Precision = Literal["year", "month", "day", "hour", "minute"]
 
-_FIRST_YEAR = 1826  # the oldest photograph that is left; earlier years are unset clocks
-_UNSET = frozenset({datetime(1970, 1, 1), datetime(1904, 1, 1)})  # the zero of clocks that were never set
+_FIRST_YEAR = 1826  # of the oldest surviving photograph; earlier years are unset clocks
+_UNSET = frozenset({datetime(1970, 1, 1), datetime(1904, 1, 1)})  # the zero of unset clocks
 
 _AM = r"a\.?\s?m\.?|上午|午前|오전|vorm\.?|π\.?μ\.?"
 _PM = r"p\.?\s?m\.?|下午|午後|오후|nachm\.?|μ\.?μ\.?"
@@ -35,10 +35,10 @@ class Moment(NamedTuple):
     """A date as it was written.
 
     Args:
-        at: naive local time, to the second; what is not known is its beginning.
-        precision: how far it is known; None: to the second.
-        microsecond: behind ``at``.
-        offset_minutes: of ``at`` from UTC, if that was written too.
+        at: naive local time, to the second; unknown parts have their first value.
+        precision: the smallest known unit; None: to the second.
+        microsecond: in addition to ``at``.
+        offset_minutes: offset of ``at`` from UTC, if it was written too.
     """
 
     at: datetime
@@ -48,12 +48,12 @@ class Moment(NamedTuple):
 
 
 def parse_moment(text: str | None) -> Moment | None:
-    """A date in any of the forms that are found in pictures; None if no year is known for certain.
+    """A date in any of the forms that occur in pictures; None if the year is not certain.
 
-    EXIF's form and ISO 8601's, with other separators, without some or all of the time, with fractions, an offset, or
-    am and pm in some languages; digits alone; the day before the year where that can mean one thing only; RFC 2822. An
-    unreadable time takes nothing from the day. Hour 24 is hour 0 of the same day and second 60 is 59, as careless
-    clocks write them. Years of two digits are not read. Left out as unset clocks: zeros, years before 1826 or after the
+    EXIF's form and ISO 8601's, also with other separators, without some or all of the time, with fractions, an offset,
+    or am and pm in some languages; digits only; the day before the year if that is unambiguous; RFC 2822. An
+    unreadable time does not invalidate the day. Hour 24 is read as hour 0 of the same day and second 60 as 59, as some
+    clocks write them. Two-digit years are not read. Ignored as unset clocks: zeros, years before 1826 or after the
     next one, the first second of 1970 and of 1904.
     """
     if not text:
@@ -65,7 +65,7 @@ def parse_moment(text: str | None) -> Moment | None:
 
 
 def parse_offset(text: str | None) -> int | None:
-    """Minutes from UTC as in ``+02:00``, ``-0330``, ``Z``; None if it is none. Time zones reach from -12 to +14."""
+    """Minutes from UTC, from ``+02:00``, ``-0330``, ``Z``; None if it is not an offset from -12 to +14 hours."""
     if text is None:
         return None
     if _UTC.match(text):
@@ -80,7 +80,7 @@ def parse_offset(text: str | None) -> int | None:
 
 
 def microseconds(digits: str | None) -> int:
-    """Digits behind the decimal point of a second."""
+    """Microseconds from the digits after the decimal point of a second."""
     found = re.match(r"\s*(\d{1,9})", digits or "")
     return int(found[1][:6].ljust(6, "0")) if found else 0
 
@@ -96,7 +96,7 @@ def _numbers(text: str) -> Moment | None:
     found = _DAY.match(text)
     if found is None:
         found = _DAY_FIRST.match(text)
-        # With dots it is the day everywhere; otherwise only if it can be no month, or is the same.
+        # With dots the day is always first; otherwise only if it cannot be a month, or equals the month.
         if found is None or not (found["sign"] == "." or int(found["day"]) > 12 or found["day"] == found["month"]):
             return None
     day = _day(found.groupdict())
@@ -138,7 +138,7 @@ def _mail_date(text: str) -> Moment | None:
         found = parsedate_tz(text)
         if found is None or not re.search(r"\d{4}", text):
             return None
-        # A missing zone is 0 there, and -0000 says that nothing is known.
+        # A missing zone is 0 there, and -0000 means unknown.
         has_zone = re.search(r"(?:[+-](?!0000)\d{4}|\+0000|GMT|UTC?|[ECMP][SD]T|Z)\s*(?:\(.*\))?\s*$", text)
         return Moment(datetime(*found[:6]), None, 0, (found[9] or 0) // 60 if has_zone else None)
     except (TypeError, ValueError, IndexError):

@@ -1,8 +1,8 @@
-"""Colours that a file declares without a profile: by the chunks of a PNG, by the numbers of an AVIF or HEIF.
+"""Colours that a file declares without a profile: in the chunks of a PNG, or by the code points of an AVIF or HEIF.
 
-Of colours they become an ICC profile, so that the rest is as for files that bring one. Precedence in a PNG is that of
-its third edition: cICP, iCCP, sRGB, then gAMA and cHRM. References: PNG (third edition), 11.3.2; ITU-T H.273, tables 2
-and 3; ITU-R BT.2100 for PQ and HLG; ICC.1:2001-04 for the profile.
+They are converted to an ICC profile, so that all later steps are the same as for files with a profile. The precedence
+in a PNG is that of the third edition: cICP, iCCP, sRGB, then gAMA and cHRM. References: PNG (third edition), 11.3.2;
+ITU-T H.273, tables 2 and 3; ITU-R BT.2100 for PQ and HLG; ICC.1:2001-04 for the profile.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 KEY = "declared_colour"
-"""Under which ``Image.info`` holds what was found, a :class:`Declared`."""
+"""The key in ``Image.info`` of the result, a :class:`Declared`."""
 
 Curve = float | str
-"""How values become light: a gamma, or ``sRGB``, ``PQ``, ``HLG``."""
+"""The transfer function from values to light: a gamma, or ``sRGB``, ``PQ``, ``HLG``."""
 
 _D65 = (0.3127, 0.3290)
 _SRGB = (*_D65, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
@@ -33,26 +33,30 @@ _PRIMARIES = {
     12: (*_D65, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
 }
 _CURVES: dict[int, Curve] = {4: 2.2, 5: 2.8, 8: 1.0, 16: "PQ", 18: "HLG"}
-"""All others are for pictures what sRGB is: cameras and viewers take BT.709's curve for it."""
+"""All others are treated as sRGB: cameras and viewers use it in place of BT.709's curve."""
 
-_WHITE_NITS = 203.0  # of an HDR picture (BT.2408); what is brighter is white
+_WHITE_NITS = 203.0  # of an HDR picture (BT.2408); anything brighter is white
 _GAMMA = 1 / 2.2
-_ALIKE = 0.05  # relative; libpng, too, takes such gammas for the same, and 1 / 2.2 for sRGB's curve
-_CHUNKS_BEFORE = 1 << 20  # bytes in which a PNG's cICP, or the boxes of an AVIF, are looked for
+_ALIKE = 0.05  # relative; libpng also treats such gammas as equal, and 1 / 2.2 as sRGB's curve
+_CHUNKS_BEFORE = 1 << 20  # a PNG's cICP, or the boxes of an AVIF, are searched in this many bytes
 _STEPS = 4096
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _D50 = np.array([0.9642, 1.0, 0.8249])
 
 
 class Declared(NamedTuple):
-    """White, red, green and blue as x and y each; and the curve."""
+    """x and y of white, red, green and blue; and the transfer function."""
 
     primaries: tuple[float, ...]
     curve: Curve
 
 
+ADOBE_RGB = Declared((*_D65, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06), 563 / 256)
+"""For cameras that were set to it. Reference: Adobe RGB (1998), 4.3."""
+
+
 def declare(image: Image.Image, name: str, data: bytes) -> None:
-    """Note in ``image.info`` what its file declares beside a profile, if that is not sRGB.
+    """Store in ``image.info`` the colours that its file declares other than by a profile, unless they are sRGB.
 
     Args:
         name: the format, as in ``formats.sniff``.
@@ -92,7 +96,7 @@ def _of_numbers(numbers: tuple[int, int] | None) -> Declared | None:
 
 
 def _chunk(data: bytes, wanted: bytes) -> bytes | None:
-    """A chunk of a PNG before its pixels."""
+    """A chunk of a PNG, if it precedes the pixels."""
     at = 8
     while at + 8 <= min(len(data), _CHUNKS_BEFORE):
         size, kind = struct.unpack_from(">I4s", data, at)
@@ -105,7 +109,7 @@ def _chunk(data: bytes, wanted: bytes) -> bytes | None:
 
 
 def _box(data: bytes) -> tuple[int, int] | None:
-    """Primaries and transfer characteristics of the first ``colr`` box with numbers."""
+    """Primaries and transfer characteristics of the first ``colr`` box that contains numbers."""
     at = data.find(b"colrnclx", 0, _CHUNKS_BEFORE)
     if at < 0 or at + 12 > len(data):
         return None
@@ -114,14 +118,14 @@ def _box(data: bytes) -> tuple[int, int] | None:
 
 
 def _is_sound(primaries: tuple[float, ...]) -> bool:
-    """False for what no light has, or three colours on a line: such a file is shown as if it declared nothing."""
+    """False for impossible or collinear primaries: such a file is treated as if it declared nothing."""
     (_, wy, rx, ry, gx, gy, bx, by) = primaries
     area = abs((gx - rx) * (by - ry) - (bx - rx) * (gy - ry))
     return all(0 <= value <= 1 for value in primaries) and min(wy, ry, gy) > 0.01 and by > 0 and area > 0.01
 
 
 class GreyTable:
-    """Grey values of a declared curve to sRGB's, exact where a profile's grey path is coarse in the shadows."""
+    """Grey values of a declared curve to sRGB, exact even in the shadows, where a profile's grey path is coarse."""
 
     def __init__(self, curve: Curve) -> None:
         linear = light(np.linspace(0, 1, 256), curve)
@@ -135,7 +139,7 @@ class GreyTable:
 
 @lru_cache(maxsize=16)
 def grey_table(declared: Declared) -> GreyTable:
-    """For ``L`` pictures: their colour has no say."""
+    """For ``L`` pictures, for which the primaries do not matter."""
     return GreyTable(declared.curve)
 
 
@@ -150,7 +154,7 @@ def profile_of(declared: Declared) -> bytes:
 
 
 def light(values: NDArray[np.float64], curve: Curve) -> NDArray[np.float64]:
-    """Values from 0 to 1 as light, where 1 is white; what an HDR picture has above it is white."""
+    """Linear light of values from 0 to 1, where 1 is white; what is brighter in an HDR picture is clipped to white."""
     if isinstance(curve, float):
         return values**curve
     if curve == "PQ":
@@ -166,7 +170,7 @@ def light(values: NDArray[np.float64], curve: Curve) -> NDArray[np.float64]:
 
 
 def _matrix(primaries: tuple[float, ...]) -> NDArray[np.float64]:
-    """(3, 3) from light of the primaries to XYZ as it looks under D50 (Bradford)."""
+    """(3, 3) from linear light of the primaries to XYZ, adapted to D50 (Bradford)."""
     white, *corners = (
         np.array([x / y, 1.0, (1 - x - y) / y]) for x, y in zip(primaries[::2], primaries[1::2], strict=True)
     )
@@ -190,7 +194,7 @@ def _fixed(values: NDArray[np.float64]) -> bytes:
 
 
 def _file(space: bytes, tags: dict[bytes, bytes]) -> bytes:
-    """A display profile of version 2 in XYZ; equal tags share their place."""
+    """A display profile of version 2 in XYZ; equal tags share their data."""
     start = 128 + 4 + 12 * len(tags)
     places: dict[bytes, int] = {}
     body, table = b"", struct.pack(">I", len(tags))

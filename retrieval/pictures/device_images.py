@@ -1,12 +1,12 @@
 """Decode and resize JPEGs on a GPU; the small picture is copied back. Not measured on a GPU.
 
-Off unless asked for. torchvision hands the JPEGs to nvJPEG, which has an engine of its own for baseline files on
-data-centre GPUs (A100, H100 and later); elsewhere, and for progressive files, its entropy decoding runs on one core
+Off by default. torchvision uses nvJPEG, which has a hardware engine for baseline files on data-centre GPUs (A100, H100
+and later); on other GPUs, and for progressive files, its entropy decoding runs on one core
 behind a lock, and the CPU's own decoders may well be faster.
 
-Only the pixels take this way: header, EXIF, turning, colour profile and perceptual hash are done here by the code that
-``images.py`` uses, the last three on the small picture. Every file that nvJPEG might not read as libjpeg does goes to
-``read_picture`` instead, which has the last word on what is unreadable and why.
+Only decoding and resizing run on the GPU: header, EXIF, rotation, colour profile and perceptual hash are processed here
+by the code that ``images.py`` uses, the last three on the small picture. Every file that nvJPEG might read differently
+from libjpeg is passed to ``read_picture``, which also determines what is unreadable and why.
 """
 
 from __future__ import annotations
@@ -26,10 +26,13 @@ from PIL.ImageFile import ImageFile
 from retrieval.encoders.base import Encoder, OnTorch, Preprocessing
 from retrieval.errors import RuntimeUnavailable, SettingsError, UnreadableImage
 from retrieval.pictures.colour import average_colour, to_srgb
+from retrieval.pictures.decoding import TURNS, WHOLE, Picture, cropped
 from retrieval.pictures.exif import Exif, read_exif
-from retrieval.pictures.formats import jpeg_frame, open_image, sniff
+from retrieval.pictures.formats import open_image, sniff
 from retrieval.pictures.geometry import Fit, fit, upright_size
-from retrieval.pictures.images import TURNS, WHOLE, Picture, cropped, read_picture
+from retrieval.pictures.images import read_picture
+from retrieval.pictures.jpeg_structure import jpeg_frame
+from retrieval.pictures.page_likeness import looks_like_page
 from retrieval.pictures.phash import MIN_SIDE, hashes_of_tiny, tiny_copy
 from retrieval.pictures.quiet import quietly
 
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
     import torch
 
 DEVICE_PIXELS = 50_000_000
-"""Decoded at a time: 150 MB on the device, and four times as much for one picture of this size in float32."""
+"""Maximum decoded at a time: 150 MB on the device, and four times as much for one picture of this size in float32."""
 
 # CUDA's antialiased resize keeps the weights of 32 x 32 output pixels in 48 KiB of shared memory.
 _MOST_SHRINK = 40
@@ -54,7 +57,7 @@ _Passes = Sequence[tuple[int, int]]
 
 @dataclass(frozen=True)
 class DecodedOn:
-    """How many pictures a GPU decoded, and how many it left to the CPU, by reason."""
+    """How many pictures a GPU decoded, and how many were left to the CPU, by reason."""
 
     device: str
     pictures: int
@@ -62,7 +65,7 @@ class DecodedOn:
 
 
 class _Plan(NamedTuple):
-    """A JPEG that the device may decode: its header, as Pillow read it, and what is to be done with it."""
+    """A JPEG that the device may decode: its header, as read by Pillow, and how to process it."""
 
     header: ImageFile
     exif: Exif
@@ -72,7 +75,7 @@ class _Plan(NamedTuple):
 
     @property
     def passes(self) -> _Passes:
-        """Pillow resizes along the rows first; of a picture on its side, which is turned later, these are columns."""
+        """Pillow resizes rows first; for a picture that is rotated later, these are its columns."""
         width, height = upright_size(self.fit.width, self.fit.height, self.exif.orientation)
         stored_width, stored_height = self.header.size
         first = (height, stored_width) if self.exif.orientation >= 5 else (stored_height, width)
@@ -80,20 +83,20 @@ class _Plan(NamedTuple):
 
 
 class _OnCpuError(Exception):
-    """Why a file is left to the CPU, in few words, so that reasons can be counted."""
+    """The reason why a file is left to the CPU, short, so that reasons can be counted."""
 
 
 class DeviceDecoder:
-    """Reads pictures as ``read_picture`` does, plain JPEGs by way of a device; any thread may ask.
+    """Reads pictures like ``read_picture``, decoding plain JPEGs on a device; may be called from any thread.
 
-    Every picture is decoded whole, where the CPU decodes large ones at a fraction: both agree with open_clip's resize.
+    Pictures are decoded at full size, whereas the CPU decodes large ones reduced: both agree with open_clip's resize.
 
     Args:
         preprocessing: of the encoder that will get the pixels.
-        device: ``cuda``, ``cuda:N``, or ``cpu``, which runs the same steps and is for tests.
+        device: ``cuda``, ``cuda:N``, or ``cpu``, which runs the same steps, for tests.
 
     Raises:
-        RuntimeUnavailable: torch, torchvision or the device is not there, or torchvision cannot decode JPEGs on it.
+        RuntimeUnavailable: torch, torchvision or the device is missing, or torchvision cannot decode JPEGs on it.
     """
 
     def __init__(self, preprocessing: Preprocessing, device: str = "cuda") -> None:
@@ -101,8 +104,8 @@ class DeviceDecoder:
         self._decoded = 0
         self._left_to_cpu: Counter[str] = Counter()
         self._counting = threading.Lock()
-        # torchvision decodes behind a lock of its own. Ours also holds the resize and the copy back: its decoder writes
-        # on a stream of its own to memory that torch may have taken from ours, so nothing may be under way there.
+        # torchvision decodes behind a lock. Ours also covers the resize and the copy back: its decoder writes on a
+        # separate stream to memory that torch may have reused from ours, so no work may be pending there.
         self._lock = threading.Lock()
         self._stream: Any = None
         try:
@@ -121,7 +124,7 @@ class DeviceDecoder:
             ) from error
 
     def read(self, files: Sequence[bytes]) -> list[Picture | UnreadableImage]:
-        """What ``read_picture`` makes of each file, or the error that it raises."""
+        """For each file, the result of ``read_picture``, or the error that it raises."""
         pictures: dict[int, Picture] = {}
         with quietly():
             plans = self._plans(files)
@@ -135,7 +138,7 @@ class DeviceDecoder:
         return [pictures.get(at) or self._on_cpu(data) for at, data in enumerate(files)]
 
     def taken(self) -> DecodedOn:
-        """What was decoded since the last call, and where."""
+        """What was decoded where since the last call."""
         with self._counting:
             taken = DecodedOn(str(self._place), self._decoded, dict(self._left_to_cpu))
             self._decoded, self._left_to_cpu = 0, Counter()
@@ -148,22 +151,22 @@ class DeviceDecoder:
                 plans[at] = _plan(data, self._preprocessing)
             except _OnCpuError as reason:
                 self._left(str(reason))
-            except Exception:  # whatever a damaged header makes Pillow raise: the CPU's way says what it is
+            except Exception:  # whatever Pillow raises for a damaged header; the CPU's decoder will report it
                 self._left("damaged")
         return plans
 
     def _smalls(self, files: Sequence[bytes], passes: Sequence[_Passes]) -> list[_Bytes | None]:
-        """:meth:`_on_device`, one by one where it fails for all; None where it fails for one."""
+        """Call :meth:`_on_device`; if it fails, for each file separately. None for a file that fails."""
         try:
             return list(self._on_device(files, passes))
-        except RuntimeError:  # torchvision says no more, and memory errors are of this kind too
+        except RuntimeError:  # torchvision gives no details, and memory errors are of this type too
             if len(files) == 1:
                 self._left("the device's decoder refused it")
                 return [None]
         return [self._smalls([data], [each])[0] for data, each in zip(files, passes, strict=True)]
 
     def _on_device(self, files: Sequence[bytes], passes: Sequence[_Passes]) -> list[_Bytes]:
-        """JPEGs to (height, width, 3) uint8 here, resized, as stored."""
+        """Decode JPEGs to (height, width, 3) uint8 in host memory, resized, in stored orientation."""
         import torch
         from torchvision.io import ImageReadMode, decode_jpeg
 
@@ -175,7 +178,7 @@ class DeviceDecoder:
         return [np.ascontiguousarray(small.numpy().transpose(1, 2, 0)) for small in smalls]
 
     def _resized(self, small: torch.Tensor, passes: _Passes) -> torch.Tensor:
-        """Rounded after each pass as Pillow does: 86 dB from its result, 57 where it is rounded once."""
+        """Rounded after each pass like Pillow: 86 dB from its result, but 57 dB if rounded only once."""
         from torch.nn.functional import interpolate
 
         mode = self._preprocessing.interpolation
@@ -192,7 +195,8 @@ class DeviceDecoder:
         pixels = cropped(to_srgb(upright, plan.header), plan.fit, self._preprocessing.size)
         tiny = tiny_copy(upright)
         colour = average_colour(tiny, plan.header)
-        return Picture(pixels, plan.width, plan.height, "JPEG", plan.exif, hashes_of_tiny(tiny), colour)
+        is_page = looks_like_page(upright)
+        return Picture(pixels, plan.width, plan.height, "JPEG", plan.exif, hashes_of_tiny(tiny), colour, is_page)
 
     def _on_cpu(self, data: bytes) -> Picture | UnreadableImage:
         try:
@@ -209,7 +213,7 @@ def device_decoder(encoder: Encoder) -> DeviceDecoder:
     """A decoder on the GPU that runs ``encoder``.
 
     Raises:
-        SettingsError: it does not run on one.
+        SettingsError: the encoder does not run on a GPU.
         RuntimeUnavailable: see :class:`DeviceDecoder`.
     """
     place = encoder.torch_device() if isinstance(encoder, OnTorch) else "cpu"
@@ -222,7 +226,7 @@ def device_decoder(encoder: Encoder) -> DeviceDecoder:
 
 
 def _plan(data: bytes, preprocessing: Preprocessing) -> _Plan:
-    """What the device has to do with a file; _OnCpuError for what it is not trusted with."""
+    """How to process a file on the device; raises _OnCpuError if it is left to the CPU."""
     if sniff(data) != "JPEG":
         raise _OnCpuError("not a JPEG")
     if preprocessing.size < MIN_SIDE:
@@ -230,7 +234,7 @@ def _plan(data: bytes, preprocessing: Preprocessing) -> _Plan:
     frame = jpeg_frame(data)
     if frame is None or frame.process not in _PROCESSES or frame.precision != 8:
         raise _OnCpuError("a rare kind of JPEG")
-    # A decoder that fills up what is missing would give a file that was cut short an embedding of its upper half.
+    # A decoder that fills in what is missing would give a truncated file the embedding of its upper half.
     if data.rfind(_END, frame.scan) < 0:
         raise _OnCpuError("cut short")
     header = open_image(data, "JPEG")

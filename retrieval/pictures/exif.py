@@ -12,6 +12,7 @@ from PIL import Image, TiffImagePlugin
 from PIL.ExifTags import GPS, IFD, Base
 
 from retrieval.pictures.dates import Moment, Precision, microseconds, parse_moment, parse_offset
+from retrieval.pictures.motion import apple_identifier
 
 _MAX_TEXT = 100
 _NO_ROOM = 65535
@@ -21,29 +22,30 @@ def _utf8(_self: object, data: bytes, _legacy_api: bool = True) -> bytes:
     return data
 
 
-# EXIF 3.0 has a type for UTF-8, which Pillow leaves out with a warning.
+# EXIF 3.0 has a type for UTF-8, which Pillow ignores with a warning.
 TiffImagePlugin.ImageFileDirectory_v2._load_dispatch.setdefault(129, (1, _utf8))
 
 
 @dataclass(frozen=True)
 class Exif:
-    """The tags that searching uses.
+    """The tags used in searches.
 
     Args:
-        taken_at: naive local time of the camera, from DateTimeOriginal, else DateTimeDigitized, wherever they stand;
-            else what a PNG says in its texts, else the GPS clock (in UTC). DateTime is not used: it is the time of the
+        taken_at: naive local time of the camera, from DateTimeOriginal, else DateTimeDigitized, in either directory;
+            else from a PNG's text chunks, else from the GPS clock (in UTC). DateTime is not used: it is the time of the
             last edit.
         offset_minutes: UTC offset of ``taken_at``, from the offset tag that belongs to the same date, or from its text.
-        camera: make and model, the make not repeated.
+        camera: make and model, without repeating the make.
         lens: LensModel.
         latitude, longitude: decimal degrees, north and east positive; both or neither. Without a hemisphere
-            both are None, and so is exactly (0, 0), which cameras write before they have a fix.
+            both are None, and also for exactly (0, 0), which cameras write before they have a fix.
         precision, microsecond: of ``taken_at``, see ``dates.Moment``.
-        taken_source: ``gps`` or ``text`` where ``taken_at`` is not from EXIF's own dates.
-        iso: PhotographicSensitivity, or where that has no room for it (65535) what stands beside it.
-        aperture, exposure, focal_length: f-number, seconds and mm of the lens (no equivalent for film), from FNumber,
+        taken_source: ``gps`` or ``text`` if ``taken_at`` is not from EXIF's own dates.
+        iso: PhotographicSensitivity, or if that is full (65535), the tag that replaces it.
+        aperture, exposure, focal_length: f-number, seconds and mm of the lens (not 35 mm equivalent), from FNumber,
             ExposureTime and FocalLength, else the first two from their APEX values.
-        orientation: 1..8, 1 when missing; as stored, also where the decoder has already applied it.
+        orientation: 1..8, 1 if missing; as stored, even if the decoder has already applied it.
+        content_id: Apple's identifier that a live photo shares with its video.
     """
 
     taken_at: datetime | None = None
@@ -60,10 +62,11 @@ class Exif:
     aperture: float | None = None
     exposure: float | None = None
     focal_length: float | None = None
+    content_id: str | None = None
 
 
 def read_exif(image: Image.Image) -> Exif:
-    """The EXIF of an opened picture; never raises, each broken part is left out and the others kept."""
+    """The EXIF of an opened picture; never raises: broken parts are left out and the others kept."""
     try:
         tags = image.getexif()
     except Exception:
@@ -72,7 +75,7 @@ def read_exif(image: Image.Image) -> Exif:
 
 
 def exif_of(tags: Image.Exif, texts: Mapping[Any, Any] | None = None) -> Exif:
-    """The same from tags that were read already, and the texts of a PNG."""
+    """The same from tags that have already been read, and the texts of a PNG."""
     detail = _directory(tags, IFD.Exif)
     gps = _directory(tags, IFD.GPSInfo)
     moment, source = _taken(detail, tags) or _written(texts or {}) or _by_satellite(gps) or (None, None)
@@ -83,8 +86,8 @@ def exif_of(tags: Image.Exif, texts: Mapping[Any, Any] | None = None) -> Exif:
         precision=None if moment is None else moment.precision,
         microsecond=0 if moment is None else moment.microsecond,
         taken_source=source,
-        camera=_camera(_text(_tag(tags, Base.Make)), _text(_tag(tags, Base.Model))),
-        lens=_text(_tag(detail, Base.LensModel)),
+        camera=camera_name(plain_text(_tag(tags, Base.Make)), plain_text(_tag(tags, Base.Model))),
+        lens=plain_text(_tag(detail, Base.LensModel)),
         latitude=latitude,
         longitude=longitude,
         orientation=_orientation(_tag(tags, Base.Orientation)),
@@ -92,6 +95,7 @@ def exif_of(tags: Image.Exif, texts: Mapping[Any, Any] | None = None) -> Exif:
         aperture=_amount(_tag(detail, Base.FNumber), 2, 1000) or _apex(_tag(detail, Base.ApertureValue), 0.5, 2),
         exposure=_amount(_tag(detail, Base.ExposureTime), 9, 1e6) or _apex(_tag(detail, Base.ShutterSpeedValue), -1, 9),
         focal_length=_amount(_tag(detail, Base.FocalLength), 2, 100_000),
+        content_id=apple_identifier(_tag(detail, Base.MakerNote)),
     )
 
 
@@ -103,7 +107,7 @@ def _directory(tags: Image.Exif, ifd: IFD) -> Mapping[int, Any]:
 
 
 def _tag(tags: Mapping[int, Any], tag: int) -> Any:
-    """Values are decoded when they are asked for, so any of them can fail alone."""
+    """Values are decoded when they are accessed, so each of them may fail separately."""
     try:
         return tags.get(tag)
     except Exception:
@@ -114,10 +118,10 @@ def _orientation(value: object) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _text(value: object) -> str | None:
-    """Printable text up to the first NUL, blanks joined, bounded; None if no letter or digit is in it."""
+def plain_text(value: object) -> str | None:
+    """Printable text up to the first NUL, white space normalised, bounded; None without a letter or digit."""
     if isinstance(value, str):
-        # Pillow reads these tags as Latin-1, many programs write UTF-8.
+        # Pillow decodes these tags as Latin-1, but many programs write UTF-8.
         value = value.encode("latin-1", "replace")
     if not isinstance(value, bytes):
         return None
@@ -132,10 +136,11 @@ def _text(value: object) -> str | None:
     return text if any(c.isalnum() for c in text) else None
 
 
-def _camera(make: str | None, model: str | None) -> str | None:
+def camera_name(make: str | None, model: str | None) -> str | None:
+    """Make and model, the make not repeated."""
     if make is None or model is None:
         return model or make
-    # "NIKON CORPORATION" + "NIKON D90": the first word is what models repeat.
+    # "NIKON CORPORATION" + "NIKON D90": models repeat the first word of the make.
     if model.casefold().startswith(make.split()[0].casefold()):
         return model
     return f"{make} {model}"[:_MAX_TEXT].rstrip()
@@ -152,7 +157,7 @@ def _iso(detail: Mapping[int, Any]) -> int | None:
 
 
 def _amount(value: object, digits: int, most: float) -> float | None:
-    """A number above zero, rounded; None where it is unknown (zero, infinity, a denominator of zero)."""
+    """A number above zero, rounded; None if it is unknown (zero, infinity, a denominator of zero)."""
     try:
         number = round(float(value), digits)  # type: ignore[arg-type]
     except (TypeError, ValueError, ArithmeticError):
@@ -170,25 +175,25 @@ def _apex(value: object, factor: float, digits: int) -> float | None:
 
 
 def _taken(*directories: Mapping[int, Any]) -> tuple[Moment, None] | None:
-    """The tags belong into EXIF's directory, and some programs put them into the first one."""
+    """These tags belong into EXIF's directory, but some programs write them into the main one."""
     for date_tag, offset_tag, fraction_tag in (
         (Base.DateTimeOriginal, Base.OffsetTimeOriginal, Base.SubsecTimeOriginal),
         (Base.DateTimeDigitized, Base.OffsetTimeDigitized, Base.SubsecTimeDigitized),
     ):
         for tags in directories:
-            moment = parse_moment(_text(_tag(tags, date_tag)))
+            moment = parse_moment(plain_text(_tag(tags, date_tag)))
             if moment is None:
                 continue
-            if (offset := parse_offset(_text(_tag(tags, offset_tag)))) is not None:
+            if (offset := parse_offset(plain_text(_tag(tags, offset_tag)))) is not None:
                 moment = moment._replace(offset_minutes=offset)
-            if moment.precision is None and (fraction := microseconds(_text(_tag(tags, fraction_tag)))):
+            if moment.precision is None and (fraction := microseconds(plain_text(_tag(tags, fraction_tag)))):
                 moment = moment._replace(microsecond=fraction)
             return moment, None
     return None
 
 
 def _written(texts: Mapping[Any, Any]) -> tuple[Moment, str] | None:
-    """Reference: PNG (third edition), 11.3.3.2; and what programs take for it."""
+    """Reference: PNG (third edition), 11.3.3.2; and names that programs use instead."""
     for name in ("Creation Time", "exif:DateTimeOriginal", "date:taken"):
         value = texts.get(name)
         if isinstance(value, str) and (moment := parse_moment(value[:_MAX_TEXT])) is not None:
@@ -197,8 +202,8 @@ def _written(texts: Mapping[Any, Any]) -> tuple[Moment, str] | None:
 
 
 def _by_satellite(gps: Mapping[int, Any]) -> tuple[Moment, str] | None:
-    """In UTC. The time of a fix, which may be hours old: better than nothing, and nothing more."""
-    day = parse_moment(_text(_tag(gps, GPS.GPSDateStamp)))
+    """In UTC. The time of the last fix, which may be hours old: only used if there is nothing better."""
+    day = parse_moment(plain_text(_tag(gps, GPS.GPSDateStamp)))
     if day is None or day.precision not in ("day", None):
         return None
     start = day.at.replace(hour=0, minute=0, second=0)
@@ -223,7 +228,7 @@ def _position(gps: Mapping[int, Any]) -> tuple[float | None, float | None]:
 
 def _degrees(value: object, hemisphere: object, signs: str, limit: float) -> float | None:
     """Degrees, minutes, seconds and a hemisphere letter as signed decimal degrees."""
-    letter = (_text(hemisphere) or "")[:1].upper()
+    letter = (plain_text(hemisphere) or "")[:1].upper()
     if not letter or letter not in signs:
         return None
     parts = value if isinstance(value, tuple) else (value,)
@@ -231,7 +236,7 @@ def _degrees(value: object, hemisphere: object, signs: str, limit: float) -> flo
         numbers = [float(part) for part in parts]
     except (TypeError, ValueError, ArithmeticError):
         return None
-    # A zero denominator is NaN here.
+    # A zero denominator gives NaN here.
     if not 1 <= len(numbers) <= 3 or not all(math.isfinite(n) and n >= 0 for n in numbers):
         return None
     if any(n > 60 for n in numbers[1:]):

@@ -1,7 +1,7 @@
 """Supported picture formats: by extension for the walk, by content for the decoder.
 
 Pillow can open far more than photographs, some of it through other programs (EPS, WMF). Here the content
-picks one decoder from a short table, and that decoder is called directly: nothing else is ever tried, and
+determines one decoder in a short table, and that decoder is called directly: no other is ever tried, and
 Pillow's process-wide pixel limit stays as the host program set it (ours is checked per call).
 """
 
@@ -10,19 +10,21 @@ from __future__ import annotations
 import importlib
 import io
 import re
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from retrieval.errors import UnreadableImage
+from retrieval.pictures.raw_detection import is_raw
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 IMAGE_EXTENSIONS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"}
-    | {".heic", ".heics", ".heif", ".heifs", ".hif", ".avif", ".avifs", ".jxl"}
+    | {".heic", ".heics", ".heif", ".heifs", ".hif", ".avif", ".avifs", ".psd"}
     | {".jp2", ".j2k", ".jpx", ".j2c", ".jpc", ".jpf", ".pnm", ".pbm", ".pgm", ".ppm", ".pfm"}
 )
-"""Lower-case, with the dot. Only says which files are worth reading; the content decides what they are."""
+"""Lower-case, with the dot. Only determines which files are read; the content determines their format. Extensions that
+need an extra are in ``optional.py``."""
 
 RAW_EXTENSIONS = frozenset({
     ".3fr", ".ari", ".arw", ".bay", ".braw", ".cap", ".cr2", ".cr3", ".crw", ".dcr", ".dcs", ".dng", ".drf",
@@ -30,7 +32,61 @@ RAW_EXTENSIONS = frozenset({
     ".orf", ".ori", ".pef", ".ptx", ".pxn", ".r3d", ".raf", ".raw", ".rw2", ".rwl", ".rwz", ".sr2", ".srf",
     ".srw", ".x3f",
 })  # fmt: skip
-"""Of what cameras write beside or in place of a JPEG, which is not decoded; lower-case, with the dot."""
+"""Of what cameras write beside or in place of a JPEG; lower-case, with the dot."""
+
+VIDEO_EXTENSIONS = frozenset(
+    f".{name}"
+    for name in [
+        "3g2",
+        "3gp",
+        "asf",
+        "avi",
+        "f4v",
+        "flv",
+        "insv",
+        "lrv",
+        "m2t",
+        "m2ts",
+        "m2v",
+        "m4v",
+        "mkv",
+        "mod",
+        "mov",
+        "mp4",
+        "mpe",
+        "mpeg",
+        "mpg",
+        "mts",
+        "mxf",
+        "ogv",
+        "tod",
+        "ts",
+        "vob",
+        "webm",
+        "wmv",
+    ]
+)
+"""Lower-case, with the dot."""
+
+VIDEO_TYPES = {
+    "MP4": "video/mp4",
+    "MOV": "video/quicktime",
+    "MKV": "video/x-matroska",
+    "WEBM": "video/webm",
+    "AVI": "video/x-msvideo",
+    "MPEGTS": "video/mp2t",
+    "MPEG": "video/mpeg",
+    "FLV": "video/x-flv",
+    "WMV": "video/x-ms-wmv",
+    "OGG": "video/ogg",
+    "MXF": "application/mxf",
+    "DV": "video/dv",
+    "M4V": "video/mp4",
+}
+"""Formats of videos, by their container, and what servers call them."""
+
+PLAYED_BY_BROWSERS = frozenset({"MP4", "MOV", "WEBM", "M4V", "MKV", "OGG"})
+"""Formats of videos that browsers may play, which depends on what is inside and on the browser."""
 
 _PLUGINS = {
     "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
@@ -44,6 +100,7 @@ _PLUGINS = {
     "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
     "HEIF": ("pillow_heif", "HeifImageFile"),
     "JXL": ("pillow_jxl.JpegXLImagePlugin", "JXLImageFile"),
+    "PSD": ("PIL.PsdImagePlugin", "PsdImageFile"),
 }
 
 _MEDIA_TYPES = {
@@ -58,12 +115,15 @@ _MEDIA_TYPES = {
     "AVIF": "image/avif",
     "HEIF": "image/heif",
     "JXL": "image/jxl",
+    "PSD": "image/vnd.adobe.photoshop",
+    "RAW": "image/x-dcraw",
+    "SVG": "image/svg+xml",
 }
 
 _J2C, _HEIC = "image/j2c", "image/heic"
 
-MEDIA_TYPES = (*_MEDIA_TYPES.values(), _J2C, _HEIC)
-"""All that :func:`media_type` says."""
+MEDIA_TYPES = tuple(dict.fromkeys((*_MEDIA_TYPES.values(), _J2C, _HEIC, *VIDEO_TYPES.values())))
+"""All results of :func:`media_type`."""
 
 DRAWN_BY_BROWSERS = frozenset({"JPEG", "PNG", "GIF", "WEBP", "BMP", "AVIF"})
 """Formats that Firefox, Chromium and Safari all draw."""
@@ -71,7 +131,9 @@ DRAWN_BY_BROWSERS = frozenset({"JPEG", "PNG", "GIF", "WEBP", "BMP", "AVIF"})
 _INSTALL = {
     "HEIF": "pip install pillow-heif",
     "AVIF": "pip install 'pillow>=11.3'",
-    "JXL": "pip install pillow-jxl-plugin",
+    "JXL": "pip install 'photoseek[jxl]'",
+    "RAW": "pip install 'photoseek[raw]'",
+    "SVG": "pip install 'photoseek[svg]'",
 }
 
 _MAGIC = (
@@ -87,23 +149,33 @@ _MAGIC = (
     (b"\xff\x4f\xff\x51", "JPEG2000"),
     (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JXL"),
     (b"\xff\x0a", "JXL"),
+    (b"8BPS", "PSD"),
 )
+_SVG = re.compile(rb"(\xef\xbb\xbf)?\s*<(svg[\s>]|(\?xml|!DOCTYPE svg|!--).*<svg[\s>])", re.DOTALL)
+_SVG_WITHIN = 4096
 
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+
+
+def is_video_name(name: str) -> bool:
+    """Whether a file is a video by its name."""
+    return f".{name.rpartition('.')[2].lower()}" in VIDEO_EXTENSIONS
 
 
 def sniff(data: bytes) -> str:
     """The format of an image file, by its first bytes.
 
     Raises:
-        UnreadableImage: the file is empty or not an image of a kind we read.
+        UnreadableImage: the file is empty or not an image of a supported kind.
     """
     if not data:
         raise UnreadableImage("empty file")
+    if is_raw(data):
+        return "RAW"
     for magic, name in _MAGIC:
         if data.startswith(magic):
             return name
-    # Texts begin with BM too; a bitmap goes on with one of the known header lengths.
+    # Text files may also begin with BM; a bitmap continues with one of the known header lengths.
     if data[:2] == b"BM" and int.from_bytes(data[14:18], "little") in (12, 16, 40, 52, 56, 64, 108, 124):
         return "BMP"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
@@ -114,28 +186,39 @@ def sniff(data: bytes) -> str:
         brands = {data[8:12], *(data[at : at + 4] for at in range(16, min(_u32(data, 0), 256), 4))}
         if brands & {b"avif", b"avis"}:
             return "AVIF"
-        # mif1 and msf1 name the container only; without an AV1 brand beside them it holds HEVC in practice.
+        # mif1 and msf1 only name the container; without an AV1 brand it contains HEVC in practice.
         if brands & _HEIF_BRANDS or data[8:12] in (b"mif1", b"msf1"):
             return "HEIF"
+    if _SVG.match(data[:_SVG_WITHIN]):
+        return "SVG"
     raise UnreadableImage(f"not an image ({_other_kind(data)})")
 
 
-def media_type(data: bytes) -> str:
-    """What a server calls a file with these first bytes (256 are enough).
+def is_still(head: bytes, image_format: str) -> bool:
+    """Whether a file with these first bytes may have this format; some RAW files look like a TIFF at first.
 
     Raises:
-        UnreadableImage: as :func:`sniff`.
+        UnreadableImage: like :func:`sniff`.
     """
-    name = sniff(data)
+    if image_format in VIDEO_TYPES:  # that it is this file, its size and its time say
+        return True
+    found = sniff(head)
+    return found == image_format or (found, image_format) == ("TIFF", "RAW")
+
+
+def media_type(data: bytes, name: str) -> str:
+    """The media type of a file with this format and these first bytes (256 are enough)."""
+    if name in VIDEO_TYPES:
+        return VIDEO_TYPES[name]
     if name == "JPEG2000" and data.startswith(b"\xff"):
-        return _J2C  # the codestream without its container
+        return _J2C  # a codestream without a container
     if name == "HEIF" and data[8:12] in _HEIF_BRANDS:
         return _HEIC
     return _MEDIA_TYPES[name]
 
 
 def open_image(data: bytes, image_format: str) -> ImageFile:
-    """Read the header of ``data`` with the one decoder of that format; only JXL decodes its pixels here.
+    """Read the header of ``data`` with the decoder of that format; only JXL decodes its pixels here.
 
     Raises:
         UnreadableImage: the decoder is not installed.
@@ -145,61 +228,18 @@ def open_image(data: bytes, image_format: str) -> ImageFile:
     try:
         plugin = getattr(importlib.import_module(module), name)
     except ImportError:
-        raise UnreadableImage(
-            f"no {image_format} decoder installed", _INSTALL.get(image_format, "reinstall pillow")
-        ) from None
+        raise no_decoder(image_format) from None
     image: ImageFile = plugin(io.BytesIO(data))
     return image
 
 
-class JpegFrame(NamedTuple):
-    """What a JPEG's headers say before its first scan.
-
-    Args:
-        process: second byte of the frame's marker: 0xC0 baseline, 0xC1 extended, 0xC2 progressive; 0 for none.
-        precision: bits a sample.
-        components: their identifiers, a byte each.
-        scan: where the first scan begins.
-        in_scan: how many components it holds.
-
-    Reference: ITU-T T.81, B.2.
-    """
-
-    process: int
-    precision: int
-    components: bytes
-    scan: int
-    in_scan: int
-
-
-def jpeg_frame(data: bytes) -> JpegFrame | None:
-    """The frame and the first scan of a JPEG; None if its markers do not lead to a scan."""
-    at, process, precision, components = 2, 0, 0, b""
-    while at + 10 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:
-            at += 1
-            continue
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            process, precision = marker, data[at + 4]
-            components = data[at + 10 : at + 10 + 3 * data[at + 9] : 3]
-        if marker == 0xDA:
-            return JpegFrame(process, precision, components, at, data[at + 4])
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return None
-
-
-def jpeg_is_buffered_whole(data: bytes) -> bool:
-    """True if libjpeg keeps every coefficient of this JPEG in memory (3 bytes a pixel at 4:2:0, 6 at 4:4:4).
-
-    It does for progressive files and those with a scan per channel. A reduced decoding does not help then.
-    """
-    frame = jpeg_frame(data)
-    return frame is None or frame.process in (0xC2, 0xC6, 0xCA, 0xCE) or frame.in_scan != len(frame.components)
+def no_decoder(image_format: str) -> UnreadableImage:
+    """The error for a format whose decoder is not installed."""
+    return UnreadableImage(f"no {image_format} decoder installed", _INSTALL.get(image_format, "reinstall pillow"))
 
 
 def jpeg2000_depth(data: bytes) -> int:
-    """Bits of the deepest component of a JPEG 2000; 0 if it does not say.
+    """Bits of the deepest component of a JPEG 2000; 0 if unknown.
 
     Reference: ITU-T T.800, A.5.1 (SIZ).
     """
@@ -209,7 +249,7 @@ def jpeg2000_depth(data: bytes) -> int:
 
 
 def jxl_size(data: bytes) -> tuple[int, int]:
-    """(width, height) from a JPEG XL header; needed because its decoder decodes as soon as it opens.
+    """(width, height) from a JPEG XL header; needed because its decoder decodes the pixels on opening.
 
     Raises:
         UnreadableImage: no codestream in the container.
@@ -218,12 +258,14 @@ def jxl_size(data: bytes) -> tuple[int, int]:
     """
     start = 0
     while not data.startswith(b"\xff\x0a", start):
-        length, kind = _u32(data, start), data[start + 4 : start + 8]
+        length, kind, head = _u32(data, start), data[start + 4 : start + 8], 8
+        if length == 1:
+            length, head = int.from_bytes(data[start + 8 : start + 16], "big"), 16
         if kind == b"jxlc":
-            start += 8
+            start += head
         elif kind == b"jxlp":
-            start += 12
-        elif 8 <= length < len(data) - start:
+            start += head + 4
+        elif head <= length < len(data) - start:
             start += length
             continue
         if not data.startswith(b"\xff\x0a", start):
@@ -247,10 +289,10 @@ def jxl_size(data: bytes) -> tuple[int, int]:
 
 
 def is_cut_short(data: bytes, image_format: str) -> bool:
-    """True if a file's own structure says that bytes are missing at its end; asked when decoding has failed.
+    """True if the file's structure shows that bytes are missing at its end; called after decoding has failed.
 
-    Decoders word this in many ways or not at all, and for the owner of the file a broken copy is the most
-    useful thing to know.
+    Decoders report this in many ways or not at all, and a truncated copy is the most useful thing
+    to tell the owner of the file.
     """
     if image_format == "PNG":
         return not _has_chunk(data, b"IEND")
@@ -260,14 +302,14 @@ def is_cut_short(data: bytes, image_format: str) -> bool:
 
 
 def tiff_directory_end(data: bytes) -> int:
-    """Where the first directory of a TIFF (not a BigTIFF) ends, without the four bytes that lead to the next one."""
+    """Where the first directory of a TIFF (not a BigTIFF) ends, without the four bytes that point to the next one."""
     order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
     start = int.from_bytes(data[4:8], order)
     return start + 2 + 12 * max(int.from_bytes(data[start : start + 2], order), 1)
 
 
 def share_of_bytes(data: bytes, image_format: str) -> float:
-    """The share that is there of the length that a WebP or a file of boxes (HEIF, JPEG 2000) claims; 0: unknown."""
+    """Actual length / length stated in the file, for WebP and files of boxes (HEIF, JPEG 2000); 0: unknown."""
     if image_format == "WEBP":
         return min(len(data) / (8 + int.from_bytes(data[4:8], "little")), 1.0)
     at = 0
@@ -275,7 +317,7 @@ def share_of_bytes(data: bytes, image_format: str) -> float:
         size = _u32(data, at)
         if size == 1:
             size = int.from_bytes(data[at + 8 : at + 16], "big")
-        if size < 8:  # 0 is "to the end of the file", the rest is damage
+        if size < 8:  # 0 means "to the end of the file", anything else is damage
             return 0
         at += size
     return min(len(data) / at, 1.0) if at else 0
@@ -303,7 +345,7 @@ _OTHERS = (
 
 
 def _other_kind(data: bytes) -> str:
-    """What a file is that is no picture, without a byte of it: this text goes into answers to strangers."""
+    """The kind of a file that is not a picture, without any of its bytes: this text may be sent to strangers."""
     if data[4:8] == b"ftyp":
         return "a video or another ISO media file"
     for magic, name in _OTHERS:

@@ -1,8 +1,8 @@
 """Resize and crop a picture to the tower's square input, as open_clip does, in one step.
 
 open_clip resizes the whole picture and then crops. Both steps together are one resampling of a box of the
-source, so a 3000x10 strip needs no 67200x224 bitmap and a reduced decoding can stand in for the picture. The
-box has to follow the integer rounding of both steps: the fractional centre square that suggests itself
+source, so a 3000x10 strip needs no 67200x224 bitmap and a reduced decoding can replace the picture. The
+box has to follow the integer rounding of both steps: the obvious fractional centre square
 differs from them by as little as 26 dB PSNR.
 """
 
@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from retrieval.encoders.base import Preprocessing
 
-# How far the filter reaches, in output pixels when shrinking and source pixels when enlarging.
+# Radius of the filter, in output pixels when shrinking and source pixels when enlarging.
 _REACH = {"bilinear": 1, "bicubic": 2}
 
-# EXIF orientations whose upright picture runs against the stored one along that upright axis, or swaps axes.
+# EXIF orientations in which an axis of the upright picture is reversed relative to the stored one, or swapped.
 _FLIPPED_X = frozenset({2, 3, 6, 7})
 _FLIPPED_Y = frozenset({3, 4, 7, 8})
 _SWAPPED = frozenset({5, 6, 7, 8})
@@ -65,7 +65,7 @@ def fit(width: int, height: int, preprocessing: Preprocessing) -> Fit:
 def input_box(width: int, height: int, preprocessing: Preprocessing) -> Box:
     """The box of an upright width x height picture that fills the square input."""
     plan, size = fit(width, height, preprocessing), preprocessing.size
-    # Multiply before dividing: an edge on the picture's border is then exactly on it, never a hair outside.
+    # Multiply before dividing: an edge on the picture's border is then exactly on it, never slightly outside.
     return Box(
         plan.left * width / plan.width,
         plan.top * height / plan.height,
@@ -83,8 +83,8 @@ def fitted(width: int, height: int, most_wide: int, most_high: int) -> tuple[int
 def on_draft(box: Box, width: int, height: int, scale: int, orientation: int) -> Box:
     """The same box on an upright picture that was decoded at 1/scale of width x height.
 
-    A decoder rounds the reduced size up. The part of a pixel too much lies at the stored right and bottom
-    edge, which the orientation may have turned to the left or top.
+    A decoder rounds the reduced size up. The excess fraction of a pixel is at the stored right and bottom
+    edges, which the orientation may have moved to the left or top.
     """
     left, top, right, bottom = (edge / scale for edge in box)
     dx = math.ceil(width / scale) - width / scale if orientation in _FLIPPED_X else 0
@@ -93,7 +93,7 @@ def on_draft(box: Box, width: int, height: int, scale: int, orientation: int) ->
 
 
 def surroundings(box: Box, width: int, height: int, preprocessing: Preprocessing) -> tuple[int, int, int, int]:
-    """Smallest whole-pixel crop of a width x height picture that resamples ``box`` to the same values."""
+    """The smallest whole-pixel crop of a width x height picture from which ``box`` is resampled to the same values."""
     reach = _REACH[preprocessing.interpolation]
     margin_x = math.ceil(reach * max(1.0, (box.right - box.left) / preprocessing.size)) + 1
     margin_y = math.ceil(reach * max(1.0, (box.bottom - box.top) / preprocessing.size)) + 1

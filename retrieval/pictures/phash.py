@@ -1,15 +1,15 @@
-"""A 64-bit perceptual hash: re-encoding or resizing a picture moves few bits, another picture differs in half of them.
+"""A 64-bit perceptual hash: re-encoding or resizing changes few bits, different pictures differ in half of them.
 
 The DCT hash of pHash: 32 x 32 grey values, their discrete cosine transform, the signs of the 8 x 8 lowest frequencies
-against their median. Reference: C. Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010,
-section 3.2.1. It was chosen by ``benchmarks/duplicates.py`` and on photographs of 300 x 200 pixels, where block-mean
-and difference hashes were worse. Among the 80,000 pairs of 400 of Caltech-101's none lies within 5 bits; copies of
-these at quality 30 move 4 bits at most, at half the size 3 and at a quarter 7 (99 % of them 2, 2 and 3).
+relative to their median. Reference: C. Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions",
+2010, section 3.2.1. It was chosen with ``benchmarks/duplicates.py`` and on photographs of 300 x 200 pixels, where
+block-mean and difference hashes were worse. Of the 80,000 pairs of 400 pictures of Caltech-101 none differs in 5 bits
+or fewer; copies at quality 30 differ in at most 4 bits, at half size 3 and at a quarter 7 (99 % of them 2, 2 and 3).
 
-Two things differ from the reference. Each of the 32 x 32 values is the mean of exactly the area that it stands for,
-whatever the picture's size (:func:`tiny_copy`). And a frequency has to be this strong (``DEAD_ZONE``) to set its bit.
-In skies, pages and gradients most of the 63 frequencies are zero but for noise, and the signs of noise are a matter of
-chance: copies of gradients moved 11 to 28 bits without it and 0 to 2 with it, photographs as few as before.
+There are two differences from the reference. Each of the 32 x 32 values is the mean of exactly the area that it covers,
+for any picture size (:func:`tiny_copy`). And a frequency needs a minimal strength (``DEAD_ZONE``) to set its bit.
+In skies, pages and gradients most of the 63 frequencies are zero except for noise, and the signs of noise are random:
+copies of gradients differed in 11 to 28 bits without it and 0 to 2 with it; photographs did not change.
 """
 
 from __future__ import annotations
@@ -25,14 +25,17 @@ from retrieval.pictures.colour import flatten
 HASH_BYTES = 8
 ORIENTATIONS = 8
 PLAIN = bytes(HASH_BYTES)
-"""The hash of a picture without any structure: a black frame, a white page. It says nothing about sameness."""
+"""The hash of a picture without any structure: a black frame, a white page. It is no evidence for duplicates."""
 
 DEAD_ZONE = 64.0
 """In units of the unnormalised transform of grey values 0..255, whose DC term is 1024 times the mean."""
 
 _SIDE, _LOW = 32, 8
 MIN_SIDE = 4 * _SIDE
-"""Pixels of the shorter side that a reduced picture should have, to have the hash of the whole one."""
+"""Pixels of the shorter side that a reduced picture needs to have the same hash as the original."""
+
+_BAND = 4
+"""Number of parts that are averaged by one product."""
 
 _MIDDLE = (_LOW * _LOW - 1) // 2
 _MIXABLE = frozenset({"L", "RGB", "CMYK", "LA", "RGBA"})
@@ -47,68 +50,94 @@ def _cosines() -> NDArray[np.float32]:
 _COSINES = _cosines()
 _ODD_X = np.where(np.arange(_LOW) % 2, -1, 1).astype(np.float32)[None]
 _ODD_Y = _ODD_X.T
-_ODD_BOTH = _ODD_X * _ODD_Y
+_MIRRORED = np.stack(
+    [np.ones((_LOW, _LOW), np.float32), _ODD_X * np.ones_like(_ODD_Y), _ODD_X * _ODD_Y, _ODD_Y * np.ones_like(_ODD_X)]
+)
+"""(4, 8, 8): the signs of the frequencies of a picture unchanged, mirrored, rotated by 180 degrees, and both."""
 
 
 def perceptual_hash(upright: Image.Image) -> bytes:
     """The 8 bytes of a picture's hash.
 
     Args:
-        upright: of any mode, as shown (EXIF orientation applied). Decoded at a fraction of its size is fine
-            down to ``MIN_SIDE``; a bit or two differ now and then.
+        upright: of any mode, as displayed (EXIF orientation applied). It may be decoded at a reduced size
+            down to ``MIN_SIDE``; sometimes a bit or two differ.
     """
     return hash_of_grey(np.asarray(tiny_copy(upright).convert("L")))
 
 
 def tiny_copy(upright: Image.Image) -> Image.Image:
-    """The whole picture averaged to 32 x 32, ``RGB`` or ``L``: what the hash and the average colour are made of.
+    """The whole picture averaged to 32 x 32, ``RGB`` or ``L``: the basis of the hash and the average colour.
 
-    Each value is the mean of exactly the part of the picture that it stands for, with shares of the pixels at its
-    borders. Pillow's box filter takes whole pixels: with it, copies of another size or turned by 180 degrees moved up
-    to 9 bits of the hash, and so they move 4 and 1.
+    Each value is the mean of exactly the part of the picture that it covers, including fractions of the pixels at its
+    borders. Pillow's box filter uses whole pixels: with it, up to 9 bits of the hash changed in copies of another size
+    or rotated by 180 degrees; without it, 4 and 1.
 
     Args:
-        upright: as for :func:`perceptual_hash`.
+        upright: as in :func:`perceptual_hash`.
     """
     if upright.mode not in _MIXABLE:
-        upright = flatten(upright)  # palettes and 16 bits cannot be averaged as they are
-    # Whole numbers of pixels are averaged by Pillow first, which is fast.
+        upright = flatten(upright)  # palettes and 16 bits cannot be averaged directly
+    # Pillow first averages by a whole factor, which is fast.
     across, down = (max(side // MIN_SIDE, 1) for side in upright.size)
     reduced = upright.reduce((across, down)) if across > 1 or down > 1 else upright
     values = np.asarray(flatten(reduced), dtype=np.float32)
-    by_row = _area_means(upright.height, down) @ values.reshape(len(values), -1)
-    means = _area_means(upright.width, across) @ by_row.reshape(_SIDE, values.shape[1], -1)
-    return Image.fromarray(np.rint(means).astype(np.uint8).reshape(_SIDE, _SIDE, *values.shape[2:]))
+    by_row = _area_means(values.reshape(len(values), -1), upright.height, down)
+    by_column = np.ascontiguousarray(by_row.reshape(_SIDE, reduced.width, -1).swapaxes(0, 1))
+    means = _area_means(by_column.reshape(reduced.width, -1), upright.width, across)
+    tiny = np.rint(means).astype(np.uint8).reshape(_SIDE, _SIDE, *values.shape[2:]).swapaxes(0, 1)
+    return Image.fromarray(np.ascontiguousarray(tiny))
+
+
+def _area_means(values: NDArray[np.float32], count: int, at_once: int) -> NDArray[np.float32]:
+    """(32, m) the means of 32 equal parts of ``values``' first axis, see :func:`_weights`.
+
+    Each part uses few of the values, so the product is computed as several small ones. They are also too small for a
+    multi-threaded BLAS: many threads read pictures at once, and BLAS threads waiting for each other took as much CPU
+    time as the rest of reading a picture.
+    """
+    means = np.empty((_SIDE, values.shape[1]), np.float32)
+    for parts, used, weights in _weights(count, at_once):
+        np.matmul(weights, values[used], out=means[parts])
+    return means
 
 
 @lru_cache(maxsize=256)
-def _area_means(count: int, at_once: int) -> NDArray[np.float32]:
-    """(32, n) weights that average ``count`` pixels in 32 equal parts, where each of n values has ``at_once`` pixels.
+def _weights(count: int, at_once: int) -> list[tuple[slice, slice, NDArray[np.float32]]]:
+    """Weights for averaging ``count`` pixels in 32 equal parts, where each of n values covers ``at_once`` pixels.
 
-    The last value may have fewer.
+    The last value may cover fewer.
+
+    Returns:
+        For every four parts: their slice, the slice of the values they use, and the (4, values) weights.
     """
     borders = np.minimum(np.arange(0, count + at_once, at_once), count)
     parts = np.arange(_SIDE + 1) * (count / _SIDE)
     shared = np.minimum(borders[1:], parts[1:, None]) - np.maximum(borders[:-1], parts[:-1, None])
     weights: NDArray[np.float32] = (shared.clip(0) * (_SIDE / count)).astype(np.float32)
-    return weights
+    bands = []
+    for first in range(0, _SIDE, _BAND):
+        band = weights[first : first + _BAND]
+        used = np.flatnonzero(band.any(axis=0))
+        taken = slice(int(used[0]), int(used[-1]) + 1)
+        bands.append((slice(first, first + _BAND), taken, np.ascontiguousarray(band[:, taken])))
+    return bands
 
 
 def hashes_of_tiny(tiny: Image.Image) -> bytes:
-    """64 bytes: the hashes of a picture, by its :func:`tiny_copy`, in the EXIF orientations 1 (as it is) to 8.
+    """64 bytes: the hashes of a picture, from its :func:`tiny_copy`, in the EXIF orientations 1 (unchanged) to 8.
 
-    A picture that was turned or mirrored pixel by pixel is found by them. To mirror changes the signs of the odd
-    frequencies, to turn by 90 degrees swaps the two axes: no picture is turned for it.
+    They allow finding pictures that were rotated or mirrored. Mirroring changes the signs of the odd
+    frequencies, rotating by 90 degrees swaps the two axes, so no picture needs to be rotated.
     """
     low = _frequencies(np.asarray(tiny.convert("L")))
-    swapped = low.T
-    signs = (1, _ODD_X, _ODD_BOTH, _ODD_Y)
-    return b"".join(_signs(values * sign) for values in (low, swapped) for sign in signs)
+    turned = np.stack([low, low.T])[:, None] * _MIRRORED
+    return _signs(turned.reshape(ORIENTATIONS, -1))
 
 
 def hash_of_grey(grey: NDArray[np.uint8]) -> bytes:
-    """The hash of (32, 32) grey values; the first bit, that of the mean, says that there is any structure."""
-    return _signs(_frequencies(grey))
+    """The hash of (32, 32) grey values; the first bit, that of the mean, is set if there is any structure."""
+    return _signs(_frequencies(grey).reshape(1, -1))
 
 
 def _frequencies(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -116,14 +145,14 @@ def _frequencies(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
     return low
 
 
-def _signs(frequencies: NDArray[np.floating]) -> bytes:
-    low = frequencies.ravel()
-    median = np.partition(low[1:], _MIDDLE)[_MIDDLE]  # of 63: np.median would take longer than all the rest
-    bits = low > max(float(median), DEAD_ZONE)
-    bits[0] = float(np.abs(low[1:]).max()) > DEAD_ZONE
+def _signs(frequencies: NDArray[np.float32]) -> bytes:
+    """8 bytes for each row of 64 frequencies; the rows contain the same magnitudes in different orders."""
+    middle = np.partition(frequencies[:, 1:], _MIDDLE)[:, _MIDDLE, None]  # np.median is slower than all the rest
+    bits = frequencies > np.maximum(middle, DEAD_ZONE)
+    bits[:, 0] = np.abs(frequencies[0, 1:]).max() > DEAD_ZONE
     return np.packbits(bits).tobytes()
 
 
 def as_numbers(hashes: list[bytes]) -> NDArray[np.uint64]:
-    """(n,) the hashes as integers, whose differing bits can be counted."""
+    """(n,) the hashes as integers, for counting different bits."""
     return np.frombuffer(b"".join(hashes), dtype=">u8").astype(np.uint64)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from indexes.base import Vectors
 from retrieval.encoders.base import Encoder, Pixels
 from retrieval.errors import QueryError, UnreadableImage
-from retrieval.regular_files import read_regular
+from retrieval.pictures.formats import is_video_name
+from retrieval.regular_files import open_regular, read_regular
 
 MAX_FILE_BYTES = 256 << 20
 
@@ -25,25 +27,40 @@ def encode_bytes(encoder: Encoder, data: bytes, name: str) -> Vectors:
     """(dim,) the unit vector of a picture in memory.
 
     Raises:
-        UnreadableImage: it is no picture; the message begins with ``name``.
+        UnreadableImage: it is not a picture; the message begins with ``name``.
     """
     return _encode(encoder, _pixels(encoder, data, name))
 
 
 def read_pixels(encoder: Encoder, path: Path) -> Pixels:
-    """(3, size, size) uint8: a picture file as the encoder sees it.
+    """(3, size, size) uint8: a picture file as the encoder sees it; for a video, its representative frame.
 
     Raises:
         QueryError: it cannot be read, or is larger than 256 MiB.
-        UnreadableImage: it is no picture; the message names the file.
+        UnreadableImage: it is not a picture; the message names the file.
     """
     try:
+        if is_video_name(path.name):
+            return _still(encoder, path)
         data = read_regular(path, MAX_FILE_BYTES)
     except OSError as error:
         raise QueryError(
             f"cannot read {path}: {error.strerror}", "give a picture file that exists and can be read"
         ) from error
     return _pixels(encoder, data, str(path))
+
+
+def _still(encoder: Encoder, path: Path) -> Pixels:
+    """The representative frame of a video."""
+    from retrieval.pictures.video import read_video
+
+    with open_regular(path) as file:
+        found = os.fstat(file.fileno())
+    try:
+        video = read_video(str(path), (found.st_size, found.st_mtime_ns), encoder.spec.preprocessing)
+    except UnreadableImage as error:
+        raise UnreadableImage(f"{path}: {error.reason}", error.hint) from error
+    return video.pixels[video.still]
 
 
 def _pixels(encoder: Encoder, data: bytes, name: str) -> Pixels:

@@ -1,13 +1,13 @@
-"""Silence for the decoders: their warnings in the thread that reads a picture, and what their C code writes.
+"""Suppress the decoders' messages: warnings in the thread that reads a picture, and output of their C code.
 
 Pillow warns about damaged EXIF, odd palettes and large pictures through :mod:`warnings`, which are noise to
 the owner of the photo and, under ``-W error``, exceptions in the middle of a decoder.
-``warnings.catch_warnings`` swaps process-wide lists, so two threads that use it undo each other. Instead one
-filter is installed whose category matches only while the asking thread is inside :func:`quietly`.
+``warnings.catch_warnings`` swaps process-wide lists, so two threads that use it undo each other. Instead, one
+filter is installed whose category only matches while the calling thread is inside :func:`quietly`.
 
-Libraries in C (libtiff above all) write to descriptor 2 itself. In a program of ours, Python's stderr takes another
-way to the same place (``streams.own_streams``), and that descriptor leads into memory while a picture is read.
-Which of several threads caused a line cannot be known, so lines are counted, and the first one is kept.
+C libraries (especially libtiff) write directly to descriptor 2. In our programs, Python's stderr uses another
+descriptor (``streams.own_streams``), and descriptor 2 is redirected to memory while a picture is read.
+Which of several threads caused a line is unknown, so lines are counted, and the first one is kept.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from typing import NamedTuple
 from retrieval.streams import STDERR, is_stderr_apart
 
 _FIRST_LINE = 200
-"""Bytes of it that are kept."""
+"""How many bytes of the first line are kept."""
 
 _HELD = 1 << 16
-"""Bytes after which what was written is counted and dropped, also while other pictures are being read."""
+"""Above this many bytes, the output is counted and discarded even while other pictures are being read."""
 
 
 class _Here(threading.local):
@@ -51,19 +51,19 @@ def _not_here(record: logging.LogRecord) -> bool:
     return _here.depth == 0
 
 
-# It logs an error before it raises one; without a handler Python prints that on stderr.
+# It logs an error before raising it; without a handler, Python prints that on stderr.
 logging.getLogger("PIL.TiffImagePlugin").addFilter(_not_here)
 
 
 class NativeMessages(NamedTuple):
-    """What the decoders' C code wrote to descriptor 2: how many lines, and the first one."""
+    """What the decoders' C code wrote to descriptor 2: the number of lines, and the first one."""
 
     lines: int
     first: str
 
 
 class _Native:
-    """Leads descriptor 2 aside from the first picture that is being read to the end of the last."""
+    """Redirects descriptor 2 while at least one picture is being read."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -75,7 +75,7 @@ class _Native:
         with self._lock:
             self._readers += 1
             if self._readers == 1:
-                with suppress(OSError):  # no descriptor left: then it is written where it always was
+                with suppress(OSError):  # no free descriptor: then output goes to stderr as usual
                     if self._aside < 0:
                         self._aside = _file_in_memory()
                     self._kept = os.dup(STDERR)
@@ -102,7 +102,7 @@ class _Native:
                 self._first = block.strip().partition(b"\n")[0][:_FIRST_LINE]
             self._lines += block.count(b"\n")
             at += len(block)
-        os.ftruncate(self._aside, 0)  # it is written at its end, wherever that is
+        os.ftruncate(self._aside, 0)  # opened for appending, so the next output starts at 0
 
     def taken(self) -> NativeMessages:
         with self._lock:
@@ -112,7 +112,7 @@ class _Native:
 
 
 def _file_in_memory() -> int:
-    import fcntl  # which Windows lacks; there nothing is led aside
+    import fcntl  # missing on Windows, where nothing is redirected
 
     if hasattr(os, "memfd_create"):
         number = os.memfd_create("decoders")
@@ -127,14 +127,14 @@ _native = _Native()
 
 
 def native_messages() -> NativeMessages:
-    """What the decoders' C code wrote since this was asked last, in all threads."""
+    """What the decoders' C code wrote since the last call, in all threads."""
     return _native.taken()
 
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Drop the warnings that this thread raises inside the block, and keep what C code writes to stderr meanwhile."""
-    # Whoever changed the filters since (a test runner, for example) put theirs in front of ours.
+    """Suppress the warnings of this thread inside the block, and capture what C code writes to stderr."""
+    # Code that has changed the filters since (a test runner, for example) put its filters before ours.
     if not warnings.filters or warnings.filters[0][2] is not _DecoderWarning:
         with _installing:
             warnings.simplefilter("ignore", category=_DecoderWarning)

@@ -14,10 +14,10 @@ from PIL.ImageFile import ImageFile
 from retrieval.errors import UnreadableImage
 
 ENOUGH = 0.95
-"""From this share of its pixels on a picture is taken; what is missing of it is grey or repeats what was before."""
+"""A picture is accepted from this fraction of its pixels on; what is missing is grey or repeats what was before."""
 
 SALVAGED = frozenset({"JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF"})
-"""Formats of which a part can be decoded; of the others only all or nothing."""
+"""Formats that can be decoded partially; the others only completely."""
 
 _END = b"\xff\xd9"
 _MARKERS = frozenset(range(0xC0, 0xFF)) - frozenset(range(0xD0, 0xD8))
@@ -35,11 +35,11 @@ def check_share(share: float) -> None:
 
 
 def read_what_is_there(data: bytes, image_format: str, open_: Open) -> ImageFile:
-    """The picture of a file that breaks off, if nearly all of it is there.
+    """The picture of a truncated file, if nearly all of it is present.
 
     Raises:
-        UnreadableImage: too little is there; the reason says how much.
-        Exception: whatever the decoder raises where nothing can be decoded.
+        UnreadableImage: too much is missing; the reason states how much is readable.
+        Exception: whatever the decoder raises if nothing can be decoded.
     """
     image, share = (_jpeg if image_format == "JPEG" else _by_rows)(data, open_)
     check_share(share)
@@ -47,9 +47,9 @@ def read_what_is_there(data: bytes, image_format: str, open_: Open) -> ImageFile
 
 
 def _jpeg(data: bytes, open_: Open) -> tuple[ImageFile, float]:
-    """Decoded twice, with two different ends: what comes out the same does not depend on what is missing.
+    """Decoded twice, with two different endings: what is equal in both does not depend on what is missing.
 
-    libjpeg goes on with zeros where the data end, and says nothing about where that was.
+    libjpeg continues with zeros after the end of the data, and does not report where that was.
     """
     whole, known, going_on = _scans(data)
     image, other = (_loaded(open_(whole + filler + _END)) for filler in (b"", b"\x55\xaa\x33" * 4096))
@@ -57,21 +57,21 @@ def _jpeg(data: bytes, open_: Open) -> tuple[ImageFile, float]:
     differing = ~same.all(axis=1)
     share = 1.0
     if differing.any():
-        # Behind the row of blocks where they part, both may happen to be one grey.
+        # After the row of blocks where they begin to differ, both may happen to have the same grey.
         first = int(differing.argmax())
         share = (first + float(same[first : first + _BLOCK].mean(axis=1).sum())) / len(same)
     return image, share if known is None else known + share * going_on
 
 
 def _scans(data: bytes) -> tuple[bytes, float | None, float]:
-    """The file up to where its last whole part ends; of a progressive one, how much of it its scans are.
+    """The file up to its last complete segment; for a progressive one, how much of it its scans contain.
 
-    A progressive JPEG has a scan for a few coefficients after the other. One that breaks off is a whole picture, but a
-    blurred one: what counts is the share of coefficients whose first pass is there; later ones add their last bits.
+    A progressive JPEG stores a few coefficients per scan. A truncated one still shows the whole picture, but
+    blurred: what counts is the fraction of coefficients whose first pass is present; later passes add their last bits.
 
     Returns:
-        The bytes; None for a JPEG of one pass, else the share of the coefficients in whole scans; and the share of
-        those in the last scan, which may break off.
+        The bytes; None for a sequential JPEG, else the fraction of the coefficients in complete scans; and the fraction
+        of those in the last scan, which may be truncated.
 
     Reference: ITU-T T.81, G.1.
     """
@@ -79,7 +79,7 @@ def _scans(data: bytes) -> tuple[bytes, float | None, float]:
     first_passes: list[int] = []
     while at + 4 <= len(data):
         if data[at] != 0xFF or data[at + 1] not in _MARKERS:
-            at += 1
+            at = _behind_scan(data, at + 1)
             continue
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
         if marker == 0xD9:
@@ -104,6 +104,7 @@ def _scans(data: bytes) -> tuple[bytes, float | None, float]:
 
 
 def _behind_scan(data: bytes, at: int) -> int:
+    """Where the next marker is; a file may hold gigabytes without one."""
     while (at := data.find(b"\xff", at)) >= 0 and at + 1 < len(data):
         if data[at + 1] in _MARKERS:
             return at
@@ -112,13 +113,13 @@ def _behind_scan(data: bytes, at: int) -> int:
 
 
 def _by_rows(data: bytes, open_: Open) -> tuple[ImageFile, float]:
-    """Decoded over two greys: where they still differ nothing was read."""
+    """Decoded over two greys: pixels that still differ were not read."""
     image, other = (_over(open_(data), grey) for grey in _GREYS)
     return image, float(_same(image, other).mean())
 
 
 def _same(image: Image.Image, other: Image.Image) -> NDArray[np.bool_]:
-    """(height, width) whether pixels are alike."""
+    """(height, width) True where pixels are equal."""
     same: NDArray[np.bool_] = np.asarray(image) == np.asarray(other)
     return np.asarray(same.all(axis=2)) if same.ndim == 3 else same
 
@@ -128,7 +129,7 @@ def _over(image: ImageFile, grey: int) -> ImageFile:
         grey = 255 if grey == _GREYS[0] else 0
     bands: Any = grey if len(image.getbands()) == 1 else (grey,) * len(image.getbands())
     if hasattr(image, "_frame_transparency"):
-        image._frame_transparency = None  # a GIF would lay that under its pixels in place of ours
+        image._frame_transparency = None  # a GIF would use that as background instead of our grey
     image.im = _core.fill(image.mode, image.size, bands)
     try:
         image.load()

@@ -1,8 +1,8 @@
 """Download a query picture so that a URL cannot be used to reach the local network.
 
-http and https only; every address of the host has to be public, and the connection goes to one that was checked, so a
-name that changes its mind in between (DNS rebinding) gains nothing; redirects are checked the same way; size and
-time are limited. Proxies that the environment names are not used: they would look the name up again.
+http and https only; every address of the host must be public, and the connection is made to an address that was
+checked, so a name whose address changes in between (DNS rebinding) has no effect; redirects are checked the same way;
+size and time are limited. Proxies from the environment are not used: they would resolve the name again.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ def fetch_picture(
     max_bytes: int = MAX_BYTES,
     max_seconds: float = MAX_SECONDS,
 ) -> bytes:
-    """The bytes behind a URL. What they are is for the decoder to say.
+    """The bytes at a URL. Whether they are a picture is left to the decoder.
 
     Args:
         is_allowed: which addresses may be connected to; default: :func:`is_public`.
-        max_bytes: of the answer.
-        max_seconds: for everything, redirects included, but for the system's own look-up of names.
+        max_bytes: limit for the response.
+        max_seconds: for everything, including redirects, except the system's name resolution.
 
     Raises:
-        QueryError: another scheme, an address that is not public, no answer, too large, too slow, too many redirects.
+        QueryError: another scheme, an address that is not public, no response, too large, too slow, many redirects.
     """
     end = time.monotonic() + max_seconds
     for _ in range(MAX_REDIRECTS + 1):
@@ -63,11 +63,11 @@ def fetch_picture(
 
 
 def encode_url(encoder: Encoder, url: str) -> Vectors:
-    """(dim,) the embedding of the picture behind a URL.
+    """(dim,) the embedding of the picture at a URL.
 
     Raises:
         QueryError: it cannot be fetched, see :func:`fetch_picture`.
-        UnreadableImage: it is no picture.
+        UnreadableImage: it is not a picture.
     """
     from retrieval.pictures.picture_file import encode_bytes
 
@@ -75,7 +75,7 @@ def encode_url(encoder: Encoder, url: str) -> Vectors:
 
 
 def is_public(address: Address) -> bool:
-    """True if an address belongs to the public internet, also where an IPv6 address stands for an IPv4 one."""
+    """True if an address is on the public internet; also checks IPv4 addresses embedded in IPv6 ones."""
     if isinstance(address, IPv6Address):
         inner = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
         if address in _NAT64:
@@ -104,7 +104,7 @@ def _checked(url: str) -> SplitResult:
 
 
 class _Deadline:
-    """Hangs up at a moment. Each read has its own time limit, but a server may drip a byte before each runs out."""
+    """Closes the connection at a given time: a server could keep each read just within its time limit."""
 
     def __init__(self, end: float) -> None:
         self.sock: socket.socket | None = None
@@ -123,18 +123,18 @@ class _Deadline:
         self.is_over = True
         if self.sock is not None:
             with suppress(OSError):
-                # Not SSLSocket.shutdown, which takes the encryption away from a read that is under way.
+                # Not SSLSocket.shutdown, which removes the encryption from a read in progress.
                 socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
 
 
 def _get(parts: SplitResult, is_allowed: Callable[[Address], bool], max_bytes: int, end: float) -> bytes | str:
-    """The body of the answer, or where it sends us."""
+    """The body of the response, or the address of a redirect."""
     url, host = parts.geturl(), parts.hostname or ""
     try:
         address = _address_of(parts, is_allowed)
         with _Deadline(end) as deadline, closing(_connected(parts, address, end, deadline)) as connection:
             answer = _answer(connection, parts, max_bytes)
-            if deadline.is_over:  # headers and bodies that end too early may look like whole ones
+            if deadline.is_over:  # headers and bodies that end too early may look complete
                 raise TimeoutError
             return answer
     except (OSError, http.client.HTTPException, UnicodeError) as error:
@@ -144,7 +144,7 @@ def _get(parts: SplitResult, is_allowed: Callable[[Address], bool], max_bytes: i
 
 
 def _address_of(parts: SplitResult, is_allowed: Callable[[Address], bool]) -> tuple[str, int]:
-    """An address of the host, after all of them were checked."""
+    """An address of the host, after checking all of them."""
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = [str(entry[4][0]) for entry in found]
@@ -204,9 +204,3 @@ _IN_QUERY = "/%:=@!$&'()*+,;~?"
 
 def _too_large(url: str, max_bytes: int) -> QueryError:
     return QueryError(f"{url:.200} is larger than {max_bytes >> 20} MiB", "give a smaller picture")
-
-
-def _hang_up(sock: socket.socket, late: threading.Event) -> None:
-    late.set()
-    with suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)

@@ -1,14 +1,13 @@
-"""Showing hits: in a terminal or a browser, opened, copied.
+"""Display of hits: in a terminal or a browser, opened, copied.
 
 ::
 
-    thumbnails.py   small pictures of what is on disk, as pixels and as data URIs
-    page.py         HTML pages that need nothing else: head, figures, the file
+    thumbnails.py   small pictures of the files on disk, as pixels and as data URIs
+    html_page.py    self-contained HTML pages: head, figures, the file
     sheet.py        the contact sheet of a search
-    wording.py      a query and a filter in words
-    terminal.py     what a terminal can draw: from its environment, else by asking it
+    terminal.py     what a terminal can draw: from its environment, else by a query
     protocols.py    a picture as Kitty, iTerm2, Sixel or half-block text
     preview.py      hits as rows of thumbnails with captions
     copies.py       hits as files or links in a folder
-    showing.py      what was asked for of all this, and doing it
+    showing.py      the options for all of this, and carrying them out
 """

@@ -20,25 +20,25 @@ from retrieval.errors import GalleryError, UnreadableImage
 from retrieval.gallery import Gallery
 from retrieval.pictures.colour import average_colour
 from retrieval.rendering.thumbnail_store import MAX_BYTES, ThumbnailStore
-from retrieval.rendering.thumbnails import as_webp, look_at, side_of
+from retrieval.rendering.thumbnails import as_webp, look_at, side_of, thumbnail_key
 
 logger = logging.getLogger("photoseek")
 
 SIDE = 240
-"""Pixels of the longer side: those of the web page's grid."""
+"""Pixels of the longer side, as in the web page's grid."""
 
 _AT_ONCE = 256
 
 
 @dataclass
 class Ahead:
-    """What was made.
+    """The result.
 
     Attributes:
-        made, known: thumbnails, now and before.
-        coloured: pictures that had no average colour and have one now.
+        made, known: thumbnails that were created, and that existed before.
+        coloured: pictures whose missing average colour was computed.
         failed: files that are missing, changed or unreadable.
-        is_full: there was no room for more.
+        is_full: there was not enough room for all.
     """
 
     made: int = 0
@@ -49,9 +49,9 @@ class Ahead:
 
 
 class _Seen(NamedTuple):
-    """What became of one picture; ``colour`` is None where it is known, or nothing could be seen."""
+    """The result for one picture; ``colour`` is None if it was known, or the picture could not be read."""
 
-    outcome: str  # the count of Ahead that goes up
+    outcome: str  # the field of Ahead to increase
     colour: int | None = None
     is_kept: bool = True
 
@@ -66,8 +66,8 @@ def make_ahead(
     """Make the thumbnails that a gallery does not have yet, newest pictures first, as long as there is room.
 
     Args:
-        on_progress: called with pictures looked at, and all of them.
-        stop: asked every few hundred pictures.
+        on_progress: called with the number of processed pictures, and of all.
+        stop: called every few hundred pictures; True ends the run.
 
     Raises:
         GalleryNotFound: there is no gallery.
@@ -91,14 +91,14 @@ def make_ahead(
 
 def _see(store: ThumbnailStore, image: ImageRecord) -> _Seen:
     side = side_of(image, SIDE)
-    data = store.find(image.content_hash, side)
+    data = store.find(thumbnail_key(image), side)
     try:
         if data is not None:
             return _Seen("known", _missing_colour(image, lambda: Image.open(io.BytesIO(data))))
         picture = look_at(image, side)
     except (OSError, UnreadableImage):
         return _Seen("failed")
-    is_kept = store.add(image.content_hash, side, as_webp(picture), in_place_of_others=False)
+    is_kept = store.add(thumbnail_key(image), side, as_webp(picture), in_place_of_others=False)
     return _Seen("made", _missing_colour(image, lambda: picture), is_kept)
 
 
@@ -118,7 +118,7 @@ def _count(report: Ahead, seen: Sequence[_Seen]) -> None:
 
 
 def _remember(gallery: Gallery, found: Sequence[tuple[int, ImageRecord]]) -> int:
-    """Write average colours; how many. They are no change that an index would have to replay."""
+    """Store average colours; returns how many. An index does not need to replay this change."""
     if not found:
         return 0
     try:

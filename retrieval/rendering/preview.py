@@ -14,13 +14,13 @@ from retrieval.rendering.terminal import Terminal
 from retrieval.rendering.thumbnails import thumbnails
 
 if TYPE_CHECKING:
-    from retrieval.search.engine import Hit
+    from retrieval.search.hits import Hit
 
 _GAP = 2
 
 
 class _Box(NamedTuple):
-    """The place of one thumbnail: characters, and pixels of a character."""
+    """The area of one thumbnail: its size in characters, and the size of a character in pixels."""
 
     columns: int
     rows: int
@@ -32,10 +32,10 @@ class _Box(NamedTuple):
 
 
 def write_preview(hits: Sequence[Hit], terminal: Terminal, out: IO[str]) -> None:
-    """Draw the hits' thumbnails, as many beside each other as there is room for.
+    """Draw the hits' thumbnails, as many side by side as fit.
 
-    Only ranks and scores are written as text, so nothing of a file's name can steer the terminal; the pictures are
-    encoded anew from their pixels.
+    Only ranks and scores are written as text, so a file's name cannot contain sequences that control the terminal; the
+    pictures are encoded anew from their pixels.
     """
     box = _box(terminal)
     beside = max(1, (terminal.columns + _GAP) // (box.columns + _GAP))
@@ -50,7 +50,7 @@ def write_preview(hits: Sequence[Hit], terminal: Terminal, out: IO[str]) -> None
 
 
 def _box(terminal: Terminal) -> _Box:
-    """Half-blocks show one pixel a column, so they take twice the width that a real picture takes."""
+    """The area for the protocol: half-blocks show one pixel per column, so they need more columns."""
     if terminal.protocol == "blocks":
         return _Box(min(38, terminal.columns), 14, (1, 2))
     return _Box(min(24, terminal.columns), 9, terminal.cell)

@@ -1,8 +1,8 @@
 """Encode a picture for a terminal: Kitty's graphics protocol, iTerm2's inline images, Sixel, or half-blocks.
 
-Our own, because no library fits: term-image needs Pillow below 11; textual-image (LGPL) speaks no iTerm2, draws
-by Kitty's protocol in Kitty alone, and asks the terminal when it is imported; libsixel-python needs a C library of the
-system. PNG, colour tables and half-blocks' colours are still made by Pillow and rich.
+No library fits: term-image needs Pillow below 11; textual-image (LGPL) does not support iTerm2, uses Kitty's
+protocol in Kitty only, and queries the terminal when it is imported; libsixel-python needs a C library. PNG, colour
+palettes and the colours of half-blocks are still produced by Pillow and rich.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import IO, Literal
 import numpy as np
 from PIL import Image
 
-_CHUNK = 4096  # what Kitty takes in one escape sequence
-_SIXEL_COLOURS = 255  # one of 256 stays for "nothing here"
+_CHUNK = 4096  # Kitty's limit for one escape sequence
+_SIXEL_COLOURS = 255  # one of 256 is reserved for transparent pixels
 _BAND = 6  # rows of pixels in one row of sixels
 _RUN = re.compile(rb"(.)\1{3,}", re.DOTALL)
 
 
 def kitty(picture: Image.Image, columns: int, rows: int) -> bytes:
-    """RGBA picture, scaled by the terminal to so many cells.
+    """RGBA picture, scaled by the terminal to this many cells.
 
     Source: sw.kovidgoyal.net/kitty/graphics-protocol ("Remote client", "Controlling displayed image layout").
     """
@@ -31,7 +31,7 @@ def kitty(picture: Image.Image, columns: int, rows: int) -> bytes:
     chunks = [data[start : start + _CHUNK] for start in range(0, len(data), _CHUNK)]
     said = b""
     for number, chunk in enumerate(chunks):
-        # q=2: no answer, which nobody would read. More follows where m=1.
+        # q=2: no response, because nobody would read it. m=1: more chunks follow.
         keys = f"a=T,f=100,q=2,c={columns},r={rows}," if number == 0 else ""
         more = int(number < len(chunks) - 1)
         said += b"\x1b_G" + f"{keys}m={more};".encode() + chunk + b"\x1b\\"
@@ -39,17 +39,17 @@ def kitty(picture: Image.Image, columns: int, rows: int) -> bytes:
 
 
 def iterm(picture: Image.Image, columns: int, rows: int) -> bytes:
-    """RGBA picture, scaled by the terminal to so many cells. Source: iterm2.com/documentation-images.html."""
+    """RGBA picture, scaled by the terminal to this many cells. Source: iterm2.com/documentation-images.html."""
     data = _png(picture)
     keys = f"inline=1;size={len(data)};width={columns};height={rows};preserveAspectRatio=1"
     return b"\x1b]1337;File=" + keys.encode() + b":" + base64.b64encode(data) + b"\x07"
 
 
 def sixel(picture: Image.Image) -> bytes:
-    """RGBA picture, pixel by pixel, with up to 255 colours; transparent pixels are left as they are.
+    """RGBA picture, pixel by pixel, with up to 255 colours; transparent pixels are not drawn.
 
-    Source: DEC, VT330/VT340 Programmer Reference Manual, volume 2, chapter 14. Rows below the last whole band of six
-    are left out, so that the picture takes no line of text more than its height.
+    Source: DEC, VT330/VT340 Programmer Reference Manual, volume 2, chapter 14. Rows below the last complete band of six
+    are omitted, so that the picture takes no more lines of text than its height.
     """
     width, height = picture.width, max(picture.height // _BAND, 1) * _BAND
     picture = picture.crop((0, 0, width, height))
@@ -64,9 +64,9 @@ def sixel(picture: Image.Image) -> bytes:
 
 
 def blocks(picture: Image.Image, out: IO[str]) -> None:
-    """RGBA picture, one pixel wide and half a line high each, written by rich in the colours that ``out`` has.
+    """RGBA picture, with pixels one column wide and half a line high, written by rich in the colours of ``out``.
 
-    Into anything but a terminal: in 24 bits.
+    If ``out`` is not a terminal: in 24-bit colour.
     """
     from rich.color import Color
     from rich.console import Console
@@ -96,7 +96,7 @@ def blocks(picture: Image.Image, out: IO[str]) -> None:
 
 
 def _band(rows: np.ndarray) -> bytes:
-    """Six rows of colour numbers (6, width), -1 for none, as one row of sixels for each colour."""
+    """Six rows of colour numbers (6, width), -1 for transparent, as one row of sixels per colour."""
     weights = (1 << np.arange(_BAND))[:, None]
     return b"$".join(_row(rows == colour, colour, weights) for colour in _colours_of(rows))
 
@@ -106,7 +106,7 @@ def _colours_of(rows: np.ndarray) -> Iterator[int]:
 
 
 def _row(where: np.ndarray, colour: int, weights: np.ndarray) -> bytes:
-    sixels = (63 + (where * weights).sum(axis=0)).astype(np.uint8).tobytes().rstrip(b"?")  # "?" is six times nothing
+    sixels = (63 + (where * weights).sum(axis=0)).astype(np.uint8).tobytes().rstrip(b"?")  # "?" is an empty sixel
     packed = _RUN.sub(lambda run: b"!%d%c" % (len(run[0]), run[0][0]), sixels)
     return b"#%d" % colour + packed
 

@@ -9,22 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retrieval.output import human_bytes, score_text
-from retrieval.rendering.page import END, facts, figure, head, write_html
+from retrieval.rendering.html_page import END, facts, figure, head, write_html
 from retrieval.rendering.thumbnails import data_uri, thumbnails
 from retrieval.streams import printable
 
 if TYPE_CHECKING:
-    from retrieval.search.engine import Hit
+    from retrieval.search.hits import Hit
 
 SIDE = 320
-"""Pixels of a thumbnail; it is shown at up to 220, and screens have more than one pixel for each of these."""
+"""Pixels of a thumbnail; it is shown at up to 220 CSS pixels, which screens may draw with more device pixels."""
 
 
 def write_sheet(hits: Sequence[Hit], path: Path, *, title: str, about: Sequence[tuple[str, str]] = ()) -> None:
     """Write the page.
 
     Args:
-        title: what was looked for.
+        title: the query.
         about: more about the search, as pairs (filters, model).
 
     Raises:

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from retrieval.errors import SettingsError
-from retrieval.rendering.page import check_page_path
+from retrieval.rendering.html_page import check_page_path
 from retrieval.rendering.terminal import PROTOCOLS, find_terminal
 from retrieval.streams import plural, printable
 
 if TYPE_CHECKING:
     from retrieval.filters import Filter
-    from retrieval.search.engine import Hit
+    from retrieval.search.hits import Hit
     from retrieval.search.query import Term
 
 Say = Callable[[str], None]
 Open = Callable[[str], bool]
-"""Opens a file with the program that the desktop has for it; False if there is none."""
+"""Opens a file with the desktop's program for it; False if there is none."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,15 @@ class Showing:
     """The flags.
 
     Args:
-        preview: thumbnails in the terminal, if there is one.
-        preview_as: a protocol that is used even if this seems to be no terminal.
+        preview: draw thumbnails, if the output is a terminal.
+        preview_as: a protocol that is used even if the output does not seem to be a terminal.
         html: file of a contact sheet.
         open_first: open the first hit.
         copy_to, link_to: a folder for the hits.
-        numbered: ranks before the names there.
+        numbered: prefix the names there with the ranks.
 
     Raises:
-        SettingsError: values that cannot be, or that exclude each other.
+        SettingsError: invalid or mutually exclusive values.
     """
 
     preview: bool = False
@@ -62,7 +62,7 @@ class Showing:
 
 
 @dataclass(frozen=True)
-class Request:
+class ShowRequest:
     """The query of the hits, for the title of a page."""
 
     terms: tuple[Term, ...]
@@ -71,7 +71,7 @@ class Request:
 
 
 def draw(hits: Sequence[Hit], showing: Showing, source: IO[str], out: IO[str]) -> None:
-    """Thumbnails on ``out``, where that is a terminal or one is insisted on."""
+    """Draw thumbnails on ``out`` if it is a terminal or a protocol is forced."""
     if not showing.draws():
         return
     terminal = find_terminal(out, source, showing.preview_as or "auto")
@@ -81,12 +81,13 @@ def draw(hits: Sequence[Hit], showing: Showing, source: IO[str], out: IO[str]) -
         write_preview(hits, terminal, out)
 
 
-def act(hits: Sequence[Hit], showing: Showing, asked: Request, say: Say, open_file: Open) -> bool:
-    """Write the page, fill the folder, open the first hit; False if something could not be done."""
+def act(hits: Sequence[Hit], showing: Showing, asked: ShowRequest, say: Say, open_file: Open) -> bool:
+    """Write the page, fill the folder, open the first hit; False if something failed."""
     complete = True
     if showing.html is not None:
+        from retrieval.filters.filter import filter_words
         from retrieval.rendering.sheet import write_sheet
-        from retrieval.rendering.wording import filter_words, query_words
+        from retrieval.search.language import query_words
 
         about = [("filters", filter_words(asked.where)), ("model", asked.model)]
         title = query_words(asked.terms)
@@ -101,7 +102,7 @@ def act(hits: Sequence[Hit], showing: Showing, asked: Request, say: Say, open_fi
 
 
 def open_hit(hit: Hit, say: Say, open_file: Open) -> bool:
-    """Open a hit's file; False, and told, if it is missing or nothing opens it."""
+    """Open a hit's file; if it is missing or no program opens it, report that and return False."""
     path = hit.image.path
     if hit.image.on_disk() == "missing":
         say(f"missing, so not opened: {printable(path)}")

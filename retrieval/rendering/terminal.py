@@ -8,6 +8,7 @@ import select
 import struct
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import IO, Literal, NamedTuple, get_args
 
 from retrieval.errors import SettingsError
@@ -16,14 +17,14 @@ Protocol = Literal["kitty", "iterm", "sixel", "blocks"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
 ANSWER_SECONDS = 1.0
-"""How long to wait. Every terminal answers the last question (DA1) within milliseconds, also over a network."""
+"""How long to wait. Every terminal answers the last query (DA1) within milliseconds, even over a network."""
 
-_CELL = (10, 20)  # pixels; the VT340's, which is also what Sixel programs assume
+_CELL = (10, 20)  # pixels; as in the VT340, and as assumed by Sixel programs
 _LARGEST_CELL = (32, 64)
 _COLUMNS = 80
 
-# Kitty: may I send a picture of one pixel? XTVERSION: who are you? XTWINOPS 16: how large is a cell? DA1: what can you
-# do? What a terminal does not know it leaves unanswered; DA1 comes last, so its answer ends the waiting.
+# Kitty: query with a picture of one pixel. XTVERSION: name. XTWINOPS 16: cell size. DA1: capabilities. Terminals ignore
+# queries that they do not support; all answer DA1, which is last, so its response ends the waiting.
 _QUESTIONS = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\" + b"\x1b[>0q" + b"\x1b[16t" + b"\x1b[c"
 _ATTRIBUTES = re.compile(rb"\x1b\[\?([\d;]*)c")
 _CELL_SIZE = re.compile(rb"\x1b\[6;(\d{1,4});(\d{1,4})t")
@@ -32,10 +33,10 @@ _MOST_BYTES = 4096
 
 
 class Terminal(NamedTuple):
-    """Where pictures are to be drawn.
+    """The terminal on which to draw.
 
     Attributes:
-        columns: characters a line.
+        columns: characters per line.
         cell: (width, height) of a character, pixels.
     """
 
@@ -47,9 +48,9 @@ class Terminal(NamedTuple):
 def find_terminal(
     out: IO[str], source: IO[str], choice: str = "auto", environ: Mapping[str, str] = os.environ
 ) -> Terminal | None:
-    """How to draw on ``out``; None if it is no terminal, or one that draws nothing, and nobody insists.
+    """How to draw on ``out``; None if it is not a terminal, or a dumb one, and no protocol is forced.
 
-    The terminal is asked only if ``out`` and ``source`` both are one.
+    The terminal is queried only if ``out`` and ``source`` are both terminals.
 
     Args:
         choice: a protocol, which is then used whatever ``out`` is; or ``auto``.
@@ -71,21 +72,21 @@ def find_terminal(
 
 
 def by_environment(environ: Mapping[str, str]) -> Protocol | None:
-    """The protocol of a terminal that tells its name in the environment; None: ask it."""
+    """The protocol of a terminal that is identified by the environment; None: it must be queried."""
     term, program = environ.get("TERM", ""), environ.get("TERM_PROGRAM", "")
     if "TMUX" in environ or "STY" in environ or term.startswith(("screen", "tmux")):
-        return None  # the names are those of the terminal around it, which does not see what we write
+        return None  # the names are those of the outer terminal, which does not see our output
     if "KITTY_WINDOW_ID" in environ or term in ("xterm-kitty", "xterm-ghostty") or program == "ghostty":
         return "kitty"
     if program in ("iTerm.app", "WezTerm", "mintty") or environ.get("LC_TERMINAL") == "iTerm2":
         return "iterm"
     if program == "Apple_Terminal":
-        return "blocks"  # it prints what it does not understand of the question
+        return "blocks"  # it prints the parts of the query that it does not understand
     return None
 
 
 def by_answer(answer: bytes) -> Protocol:
-    """The protocol of a terminal that answered :data:`_QUESTIONS`."""
+    """The protocol of a terminal that responded to :data:`_QUESTIONS`."""
     name = _NAME.search(answer)
     if name and name[1].startswith((b"WezTerm", b"iTerm2")):
         return "iterm"
@@ -96,15 +97,15 @@ def by_answer(answer: bytes) -> Protocol:
 
 
 def cell_by_answer(answer: bytes) -> tuple[int, int] | None:
-    """(width, height) in pixels, if the terminal told it."""
+    """(width, height) of a cell in pixels, if the response contains it."""
     match = _CELL_SIZE.search(answer)
     return _sane(int(match[2]), int(match[1])) if match else None
 
 
 def ask(source: IO[str], out: IO[str], seconds: float = ANSWER_SECONDS) -> bytes:
-    """What the terminal answers to our questions; empty where it cannot be asked.
+    """The terminal's response to our queries; empty if it cannot be queried.
 
-    Keys that are pressed meanwhile are lost, which takes as long as the terminal needs for its answer.
+    Keys pressed before the response arrives are lost.
     """
     try:
         import termios
@@ -123,10 +124,11 @@ def ask(source: IO[str], out: IO[str], seconds: float = ANSWER_SECONDS) -> bytes
         out.flush()
         os.write(out.fileno(), _QUESTIONS)
         return _read_answer(read_from, seconds)
-    except OSError:
+    except (OSError, termios.error):
         return b""
     finally:
-        termios.tcsetattr(read_from, termios.TCSAFLUSH, before)
+        with suppress(termios.error):  # it is gone
+            termios.tcsetattr(read_from, termios.TCSAFLUSH, before)
 
 
 def _read_answer(source: int, seconds: float) -> bytes:
@@ -143,7 +145,7 @@ def _read_answer(source: int, seconds: float) -> bytes:
 
 
 def _size(out: IO[str]) -> tuple[int, tuple[int, int] | None]:
-    """Columns, and the size of a cell where the system knows it."""
+    """Columns, and the size of a cell if the system knows it."""
     try:
         import fcntl
         import termios
@@ -160,5 +162,5 @@ def _size(out: IO[str]) -> tuple[int, tuple[int, int] | None]:
 
 
 def _sane(width: int, height: int) -> tuple[int, int] | None:
-    """Bounded, because pictures are made as large as this says."""
+    """The size within bounds, because pictures are rendered at this size."""
     return (min(width, _LARGEST_CELL[0]), min(height, _LARGEST_CELL[1])) if width > 0 and height > 0 else None

@@ -1,8 +1,8 @@
 """The thumbnail cache: a SQLite file in the gallery, limited in size, that may be deleted at any time.
 
-A thumbnail belongs to the bytes of a picture and not to its path, so moved files and copies have one. What was used
-least recently goes first; when something was used is kept to the hour, and written together with the next thumbnail,
-so that looking at pictures does not write.
+A thumbnail belongs to the bytes of a picture, not to its path, so moved files and copies share it. The least
+recently used thumbnails are removed first; the time of use is stored to the hour, together with the next new thumbnail,
+so that viewing pictures does not write to the disk.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ MAX_BYTES = 1 << 30
 """Holds about 130,000 thumbnails of 240 pixels."""
 
 FORM = 1
-"""How thumbnails are made; a new number makes all of them anew."""
+"""Version of the thumbnails' rendering; a new number invalidates all of them."""
 
 _VERSION = 1  # of the tables
-_PAGE = 8192  # holds a thumbnail of 240 pixels with its row, as a rule
+_PAGE = 8192  # usually holds a thumbnail of 240 pixels with its row
 _GRAIN_S = 3600
 _LOCK_WAIT_S = 5.0
-_AT_ONCE = 16  # rows that are removed between two looks at the size
-_ROOM = 0.95  # of the bound is left when something had to go, so that not every thumbnail removes another
-_MARKS = 20_000  # that wait to be written, at most: 2 MB
+_AT_ONCE = 16  # rows removed between two checks of the size
+_ROOM = 0.95  # fraction of the limit to which the file is reduced, so that not every thumbnail removes another
+_MARKS = 20_000  # maximal number of pending updates: 2 MB
 _TABLES = (
     """CREATE TABLE thumbnails (id INTEGER PRIMARY KEY, hash BLOB NOT NULL, side INTEGER NOT NULL,
        form INTEGER NOT NULL, used INTEGER NOT NULL, crc INTEGER NOT NULL, UNIQUE (hash, side, form))""",
     "CREATE INDEX thumbnails_by_use ON thumbnails (used)",
-    # A table of their own: a row is rewritten when its time of use is, and these are large.
+    # In a separate table: updating the time of use rewrites its row, and these rows are large.
     "CREATE TABLE pictures (id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
 )
 
@@ -47,11 +47,11 @@ _TABLES = (
 class ThumbnailStore:
     """Any number of threads and processes may look up and add at once. Best effort: nothing here ever raises.
 
-    A damaged file is removed and started anew; where none can be written, nothing is remembered.
+    A damaged file is removed and created again; if none can be written, nothing is stored.
 
     Args:
-        folder: of the gallery; the file is made by the first :meth:`add`, readable by its owner alone.
-        max_bytes: what the thumbnails may take.
+        folder: of the gallery; the file is created by the first :meth:`add`, readable by its owner only.
+        max_bytes: limit for the thumbnails.
     """
 
     def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
@@ -59,11 +59,11 @@ class ThumbnailStore:
         self._lock = threading.Lock()
         self._idle: list[_Opened] = []
         self._used: set[int] = set()
-        self._used_in: tuple[int, int] | None = None  # the file whose rows these are
+        self._used_in: tuple[int, int] | None = None  # identity of the file that contains these rows
         self._is_closed = False
 
     def find(self, content_hash: bytes, side: int) -> bytes | None:
-        """The thumbnail of a picture at this size, if it is here."""
+        """The thumbnail of a picture at this size, if it is stored."""
 
         def found(opened: _Opened) -> bytes | None:
             sql = """SELECT t.id, t.used, t.crc, p.data FROM thumbnails AS t JOIN pictures AS p ON p.id = t.id
@@ -81,10 +81,10 @@ class ThumbnailStore:
         return self._with(found, create=False)
 
     def add(self, content_hash: bytes, side: int, data: bytes, *, in_place_of_others: bool = True) -> bool:
-        """Remember a thumbnail; False if that could not be done.
+        """Store a thumbnail; False if that failed.
 
         Args:
-            in_place_of_others: if there is no room, remove what was used least recently.
+            in_place_of_others: if there is no room, remove the least recently used ones.
         """
 
         def added(opened: _Opened) -> bool:
@@ -102,7 +102,7 @@ class ThumbnailStore:
         return bool(self._with(added, create=True))
 
     def keep_only(self, catalog: Path) -> None:
-        """Remove the thumbnails of all pictures that are not present in a catalog, for good."""
+        """Permanently remove the thumbnails of all pictures that are not present in a catalog."""
 
         def kept(opened: _Opened) -> None:
             connection = opened.connection
@@ -116,12 +116,12 @@ class ThumbnailStore:
                 connection.execute("DELETE FROM pictures WHERE id NOT IN (SELECT id FROM thumbnails)")
             connection.execute("DETACH catalog")
             connection.execute("PRAGMA secure_delete = OFF")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log has them too
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log contains them too
 
         self._with(kept, create=False)
 
     def close(self) -> None:
-        """Let go of the file; threads that are inside finish, and nothing is opened again."""
+        """Release the file; operations in progress finish, and nothing is opened again."""
 
         def written(opened: _Opened) -> None:
             with _transaction(opened.connection):
@@ -138,7 +138,7 @@ class ThumbnailStore:
     # Room and recency
 
     def _make_room(self, connection: sqlite3.Connection, new: int, may_remove: bool) -> bool:
-        """Remove what was used least recently until so many bytes fit; False if they do not."""
+        """Remove the least recently used ones until this many bytes fit; False if they do not."""
         if _bytes_used(connection) + new <= self._max_bytes:
             return True
         if not may_remove:
@@ -169,7 +169,7 @@ class ThumbnailStore:
     # The file
 
     def _with(self, do: Callable[[_Opened], T], *, create: bool) -> T | None:
-        """What ``do`` says with a connection that nobody else uses meanwhile; None without a (sound) file."""
+        """The result of ``do`` with a connection for exclusive use; None without an intact file."""
         opened = None
         try:
             opened = self._take(create)
@@ -186,7 +186,7 @@ class ThumbnailStore:
         return result
 
     def _take(self, create: bool) -> _Opened | None:
-        """An idle connection to the file that lies there now, or a new one."""
+        """An idle connection to the file that exists now, or a new one."""
         identity = _identity(self._file)
         with self._lock:
             if self._is_closed:
@@ -218,12 +218,12 @@ class ThumbnailStore:
                     self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
 
     def _alone(self) -> FileLock:
-        """Held while the file is opened or removed: its log must never be taken for that of the next one."""
+        """Held while the file is opened or removed: its log must never be mistaken for that of the next file."""
         return FileLock(self._file.with_suffix(".lock"), timeout=_LOCK_WAIT_S)
 
 
 class _Opened:
-    """A connection, and which file it is to."""
+    """A connection, and the identity of its file."""
 
     def __init__(self, connection: sqlite3.Connection, identity: tuple[int, int] | None) -> None:
         self.connection, self.identity = connection, identity
@@ -240,7 +240,7 @@ def _opened(file: Path, *, create: bool) -> _Opened | None:
         f"{file.resolve().as_uri()}?mode=rw",
         uri=True,
         timeout=_LOCK_WAIT_S,
-        check_same_thread=False,  # handed from thread to thread, and used by one at a time
+        check_same_thread=False,  # passed between threads, but used by one at a time
         isolation_level=None,
     )
     try:
@@ -261,10 +261,10 @@ def _prepare(connection: sqlite3.Connection) -> None:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {_VERSION}")
     elif version != _VERSION:
-        # An older one is started anew, a newer program's is left to it.
+        # An older one is created again; one of a newer program is not touched.
         kind = sqlite3.DatabaseError if version < _VERSION else sqlite3.OperationalError
         raise kind(f"thumbnails of version {version}")
-    # Whole after a crash of the program or of the machine; only the last thumbnails may be lost.
+    # Consistent after a crash of the program or the machine; only the latest thumbnails may be lost.
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA journal_size_limit = 4194304")
 
@@ -282,7 +282,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _bytes_used(connection: sqlite3.Connection) -> int:
-    """Of the file, without the pages that the next thumbnails will fill."""
+    """Size of the file, without the free pages that the next thumbnails will use."""
     pages, free, size = (
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
     )
@@ -290,9 +290,9 @@ def _bytes_used(connection: sqlite3.Connection) -> int:
 
 
 def _is_damage(error: Exception) -> bool:
-    """Of the file itself, or of an older version; a full disk or a lock will pass."""
+    """True for a damaged file or an older version; a full disk or a lock is temporary."""
     if isinstance(error, sqlite3.OperationalError):
-        return "no such" in str(error)  # table or column: somebody else's database
+        return "no such" in str(error)  # table or column: a database of another program
     return isinstance(error, sqlite3.DatabaseError | TypeError)
 
 

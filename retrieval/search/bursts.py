@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from retrieval.catalog.encoders import EncoderRow
     from retrieval.catalog.reader import CatalogReader
     from retrieval.catalog.records import ImageRecord
-    from retrieval.search.engine import Hit
+    from retrieval.search.hits import Hit
 
 ALIKE = 0.9
-"""Cosine from which two pictures count as the same scene, beside being taken within minutes, in one folder or with one
-camera. Chosen with the built-in model only: frames of a burst lay above it, two subjects of one walk mostly below."""
+"""Cosine from which two pictures count as the same scene, if also taken within minutes, in one folder or with one
+camera. Chosen with the built-in model only: frames of a burst were above it, two subjects of one walk mostly below."""
 
 _FEW_WINDOWS = 40  # SQLite compares each date with each window: 1.8 s for 300 among 100,000 pictures, else 0.15 s
 _VECTORS_AT_ONCE = 4096  # 8 MB of 512 numbers
 
 
 class _Taken(NamedTuple):
-    """What the catalog knows of a dated picture."""
+    """The catalog's values for a dated picture."""
 
     id: int
     folder: str
@@ -38,11 +38,11 @@ class _Taken(NamedTuple):
 
 
 class Scenes:
-    """Groups hits, best first, into bursts. What stands for a burst is its best hit.
+    """Groups hits, best first, into bursts. A burst is represented by its best hit.
 
     A picture belongs to the first hit that it is near: taken within ``minutes``, in the same folder or with the same
-    camera, and at least as similar as :data:`ALIKE`. All of that depends on better hits alone, so a list that is read
-    further only grows. Pictures without a date are in no burst.
+    camera, and at least as similar as :data:`ALIKE`. All of that depends only on better hits, so reading a list
+    further only appends to it. Pictures without a date are in no burst.
 
     Args:
         allowed: the ids that may be counted; None for every present picture.
@@ -65,7 +65,7 @@ class Scenes:
         self._around: list[_Taken] = []
 
     def grouped(self, hits: Sequence[Hit]) -> list[Hit]:
-        """Those of the next hits that stand for themselves or a burst, with the number of the others in ``burst``."""
+        """Those of the next hits that are in no earlier burst, with the number of other pictures in ``burst``."""
         self._around = self._taken_near(hits)
         groups: list[Hit] = []
         for some in self._portions(hits):
@@ -80,7 +80,7 @@ class Scenes:
         return groups
 
     def _portions(self, hits: Sequence[Hit]) -> Iterator[list[tuple[Hit, list[int]]]]:
-        """The hits that are in no burst yet, with the pictures near them, as many as make one read of embeddings."""
+        """The hits that are in no burst yet, with the pictures near them, in portions for one embedding read each."""
         some: list[tuple[Hit, list[int]]] = []
         size = 0
         for hit in hits:
@@ -95,7 +95,7 @@ class Scenes:
         yield some
 
     def _taken_near(self, hits: Sequence[Hit]) -> list[_Taken]:
-        """Every dated picture within the span of any of the hits, by date: one pass over the catalog's dates."""
+        """Every dated picture within the span of any of the hits, by date, in one pass over the catalog's dates."""
         moments = sorted({_local(hit.image) for hit in hits if hit.image.taken_at is not None})
         windows: list[list[datetime]] = []
         for moment in moments:
@@ -111,7 +111,7 @@ class Scenes:
         return self._within(texts, texts)
 
     def _within(self, asked: list[tuple[str, str]], windows: list[tuple[str, str]]) -> list[_Taken]:
-        """The pictures within ``windows``, which lie in those that the catalog is asked for; as it writes dates."""
+        """The pictures within ``windows``, which lie within the ``asked`` ones; dates as the catalog writes them."""
         starts = [first for first, _ in windows]
         found = []
         for image_id, folder, camera, taken in taken_within(self._reader, asked):
@@ -141,7 +141,7 @@ class Scenes:
         ]  # fmt: skip
 
     def _members(self, image_id: int, near: Sequence[int], rows: Mapping[int, Vectors]) -> list[int]:
-        """Those of ``near`` that are alike, of what is in no burst and no hit by now."""
+        """Those of ``near`` that are alike and still in no burst and no hit."""
         known = [i for i in near if i in rows and i not in self._taken and i not in self._shown]
         if not known or image_id not in rows:
             return []
@@ -149,7 +149,7 @@ class Scenes:
         return [i for i, cosine in zip(known, cosines.tolist(), strict=True) if cosine >= ALIKE]
 
     def _embedded(self, ids: Sequence[int]) -> dict[int, Vectors]:
-        """Id -> (dim,) of those that this encoder has seen: another one may be ahead of it."""
+        """Id -> (dim,) of the pictures that this encoder has embedded: another encoder may be ahead of it."""
         return dict(zip(*self._reader.sound_vectors(ids, self._encoder), strict=True))
 
 
@@ -158,6 +158,6 @@ def _moment(one: _Taken) -> datetime:
 
 
 def _local(image: ImageRecord) -> datetime:
-    """As the camera wrote it: one scene's pictures have one clock."""
+    """The date as the camera wrote it: the pictures of one scene share a clock."""
     assert image.taken_at is not None
     return image.taken_at.replace(tzinfo=None)

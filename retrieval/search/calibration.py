@@ -23,7 +23,7 @@ from blake3 import blake3
 from indexes.base import Ids, Vectors
 from retrieval.labels.vocabulary import read_labels
 from retrieval.labels.zeroshot import scale_and_bias
-from retrieval.search.smoothing import POOL, smoothed
+from retrieval.search.smoothing import POOL, seen_from, smoothed
 
 if TYPE_CHECKING:
     from retrieval.search.engine import QueryEngine
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
 logger = logging.getLogger("photoseek")
 
 _UNLIKELY = Path(__file__).with_name("unlikely-things.txt")
-_FORM = 2  # of the files and of what goes into them
-_BEST = 10  # pictures of each unlikely search that are looked at
+_FORM = 2  # version of the files and of their contents
+_BEST = 10  # pictures of each unlikely search that are used
 _TOLERANCE = 0.1  # the share by which a gallery may grow or shrink before it is measured again
 _MAX_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured for one encoder in one gallery.
+    """The measurements for one encoder in one gallery.
 
     Attributes:
         fingerprint, lists: of the encoder and of the two lists of texts.
         scale, bias: the encoder's own (``zeroshot.scale_and_bias``); with a bias nothing else is used.
         near: texts whose cosine to a query is at least this mean nearly the same, and do not compete with it.
         mean, deviation: of the evidence for the best picture of an unrelated search.
-        images: pictures in the index then.
+        images: pictures in the index at that time.
     """
 
     fingerprint: str
@@ -61,11 +61,11 @@ class Measured:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What relevance is measured against.
+    """The data that relevance is measured against.
 
     Attributes:
-        measured: see there.
-        background: (b, dim) the everyday labels; empty where the encoder has a bias.
+        measured: see :class:`Measured`.
+        background: (b, dim) the everyday labels; empty if the encoder has a bias.
         centre: (dim,) mean of the pictures that unlikely searches find.
     """
 
@@ -77,7 +77,7 @@ class Calibration:
         """How much better a query fits each picture than all everyday labels together.
 
         log(exp(s q.x) / sum over labels c of exp(s c.x)): the log odds of CLIP's zero-shot softmax (arXiv:2103.00020,
-        section 3.1.2) between the query and the labels that do not mean nearly the same.
+        section 3.1.2) between the query and the labels that do not mean nearly the same as it.
 
         Args:
             direction: (1, dim) or (dim,), a query of words.
@@ -97,17 +97,17 @@ class Calibration:
         return evidence
 
     def smoothed_evidence(self, direction: Vectors, pictures: Vectors, pool: Vectors) -> Vectors:
-        """:meth:`evidence` of each picture and of those that look like it, see :func:`.smoothing.smoothed`.
+        """:meth:`evidence` of each picture, averaged with similar pictures, see :func:`.smoothing.smoothed`.
 
         Args:
             pool: (p, dim), the :data:`.smoothing.POOL` pictures nearest to the query.
         """
         own, others = self.evidence(direction, pictures), self.evidence(direction, pool)
-        return smoothed(own, pictures, others, pool, self.centre)
+        return smoothed(own, seen_from(self.centre, pictures), others, seen_from(self.centre, pool))
 
 
 def calibration_of(engine: QueryEngine) -> Calibration:
-    """The calibration of an engine's encoder in its gallery; measured if that was not done, or long ago.
+    """The calibration of an engine's encoder in its gallery; measured if there is none or the gallery has changed size.
 
     It is kept in ``relevance/<16 hex>/`` of the gallery, which can be deleted at any time. A gallery that cannot be
     written is measured each time.
@@ -119,7 +119,7 @@ def calibration_of(engine: QueryEngine) -> Calibration:
 
 
 def kept_calibration(engine: QueryEngine) -> Calibration | None:
-    """What was measured before, if it still holds for a gallery of this size."""
+    """The stored measurements, if they are still valid for a gallery of this size."""
     kept = _kept_for(engine)
     if kept is not None and abs(kept.measured.images - len(engine.index)) <= _TOLERANCE * max(1, kept.measured.images):
         return kept
@@ -127,10 +127,10 @@ def kept_calibration(engine: QueryEngine) -> Calibration | None:
 
 
 def new_calibration(engine: QueryEngine, embed: Callable[[Sequence[str]], Vectors]) -> Calibration:
-    """Measure, and keep what was found.
+    """Measure, and store the result.
 
     Args:
-        embed: texts to (n, dim) unit vectors; asked for :func:`everyday`, unless they were kept, and :func:`unlikely`.
+        embed: texts to (n, dim) unit vectors; called for :func:`everyday`, unless stored, and :func:`unlikely`.
 
     Raises:
         TextNotSupported: an image-only encoder.
@@ -149,7 +149,7 @@ def everyday() -> tuple[str, ...]:
 
 @cache
 def unlikely() -> tuple[str, ...]:
-    """The searches that have no answer."""
+    """The searches that have no relevant pictures."""
     return read_labels(str(_UNLIKELY))
 
 
@@ -180,7 +180,7 @@ def _measure(
 
 
 def _centre(engine: QueryEngine, found: Ids, dim: int) -> Vectors:
-    """(dim,) mean of the best pictures of the unlikely searches: (n, POOL) ids, -1 for none."""
+    """(dim,) mean of the best pictures of the unlikely searches, given as (n, POOL) ids, -1 for none."""
     best = found[:, :_BEST]
     _, vectors = engine.reader.sound_vectors(np.unique(best[best >= 0]).tolist(), engine.encoder_row)
     centre: Vectors = vectors.mean(axis=0) if len(vectors) else np.zeros(dim, np.float32)
@@ -209,7 +209,7 @@ def _kept_for(engine: QueryEngine) -> Calibration | None:
 
 
 def _kept(folder: Path, fingerprint: str, dim: int, catalog: str) -> Calibration | None:
-    """What was kept; None where that is nothing, of another catalog, encoder or other lists, or damaged."""
+    """The stored calibration; None if absent, damaged, or of another catalog, encoder or other lists."""
     try:
         with (folder / "measured.json").open("rb") as file:
             body: Any = json.loads(file.read(_MAX_BYTES))
@@ -233,13 +233,13 @@ def _kept(folder: Path, fingerprint: str, dim: int, catalog: str) -> Calibration
 
 
 def _checksum(made: Calibration, catalog: str) -> str:
-    """BLAKE3 of all of it and of the catalog's name: a turned bit would move what counts as relevant."""
+    """BLAKE3 of all values and of the catalog's name: a flipped bit would change which hits count as relevant."""
     numbers = json.dumps(asdict(made.measured), sort_keys=True)
     return blake3(f"{catalog}\n{numbers}\n".encode() + _stored(made)).hexdigest(16)
 
 
 def _stored(made: Calibration) -> bytes:
-    """The labels' rows, and the centre as the last one."""
+    """The labels' rows, with the centre as the last row."""
     return np.vstack([made.background, made.centre]).astype("<f4").tobytes()
 
 

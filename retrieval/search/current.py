@@ -13,9 +13,9 @@ logger = logging.getLogger("photoseek")
 
 
 class CurrentEngine:
-    """Keeps one engine of a gallery open and exchanges it when the gallery's catalog or model was exchanged.
+    """Keeps one engine of a gallery open and replaces it when the gallery's catalog or model was replaced.
 
-    What an indexer adds needs no new engine: the engine follows by itself. Use from one thread.
+    Newly indexed pictures need no new engine: the engine picks them up by itself. Use from one thread.
 
     Args:
         gallery: with or without something indexed in it.
@@ -30,10 +30,10 @@ class CurrentEngine:
         self._opened: tuple[int, int] | None = None
 
     def engine(self) -> QueryEngine:
-        """The engine; opened if there is none yet, and anew if another catalog lies there or another model is active.
+        """The engine; opened if there is none yet, and reopened if the catalog was replaced or another model is active.
 
         Raises:
-            GalleryNotFound: nothing is indexed yet, or not any more; asked again later, it is looked for again.
+            GalleryNotFound: nothing is indexed yet, or not any more; a later call looks for it again.
         """
         try:
             found = self._gallery.catalog_path.stat()
@@ -44,7 +44,7 @@ class CurrentEngine:
         if engine is not None and identity is not None and identity == self._opened and self._is_wanted(engine):
             return engine
         self.close()
-        self.memory = TextMemory(self._texts_remembered)  # the next encoder's vectors are other ones
+        self.memory = TextMemory(self._texts_remembered)  # the next encoder has different vectors
         self._engine = QueryEngine(self._gallery, model=self._model, memory=self.memory, stays=True)
         self._opened = identity
         return self._engine
@@ -52,7 +52,7 @@ class CurrentEngine:
     def wake(self) -> QueryEngine:
         """The engine with its text tower and its index loaded, so that no question has to wait for them.
 
-        Where the model cannot be loaded, that is logged: pictures of the gallery, and words asked before, need none.
+        If the model cannot be loaded, that is logged: gallery pictures and remembered words can be searched without it.
 
         Raises:
             GalleryNotFound: see :meth:`engine`.
@@ -67,7 +67,7 @@ class CurrentEngine:
         return engine
 
     def _is_wanted(self, engine: QueryEngine) -> bool:
-        """False when another encoder is active now, or the embeddings of the one that was named were dropped."""
+        """False if another encoder is active now, or the embeddings of the named one were dropped."""
         if self._model is not None:
             return engine.encoder_row in engine.reader.encoders()
         return self._gallery.active_encoder(engine.reader) == engine.encoder_row

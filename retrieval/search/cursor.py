@@ -16,13 +16,13 @@ _MAX_LENGTH = 512
 
 @dataclass(frozen=True)
 class Cursor:
-    """The place after the last hit of a page.
+    """The position after the last hit of a page.
 
     Attributes:
         offset: how many hits came before.
         last: id of the last of them.
         question: digest of everything that decides the list, see :func:`digest`.
-        change: the catalog's change number then.
+        change: the catalog's change number at that time.
     """
 
     offset: int
@@ -31,16 +31,16 @@ class Cursor:
     change: int
 
     def text(self) -> str:
-        """Opaque, fit for a URL and a command line."""
+        """An opaque string, safe in a URL and on a command line."""
         body = json.dumps([self.offset, self.last, self.question, self.change], separators=(",", ":"))
         return _FORM + base64.urlsafe_b64encode(body.encode()).decode().rstrip("=")
 
 
 def read_cursor(text: str, question: str, change: int) -> Cursor:
-    """The cursor that ``text`` stands for.
+    """The cursor encoded in ``text``.
 
     Raises:
-        QueryError: it is none, or belongs to another question.
+        QueryError: it is not a cursor, or belongs to another question.
         PageExpired: the gallery changed.
     """
     try:
@@ -64,5 +64,5 @@ def read_cursor(text: str, question: str, change: int) -> Cursor:
 
 
 def digest(*parts: object) -> str:
-    """A short digest of values whose ``repr`` says all that they are."""
+    """A short digest of values whose ``repr`` is complete."""
     return blake3("\n".join(map(repr, parts)).encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -6,12 +6,12 @@ import unicodedata
 from collections.abc import Iterable
 
 _OTHER_LANGUAGES = ("multilingual", "siglip2", "i18n", "xlm", "nllb", "mt5")
-"""What is in the name, or in our note on a model, that reads more than English."""
+"""Parts of the name of a model, or of our note on it, which tell that it reads more than English."""
 
 
 def knows_english_only(model: str) -> bool:
-    """True for a model whose captions were English; False also for models that we know nothing of."""
-    from retrieval.encoders.names.models import MODELS
+    """True for a model trained on English captions; False also for unknown models."""
+    from retrieval.encoders.names.known_models import MODELS
 
     row = MODELS.get(model)
     if row is None or not row.has_text:
@@ -21,7 +21,7 @@ def knows_english_only(model: str) -> bool:
 
 
 def is_foreign(text: str) -> bool:
-    """True for words that are not written in Latin letters, or hardly."""
+    """True if few or none of the letters are Latin."""
     if text.isascii():
         return False
     letters = [c for c in unicodedata.normalize("NFC", text) if c.isalpha()]
@@ -29,12 +29,12 @@ def is_foreign(text: str) -> bool:
 
 
 def english_hint(texts: Iterable[str], model: str, *, nothing_matches: bool = False) -> str:
-    """A line for who asks in another language than the model knows; empty if there is no reason to think so.
+    """A hint for a query in a language that the model does not know; empty if there is no sign of that.
 
     Args:
-        texts: the words of a query that are looked for.
+        texts: the query's texts that are searched for.
         model: the encoder's name.
-        nothing_matches: the search found nothing that answers: then any words may be of another language.
+        nothing_matches: the search found nothing relevant: then words in any script may be of another language.
     """
     words = [text for text in texts if text.strip()]
     if not words or not (nothing_matches or any(map(is_foreign, words))) or not knows_english_only(model):

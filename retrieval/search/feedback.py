@@ -2,14 +2,16 @@
 
 Rocchio's formula (J. J. Rocchio, Relevance feedback in information retrieval, in: G. Salton (ed.), The SMART Retrieval
 System, 1971, chapter 14), with the weights that Manning, Raghavan and Schütze give as reasonable (Introduction to
-Information Retrieval, 2008, section 9.1.1): what was asked counts 1, the mean of the relevant 0.75, the mean of the
-others -0.15, because what people want says more than what they do not want.
+Information Retrieval, 2008, section 9.1.1): the query counts 1, the mean of the relevant pictures 0.75, the mean of the
+others -0.15, because likes are more informative than dislikes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,13 +19,16 @@ from indexes.base import Vectors
 from retrieval.errors import QueryError
 from retrieval.search.query import combine
 
+if TYPE_CHECKING:
+    from retrieval.search.engine import QueryEngine
+
 
 @dataclass(frozen=True)
 class Rocchio:
     """The weights: of the query, of the mean of the relevant, and of the mean of the others, which is subtracted.
 
     Raises:
-        QueryError: a negative weight, or none above zero for what is wanted.
+        QueryError: a negative weight, or no positive weight for the query and the relevant.
     """
 
     query: float = 1.0
@@ -46,10 +51,10 @@ def rocchio(
 ) -> Vectors:
     """q' = normalize(a q + b mean(relevant) - c mean(not relevant)).
 
-    The result is of length 1 again, so that scores stay cosines. Without judgements it is ``query``.
+    The result has length 1 again, so that scores stay cosines. Without judgements it is ``query``.
 
     Args:
-        query: (1, dim) unit vector of what was asked.
+        query: (1, dim) unit vector of the original query.
         relevant, not_relevant: (n, dim) unit vectors of judged pictures; None or no rows for none.
 
     Returns:
@@ -66,3 +71,24 @@ def rocchio(
             rows.append(judged.mean(axis=0, dtype=np.float64).astype(np.float32))
             counts.append(weight)
     return combine(np.stack(rows), counts)
+
+
+def judged(engine: QueryEngine, asked: Vectors | None, more: Sequence[int], less: Sequence[int]) -> Vectors:
+    """The query vector, moved towards some pictures of the gallery and away from others, with the default weights.
+
+    Args:
+        asked: (1, dim) unit vector of the query; None without one: then only the liked pictures (at least one) count.
+        more, less: ids.
+
+    Returns:
+        (1, dim) float32 unit vector.
+
+    Raises:
+        QueryError: everything cancels out.
+        UnknownImage: a picture that is not in the gallery.
+    """
+    liked, others = (engine.stored(ids) if ids else None for ids in (more, less))
+    if asked is None:
+        assert liked is not None
+        return rocchio(liked[:1], liked, others, Rocchio(query=0.0))
+    return asked if liked is None and others is None else rocchio(asked, liked, others)

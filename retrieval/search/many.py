@@ -14,13 +14,15 @@ from typing import IO, TYPE_CHECKING, BinaryIO
 from retrieval.errors import QueryError, RetrievalError
 from retrieval.output import as_json
 from retrieval.regular_files import open_regular
-from retrieval.search.language import parse_query
+from retrieval.search.hits import Skipped
+from retrieval.search.language import parse_question
 from retrieval.search.query import Query
-from retrieval.search.skipped import Skipped
 from retrieval.undone import OF_THE_ITEM, Refused
 
 if TYPE_CHECKING:
-    from retrieval.search.engine import Hit, QueryEngine
+    from retrieval.filters import Filter
+    from retrieval.search.engine import QueryEngine
+    from retrieval.search.hits import Hit
 
 BLOCK = 256
 """Queries at a time: enough for the text tower's largest products, and 2,560 records with ten hits each."""
@@ -39,26 +41,27 @@ def answer_lines(
 ) -> int:
     """Search for each line of a file and write ``{"query": ..., "hits": [...]}`` for each, in order.
 
-    A line is a query as on the command line (:mod:`retrieval.search.language`); hits look as with ``--json``.
+    A line is a query as on the command line (:mod:`retrieval.search.language`); hits look as with ``--json``. A line of
+    conditions only (``tag:beach``) lists the pictures that pass them, newest first, without scores.
 
     Args:
         source: a UTF-8 file, or ``-`` for standard input.
-        like: filter, number of hits and lowest score of every query; its own terms are not asked for.
+        like: filter, number of hits and lowest score of every query; its own terms are ignored.
         allow_urls: whether a line may name a picture on the network.
-        refused: told of a line that cannot be answered; it gets no hits but an ``error``. Without it, that is raised.
+        refused: called with each line that cannot be answered, which gets an ``error`` and no hits. If None, it raises.
 
     Returns:
-        How many of the queries found something.
+        How many of the queries have hits.
 
     Raises:
-        QueryError: the file cannot be read or is none of text, or (without ``refused``) a line is not a query; the
+        QueryError: the file cannot be read or is not text, or (without ``refused``) a line is not a query; the
             message names the line. The blocks before that line were answered.
     """
     found, skipped = 0, Skipped()
     with nullcontext(sys.stdin.buffer) if source == "-" else _opened(source) as file:
         queries = _queries(_lines(file, source), like, allow_urls, refused)
         while block := list(islice(queries, BLOCK)):
-            for line, hits in zip(block, _answers(engine, block, skipped, refused), strict=True):
+            for line, hits in zip(block, _answers(engine, block, like, skipped, refused), strict=True):
                 found += bool(hits)
                 answer = {"query": line.text, "hits": [as_json(hit) for hit in hits]}
                 out.write(json.dumps(answer | ({"error": line.error} if line.error else {})) + "\n")
@@ -69,11 +72,12 @@ def answer_lines(
 
 @dataclass
 class _Line:
-    """A line of the file: its query, or why it has no answer."""
+    """A line of the file: its query, the filter of a line of conditions only, or why it has no answer."""
 
     number: int
     text: str
     query: Query | None = None
+    where: Filter | None = None
     error: str = ""
 
     def refuse(self, error: RetrievalError, refused: Refused | None) -> None:
@@ -81,7 +85,7 @@ class _Line:
         if refused is None:
             raise told from None
         refused(f"line {self.number}", told)
-        self.query, self.error = None, error.message
+        self.query, self.where, self.error = None, None, error.message
 
 
 def _queries(lines: Iterable[bytes], like: Query, allow_urls: bool, refused: Refused | None) -> Iterator[_Line]:
@@ -90,7 +94,12 @@ def _queries(lines: Iterable[bytes], like: Query, allow_urls: bool, refused: Ref
         line = _Line(number, raw.decode(coding, "replace").rstrip("\r\n"))
         try:
             raw.decode(coding)
-            line.query = replace(like, terms=parse_query(line.text, allow_urls=allow_urls))
+            asked = parse_question(line.text, allow_urls=allow_urls)
+            where = asked.where(like.where)
+            if asked.terms or where is None or not line.text.strip():
+                line.query = replace(like, terms=asked.terms, where=where)
+            else:
+                line.where = where
         except UnicodeDecodeError:
             line.refuse(QueryError("it is not UTF-8 text", "save the file as UTF-8, a query a line"), refused)
         except QueryError as error:
@@ -98,8 +107,10 @@ def _queries(lines: Iterable[bytes], like: Query, allow_urls: bool, refused: Ref
         yield line
 
 
-def _answers(engine: QueryEngine, block: Sequence[_Line], skipped: Skipped, refused: Refused | None) -> list[list[Hit]]:
-    """The hits of each line, all lines at once; one by one where one of them names what cannot be used."""
+def _answers(
+    engine: QueryEngine, block: Sequence[_Line], like: Query, skipped: Skipped, refused: Refused | None
+) -> list[list[Hit]]:
+    """The hits of each line, all lines at once; one by one if one of them names a picture that cannot be used."""
     asked = [line for line in block if line.query is not None]
     try:
         found = engine.search_many([line.query for line in asked if line.query is not None], skipped) if asked else []
@@ -115,7 +126,22 @@ def _answers(engine: QueryEngine, block: Sequence[_Line], skipped: Skipped, refu
                 found.append([])
     answers = iter(found)
     told = {id(line) for line in asked}
-    return [next(answers) if id(line) in told else [] for line in block]
+    return [next(answers) if id(line) in told else _listed(engine, line, like, refused) for line in block]
+
+
+def _listed(engine: QueryEngine, line: _Line, like: Query, refused: Refused | None) -> list[Hit]:
+    """The pictures of a line of conditions only."""
+    if line.where is None:
+        return []
+    from retrieval.search.pages import Listing, browse
+
+    try:
+        if like.min_score is not None:
+            raise QueryError("without a query there are no scores", "give a query, or omit --min-score")
+        return list(browse(engine, line.where, Listing(), like.k).hits)
+    except OF_THE_ITEM as error:
+        line.refuse(error, refused)
+        return []
 
 
 def _opened(source: str) -> BinaryIO:
@@ -126,7 +152,7 @@ def _opened(source: str) -> BinaryIO:
 
 
 def _lines(file: BinaryIO, source: str) -> Iterator[bytes]:
-    """Lines, read no further than a query can be long: the file may be anything."""
+    """Lines, each read only up to the longest possible query: the file may be anything."""
     number = 0
     while True:
         try:

@@ -9,20 +9,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from retrieval.catalog.shots import LivePairs, RawPairs
 from retrieval.errors import QueryError
 from retrieval.folding import fold
 from retrieval.search.cursor import Cursor, digest, read_cursor
-from retrieval.search.engine import Hit
+from retrieval.search.hits import Hit, Skipped
 from retrieval.search.orders import Orders
 from retrieval.search.ranked import Recipe
 from retrieval.search.ranked_list import RankedList
-from retrieval.search.ranking import MAX_DEPTH, VerifiedRanking
-from retrieval.search.skipped import Skipped
+from retrieval.search.ranking import MAX_DEPTH, Ranking, VerifiedRanking
 
 if TYPE_CHECKING:
     from indexes.base import Ids
     from retrieval.filters import Filter
     from retrieval.search.engine import QueryEngine
+    from retrieval.search.lexical import Matches
     from retrieval.search.query import Query
 
 logger = logging.getLogger("photoseek")
@@ -34,22 +35,25 @@ MAX_MINUTES = 7 * 24 * 60
 
 @dataclass(frozen=True)
 class Listing:
-    """How the hits of a query are listed. Which they are says the query, whose ``k`` is the size of a page.
+    """How the hits of a query are listed. The query decides which hits, and its ``k`` is the size of a page.
 
     Args:
         relevant: only hits that answer a search by words (:mod:`retrieval.search.relevance`).
         sort: ``score``; ``date``, newest first (by the moment, across time zones); ``name`` of the file, then its
-            folder. What has no date comes last.
+            folder. Pictures without a date come last.
             With ``relevant`` or the query's ``min_score`` all hits that qualify are sorted, otherwise the best ``k``.
             Ties are in the order of ids.
-        reverse: the other way round; what has no date still comes last.
+        reverse: the other way round; pictures without a date still come last.
         page: from 1; None is the first.
         cursor: ``next`` of the page before, in place of ``page``.
-        group_minutes: of pictures of one scene taken within so many minutes only the best is listed, with the number
+        group_minutes: of pictures of one scene taken within this many minutes only the best is listed, with the number
             of the others in ``burst`` (:mod:`retrieval.search.bursts`).
+        raw_pairs: of a shot stored as RAW and as JPEG, one hit is listed: its JPEG, or with ``raw`` its RAW.
+            ``both`` is ``jpeg`` with the other file named beside it (:mod:`retrieval.search.shots`).
+        live_pairs: of a live photo, its still picture is listed, with ``both`` its video is named beside it.
 
     Raises:
-        QueryError: values that cannot be.
+        QueryError: impossible values.
     """
 
     relevant: bool = False
@@ -58,8 +62,14 @@ class Listing:
     page: int | None = None
     cursor: str | None = None
     group_minutes: float | None = None
+    raw_pairs: RawPairs = "both"
+    live_pairs: LivePairs = "both"
 
     def __post_init__(self) -> None:
+        if self.raw_pairs not in get_args(RawPairs):
+            raise QueryError(f"cannot show {self.raw_pairs!r} of RAW and JPEG", f"use {', '.join(get_args(RawPairs))}")
+        if self.live_pairs not in get_args(LivePairs):
+            raise QueryError(f"cannot show {self.live_pairs!r} of live photos", f"use {', '.join(get_args(LivePairs))}")
         if self.sort not in get_args(Sort):
             raise QueryError(f"cannot sort by {self.sort!r}", f"use one of {', '.join(get_args(Sort))}")
         if self.page is not None and self.page < 1:
@@ -72,7 +82,7 @@ class Listing:
             )
 
     def is_plain(self) -> bool:
-        """True if this is what :meth:`QueryEngine.search` gives."""
+        """True if the list equals that of :meth:`QueryEngine.search`."""
         return self == Listing()
 
 
@@ -81,10 +91,10 @@ class Page:
     """A part of a list of hits.
 
     Attributes:
-        hits: their ranks are places in the whole list.
+        hits: their ranks are positions in the whole list.
         next: the cursor of the page after this one; None on the last.
-        total: hits in the whole list, where all that qualify were looked for.
-        nearest: score of the nearest picture where none was relevant; else None.
+        total: hits in the whole list, if all that qualify were searched for.
+        nearest: score of the nearest picture if none was relevant; else None.
     """
 
     hits: tuple[Hit, ...]
@@ -101,7 +111,7 @@ def find_page(engine: QueryEngine, query: Query, listing: Listing, *, leave_out:
     :data:`MAX_DEPTH`.
 
     Args:
-        leave_out: the id of an image that is not listed: the one that others are to be similar to.
+        leave_out: the id of an image that is not listed: the one that the others should be similar to.
 
     Raises:
         QueryError: as the engine; deeper than :data:`MAX_DEPTH`; a cursor of something else; pages of the sorted best
@@ -113,15 +123,25 @@ def find_page(engine: QueryEngine, query: Query, listing: Listing, *, leave_out:
     if is_sorted and not whole and ((listing.page or 1) > 1 or listing.cursor is not None):
         raise QueryError("only the best hits are sorted, so there is only one page", "add --relevant or --min-score")
     if listing.relevant:
-        from retrieval.search.relevance import check_words_only  # with what judges, which other lists do without
+        from retrieval.search.relevance import check_words_only  # other lists do not need it
 
         check_words_only(query)
-    direction, allowed = engine.direction(query), _allowed(engine, query.where)
-    place = _place(engine, query.where, allowed, listing, query.k, (query.terms, query.min_score, leave_out))
+    if query.is_by_words:
+        return _by_words(engine, query, listing)
+    direction, allowed = engine.direction(query), _allowed(engine, query.where, listing)
+    matches = None if leave_out is not None else engine.matches(query.terms, allowed, query.only)
+    asked = (query.terms, query.min_score, leave_out, query.only, _digest(matches))
+    place = _place(engine, query.where, allowed, listing, query.k, asked)
     if place.offset + query.k > MAX_DEPTH:
         raise QueryError(f"a list is limited to {MAX_DEPTH:,} hits", "narrow it with a filter or --min-score")
-    left_out = () if leave_out is None else (leave_out,)
-    ranking = VerifiedRanking(engine.index, direction, allowed, left_out, engine.nearest)
+    left_out = () if leave_out is None else engine.with_mates([leave_out])
+    ranking: Ranking = VerifiedRanking(
+        engine.index, direction, allowed, left_out, engine.nearest, moments=engine.moments()
+    )
+    if matches is not None:
+        from retrieval.search.fused import fused
+
+        ranking = fused(ranking, matches)
     found = _Found(engine, _recipe(engine, query, listing, ranking, whole=whole))
     if whole:
         hits = found.hits(MAX_DEPTH)
@@ -134,25 +154,56 @@ def find_page(engine: QueryEngine, query: Query, listing: Listing, *, leave_out:
     return place.page(_in_order(hits, listing), query.k, total, nearest, most=MAX_DEPTH)
 
 
-def browse(engine: QueryEngine, where: Filter | None, listing: Listing, k: int) -> Page:
-    """A page of the pictures that pass a filter, without anything to look for: newest first, or by name.
+def _by_words(engine: QueryEngine, query: Query, listing: Listing) -> Page:
+    """A page of a query's word matches, whatever the pictures show: best first, unless sorted otherwise.
 
-    Their scores are NaN. Files that are missing or changed are skipped, counted and told, as in a search.
+    Their scores are NaN.
+    """
+    if listing.relevant:
+        raise QueryError("relevance is judged by what pictures show", "omit --relevant or --only")
+    allowed = _allowed(engine, query.where, listing)
+    matches = engine.matches(query.terms, allowed, query.only)
+    if matches is None:
+        return Page((), total=0)
+    return _unscored(engine, query.where, allowed, listing, query.k, matches, (query.terms, query.only))
+
+
+def _digest(matches: Matches | None) -> str | None:
+    """Labels decide a list, but changing them does not count as a change of the gallery."""
+    return None if matches is None else digest(matches.ranked.tobytes())
+
+
+def browse(engine: QueryEngine, where: Filter | None, listing: Listing, k: int) -> Page:
+    """A page of the pictures that pass a filter, without a query: newest first, or by name.
+
+    Their scores are NaN. Files that are missing or changed are skipped, counted and reported, as in a search.
 
     Args:
-        k: how many there are on a page.
+        k: the size of a page.
 
     Raises:
-        QueryError: ``relevant``, without anything to be relevant to; a cursor of something else; names that the
-            gallery does not hold.
+        QueryError: ``relevant``, although there is no query; a cursor of something else; names that are not in the
+            gallery.
         PageExpired: the gallery changed since the page that the cursor is from.
     """
     if listing.relevant:
         raise QueryError("without a query nothing can be relevant", "give a query, or omit --relevant")
-    allowed = _allowed(engine, where)
-    place = _place(engine, where, allowed, listing, k)
+    return _unscored(engine, where, _allowed(engine, where, listing), listing, k)
+
+
+def _unscored(
+    engine: QueryEngine,
+    where: Filter | None,
+    allowed: Ids | None,
+    listing: Listing,
+    k: int,
+    matches: Matches | None = None,
+    asked: Sequence[object] = (),
+) -> Page:
+    """A page of a list that does not depend on cosines."""
+    place = _place(engine, where, allowed, listing, k, (*asked, _digest(matches)) if asked else ())
     order = _Order(listing.sort, listing.reverse, group_minutes=listing.group_minutes)
-    found = _Found(engine, Recipe(order, None, allowed, engine.encoder_row, look=engine.look))
+    found = _Found(engine, Recipe(order, None, allowed, engine.encoder_row, look=engine.look, matches=matches))
     hits = found.hits(place.offset + k + 1)
     found.warn()
     page = place.page(hits, k, None, None)
@@ -170,23 +221,24 @@ class _Order:
     group_minutes: float | None = None
 
 
-def _recipe(engine: QueryEngine, query: Query, listing: Listing, ranking: VerifiedRanking, *, whole: bool) -> Recipe:
-    """Best first, whatever the order: a list is sorted by the records of its hits, which are read anyway. The order of
-    all pictures is worth making for a process that stays."""
+def _recipe(engine: QueryEngine, query: Query, listing: Listing, ranking: Ranking, *, whole: bool) -> Recipe:
+    """Best first, whatever the order: a list is sorted by the records of its hits, which are read anyway. Only a
+    long-running process benefits from the order of all pictures."""
     relevant = None
     if listing.relevant:
         from retrieval.search.calibration import calibration_of
         from retrieval.search.relevant import Relevant
 
-        relevant = Relevant(replace(ranking, allowed=None), calibration_of(engine), engine.encoder_row)
+        relevant = Relevant(replace(ranking.by_cosine, allowed=None), calibration_of(engine), engine.encoder_row)
     lowest = query.min_score if whole else None
     order = _Order(relevant=listing.relevant, min_score=lowest, group_minutes=listing.group_minutes)
     return Recipe(order, ranking, ranking.allowed, engine.encoder_row, relevant, engine.look, is_counted=whole)
 
 
-def _allowed(engine: QueryEngine, where: Filter | None) -> Ids | None:
-    """(n,) ids that pass the filter; None for every picture."""
-    return None if where is None or where.is_empty() else engine.selection(where).ids
+def _allowed(engine: QueryEngine, where: Filter | None, listing: Listing) -> Ids | None:
+    """(n,) ids that pass the filter, one of each shot; None for every picture."""
+    narrowed = engine.narrowed(where, listing.raw_pairs)
+    return None if narrowed is None else narrowed.ids
 
 
 class _Found:
@@ -198,25 +250,32 @@ class _Found:
         self._skipped = Skipped()
 
     def hits(self, count: int) -> list[Hit]:
-        """The first ``count``, fewer if there are not so many."""
+        """The first ``count`` hits, or fewer if there are not so many."""
         content, records = self._list.part(self._reader, 0, count)
+        if (ranking := self._recipe.ranking) is not None and ranking.moments is not None:
+            from retrieval.search.moments import at_best_moments  # most galleries have no videos
+
+            records = at_best_moments(self._reader, self._recipe.row, ranking.direction, records)
         ids = [record.id for record in records]
         scores = self._list.scores(content, ids, 0)
         relevance = [None] * len(ids) if content.relevance is None else content.relevance[: len(ids)].tolist()
         burst = [0] * len(ids) if content.burst is None else content.burst[: len(ids)].tolist()
         found = [
-            Hit(rank, scores.get(record.id, math.nan), record, "same", how_relevant, others)
+            Hit(
+                rank, scores.get(record.id, math.nan), record, "same", how_relevant, others,
+                reason=self._recipe.reason(record.id),
+            )
             for rank, (record, how_relevant, others) in enumerate(zip(records, relevance, burst, strict=True), 1)
-        ]
+        ]  # fmt: skip
         if content.is_capped and self._recipe.is_counted:
             logger.warning("more than %d pictures qualify; the best of them are listed", MAX_DEPTH)
         self._count_skipped(found[-1] if len(found) == count else None)
         return found
 
     def _count_skipped(self, last: Hit | None) -> None:
-        """Count the absent pictures that would stand before ``last``; all that were met without it."""
+        """Count the absent pictures that would come before ``last``; without it, all absent pictures seen."""
         absent, ranking = self._list.absent, self._recipe.ranking
-        if last is not None and ranking is not None:
+        if last is not None and ranking is not None and ranking.by_cosine is ranking:
             scores = ranking.scores_of(list(absent))
             absent = {image_id: state for image_id, state in absent.items() if scores.get(image_id, 2.0) >= last.score}
         elif last is not None:
@@ -226,7 +285,7 @@ class _Found:
             self._skipped.add(image_id, state)
 
     def nearest(self, lowest: float | None) -> float | None:
-        """The score of the nearest picture that is there, where none qualified but some are not below ``lowest``."""
+        """The score of the nearest present picture, if none qualified but some are not below ``lowest``."""
         plain = replace(self._recipe, fields=_Order(), relevant=None)
         content, records = RankedList(plain, Orders()).part(self._reader, 0, 1)
         if not records or content.scores is None or (lowest is not None and content.scores[0] < lowest):
@@ -234,13 +293,13 @@ class _Found:
         return float(content.scores[0])
 
     def warn(self) -> None:
-        """Tell what was skipped."""
+        """Report the skipped pictures."""
         self._skipped.warn()
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a page begins: after the hit that the page before ended with, also if files before it changed since."""
+    """Where a page begins: after the last hit of the page before, even if files before it changed since."""
 
     offset: int
     cursor: Cursor | None
@@ -270,7 +329,7 @@ def _place(
     k: int,
     asked: Sequence[object] = (),
 ) -> _Place:
-    """Read the cursor or the page's number. The question is all that decides the list, apart from the pictures."""
+    """Read the cursor or the page number. The question is everything that decides the list, except the pictures."""
     change = engine.reader.change()
     selected = "" if allowed is None else digest(allowed.tobytes())
     fingerprint = engine.encoder_row.fingerprint
@@ -280,7 +339,13 @@ def _place(
 
 
 def _in_order(hits: list[Hit], listing: Listing) -> list[Hit]:
-    """Hits that come best first, in the order that was asked for."""
+    """Hits that come best first, in the requested order.
+
+    Sorts the records at hand: the orders of all pictures in :mod:`.orders`, which a server keeps, would cost a
+    single command a pass over the whole catalog.
+    """
+    if listing.sort == "score" and hits and hits[0].reason is not None:
+        return hits[::-1] if listing.reverse else hits
     if listing.sort == "score":
         return sorted(hits, key=lambda hit: (hit.score, hit.image.id)) if listing.reverse else hits
     if listing.sort == "name":
@@ -295,5 +360,5 @@ def _name(hit: Hit) -> tuple[str, str]:
     return fold(path.name), hit.image.path
 
 
-def _moment(hit: Hit) -> int:
-    return hit.image.taken_instant or 0
+def _moment(hit: Hit) -> tuple[str, int]:
+    return (hit.image.taken_text() or "")[: len("2023-12-24")], hit.image.taken_instant or 0

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from retrieval.filters import Filter
 
 TermKind = Literal["text", "image", "id", "url"]
+Only = Literal["visual", "text", "names"]
+"""A part of the knowledge about pictures: what they show, what can be read in them, what they are called."""
+
+ONLY: tuple[Only, ...] = get_args(Only)
 
 EMPTY_QUERY = ("the query is empty", 'say what to look for: photoseek search "a red bird"')
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -52,14 +56,17 @@ class Query:
     Args:
         terms: at least one, at least one of them with a positive weight.
         where: only images that pass this filter are ranked.
-        k: how many hits at most.
+        k: the maximum number of hits.
         min_score: leave out hits below this cosine similarity.
+        only: one part of the knowledge about pictures: ``visual``, what they show; ``text``, what can be read in them;
+            ``names``, what they are called (:mod:`retrieval.search.lexical`). None: all, fused.
     """
 
     terms: tuple[Term, ...]
     where: Filter | None = None
     k: int = 10
     min_score: float | None = None
+    only: Only | None = None
 
     def __post_init__(self) -> None:
         if not self.terms:
@@ -68,10 +75,22 @@ class Query:
             raise QueryError("the query only excludes things", "add a word or a picture to look for")
         if self.k < 1:
             raise QueryError(f"cannot return {self.k} hits", "ask for 1 or more")
+        if self.only not in (None, *ONLY):
+            raise QueryError(f"cannot search by {self.only!r} only", f"use one of {', '.join(ONLY)}")
+        if self.is_by_words:
+            if self.min_score is not None:
+                raise QueryError(f"with {self.only} only there are no scores", "omit the lowest score")
+            if not any(term.kind == "text" and term.weight > 0 for term in self.terms):
+                raise QueryError(f"{self.only} cannot be searched by pictures", "add words to look for")
+
+    @property
+    def is_by_words(self) -> bool:
+        """True if the content of pictures does not count: no model is needed."""
+        return self.only in ("text", "names")
 
     @staticmethod
     def text(*texts: str, k: int = 10, where: Filter | None = None) -> Query:
-        """A query of words alone, all of weight 1."""
+        """A query of words only, all of weight 1."""
         return Query(tuple(Term("text", text) for text in texts), where=where, k=k)
 
 
@@ -83,7 +102,7 @@ def combine(vectors: Vectors, weights: Sequence[float]) -> Vectors:
     Raises:
         QueryError: the terms cancel out.
     """
-    relative = np.asarray(weights, dtype=np.float64) / np.abs(weights).max()  # the largest weights would overflow
+    relative = np.asarray(weights, dtype=np.float64) / np.abs(weights).max()  # large weights would overflow
     total = relative @ vectors.astype(np.float64)
     norm = float(np.linalg.norm(total))
     # Unit vectors in float32 are only known to 1e-7 or so: below that, the direction is rounding noise.
@@ -96,7 +115,7 @@ _WEIGHTED = re.compile(r"(\d+(?:\.\d+)?):(.+)", re.DOTALL)
 
 
 def parse_term(kind: TermKind, text: str, *, sign: float = 1.0, allow_urls: bool = False) -> Term:
-    """One term as people write it behind a flag: ``beach``, or ``2:beach`` for one that counts twice.
+    """One term as people write it after a flag: ``beach``, or ``2:beach`` for one that counts twice.
 
     To search for words that begin like a weight, give the weight: ``1:9:30 train``.
     """

@@ -11,25 +11,26 @@ from numpy.typing import NDArray
 
 from indexes.base import Ids
 from retrieval.catalog.records import ImageRecord, OnDisk
-from retrieval.search.engine import Hit
+from retrieval.search.hits import Hit, Reason
 from retrieval.search.orders import Orders, restricted
 from retrieval.search.ranking import MAX_DEPTH, Ranking, Scores, Steps
 
 if TYPE_CHECKING:
     from retrieval.catalog.encoders import EncoderRow
     from retrieval.catalog.reader import CatalogReader
+    from retrieval.search.lexical import Matches
     from retrieval.search.relevant import Relevant
 
 
 class Order(Protocol):
-    """What a list is asked to be; the fields of the HTTP API, or :class:`.pages.Listing`'s.
+    """The requested form of a list; the fields of the HTTP API, or those of :class:`.pages.Listing`.
 
     Attributes:
         sort: ``score`` (also None), ``date`` or ``name``.
-        reverse: the other way round; what has no date still comes last.
-        relevant: only what answers a search by words.
-        min_score: only what reaches this cosine.
-        group_minutes: of a scene within so many minutes only the best.
+        reverse: the other way round; pictures without a date still come last.
+        relevant: only pictures that answer a search by words.
+        min_score: only pictures with at least this cosine.
+        group_minutes: only the best of a scene within this many minutes.
     """
 
     @property
@@ -49,13 +50,13 @@ class Content(NamedTuple):
 
     Attributes:
         ids: (n,) in the list's order.
-        scores, relevance: (n,) of each, where the list was made by them.
-        burst: (n,) how many others each stands for.
+        scores, relevance: (n,) of each, if the list was made by them.
+        burst: (n,) how many others each represents.
         total: length of the whole list.
         is_capped: more pictures qualify than are listed.
-        nearest: score of the nearest picture where none qualified.
-        relevant: so many at the beginning answer the words, and none behind them does; None where nobody knows, or
-            where the best score comes first, which some weak matches have.
+        nearest: score of the nearest picture if none qualified.
+        relevant: this many at the beginning answer the words, and none after them does; None if unknown, or
+            if only scores decide the order: some weak matches have high ones.
     """
 
     ids: Ids
@@ -72,7 +73,7 @@ class Content(NamedTuple):
         return sum(each.nbytes for each in (self.ids, self.scores, self.relevance, self.burst) if each is not None)
 
     def taken(self, at: NDArray[Any]) -> Content:
-        """The list of these places, or of those that are marked; how long it is and what is relevant stay as said."""
+        """The list at these positions, or where a mask is true; its total and number of relevant pictures stay."""
         return self._replace(
             ids=self.ids[at],
             scores=None if self.scores is None else self.scores[at],
@@ -91,16 +92,18 @@ class Content(NamedTuple):
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides a list.
+    """Everything that decides a list.
 
     Attributes:
-        fields: what is asked for; the filter is in ``allowed`` already.
-        ranking: None where nothing is looked for.
+        fields: the requested form; the filter is already in ``allowed``.
+        ranking: None if there is no query.
         allowed: (n,) ids that pass the filter; None for every picture.
-        row: whose embeddings are searched.
-        relevant: where hits of words can be judged.
+        row: the encoder whose embeddings are searched.
+        relevant: judges hits; None if hits of words cannot be judged.
         look: compares a picture with its file.
-        is_counted: whether the length of a list without bursts is wanted, for which all of it has to be made.
+        is_counted: whether the length of a list without bursts is wanted, which requires making all of it.
+        matches: the word matches to list, if ``ranking`` is None.
+        good_first: list pictures that answer before the others also if the best score comes first.
     """
 
     fields: Order
@@ -110,17 +113,33 @@ class Recipe:
     relevant: Relevant | None = None
     look: Callable[[ImageRecord], OnDisk] = ImageRecord.on_disk
     is_counted: bool = True
+    matches: Matches | None = None
+    good_first: bool = False
+
+    @property
+    def is_by_date(self) -> bool:
+        """Whether pictures come in the order of their dates (those that answer first, if there is a query)."""
+        return self.fields.sort == "date" or (self.fields.sort is None and self.ranking is None and not self.matches)
 
     @property
     def is_plain(self) -> bool:
-        """Best first, and nothing but the filter says what qualifies: can be made in parts."""
+        """Best first, and only the filter decides what qualifies: can be made in parts."""
         fields = self.fields
         is_narrowed = fields.relevant or fields.min_score is not None or fields.group_minutes is not None
         return self.ranking is not None and is_best_first(fields) and not is_narrowed
 
+    def reason(self, image_id: int) -> Reason | None:
+        """Why a picture is listed, if not because of its cosine only."""
+        if self.ranking is not None:
+            return self.ranking.reason(image_id)
+        if self.matches is None:
+            return None
+        words = self.matches.why(image_id)
+        return Reason(tuple(words), words)
+
 
 def is_best_first(fields: Order) -> bool:
-    """Whether a list of hits is in the order of its scores; in any other, what is relevant comes first."""
+    """Whether a list of hits is in the order of its scores; in any other order, relevant pictures come first."""
     return fields.sort in (None, "score") and not fields.reverse
 
 
@@ -132,23 +151,24 @@ def make(
     known: Content | None = None,
     absent: dict[int, OnDisk] | None = None,
 ) -> Content:
-    """The list, down to ``depth`` at least. Any thread.
+    """The list, down to ``depth`` at least. For any thread.
 
     Args:
-        known: the beginning, as far as it is made.
-        absent: told of pictures that are in no burst because their files are missing or changed.
+        known: the beginning of the list, if it was made before.
+        absent: filled with the pictures that are in no burst because their files are missing or changed.
     """
     absent = {} if absent is None else absent
     ranking, fields = recipe.ranking, recipe.fields
     if ranking is None:
         return _browsed(recipe, reader, orders, absent)
     if recipe.is_plain:
-        return _plain(ranking, depth, known)
+        return _plain(recipe, ranking, reader, depth, known)
     if fields.relevant and recipe.relevant is not None:
         found = _relevant_only(recipe, ranking, recipe.relevant, reader)
     elif fields.min_score is not None:
-        ids, scores, capped = Steps(ranking, ranking.limit).not_below(fields.min_score)
+        ids, scores, capped = Steps(ranking.by_cosine, ranking.limit).not_below(fields.min_score)
         found = Content(ids, scores, None, None, len(ids), capped, None if len(ids) else _best(ranking))
+        found = found.taken(ranking.arrangement(ids))
     elif fields.group_minutes is not None and not recipe.is_counted:
         return _first_groups(recipe, ranking, reader, depth, absent)
     elif fields.group_minutes is None and fields.sort in ("date", "name"):
@@ -163,28 +183,37 @@ def make(
     return _in_order(found, recipe, reader, orders)
 
 
-def _plain(ranking: Ranking, depth: int, known: Content | None) -> Content:
+def _plain(recipe: Recipe, ranking: Ranking, reader: CatalogReader, depth: int, known: Content | None) -> Content:
     limit, size = ranking.limit, ranking.size
     ids, scores = ranking.nearest(ranking.step(depth))
+    good = None
+    if recipe.good_first and recipe.relevant is not None:
+        found = recipe.relevant.among(ranking, reader)
+        others, good = ~np.isin(ids, found.ids), len(found.ids)
+        ids = np.concatenate([found.ids, ids[others]])
+        scores = np.concatenate([found.scores, scores[others]])
     if known is not None and known.scores is not None:
-        # An approximate search for more may find others on the way: what was shown stays where it is.
+        # An approximate search for more may find other pictures on the way: those already shown keep their places.
         new = ~np.isin(ids, known.ids)
         ids = np.concatenate([known.ids, ids[new]])[:limit]
         scores = np.concatenate([known.scores, scores[new]])[:limit]
-    return Content(ids, scores, None, None, limit, limit < size)
+    return Content(ids, scores, None, None, limit, limit < size, relevant=good)
 
 
 def _browsed(recipe: Recipe, reader: CatalogReader, orders: Orders, absent: dict[int, OnDisk]) -> Content:
     fields = recipe.fields
-    ids = orders.of(reader, "name" if fields.sort == "name" else "date", fields.reverse)
-    if recipe.allowed is not None:
-        ids = restricted(ids, recipe.allowed)
+    if recipe.matches is not None and fields.sort in (None, "score"):
+        ids = recipe.matches.ranked[::-1] if fields.reverse else recipe.matches.ranked
+    else:
+        ids = orders.of(reader, "name" if fields.sort == "name" else "date", fields.reverse)
+        kept = recipe.allowed if recipe.matches is None else recipe.matches.ranked
+        ids = ids if kept is None else restricted(ids, kept)
     found = Content(ids, None, None, None, len(ids))
     return found if fields.group_minutes is None else _grouped(found, recipe, reader, absent)
 
 
 def _relevant_only(recipe: Recipe, ranking: Ranking, relevant: Relevant, reader: CatalogReader) -> Content:
-    """What answers a search by words, and reaches the lowest score."""
+    """The pictures that answer a search by words, and reach the lowest score."""
     found = relevant.among(ranking, reader)
     if recipe.fields.min_score is not None:
         found = found.kept(found.scores >= recipe.fields.min_score)
@@ -194,9 +223,11 @@ def _relevant_only(recipe: Recipe, ranking: Ranking, relevant: Relevant, reader:
 
 
 def _relevant_first(found: Content, recipe: Recipe, ranking: Ranking, reader: CatalogReader) -> Content:
-    """The same list, with what answers the words before what does not: by date or by name, nobody would find it among
-    the others."""
-    if recipe.relevant is None or found.relevant is not None or is_best_first(recipe.fields):
+    """The same list, with the pictures that answer the words before the others: by date or by name, they would be hard
+    to find."""
+    if recipe.relevant is None or found.relevant is not None:
+        return found
+    if is_best_first(recipe.fields) and not recipe.good_first:
         return found
     answers = np.isin(found.ids, recipe.relevant.among(ranking, reader).ids)
     at = np.argsort(~answers, kind="stable")
@@ -205,15 +236,15 @@ def _relevant_first(found: Content, recipe: Recipe, ranking: Ranking, reader: Ca
 
 def _best(ranking: Ranking) -> float | None:
     """The score of the nearest picture."""
-    scores = ranking.nearest(1)[1].tolist()
+    scores = ranking.by_cosine.nearest(1)[1].tolist()
     return scores[0] if scores else None
 
 
 def _whole_in_order(recipe: Recipe, ranking: Ranking, reader: CatalogReader, orders: Orders) -> Content:
-    """Everything by date or by name, which asks the index nothing if all of it is listed."""
+    """Everything by date or by name; needs no search of the index if all of it is listed."""
     fields = recipe.fields
     order = orders.of(reader, "name" if fields.sort == "name" else "date", fields.reverse)
-    if ranking.limit < ranking.size or (recipe.allowed is None and len(order) != len(ranking.index)):
+    if ranking.limit < ranking.size or (recipe.allowed is None and len(order) != ranking.images):
         ids = restricted(order, ranking.nearest(ranking.limit)[0])
     else:
         ids = order if recipe.allowed is None else restricted(order, recipe.allowed)
@@ -224,7 +255,7 @@ def _whole_in_order(recipe: Recipe, ranking: Ranking, reader: CatalogReader, ord
 def _first_groups(
     recipe: Recipe, ranking: Ranking, reader: CatalogReader, depth: int, absent: dict[int, OnDisk]
 ) -> Content:
-    """The first ``depth`` of a list without bursts, best first: better hits alone decide, so it need not be whole."""
+    """The first ``depth`` of a list without bursts, best first: only better hits decide, so it need not be whole."""
     most = min(ranking.limit, MAX_DEPTH)
     count = min(2 * depth, most)
     while True:
@@ -236,7 +267,7 @@ def _first_groups(
 
 
 def _grouped(found: Content, recipe: Recipe, reader: CatalogReader, absent: dict[int, OnDisk]) -> Content:
-    """Without bursts: of the first :data:`MAX_DEPTH` pictures those that stand for themselves or for others."""
+    """Without bursts: of the first :data:`MAX_DEPTH` pictures those that represent themselves or others."""
     from retrieval.search.bursts import Scenes  # most lists keep every picture
 
     ids = found.ids[:MAX_DEPTH]
@@ -250,7 +281,7 @@ def _grouped(found: Content, recipe: Recipe, reader: CatalogReader, absent: dict
     shown = (record for record, state in looked_at if state == "same")
     groups = scenes.grouped([Hit(rank, scores.get(record.id, 0.0), record) for rank, record in enumerate(shown, 1)])
     kept = np.array([hit.image.id for hit in groups], np.int64)
-    at = np.flatnonzero(np.isin(ids, kept))  # in the order of the list, as the groups are
+    at = np.flatnonzero(np.isin(ids, kept))  # in the order of the list, like the groups
     return found.taken(at)._replace(
         burst=np.array([hit.burst for hit in groups], np.int32),
         total=len(at),
@@ -260,19 +291,20 @@ def _grouped(found: Content, recipe: Recipe, reader: CatalogReader, absent: dict
 
 
 def _in_order(found: Content, recipe: Recipe, reader: CatalogReader, orders: Orders) -> Content:
-    """What came best first, in the order that was asked for; what answers stays before what does not."""
+    """A list that is best first, in the requested order; pictures that answer stay before the others."""
     fields = recipe.fields
     places = np.arange(len(found.ids))
     behind = places >= (len(places) if found.relevant is None else found.relevant)
     if fields.sort in ("date", "name"):
         order = orders.of(reader, "name" if fields.sort == "name" else "date", fields.reverse)
         ranks = {image_id: rank for rank, image_id in enumerate(restricted(order, found.ids).tolist())}
-        # What the catalog retired since the index was opened has no place in the order.
+        # Pictures retired in the catalog since the index was opened have no place in the order.
         at = np.array([n for n, i in enumerate(found.ids.tolist()) if i in ranks], np.int64)
         wanted = np.array([ranks[i] for i in found.ids[at].tolist()], np.int64)
         at = at[np.lexsort((wanted, behind[at]))]
     elif fields.reverse and found.scores is not None:
-        at = np.lexsort((found.ids, found.scores, behind))
+        is_fused = recipe.ranking is not None and recipe.ranking.by_cosine is not recipe.ranking
+        at = np.lexsort((-places, behind) if is_fused else (found.ids, found.scores, behind))
     else:
         return found
     relevant = None if found.relevant is None else int(np.count_nonzero(~behind[at]))

@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from retrieval.search.orders import Orders
 
 _AHEAD = 4096
-"""Files that are looked at beyond what is asked for, at once, where many are gone."""
+"""Files that are checked at once beyond those requested, if many are gone."""
 
 
 class RankedList:
     """One list, as far as it was made.
 
-    A *missing* file cannot be opened, and a *changed* one may show something else than what was indexed: such pictures
-    leave the list when they are met, and those behind them move up.
+    A *missing* file cannot be opened, and a *changed* one may show something else than when indexed: such pictures
+    leave the list when they are found, and those after them move up.
 
     Args:
         recipe: how it is made.
         orders: the orders of all pictures, which several lists may share.
 
     Attributes:
-        content: None until somebody reads from it; without the pictures that are absent.
-        absent: id -> what became of the file, of pictures that were met and are not the ones that were indexed.
+        content: None until the list is first read; without the pictures that are absent.
+        absent: id -> the state of the file, for the pictures met so far that are missing or changed.
     """
 
     def __init__(self, recipe: Recipe, orders: Orders) -> None:
@@ -48,13 +48,13 @@ class RankedList:
         return content is not None and min(end, content.total) <= len(content.ids)
 
     def grow(self, reader: CatalogReader, end: int) -> Content:
-        """Make it down to rank ``end``. On a thread."""
+        """Make it down to rank ``end``. For any thread."""
         with self._lock:
             self._made = make(self.recipe, reader, self._orders, end + len(self.absent), self._made, self.absent)
             return self._settled(self._made)
 
     def leave_out(self, absent: Mapping[int, OnDisk]) -> None:
-        """These pictures' files are not the ones that were indexed: what follows moves up."""
+        """Remove pictures whose files are missing or changed; those after them move up."""
         with self._lock:
             self.absent |= absent
             if self._made is not None:
@@ -79,7 +79,7 @@ class RankedList:
             ahead = min(2 * ahead, ahead + _AHEAD)
 
     def scores(self, content: Content, ids: Sequence[int], start: int) -> dict[int, float]:
-        """The scores of ``ids``, which have the ranks after ``start``; none where nothing is looked for."""
+        """The scores of ``ids``, which have the ranks after ``start``; empty if there is no query."""
         ranking = self.recipe.ranking
         if ranking is None:
             return {}
@@ -87,8 +87,15 @@ class RankedList:
             return ranking.scores_of(ids)
         return dict(zip(ids, content.scores[start : start + len(ids)].tolist(), strict=True))
 
+    def days(self, reader: CatalogReader, content: Content) -> list[tuple[str | None, int]] | None:
+        """The days of the whole list in its order, with the number of pictures of each, see :class:`.orders.Days`;
+        None if it is not in the order of dates."""
+        if not self.recipe.is_by_date or len(content.ids) != content.total:
+            return None
+        return self._orders.days(reader).runs(content.ids, content.relevant)
+
     def behind(self, image_id: int) -> set[int]:
-        """The pictures that come after one, as far as the list is made, also those that are absent."""
+        """The pictures that come after one, as far as the list is made, including those that are absent."""
         ids = [] if self._made is None else self._made.ids.tolist()
         return set(ids[ids.index(image_id) :]) if image_id in ids else set()
 

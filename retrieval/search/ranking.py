@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,19 +18,21 @@ from retrieval.errors import Busy
 if TYPE_CHECKING:
     from indexes.base import Neighbours, VectorIndex
     from indexes.spec import IndexSpec
+    from retrieval.search.hits import Reason
+    from retrieval.search.moments import Moments
 
 Scores = NDArray[np.float32]
 
 MAX_DEPTH = 10_000
-"""How far down a list can be read where an approximate index finds its pictures, or where a process reads one list and
-ends: the search, the records and a look at each file cost in proportion to that."""
+"""How far down a list can be read if an approximate index finds its pictures, or if a process reads one list and
+exits: the cost of the search, the records and the file checks is proportional to that."""
 
 MOST_LISTED = 200_000
-"""Pictures of a list that a process keeps, found by an index that compares a query with every vector anyway."""
+"""Limit for a list that a process keeps, found by an index that compares a query with every vector anyway."""
 
 FIRST = 512
 """Neighbours that are ranked for the first parts of a list. Among 100,000 of 512 numbers that takes some 10 ms, all of
-them 160 to 490: these are ranked when somebody goes further down."""
+them 160 to 490: the rest is ranked when someone reads further down."""
 
 _STEPS = (FIRST, 4096)
 
@@ -47,46 +49,82 @@ class Ranking(ABC):
     """Searches of any depth for one question.
 
     Args:
-        index: as the engine has it at one change of the catalog; the engine opens another one for the next.
+        index: as the engine has it at one change number of the catalog; for the next, the engine opens another one.
         direction: (1, dim).
         allowed: ids that pass the filter; None for every picture.
         left_out: ids that are not listed.
+        moments: the frames of videos in the index; None if there are none.
     """
 
     index: VectorIndex
     direction: Vectors
     allowed: Ids | None
     left_out: tuple[int, ...]
+    moments: Moments | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def search(self, count: int, allowed: Ids | None) -> tuple[Ids, Scores]:
-        """(n,) ids and scores of the best ``count``, -1 where there are not so many."""
+        """(n,) ids and scores of the best ``count``, id -1 if there are fewer."""
 
     @property
     @abstractmethod
     def limit(self) -> int:
-        """How many of them are listed."""
+        """How many pictures are listed."""
 
     @abstractmethod
     def step(self, depth: int) -> int:
-        """How many to search for where ``depth`` are wanted."""
+        """How many to search for if ``depth`` are wanted."""
 
     @cached_property
     def size(self) -> int:
-        """How many pictures there are to be listed."""
+        """How many pictures can be listed."""
         if self.allowed is None:
-            return len(self.index) - sum(image_id in self.index for image_id in self.left_out)
+            return self.images - sum(image_id in self.index for image_id in self.left_out)
         left_out = np.isin(np.asarray(self.left_out, np.int64), self.allowed)
         return len(self.allowed) - int(left_out.sum())
 
+    @property
+    def images(self) -> int:
+        """How many pictures the index holds, including videos."""
+        return len(self.index) - (0 if self.moments is None else len(self.moments.ids))
+
     def nearest(self, count: int) -> tuple[Ids, Scores]:
-        """The best ``count`` ids and their scores, fewer if there are not so many; ties by id."""
+        """The best ``count`` ids and their scores, or fewer if there are not so many; ties by id."""
         count = min(count, self.limit)
         if count < 1:
             return np.empty(0, np.int64), np.empty(0, np.float32)
+        for most, ids, scores in self._found:
+            if count <= most:
+                return ids[:count], scores[:count]
         ids, scores = self.search(count + len(self.left_out), self.allowed)
         kept = (ids >= 0) & ~np.isin(ids, self.left_out)
-        return ids[kept][:count], scores[kept][:count]
+        ids, scores = ids[kept][:count], scores[kept][:count]
+        if count <= FIRST:
+            self._found[:] = [(count, ids, scores)]
+        return ids, scores
+
+    @cached_property
+    def _found(self) -> list[tuple[int, Ids, Scores]]:
+        """The result of the last search, at most one: the list and its judge both begin with it."""
+        return []
+
+    @property
+    def by_cosine(self) -> Ranking:
+        """The same pictures in the order of their scores, if this order differs (``fused.py``)."""
+        return self
+
+    @property
+    def answers(self) -> Ids:
+        """(n,) ids of pictures that answer the question by something other than their cosine."""
+        return np.empty(0, np.int64)
+
+    def arrangement(self, ids: Ids) -> NDArray[np.intp]:
+        """(n,) positions of ``ids``, which are in the order of scores, in the order of this ranking."""
+        return np.arange(len(ids))
+
+    def reason(self, image_id: int) -> Reason | None:
+        """Why a picture is listed, if not because of its cosine only."""
+        return None
 
     def scores_of(self, ids: Sequence[int]) -> dict[int, float]:
         """The scores of some ids, as a search finds them."""
@@ -98,45 +136,56 @@ class Ranking(ABC):
 
 @dataclass(frozen=True)
 class IndexRanking(Ranking):
-    """The neighbours as the index gives them. For any thread: an index that is only read may be searched by several.
+    """The neighbours as the index returns them. For any thread: several may search an index that is only read.
 
     Args:
-        effort: how hard the index searches.
+        effort: the search effort of the index.
     """
 
     effort: Effort
 
     @property
     def limit(self) -> int:
-        """All where the index compares a query with every vector anyway, otherwise the depth to which an approximate
-        search is of use."""
+        """All if the index compares a query with every vector anyway, otherwise the depth to which an approximate
+        search is useful."""
         return min(self.size, MOST_LISTED if looks_at_all(self.index.spec) else MAX_DEPTH)
 
     def step(self, depth: int) -> int:
-        """The beginning of the list, or all of it: a process that stays is asked for more soon."""
+        """The beginning of the list, or all of it: a long-running process is soon asked for more."""
         return FIRST if depth <= FIRST else self.limit
 
     def search(self, count: int, allowed: Ids | None) -> tuple[Ids, Scores]:
         """See :class:`Ranking`.
 
         Raises:
-            Busy: the engine was closed meanwhile.
+            Busy: the engine was closed during the search.
         """
         expected = len(self.index)
         try:
-            found = self.index.search(self.direction, count, allowed=allowed, effort=self.effort)
+            found = self._near(count, allowed)
         except (VectorIndexError, AttributeError, ValueError):
             if expected and len(self.index) == expected:
                 raise
             raise Busy from None
         if len(self.index) != expected:
-            raise Busy  # closed while it was read: what was found may be a part
+            raise Busy  # closed during the search: the result may be incomplete
         return found.ids[0], found.scores[0]
+
+    def _near(self, count: int, allowed: Ids | None) -> Neighbours:
+        moments = self.moments
+        if moments is None:
+            return self.index.search(self.direction, count, allowed=allowed, effort=self.effort)
+        wide = None if allowed is None else moments.widened(allowed)
+        total = len(self.index) if wide is None else len(wide)
+        search = self.index.search
+        return moments.nearest(
+            lambda fetch: search(self.direction, fetch, allowed=wide, effort=self.effort), count, total
+        )
 
 
 @dataclass(frozen=True)
 class VerifiedRanking(Ranking):
-    """The neighbours with the scores that the catalog's embeddings have. For the engine's own thread.
+    """The neighbours scored by the catalog's embeddings. For the engine's own thread.
 
     Args:
         find: (1, dim), how many, allowed ids -> neighbours; see ``QueryEngine.nearest``.
@@ -146,11 +195,11 @@ class VerifiedRanking(Ranking):
 
     @property
     def limit(self) -> int:
-        """Each costs a read of its embedding."""
+        """Each picture costs a read of its embedding."""
         return min(self.size, MAX_DEPTH)
 
     def step(self, depth: int) -> int:
-        """What is wanted, and no more: the list is read once."""
+        """Exactly what is wanted: the list is read once."""
         return min(depth, self.limit)
 
     def search(self, count: int, allowed: Ids | None) -> tuple[Ids, Scores]:
@@ -160,11 +209,11 @@ class VerifiedRanking(Ranking):
 
 
 class Steps:
-    """A ranking that is read further and further: searched in a few steps, not at each depth that is asked for.
+    """A ranking that is read further and further, searched in a few steps rather than at each depth requested.
 
     Args:
-        ranking: see there.
-        most: how far down it is read.
+        ranking: the ranking to search.
+        most: the greatest depth to read.
         known: the beginning, if it was ranked before.
     """
 
@@ -173,7 +222,7 @@ class Steps:
         self._known = known or (np.empty(0, np.int64), np.empty(0, np.float32))
 
     def upto(self, count: int) -> tuple[Ids, Scores]:
-        """The best ``count`` ids and their scores, fewer if there are not so many."""
+        """The best ``count`` ids and their scores, or fewer if there are not so many."""
         count = min(count, self.most)
         if count > len(self._known[0]):
             depth = next((step for step in _STEPS if count <= step < self.most), self.most)
@@ -182,13 +231,13 @@ class Steps:
         return ids[:count], scores[:count]
 
     def near(self, count: int) -> tuple[list[Neighbour], bool]:
-        """The same as values, and whether there are no others."""
+        """The same as :class:`Neighbour` values, and whether there are no others."""
         ids, scores = self.upto(count)
         hits = [Neighbour(*pair) for pair in zip(ids.tolist(), scores.tolist(), strict=True)]
         return hits, len(hits) < count or len(hits) >= self._ranking.size
 
     def not_below(self, lowest: float) -> tuple[Ids, Scores, bool]:
-        """Ids and scores from ``lowest`` up, and whether there may be more of them."""
+        """Ids and scores that are at least ``lowest``, and whether there may be more of them."""
         for depth in (*_STEPS, self.most):
             ids, scores = self.upto(depth)
             reaching = int(np.count_nonzero(scores >= lowest))

@@ -20,18 +20,37 @@ if TYPE_CHECKING:
 
 _PICTURES = 128
 
+CAPTIONS = (
+    "a dog running on the beach", "a cat asleep on a sofa", "a red bird on a branch", "two horses in a meadow",
+    "a cow looking into the camera", "fish in an aquarium", "a butterfly on a flower", "a spider in its web",
+    "children playing football", "a woman with an umbrella in the rain", "a man riding a bicycle",
+    "a birthday cake with candles", "a wedding couple dancing", "grandparents on a bench", "a baby laughing",
+    "a group photo at a party", "people waiting at a station", "someone reading a book", "a crowd at a concert",
+    "sunset over the sea", "a snowy mountain", "fog between trees", "a waterfall in a forest", "a field of sunflowers",
+    "a lake with reflections", "a night sky full of stars", "lightning over a city", "an autumn park with red leaves",
+    "a desert with dunes", "a rainbow after the rain", "a lighthouse on a cliff", "a narrow old street",
+    "a bridge across a river", "the skyline at night", "a church from inside", "a castle on a hill",
+    "a market with fruit and vegetables", "an empty road", "a red car", "an old steam train", "an airplane in the sky",
+    "a sailing boat", "a motorcycle in a garage", "a bus in heavy traffic", "a pizza on a plate", "a cup of coffee",
+    "a bowl of salad", "ice cream in summer", "a table set for dinner", "a glass of wine", "a living room with a piano",
+    "a messy desk with a computer", "a kitchen", "a page of handwriting", "a receipt", "a screenshot of a map",
+    "a black and white portrait", "a painting in a museum", "graffiti on a wall", "toys on the floor",
+    "a tent in the mountains", "skiers on a slope", "a close-up of an eye", "something blurred",
+)  # fmt: skip
+"""64 texts of 1 to 8 words on what photo collections hold: animals, people, places, weather, things, papers."""
+
 
 def tune_gallery(
     gallery: Gallery, encoder: Encoder | None = None, *, target: float = 0.99, k: int = 10, rounds: int = 3
 ) -> TuningReport:
-    """Find the least effort that reaches ``target`` on this gallery, and keep it for the searches to come.
+    """Find the least effort that reaches ``target`` on this gallery, and store it for later searches.
 
-    The queries are up to 128 of its pictures, each of which does not count as its own answer, and 64 everyday captions
-    if the encoder has a text tower. Exact search reads every embedding once; it holds none of them.
-    If no setting reaches the target, what was kept before stays.
+    The queries are up to 128 of its pictures, none of which counts as its own answer, and 64 everyday captions
+    if the encoder has a text tower. Exact search reads every embedding once, without keeping any in memory.
+    If no setting reaches the target, the stored effort stays.
 
     Raises:
-        SettingsError: a target or ``k`` that makes no sense.
+        SettingsError: an impossible target or ``k``.
         GalleryNotFound: nothing is indexed.
         GalleryError: the result cannot be written.
     """
@@ -59,10 +78,8 @@ def _as_tuning(report: TuningReport, chosen: Trial, images: int) -> Tuning:
 
 
 def _queries(engine: QueryEngine) -> dict[str, tuple[Vectors, Ids | None]]:
-    """Kind -> embeddings, and the ids that they have in the gallery."""
+    """Kind -> embeddings, and their ids in the gallery."""
     import numpy as np
-
-    from retrieval.search.captions import CAPTIONS
 
     ids = np.concatenate([piece.ids for piece in engine.reader.changes(0, engine.encoder_row)])
     drawn = np.sort(np.random.default_rng(0).permutation(ids)[:_PICTURES])
@@ -76,12 +93,12 @@ def _queries(engine: QueryEngine) -> dict[str, tuple[Vectors, Ids | None]]:
 def _blocks(reader: CatalogReader, row: EncoderRow) -> Iterator[Block]:
     from indexes.ranking import Block
 
-    for piece in reader.changes(0, row):
+    for piece in reader.changes(0, row, moments=True):
         yield Block(piece.ids, piece.vectors)
 
 
 def write_report(report: TuningReport, out: IO[str]) -> None:
-    """A line a setting: aligned columns on a terminal, tabs elsewhere; a star at the chosen one."""
+    """One line for each setting: aligned columns on a terminal, tabs elsewhere; a star at the chosen one."""
     kinds = list(report.trials[0].recall)
     head = ["effort", *(f"recall@{report.k} {kind}" for kind in kinds), "p50 ms", "p99 ms", "chosen"]
     rows = [head]
@@ -99,7 +116,7 @@ def _aligned(rows: list[list[str]]) -> Iterable[str]:
 
 
 def verdict(report: TuningReport) -> str:
-    """What came of it, in one line."""
+    """The result in one line."""
     asked = f"recall@{report.k} {report.target:g}"
     if report.chosen is not None and not report.spec.knobs:
         return f"{report.spec} reaches {asked} and has nothing to tune"

@@ -1,9 +1,9 @@
 """Neighbours verified by the catalog: the index finds candidates, the catalog's vectors give the scores.
 
 A saved index is a file like any other: a disk may return other bits than were written, a backup may mix two states.
-Checksums (:mod:`indexes.snapshot`) find that on opening, in part for large ones. Here nothing is believed: each
-candidate's score is computed anew from its embedding in the catalog, some 10 us a picture, and is what is shown. Where
-the index stores vectors as precisely as the catalog does, its own score has to agree, or it is damaged.
+Checksums (:mod:`indexes.snapshot`) detect that on opening, for large indexes only in part. So nothing is trusted here:
+each candidate's score is computed again from its embedding in the catalog, in some 10 us, and that score is shown. If
+the index stores vectors as precisely as the catalog does, its own score has to agree; otherwise it is damaged.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 _SAME = 1e-5  # two float32 dot products of the same vectors
 _HALF = 6e-4  # rounding a unit vector to float16 moves a cosine by less than 2**-11
 _SPARE = 8
-_POOL = 256  # candidates of a kind that stores vectors coarsely, where few hits are wanted
+_POOL = 256  # candidates of a kind that stores vectors coarsely, if few hits are wanted
 _ROUNDS = 4
 _AT_ONCE = 4096
 
 
 class IndexDamaged(Exception):
-    """What an index says of a picture is not what the catalog says."""
+    """The index and the catalog disagree about a picture."""
 
 
 def precision(spec: IndexSpec) -> float | None:
-    """How far an index's score may lie from the catalog's; None for kinds that store vectors coarsely (SQ8, PQ)."""
+    """The largest difference between index and catalog scores; None for kinds that store vectors coarsely (SQ8, PQ)."""
     return {"Flat": _SAME, "SQfp16": _HALF}.get(spec.refine or spec.codec)
 
 
@@ -53,11 +53,11 @@ def nearest(
 ) -> Neighbours:
     """The ``k`` nearest pictures of ``directions`` (q, dim), with the scores that the catalog's embeddings have.
 
-    More candidates are looked at than are wanted, until none that was not can be nearer, so that a longer list begins
-    with the shorter one. Kinds that store vectors coarsely cannot promise that.
+    More candidates are examined than are wanted, until no other picture can be nearer, so that a longer list begins
+    with the shorter one. Kinds that store vectors coarsely cannot guarantee that.
 
     Raises:
-        IndexDamaged: a score of the index is not what it can be.
+        IndexDamaged: a score of the index is impossible.
     """
     error = precision(index.spec)
     most = len(index) if allowed is None else min(len(index), len(allowed))
@@ -94,14 +94,14 @@ def nearest(
 def check_scores(
     spec: IndexSpec, reader: CatalogReader, row: EncoderRow, direction: Vectors, scores: Mapping[int, float]
 ) -> None:
-    """Compare what an index said of some pictures with the catalog: for lists whose scores stay the index's own.
+    """Compare the index's scores of some pictures with the catalog: for lists that keep the index's own scores.
 
     Args:
         direction: (1, dim).
         scores: of each id.
 
     Raises:
-        IndexDamaged: a score is further off than the kind of index can be.
+        IndexDamaged: a score differs by more than this kind of index allows.
     """
     error = precision(spec)
     if error is None:
@@ -115,7 +115,7 @@ def check_scores(
 
 
 def _read(reader: CatalogReader, row: EncoderRow, ids: NDArray[np.int64], known: dict[int, Vectors]) -> None:
-    """Read the embeddings of ``ids`` that are not known yet; what the catalog does not hold stays unknown."""
+    """Read the embeddings of ``ids`` that are not known yet; ids that are not in the catalog stay unknown."""
     new = sorted(set(ids.ravel().tolist()) - known.keys() - {-1})  # np.unique would import numpy.ma: 4 ms
     sound, vectors = reader.sound_vectors(new, row)
     known.update(zip(sound, vectors, strict=True))

@@ -1,8 +1,8 @@
-"""``photoseek shell``: searches one after another, with the model kept loaded.
+"""``photoseek shell``: one search after another, with the model kept loaded.
 
 ::
 
-    lines.py     a line as it is typed to what it asks for
-    session.py   what was asked so far, and the hits: searching, more, like and not
-    loop.py      reading lines, answering them, the history
+    lines.py     parses a typed line
+    session.py   the state of the conversation: query, hits, more, like and not
+    loop.py      reads lines, answers them, stores the history
 """

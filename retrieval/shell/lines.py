@@ -12,7 +12,7 @@ from typing import Any, Literal, NoReturn
 from retrieval.errors import QueryError
 from retrieval.filters.conditions import fields
 from retrieval.filters.filter import Filter, parse_typed
-from retrieval.search.language import parse_query
+from retrieval.search.language import parse_question
 from retrieval.search.query import Term, picture_term
 
 Action = Literal[
@@ -42,13 +42,13 @@ _ALONE: dict[str, Action] = {
 
 @dataclass(frozen=True)
 class Line:
-    """What a line asks for.
+    """A parsed line.
 
     Args:
-        terms: of a query; none: pictures are listed, newest first.
-        numbers: of hits, as they are shown.
-        where: the filter that was written; None if none was.
-        k: how many hits, if that was written.
+        terms: of a query; empty: pictures are listed, newest first.
+        numbers: of hits, as displayed.
+        where: the filter in the line; None if there is none.
+        k: the number of hits, if given.
         clears: ``filter off``.
     """
 
@@ -61,10 +61,10 @@ class Line:
 
 
 def parse_line(text: str, *, allow_urls: bool = False) -> Line:
-    """What a line asks for. A word that is a command is one only with what belongs to it: ``show dogs`` is a query.
+    """Parse a line. A command word counts as one only with valid arguments: ``show dogs`` is a query.
 
     Raises:
-        QueryError: a query or a filter that cannot be read.
+        QueryError: an invalid query or filter.
     """
     text = text.strip()
     word, _, rest = text.partition(" ")
@@ -83,8 +83,10 @@ def parse_line(text: str, *, allow_urls: bool = False) -> Line:
         return Line("filter", where=where, k=k, clears=rest.lower() == "off")
     query, flags = _split(text)
     where, k = _flags(flags)
-    terms = parse_query(query, allow_urls=allow_urls) if query.strip() else ()
-    return Line("query", terms, where=where, k=k)
+    if not query.strip():
+        return Line("query", where=where, k=k)
+    asked = parse_question(query, allow_urls=allow_urls)
+    return Line("query", asked.terms, where=asked.where(where), k=k)
 
 
 def hit_term(image_id: int) -> Term:
@@ -93,7 +95,7 @@ def hit_term(image_id: int) -> Term:
 
 
 def _split(text: str) -> tuple[str, str]:
-    """The query, and the flags behind it; what is between double quotes is query."""
+    """The query, and the flags after it; text in double quotes belongs to the query."""
     for found in _FLAGS.finditer(text):
         if text[: found.start()].count('"') % 2 == 0:
             return text[: found.start()], text[found.end() :]
@@ -106,7 +108,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> _Parser:
-    """The flags of a filter, named as its fields; their values are read by ``parse_typed``."""
+    """The flags of a filter, named after its fields; their values are parsed by ``parse_typed``."""
     parser = _Parser(prog="shell", add_help=False, allow_abbrev=False, usage="")
     for name, condition in fields():
         flag = "--" + name.replace("_", "-")

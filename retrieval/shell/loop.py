@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -10,12 +9,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, TYPE_CHECKING
 
+from retrieval.encoders.cache import is_wanted
 from retrieval.errors import RetrievalError
+from retrieval.filters.filter import filter_words
 from retrieval.labels.output import write_labels
 from retrieval.labels.reading import labels_of
 from retrieval.output import as_json, write_hits, write_pairs
 from retrieval.rendering.showing import Open, Say, Showing, draw, open_hit
-from retrieval.rendering.wording import filter_words
 from retrieval.search.english import english_hint
 from retrieval.shell.lines import HELP, Line, parse_line
 from retrieval.shell.session import Session
@@ -23,10 +23,11 @@ from retrieval.streams import printable
 from retrieval.system_errors import explained
 
 if TYPE_CHECKING:
-    from retrieval.search.engine import Hit, QueryEngine
+    from retrieval.search.engine import QueryEngine
+    from retrieval.search.hits import Hit
 
 HISTORY = "shell-history"
-"""In the gallery's folder; readable by its owner only."""
+"""A file in the gallery's folder; readable by its owner only."""
 
 _PROMPT = "photoseek> "
 _HISTORY_LINES = 1000
@@ -38,11 +39,11 @@ class Shell:
 
     Args:
         session: with the engine.
-        source, out: lines come from the one, answers go to the other. If both are terminals: with a prompt, editing
-            and history.
-        say: for errors and remarks.
+        source, out: lines are read from the former, answers written to the latter. If both are terminals: with a
+            prompt, editing and history.
+        say: prints errors and remarks.
         open_file: see ``showing.Open``.
-        showing: whether thumbnails are drawn.
+        showing: whether to draw thumbnails.
     """
 
     def __init__(
@@ -63,10 +64,10 @@ class Shell:
         self._has_answered = False
 
     def run(self) -> int:
-        """Answer lines until there are no more or one says so.
+        """Answer lines until there are no more or one is ``quit``.
 
         Returns:
-            The exit code: from a pipe that of the first line that could not be answered; from a terminal 0.
+            The exit code: from a pipe that of the first line that failed; from a terminal 0.
         """
         if self._is_terminal:
             self._say("words to search, help for what else there is, Ctrl-D to leave")
@@ -100,7 +101,7 @@ class Shell:
             except EOFError:
                 self._say("")
                 return
-            except KeyboardInterrupt:  # what was typed so far is given up
+            except KeyboardInterrupt:  # discards the typed text
                 self._say("")
 
     def _answer(self, line: Line) -> None:
@@ -154,13 +155,13 @@ class Shell:
         write_hits(hits, "table" if self._out.isatty() else "plain", self._out)
 
     def _begin(self) -> None:
-        """A blank line between two answers: a program at the other end of a pipe sees where each ends."""
+        """Write a blank line between two answers, so that a program reading from a pipe can separate them."""
         if self._has_answered:
             self._out.write("\n")
         self._has_answered = True
 
     def _tell(self, hit: Hit) -> None:
-        """Everything that is known of a hit."""
+        """Print everything that is known about a hit."""
         self._begin()
         draw([hit], self._showing, self._source, self._out)
         engine = self._session.engine
@@ -171,13 +172,13 @@ class Shell:
 
 @contextmanager
 def _history(folder: Path) -> Iterator[None]:
-    """Editing of lines, and those of earlier times; a gallery that cannot be written keeps none."""
+    """Line editing with a stored history; if the gallery cannot be written to, it is not stored."""
     readline = _readline()
     if readline is None:
         yield
         return
     path = folder / HISTORY
-    keeps = os.environ.get("PHOTOSEEK_NO_CACHE") != "1"
+    keeps = is_wanted()
     readline.clear_history()
     if keeps:
         with suppress(OSError):
@@ -212,5 +213,5 @@ def run_shell(
     k: int = 10,
     allow_urls: bool = False,
 ) -> int:
-    """A :class:`Shell` on a new session; returns its exit code."""
+    """Run a :class:`Shell` with a new session; returns its exit code."""
     return Shell(Session(engine, k), source, out, say, open_file, showing, allow_urls=allow_urls).run()

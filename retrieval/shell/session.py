@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from retrieval.errors import QueryError
-from retrieval.search.feedback import rocchio
+from retrieval.search.feedback import judged
 from retrieval.search.pages import Listing, browse
 from retrieval.search.query import Query, Term
 from retrieval.shell.lines import hit_term
@@ -15,28 +15,29 @@ from retrieval.shell.lines import hit_term
 if TYPE_CHECKING:
     from indexes.base import Vectors
     from retrieval.filters import Filter
-    from retrieval.search.engine import Hit, QueryEngine
+    from retrieval.search.engine import QueryEngine
+    from retrieval.search.hits import Hit
 
 MAX_DEPTH = 10_000
 
 
 class _Listed(NamedTuple):
-    """Pictures that are listed without anything to look for."""
+    """A listing of pictures without a query."""
 
     where: Filter | None
     k: int
 
 
 class Session:
-    """A conversation with a gallery. Every method that searches returns the hits to be shown.
+    """A conversation with a gallery. Every method that searches returns the hits to display.
 
     Args:
         engine: the gallery.
-        k: how many hits at a time.
+        k: number of hits at a time.
 
     Attributes:
         where: the filter of all searches; set it to change it.
-        shown: hits so far, in the order of their ranks; numbers that people give are these ranks.
+        shown: hits so far, in order of rank; hit numbers given by users are these ranks.
     """
 
     def __init__(self, engine: QueryEngine, k: int = 10) -> None:
@@ -52,7 +53,7 @@ class Session:
         self._not_relevant: dict[int, None] = {}
 
     def ask(self, terms: Sequence[Term], where: Filter | None = None, k: int | None = None) -> list[Hit]:
-        """A new query; what was said of hits is forgotten. ``where`` is for this query, in place of the session's.
+        """A new query; earlier feedback is discarded. ``where`` replaces the session's filter for this query.
 
         Without terms, pictures are listed, newest first.
         """
@@ -61,7 +62,7 @@ class Session:
         return self._start(Query(tuple(terms), where=where or self.where, k=k or self.k))
 
     def similar(self, number: int) -> list[Hit]:
-        """What looks like a hit, which is itself left out."""
+        """Pictures that look like a hit, without the hit itself."""
         image_id = self.hit(number).image.id
         return self._start(Query((hit_term(image_id),), where=self.where, k=self.k), leave_out=image_id)
 
@@ -75,12 +76,12 @@ class Session:
     def judge(self, relevant: Sequence[int] = (), not_relevant: Sequence[int] = ()) -> list[Hit]:
         """Search again, towards some of the hits shown and away from others (see :mod:`retrieval.search.feedback`).
 
-        Judgements add up until the next query. What was said to be not relevant is not shown again.
+        Feedback accumulates until the next query. Hits judged not relevant are not shown again.
         """
         asked = self._asked()
         good = [self.hit(number).image.id for number in relevant]
         bad = [self.hit(number).image.id for number in not_relevant]
-        if isinstance(asked, _Listed):  # nothing was looked for: the liked pictures are the query
+        if isinstance(asked, _Listed):  # there was no query: the liked pictures become the query
             if not good:
                 raise QueryError("there is no search yet", "like a picture, or type a query: a red bird")
             self._start(Query(tuple(map(hit_term, good)), where=asked.where, k=asked.k))
@@ -94,9 +95,9 @@ class Session:
         return self._from_start()
 
     def filter(self, where: Filter | None, k: int | None = None) -> list[Hit]:
-        """Change the filter of this and all later searches; the last query is searched again, if there is one."""
+        """Change the filter of this and all later searches; the last query is repeated, if there is one."""
         if where is not None:
-            self.engine.selection(where)  # names that the gallery does not hold are refused here
+            self.engine.selection(where)  # refuses names that the gallery does not contain
         self.where, self.k = where, k or self.k
         if self._listed is not None:
             return self._list(_Listed(where, self.k))
@@ -106,7 +107,7 @@ class Session:
         return self._from_start()
 
     def reset(self) -> None:
-        """Forget everything but how many hits are shown at a time."""
+        """Discard everything except the number of hits at a time."""
         self.where, self.shown, self._query, self._direction, self._leave_out = None, [], None, None, None
         self._listed = None
         self._relevant, self._not_relevant = {}, {}
@@ -115,7 +116,7 @@ class Session:
         """The hit that was shown with this rank.
 
         Raises:
-            QueryError: there is none.
+            QueryError: there is no such hit.
         """
         if not 1 <= number <= len(self.shown):
             last = f"they go from 1 to {len(self.shown)}" if self.shown else "search first"
@@ -124,31 +125,31 @@ class Session:
 
     @property
     def query(self) -> Query | None:
-        """What was looked for last, with its filter; None at first, and where pictures were only listed."""
+        """The last query with its filter; None at first, and if pictures were only listed."""
         return self._query
 
     @property
     def is_asked(self) -> bool:
-        """True if there is something that a filter can be laid on."""
+        """True if there is a query or listing to which a filter can be applied."""
         return (self._query or self._listed) is not None
 
     @property
     def asked_where(self) -> Filter | None:
-        """The filter of what was asked last."""
+        """The filter of the last query or listing."""
         asked = self._query or self._listed
         return None if asked is None else asked.where
 
     def _list(self, listed: _Listed) -> list[Hit]:
         if listed.where is not None:
-            self.engine.selection(listed.where)  # before anything is forgotten: it may fail
+            self.engine.selection(listed.where)  # may fail, so before the state changes
         self._query, self._direction, self._leave_out, self._listed = None, None, None, listed
         self._relevant, self._not_relevant = {}, {}
         return self._from_start()
 
     def _start(self, query: Query, leave_out: int | None = None) -> list[Hit]:
-        direction = self.engine.direction(query)  # before anything is forgotten: it may fail
+        direction = self.engine.direction(query)  # may fail, so before the state changes
         if query.where is not None:
-            self.engine.selection(query.where)  # and so may this
+            self.engine.selection(query.where)  # likewise
         self._query, self._direction, self._leave_out, self._listed = query, direction, leave_out, None
         self._relevant, self._not_relevant = {}, {}
         return self._from_start()
@@ -164,17 +165,13 @@ class Session:
         return list(self.shown)
 
     def _ranked(self, count: int) -> list[Hit]:
-        """The first ``count`` hits, ranked without those that were said to be not relevant."""
+        """The first ``count`` hits, without those that were judged not relevant."""
         query, direction = self._asked(), self._direction
         if isinstance(query, _Listed):
             return list(browse(self.engine, query.where, Listing(), min(count, MAX_DEPTH)).hits)
         assert direction is not None
-        if self._relevant or self._not_relevant:
-            direction = rocchio(direction, self._stored(self._relevant), self._stored(self._not_relevant))
+        direction = judged(self.engine, direction, tuple(self._relevant), tuple(self._not_relevant))
         asked = min(count + len(self._not_relevant), MAX_DEPTH)
         hits = self.engine.ranked(direction, replace(query, k=asked), leave_out=self._leave_out)
         kept = [hit for hit in hits if hit.image.id not in self._not_relevant][:count]
         return [replace(hit, rank=rank) for rank, hit in enumerate(kept, start=1)]
-
-    def _stored(self, ids: dict[int, None]) -> Vectors | None:
-        return self.engine.reader.vectors(list(ids), self.engine.encoder_row) if ids else None

@@ -8,7 +8,7 @@ A program that asks a running server::
         for hit in photos.search("a red bird", k=3).hits:
             print(hit.rank, hit.score, hit.path)
 
-The name is loaded when it is first used, so that importing this package costs next to nothing.
+The name is loaded when it is first used, so importing this package costs next to nothing.
 """
 
 from __future__ import annotations

@@ -11,6 +11,9 @@
     state.facets         Facets()                         retrieval/web/facets/counting.py
     state.duplicates     Duplicates(gallery)              retrieval/web/duplicates/job.py; close()
     state.index_job      IndexJob(gallery, settings)      retrieval/web/indexing/job.py; await close()
+    state.writing        Writing(gallery)                 retrieval/web/edits/writing.py; close()
+    state.undos          Undos()                          retrieval/web/edits/undo.py
+    state.gallery_events GalleryEvents(readers)           retrieval/web/events.py; close()
     state.stopping       asyncio.Event: set as soon as the server is told to stop; a stream ends then
 """
 
@@ -23,14 +26,17 @@ from fastapi import Request
 
 if TYPE_CHECKING:
     from retrieval.gallery import Gallery
-    from retrieval.web.duplicates.job import Duplicates
+    from retrieval.server.engine_thread import EngineThread
+    from retrieval.web.duplicates.job import DuplicatesJob
+    from retrieval.web.edits.undo import Undos
+    from retrieval.web.edits.writing import Writing
+    from retrieval.web.events import GalleryEvents
     from retrieval.web.facets.counting import Facets
     from retrieval.web.indexing.job import IndexJob
     from retrieval.web.pictures.thumbnails import Thumbnails
+    from retrieval.web.readers import Readers
     from retrieval.web.search.lists import Lists
     from retrieval.web.settings import Settings
-    from retrieval.web.work.engine_thread import EngineThread
-    from retrieval.web.work.readers import Readers
 
 
 def gallery(request: Request) -> Gallery:
@@ -39,7 +45,7 @@ def gallery(request: Request) -> Gallery:
 
 
 def settings(request: Request) -> Settings:
-    """What the server was told."""
+    """The settings of the server."""
     return cast("Settings", request.app.state.settings)
 
 
@@ -54,7 +60,7 @@ def readers(request: Request) -> Readers:
 
 
 def lists(request: Request) -> Lists:
-    """Whole ranked lists, remembered."""
+    """The cache of whole ranked lists."""
     return cast("Lists", request.app.state.lists)
 
 
@@ -64,13 +70,13 @@ def thumbnails(request: Request) -> Thumbnails:
 
 
 def facets(request: Request) -> Facets:
-    """Counts of what the gallery's pictures are like."""
+    """Counts of the properties of the gallery's pictures."""
     return cast("Facets", request.app.state.facets)
 
 
-def duplicates(request: Request) -> Duplicates:
-    """What is there twice, found in the background and remembered."""
-    return cast("Duplicates", request.app.state.duplicates)
+def duplicates(request: Request) -> DuplicatesJob:
+    """Duplicates, found in the background and remembered."""
+    return cast("DuplicatesJob", request.app.state.duplicates)
 
 
 def index_job(request: Request) -> IndexJob:
@@ -78,6 +84,21 @@ def index_job(request: Request) -> IndexJob:
     return cast("IndexJob", request.app.state.index_job)
 
 
+def writing(request: Request) -> Writing:
+    """The thread that changes labels, albums and duplicates."""
+    return cast("Writing", request.app.state.writing)
+
+
+def undos(request: Request) -> Undos:
+    """The changes that can be taken back."""
+    return cast("Undos", request.app.state.undos)
+
+
+def gallery_events(request: Request) -> GalleryEvents:
+    """Whether the gallery has changed, for those who listen."""
+    return cast("GalleryEvents", request.app.state.gallery_events)
+
+
 def stopping(request: Request) -> asyncio.Event:
-    """Set as soon as the server is told to stop; whatever streams without an end has to end then."""
+    """Set as soon as the server is told to stop; endless streams have to end then."""
     return cast("asyncio.Event", request.app.state.stopping)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar
+from urllib.parse import quote
 
 from retrieval.errors import QueryError, RuntimeUnavailable
 
@@ -17,7 +18,8 @@ try:
     from pydantic import BaseModel, ValidationError
 
     from retrieval.web.duplicates.models import Duplicates
-    from retrieval.web.facets.models import FacetCounts, Tags
+    from retrieval.web.edits.models import Edited, Undone
+    from retrieval.web.facets.models import Albums, FacetCounts, Tags
     from retrieval.web.indexing.models import IndexAnswer, IndexState
     from retrieval.web.pictures.models import ImageDetails
     from retrieval.web.search.models import HitOut, SearchAnswer
@@ -44,21 +46,25 @@ Size = Literal[240, 480, 1024]
 M = TypeVar("M", bound=BaseModel)
 
 
-class Client:
-    """A connection to one server; use it as a context manager, or ``close`` it. One thread at a time.
+_SENT = {"X-Requested-With": "photoseek"}
+"""Required by requests that change something, see ``edits/writing.py``."""
 
-    Conditions (``**where``) are named as the flags of the command line with underscores: ``after="2023-06"``,
+
+class Client:
+    """A connection to one server; use it as a context manager, or call ``close``. One thread at a time.
+
+    Conditions (``**where``) have the names of the command-line flags, with underscores: ``after="2023-06"``,
     ``camera="canon"``, ``no_tag=["receipt"]``; texts, numbers, paths, dates, or lists of them.
 
     Args:
         url: of the server.
-        token: what it was started with, if it asks for one.
-        timeout: seconds to wait for an answer. A search that a server has no time for is asked again, see ``tries``.
+        token: the server's token, if it requires one.
+        timeout: seconds to wait for an answer. A search refused by a busy server is sent again, see ``tries``.
         tries: how often a request is sent at most while the server is too busy (503 with ``Retry-After``).
 
     Raises (every method):
         RetrievalError: the class that the library raises for the same mistake (``QueryError``, ``UnknownImage``,
-            ``PageExpired``, ``GalleryNotFound``, ...); ``RequestRefused`` for what only a server refuses;
+            ``PageExpired``, ``GalleryNotFound``, ...); ``RequestRefused`` for refusals that only a server makes;
             ``ServerUnreachable``.
     """
 
@@ -68,10 +74,10 @@ class Client:
         self.url = url.rstrip("/")
         self._http = httpx.Client(
             base_url=self.url + API,
-            headers={} if token is None else {"Authorization": f"Bearer {token}"},
+            headers=_SENT | ({} if token is None else {"Authorization": f"Bearer {token}"}),
             timeout=timeout,
             transport=PatientTransport(httpx.HTTPTransport(retries=1), max(1, tries)),
-            trust_env=False,  # a proxy of the system's is not for a server of this machine
+            trust_env=False,  # a system proxy is not meant for a server of this machine
         )
 
     def __enter__(self) -> Client:
@@ -105,9 +111,10 @@ class Client:
         relevant: bool = False,
         min_score: float | None = None,
         group_minutes: float | None = None,
+        raw_pairs: Literal["jpeg", "raw"] | None = None,
         **where: Any,
     ) -> SearchAnswer:
-        """A part of the list of hits. Without anything to look for: every picture, newest first.
+        """A part of the list of hits. Without a query: every picture, newest first.
 
         Args:
             words: each in photoseek's query language.
@@ -115,11 +122,11 @@ class Client:
             like: pictures to look for: ids, or the ``upload`` of an answer.
             more, less: ids of hits that are liked and not liked.
             weights: words or ids of pictures -> how much they count, as further parts of the query.
-            picture: a file or its bytes, to be looked for; the answer's ``upload`` stands for it afterwards.
+            picture: a file or its bytes, to search for; the answer's ``upload`` can be used for it afterwards.
             k: how many hits, 500 at most.
-            offset: any place of the list, from 0.
+            offset: any position in the list, from 0.
             cursor: ``next`` of the part before, in place of ``offset``.
-            sort, reverse, relevant, min_score, group_minutes: as in :class:`retrieval.search.pages.Listing`.
+            sort, reverse, relevant, min_score, group_minutes, raw_pairs: as in :class:`retrieval.search.pages.Listing`.
 
         Raises:
             PageExpired: the gallery changed since the cursor's answer.
@@ -129,7 +136,8 @@ class Client:
         asked = {
             "q": list(words), "not": list(without), "like": [str(one) for one in like], "more": list(more),
             "less": list(less), "terms": parts, "k": k, "cursor": cursor, "sort": sort, "reverse": reverse,
-            "relevant": relevant, "min_score": min_score, "group_minutes": group_minutes, **plain(where),
+            "relevant": relevant, "min_score": min_score, "group_minutes": group_minutes,
+            "raw_pairs": raw_pairs, **plain(where),
         }  # fmt: skip
         asked |= {"offset": offset} if cursor is None else {}
         asked = {name: value for name, value in asked.items() if value not in (None, [], False)}
@@ -139,7 +147,7 @@ class Client:
         return self._read(SearchAnswer, "POST", "/search", files=form)
 
     def iter_search(self, *words: str, page: int = 100, **asked: Any) -> Iterator[HitOut]:
-        """Every hit of a search, asked for as one goes; see :meth:`search` for what may be asked.
+        """Every hit of a search, requested page by page; see :meth:`search` for the parameters.
 
         Raises:
             PageExpired: the gallery changed meanwhile.
@@ -157,14 +165,45 @@ class Client:
     def similar(
         self, id: int, *, k: int = 100, offset: int = 0, cursor: str | None = None, **where: Any
     ) -> SearchAnswer:
-        """Pictures that look like one of the gallery; conditions, order and cuts as in :meth:`search`."""
+        """Pictures that look like one of the gallery; conditions, order and limits as in :meth:`search`."""
         asked = {"k": k, "cursor": cursor, **plain(where)} | ({"offset": offset} if cursor is None else {})
         return self._read(SearchAnswer, "GET", f"/similar/{int(id)}", params=in_url(asked))
+
+    # Labels
+
+    def label(self, ids: Sequence[int] = (), *, results_of: Mapping[str, Any] | None = None, **changes: Any) -> Edited:
+        """Change what people say about pictures; :meth:`undo` takes it back.
+
+        Args:
+            ids: of the pictures.
+            results_of: instead or as well, everything that a search lists: fields of :meth:`search`, as the API has
+                them.
+            changes: ``tags``, ``without_tags``, ``caption``, ``without_caption``, ``rating``, ``without_rating``,
+                ``favourite``, ``hidden``; as in :class:`retrieval.labels.labelling.LabelEdit`.
+
+        Raises:
+            UnknownImage: none of the pictures is in the gallery.
+            RequestRefused: 403, the server is read-only.
+        """
+        found = None if results_of is None else plain(results_of)
+        asked = {"ids": [int(one) for one in ids], **plain({"results_of": found, **changes})}
+        return self._read(Edited, "POST", "/labels", json=asked)
+
+    def undo(self, token: str) -> Undone:
+        """Take a change back, exactly and once; its own ``undo`` makes it again.
+
+        Args:
+            token: ``undo`` of the answer to a change.
+
+        Raises:
+            RequestRefused: 410, it was taken back already, or is too long ago.
+        """
+        return self._read(Undone, "POST", f"/undo/{quote(token, safe='')}")
 
     # Pictures
 
     def image(self, id: int) -> ImageDetails:
-        """Everything that the gallery knows of a picture."""
+        """Everything that the gallery holds about a picture."""
         return self._read(ImageDetails, "GET", f"/images/{int(id)}")
 
     def thumbnail(self, id: int, size: Size = 240) -> bytes:
@@ -176,14 +215,14 @@ class Client:
         return self._answer("GET", f"/images/{int(id)}/thumbnail", params={"size": size}).content
 
     def original(self, id: int) -> bytes:
-        """The file itself; raises as :meth:`thumbnail`. It is held in memory: :meth:`save` does not."""
+        """The file itself; raises as :meth:`thumbnail`. It is held in memory, unlike with :meth:`save`."""
         return self._answer("GET", f"/images/{int(id)}/file").content
 
     def save(self, id: int, to: str | Path) -> Path:
         """Write the file itself to a new file, or under its own name into a folder; nothing is overwritten.
 
         Raises:
-            FileExistsError: there is one.
+            FileExistsError: the file exists already.
         """
         target = Path(to)
         with self._stream("GET", f"/images/{int(id)}/file") as response:
@@ -208,6 +247,10 @@ class Client:
         """Every tag, by people and by the model, with counts."""
         return self._read(Tags, "GET", "/tags")
 
+    def albums(self) -> Albums:
+        """Every album, of pictures and of saved searches; ``album="..."`` filters by either kind."""
+        return self._read(Albums, "GET", "/albums")
+
     def duplicates(
         self,
         *,
@@ -217,8 +260,8 @@ class Client:
         k: int = 40,
         wait: float = 600.0,
     ) -> Duplicates:
-        """Groups of pictures that are there more than once; waits until the server has found them, ``wait`` seconds at
-        most."""
+        """Groups of duplicate pictures; waits until the server has found them, for at most ``wait``
+        seconds."""
         asked = in_url({"look_alikes": look_alikes, "min_score": min_score, "offset": offset, "k": k})
         until = time.monotonic() + wait
         while (response := self._answer("GET", "/duplicates", params=asked)).status_code == httpx.codes.ACCEPTED:
@@ -242,7 +285,7 @@ class Client:
     # Indexing
 
     def index(self, *folders: str | Path) -> IndexState:
-        """Start to look for new and changed pictures, in the folders that the gallery knows if none is named.
+        """Start indexing new and changed pictures, in the folders known to the gallery if none is named.
 
         Raises:
             SettingsError: a folder that the server does not index over HTTP.
@@ -251,19 +294,19 @@ class Client:
         return self._read(IndexState, "POST", "/index", json={"folders": [str(folder) for folder in folders]})
 
     def index_state(self) -> IndexAnswer:
-        """How the run that the server started last stands."""
+        """The state of the run that the server started last."""
         return self._read(IndexAnswer, "GET", "/index")
 
     def stop_index(self) -> IndexState:
-        """Stop the run; what was done stays."""
+        """Stop the run; finished work is kept."""
         return self._read(IndexState, "DELETE", "/index")
 
     def index_events(self) -> Iterator[IndexState]:
-        """The present state, then every change (some four a second), until the run ends."""
+        """The present state, then every change (about four a second), until the run ends."""
         with self._stream("GET", "/index/events") as response:
             yield from map(IndexState.model_validate_json, event_data(response.iter_lines()))
 
-    # The wire
+    # Transport
 
     def _read(self, model: type[M], method: str, path: str, **given: Any) -> M:
         return self._parsed(model, self._answer(method, path, **given))
@@ -284,7 +327,7 @@ class Client:
 
     @contextmanager
     def _stream(self, method: str, path: str) -> Iterator[httpx.Response]:
-        """A response that is read as it comes. Between two pieces may pass as much time as the server likes."""
+        """A response read as it arrives, with no limit on the time between two pieces."""
         with self._reached(), self._http.stream(method, path) as response:
             if not response.is_success:
                 response.read()

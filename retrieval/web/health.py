@@ -16,7 +16,7 @@ from retrieval.web.front.metrics import REGISTRY
 
 router = APIRouter(tags=["server"])
 unversioned = APIRouter()
-"""What monitors ask for where they are used to find it."""
+"""Paths where monitoring programs expect them."""
 
 
 @router.get("/healthz", summary="Is the server there?")

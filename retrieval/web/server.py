@@ -23,27 +23,37 @@ from fastapi import FastAPI
 
 from retrieval.errors import SettingsError
 from retrieval.gallery import Gallery
+from retrieval.server.door import Run, SocketDoor
 from retrieval.web.app import create_app
 from retrieval.web.front.protocol import patient
 from retrieval.web.front.security import is_wildcard
 from retrieval.web.settings import Settings
 
-_SHORTEST_TOKEN = 16  # characters of a token that strangers may guess at
-_MAX_HEADERS = 65_536  # bytes: a shared address holds a whole search
-_GRACE_S = 10.0  # after what runs had its time: for an indexing run to stop, for files and threads to be closed
+_SHORTEST_TOKEN = 16  # characters of a token that strangers may try to guess
+_MAX_HEADERS = 65_536  # bytes: an address to share holds a whole search
+_GRACE_S = 10.0  # after running requests had their time: to stop an indexing run, and close files and threads
 
 
-def serve(gallery: Gallery, settings: Settings, say: Callable[[str], None], *, open_page: bool = False) -> None:
+def serve(
+    gallery: Gallery,
+    settings: Settings,
+    say: Callable[[str], None],
+    run: Run | None = None,
+    *,
+    open_page: bool = False,
+) -> None:
     """Serve a gallery until SIGINT or SIGTERM.
 
     Args:
         gallery: may be empty.
-        settings: without a token, one is made where others than this machine can connect.
-        say: prints a line for the person: the address, once the server listens there.
+        settings: without a token, one is generated if other machines can connect.
+        say: prints a line for the person: the address, once the server listens on it.
+        run: runs the searches of the command line on the same engine; None: they are not answered. Nor are they
+            with ``settings.model``, since they mean the active model.
         open_page: show it in the browser.
 
     Raises:
-        SettingsError: the port is taken, the host is none of this machine's, or the token is too short for strangers.
+        SettingsError: the port is taken, the host is not this machine's, or the token is too short for strangers.
     """
     listener = listen(settings.host, settings.port)
     is_ours_alone = ip_address(listener.getsockname()[0]).is_loopback
@@ -64,7 +74,8 @@ def serve(gallery: Gallery, settings: Settings, say: Callable[[str], None], *, o
             threading.Thread(target=webbrowser.open, args=(entry,), daemon=True).start()
 
     leaving = partial(_leave_in_any_case, settings.stop_within_s + _GRACE_S)
-    server = Server(create_app(gallery, settings), settings, ready, leaving)
+    door = None if run is None or settings.model is not None else partial(SocketDoor, gallery, run, page=url)
+    server = Server(create_app(gallery, settings, door), settings, ready, leaving)
     asyncio.run(server.serve([listener]))
 
 
@@ -72,7 +83,7 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket that listens.
 
     Raises:
-        SettingsError: it cannot be had.
+        SettingsError: the address is not available.
     """
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -81,7 +92,7 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as error:
         raise SettingsError(f"cannot listen on {host}: {error}", "give an address of this machine to --host") from error
     try:
-        if os.name == "posix":  # elsewhere it would let two servers share a port
+        if os.name == "posix":  # on other systems it would let two servers share a port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(512)
@@ -94,13 +105,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server with our limits, which leaves without an error when it is told to.
+    """uvicorn's server with our limits, which exits without an error when it is stopped.
 
     Args:
-        app: of :func:`retrieval.web.app.create_app`.
-        settings: the ones of ``app``.
+        app: from :func:`retrieval.web.app.create_app`.
+        settings: those of ``app``.
         ready: called when requests are answered.
-        leaving: called when no more are taken on.
+        leaving: called when no more requests are accepted.
     """
 
     def __init__(
@@ -113,24 +124,24 @@ class Server(uvicorn.Server):
         """Start the application, then listen."""
         await super().startup(sockets)
         if self.started:
-            # From here on the application says what goes wrong; uvicorn would repeat it with a traceback.
+            # From here on the application reports errors; uvicorn would repeat them with a traceback.
             logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End streams, let answers finish for a while, stop the application."""
+        """End streams, let answers finish for a limited time, stop the application."""
         self._leaving()
         self._state.stopping.set()
-        self._state.index_job.stop()  # it may need all the time there is
+        self._state.index_job.stop()  # it may need all the available time
         await super().shutdown(sockets)
-        if self.force_exit:  # the application was not told, and its run would go on without a server
+        if self.force_exit:  # the application was not notified, and its run would go on without a server
             await self._state.index_job.close(at_once=True)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """As uvicorn's, but a signal that was obeyed is not raised again."""
+        """As uvicorn's, but a handled signal is not raised again."""
         if threading.current_thread() is not threading.main_thread():
-            yield  # only the main thread hears signals
+            yield  # only the main thread receives signals
             return
         before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -140,7 +151,7 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal asks, the second one insists."""
+        """The first signal requests a stop, the second one forces it."""
         self.force_exit = self.should_exit
         self.should_exit = True
 
@@ -155,7 +166,7 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # nobody stands in front of it whose word on the client's address would count
+        proxy_headers=False,  # there is no proxy in front whose statement of the client's address would count
         timeout_keep_alive=max(1, round(settings.keep_alive_s)),
         timeout_graceful_shutdown=max(1, round(settings.stop_within_s)),
         h11_max_incomplete_event_size=_MAX_HEADERS,
@@ -163,24 +174,24 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
 
 
 def _leave_in_any_case(after_s: float) -> None:
-    """Nothing interrupts a model at work, and what it still does is not worth waiting for."""
+    """Exit in any case: a running model cannot be interrupted, and the rest of its work is not worth waiting for."""
     leave = threading.Timer(after_s, os._exit, (0,))
     leave.daemon = True
     leave.start()
 
 
 def _url(host: str, listener: socket.socket) -> str:
-    """An address that the person can open."""
+    """An address that the person can open in a browser."""
     if is_wildcard(host):
         host = _own_address(listener.family)
     return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
 
 
 def _own_address(family: socket.AddressFamily) -> str:
-    """This machine's address in its network; loopback where there is none."""
+    """This machine's address in its network; loopback if there is none."""
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            # Nothing is sent: connecting a datagram socket only asks the routing table. Addresses of documentation.
+            # Nothing is sent: connecting a datagram socket only consults the routing table. Addresses of documentation.
             probe.connect(("2001:db8::1" if family == socket.AF_INET6 else "192.0.2.1", 9))
             return str(probe.getsockname()[0])
     except OSError:

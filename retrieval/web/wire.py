@@ -17,8 +17,8 @@ import httpx
 from retrieval import errors
 from retrieval.errors import QueryError, RetrievalError, SettingsError
 
-_LONGEST_WAIT_S = 5.0  # for one Retry-After: who asks for more is not busy but away
-_SPREAD_S = 0.25  # so that those who were refused together do not come back together
+_LONGEST_WAIT_S = 5.0  # for one Retry-After: a server that asks for more is not busy but down
+_SPREAD_S = 0.25  # so that clients refused together do not retry together
 _NOT_FOR_TIME_TO_HEAL = "gallery-not-found"
 _MOST_CHARACTERS = 1 << 20  # of one event
 _ENCODED_NAME = re.compile(r"""\bfilename\*\s*=\s*utf-8''([^;\s]+)""", re.IGNORECASE)
@@ -30,11 +30,11 @@ class ServerUnreachable(RetrievalError):
 
 
 class RequestRefused(RetrievalError):
-    """The server refused, for a reason that has no class of its own here.
+    """The server refused, for a reason without an error class of its own here.
 
     Attributes:
-        status: of the response: 401 for a missing token, 403 for a name that is not the server's, 410 for what is gone,
-            413 for too much, 500 for an error of the server's, 503 for one that stayed busy.
+        status: of the response: 401 for a missing token, 403 for a name that is not the server's, 410 for lost data,
+            413 for too much, 500 for an error of the server, 503 for a server that stayed busy.
     """
 
     def __init__(self, message: str, hint: str, status: int) -> None:
@@ -43,10 +43,10 @@ class RequestRefused(RetrievalError):
 
 
 class PatientTransport(httpx.BaseTransport):
-    """Sends a request again that was refused with 503, after the time that the server asks for.
+    """Sends a request again that was refused with 503, after the time that the server requests.
 
     Args:
-        inner: what sends.
+        inner: the transport that sends.
         tries: how often a request is sent at most.
     """
 
@@ -68,10 +68,10 @@ class PatientTransport(httpx.BaseTransport):
 
 
 def error_of(response: httpx.Response) -> RetrievalError:
-    """What a response that is no success is to the library: its own class of error where there is one.
+    """The exception for an error response: the library's own class of error if there is one.
 
     Args:
-        response: read.
+        response: already read.
     """
     problem = _problem(response)
     title = str(problem.get("title") or f"the server answered {response.status_code}")
@@ -86,7 +86,7 @@ def event_data(lines: Iterable[str]) -> Iterator[str]:
     """The data of each event of a ``text/event-stream`` (HTML standard, 9.2.6).
 
     Raises:
-        ValueError: an event that does not end.
+        ValueError: an event without an end.
     """
     data: list[str] = []
     for line in lines:
@@ -102,7 +102,7 @@ def event_data(lines: Iterable[str]) -> Iterator[str]:
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Conditions as JSON can carry them: dates and paths as text, what is None left out."""
+    """Conditions in a form for JSON: dates and paths as text, without those that are None."""
 
     def one(value: Any) -> Any:
         if isinstance(value, datetime):
@@ -117,13 +117,13 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def in_url(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values as a URL carries them: no false and no nothing, true as a word."""
+    """Values in a form for a URL: without False and None, True as a word."""
     asked = {name: value for name, value in values.items() if value is not None and value is not False}
     return {name: "true" if value is True else value for name, value in asked.items()}
 
 
 def file_name(disposition: str, otherwise: str) -> str:
-    """The name in a ``Content-Disposition`` (RFC 6266), without a folder: a server never says where a file goes."""
+    """The name in a ``Content-Disposition`` (RFC 6266), without a folder: a server never decides where a file goes."""
     if found := _ENCODED_NAME.search(disposition):
         name = unquote(found[1])
     else:
@@ -134,7 +134,7 @@ def file_name(disposition: str, otherwise: str) -> str:
 
 
 def _asked_wait(response: httpx.Response) -> float | None:
-    """Seconds after which the server may have time; None if that is not what it lacks."""
+    """Seconds after which the server may have time; None if it is not busy."""
     asked = response.headers.get("Retry-After", "")
     if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or not asked.isdecimal():
         return None
@@ -144,7 +144,7 @@ def _asked_wait(response: httpx.Response) -> float | None:
 
 
 def _problem(response: httpx.Response) -> dict[str, Any]:
-    """Its RFC 9457 problem details; empty where another program answered."""
+    """The RFC 9457 problem details of a response; empty if another program answered."""
     if not response.headers.get("Content-Type", "").startswith("application/problem+json"):
         return {}
     try:
@@ -162,4 +162,4 @@ _CLASSES: dict[str, type[RetrievalError]] = {_kebab(name): getattr(errors, name)
     "query-syntax-error": QueryError,
     "folder-refused": SettingsError,
 }
-"""The last part of a problem's type -> the class of the error that it was."""
+"""The last part of a problem's type -> the class of the original error."""

@@ -1,4 +1,4 @@
-"""What stands in for a GPU in tests: faiss's own CPU indexes, as touchy as those of a GPU."""
+"""A substitute for a GPU in tests: faiss's own CPU indexes with the restrictions of those on a GPU."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ from indexes import (
     save_snapshot,
 )
 from indexes.factory import StoredIndex
+from tests.indexes.servers import created, dropped
 from tests.indexes.stand_in import cpu_for_gpu
 from tests.indexes.vectors import (
     ALL_KINDS,
@@ -32,6 +33,7 @@ from tests.indexes.vectors import (
     COARSE_KINDS,
     DIM,
     EXACT_KINDS,
+    SERVER_KINDS,
     brute_force,
     built,
     clustered,
@@ -45,13 +47,20 @@ VECTORS = clustered(N)
 IDS = np.random.default_rng(1).permutation(np.arange(0, 3 * N, 3)).astype(np.int64)
 QUERIES = clustered(8, seed=2)
 
-each_kind = pytest.mark.parametrize("kind", ALL_KINDS)
+each_kind = pytest.mark.parametrize("kind", ALL_KINDS + SERVER_KINDS)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def gpu() -> Iterator[None]:
     """The kinds for a GPU do without one."""
     with cpu_for_gpu():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def none_left() -> Iterator[None]:
+    """What a test made in a server is dropped."""
+    with dropped():
         yield
 
 
@@ -71,6 +80,11 @@ def few_or_many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("indexes.faiss_index._SCAN_ROWS", scan_rows)
     monkeypatch.setattr("indexes.faiss_index._THOROUGH_SHARE", share)
     monkeypatch.setattr("indexes.faiss_index._THOROUGH_SHARE_LEFT_OUT", share)
+    # Of a server: read and compared here, a filter there, or more fetched and the others dropped.
+    monkeypatch.setattr("indexes.server._FEW", scan_rows if share == 10 else 0)
+    if share > 10:
+        for server in ("milvus.MilvusServer", "pgvector.PgvectorServer"):
+            monkeypatch.setattr(f"indexes.{server}.listed", 90)
 
 
 def same(left: tuple[NDArray, NDArray], right: tuple[NDArray, NDArray]) -> bool:
@@ -113,7 +127,7 @@ def test_what_does_not_exist_is_padded(kind: str) -> None:
 
 @each_kind
 def test_an_empty_index_answers_with_padding(kind: str) -> None:
-    index = create_index(IndexSpec.parse(kind), DIM)
+    index = created(kind, DIM)
     for allowed in (None, np.array([1, 2])):
         ids, scores = index.search(QUERIES, 3, allowed=allowed)
         assert (ids == -1).all()
@@ -141,7 +155,7 @@ def test_equal_scores_come_by_smaller_id(kind: str) -> None:
     assert (found.scores[0] == found.scores[0, 0]).all()
     # Lossy codes may give a neighbour the very code of the copies, and its id then counts like theirs; a graph
     # links a copy to some of the others only, so it finds equal ones but not all.
-    if not kind.startswith("HNSW") and kind not in COARSE_KINDS:
+    if "HNSW" not in kind and kind not in COARSE_KINDS:
         assert found.ids[0].tolist() == expected.tolist()
     assert (np.diff(found.ids[0]) > 0).all()
 
@@ -245,7 +259,7 @@ def test_tombstones_are_reported_or_cleared(kind: str, make: Callable[[str], Sto
     index.remove(IDS[: N // 10])
     assert not index.needs_rebuild
     index.remove(IDS[: N // 4])
-    clears = kind in ("Exact", "Flat", "SQfp16", "SQ8", "GPU,Flat", "GPU,SQfp16", "CAGRA32")
+    clears = kind in ("Exact", "Flat", "SQfp16", "SQ8", "GPU,Flat", "GPU,SQfp16", "CAGRA32", *SERVER_KINDS)
     assert index.needs_rebuild is not clears
 
 
@@ -279,7 +293,7 @@ def test_nothing_or_only_strangers_allowed_finds_nothing(kind: str, make: Callab
         assert np.isneginf(scores).all()
 
 
-@pytest.mark.parametrize("kind", EXACT_KINDS + APPROXIMATE_KINDS)
+@pytest.mark.parametrize("kind", EXACT_KINDS + APPROXIMATE_KINDS + SERVER_KINDS)
 @pytest.mark.usefixtures("few_or_many")
 def test_allowed_finds_the_nearest_of_them(kind: str, make: Callable[[str], StoredIndex]) -> None:
     """The hundred nearest of all are not allowed, so a filter applied after a search would find nothing."""
@@ -289,7 +303,7 @@ def test_allowed_finds_the_nearest_of_them(kind: str, make: Callable[[str], Stor
     assert len(set(found) & set(nearest[100:])) >= (10 if kind in EXACT_KINDS else 8)
 
 
-@each_kind
+@pytest.mark.parametrize("kind", ALL_KINDS)
 @pytest.mark.parametrize("mmap", [True, False])
 def test_reopened_is_the_same_and_can_go_on(
     kind: str, mmap: bool, tmp_path: Path, make: Callable[[str], StoredIndex]
@@ -397,7 +411,7 @@ def test_exact_kinds_equal_brute_force_after_any_history(kind: str, data: st.Dat
     assert found.scores[0, : len(expected)].tolist() == pytest.approx([s for _, s in expected], abs=1e-7)
 
 
-@pytest.mark.parametrize("kind", APPROXIMATE_KINDS)
+@pytest.mark.parametrize("kind", APPROXIMATE_KINDS + SERVER_KINDS)
 def test_approximate_kinds_find_95_of_100_neighbours(kind: str) -> None:
     vectors = clustered(4000, seed=11)
     queries = clustered(100, seed=12)

@@ -1,4 +1,4 @@
-"""What FaissIndex does about faiss's own ways; each test pins one of them."""
+"""How FaissIndex handles the peculiarities of faiss; each test covers one of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GpuIndex: what a GPU is asked and what not. The contract holds for its kinds in test_contract.py."""
+"""GpuIndex: which searches run on a GPU. The contract of its kinds is tested in test_contract.py."""
 
 from __future__ import annotations
 
@@ -107,6 +107,9 @@ def test_additions_and_removals_reach_the_answers(kind: str, device: CpuDevice) 
     index.remove(IDS[:800])  # so many that the gaps are closed
     assert overlap(index.search(QUERIES, 10).ids, exact(IDS[800:], 10)) > 0.97
     assert device.made[-1].ntotal == 1200
+    assert isinstance(index, GpuIndex)
+    index.close()
+    assert index._dataset is None, "neither on the device nor for it"
 
 
 def test_removed_pictures_cost_candidates_and_no_answers(device: CpuDevice) -> None:

@@ -1,4 +1,4 @@
-"""Spherical k-means finds groups that are there, and gives the same answer twice."""
+"""Spherical k-means finds existing groups, and is deterministic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tuning: what counts as agreement, and that the least effort which agrees is the one that is chosen."""
+"""Tuning: the definition of agreement, and that the lowest sufficient effort is chosen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test data for the index tests: unit vectors, near each other the way pictures are, and a plain oracle."""
+"""Test data for the index tests: unit vectors with the similarities of pictures, and a simple reference search."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes import IndexSpec, create_index
 from indexes.factory import StoredIndex
+from tests.indexes.servers import created
 
 DIM = 32
 
@@ -33,6 +33,7 @@ APPROXIMATE_KINDS = (
 )
 COARSE_KINDS = ("PQ16", "PQ16x4fs", "IVF16,PQ16")  # too lossy to promise recall
 ALL_KINDS = EXACT_KINDS + APPROXIMATE_KINDS + COARSE_KINDS
+SERVER_KINDS = ("milvus-lite:HNSW", "pgvector:HNSW", "milvus:HNSW")
 
 
 def unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -51,7 +52,7 @@ def clustered(n: int, *, seed: int = 0) -> NDArray[np.float32]:
 
 def built(kind: str, ids: Sequence[int] | NDArray[np.int64], vectors: NDArray[np.float32]) -> StoredIndex:
     """An index of ``kind`` trained on 600 vectors of its own and holding ``vectors`` under ``ids``."""
-    index = create_index(IndexSpec.parse(kind), vectors.shape[1])
+    index = created(kind, vectors.shape[1])
     index.train(clustered(600, seed=99))
     index.add(np.asarray(ids, dtype=np.int64), vectors)
     return index

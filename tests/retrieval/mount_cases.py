@@ -1,4 +1,4 @@
-"""Real file systems that come and go: run by test_indexer_mounts.py in a mount namespace of its own."""
+"""Real file systems that are mounted and unmounted: run by test_indexer_mounts.py in a private mount namespace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Catalog rows made by hand, for tests that need no picture files."""
+"""Hand-made catalog rows, for tests that need no picture files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Filters: every condition against plain Python, text that looks like SQL, folder names that look like patterns."""
+"""Filters: all conditions compared with plain Python, text like SQL, folder names that look like patterns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One folding for all names: case, composition and the letters that fold to several, in every place that compares."""
+"""One folding for all names: case, composition and letters that fold to several, wherever names are compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gallery folder: where it is, one writer at a time, forgetting folders, what is said of it."""
+"""The gallery folder: its path, one writer at a time, forgetting folders, and its description."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``info`` says of the last run: how it ended, and when, by the clock of who asks."""
+"""The last run in ``info``: its outcome, and its time in the local time zone."""
 
 from __future__ import annotations
 

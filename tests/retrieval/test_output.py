@@ -1,4 +1,4 @@
-"""How hits look: each format, names that would steer a terminal, bytes that are no text, files that are missing."""
+"""Output of hits: each format, names with control characters, bytes that are not text, missing files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from retrieval.output import (
     write_hits,
     write_pairs,
 )
-from retrieval.search.engine import Hit
+from retrieval.search.hits import Hit
 
 EVIL = os.fsdecode(b"/p/\x1b]0;title\x07\n\t\xff caf\xc3\xa9 \xe2\x80\xae.jpg")
 NEW_YEAR = datetime(2023, 1, 1, 12, tzinfo=timezone(timedelta(hours=2)))
@@ -82,6 +82,7 @@ def test_json_is_one_object_a_line_from_which_the_path_can_be_opened() -> None:
         "focal_length": None,
         "latitude": 1.5,
         "longitude": -2.5,
+        "place": None,
         "on_disk": "same",
         "relevance": None,
         "burst": 0,
@@ -145,6 +146,9 @@ def test_the_summary_lists_only_what_happened() -> None:
     assert rows["embedding re-used"].startswith("200")
     assert not {"missing", "changed", "unchanged", "restored", "moved or renamed", "index"} & set(rows)
     assert dict(report_rows(IndexReport("tiny")))["time"] == "0.0 s"
+    report.seconds |= {"thumbnails": 1.5, "words": 20.0}
+    later = ", 1.5 s of it for thumbnails, 20.0 s of it for words"
+    assert dict(report_rows(report))["time"] == f"31.5 s, 100.0 images/s{later}"
 
 
 def test_the_profile_divides_by_the_workers_and_names_the_bottleneck() -> None:

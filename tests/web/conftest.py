@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -53,7 +55,8 @@ def client_of(gallery: Gallery, **settings: Any) -> Iterator[TestClient]:
     from retrieval.web.app import create_app
 
     app = create_app(gallery, Settings(**settings))
-    with TestClient(app, base_url=LOCAL, raise_server_exceptions=False) as client:
+    writes = {"X-Requested-With": "tests"}
+    with TestClient(app, base_url=LOCAL, raise_server_exceptions=False, headers=writes) as client:
         yield client
 
 
@@ -65,7 +68,7 @@ def client(web_gallery: Gallery) -> Iterator[TestClient]:
 
 
 class Running:
-    """A server in a process of its own.
+    """A server in a process of its own. What it says is read at once by a thread: a full pipe would stop it.
 
     Attributes:
         url: ``http://127.0.0.1:PORT``, without a slash.
@@ -77,51 +80,94 @@ class Running:
         command = [sys.executable, "-W", "error", str(ROOT / "cli.py"), "serve", "--gallery", str(gallery)]
         self.process = subprocess.Popen(
             [*command, "--port", "0", *options],
-            stdout=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
             cwd=gallery.parent,
             env=env,
         )
         self.is_over = False
-        assert self.process.stderr is not None
-        self.line = self.process.stderr.readline()
+        self._said: list[str] = []
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.line = self._wait_for("http://")
         words = [word for word in self.line.split() if word.startswith("http://")]
         if not words:
             self.process.kill()
-            pytest.fail(self.line + self.process.communicate()[1])
+            pytest.fail(self.said)
         self.url = words[0].partition("?")[0].rstrip("/")
 
+    @property
+    def said(self) -> str:
+        """All that it said on stderr so far."""
+        with self._news:
+            return "".join(self._said)
+
+    def says(self, text: str) -> None:
+        """Wait until it has said a line with ``text`` on stderr, whenever that comes; fails if it ends without."""
+        assert self._wait_for(text), f"it ended without a word of {text!r}: {self.said}"
+
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
-        """End it by a signal; its exit code and what else it said on stderr."""
+        """End it by a signal; its exit code and what it said on stderr after the line of :attr:`line`."""
         self.process.send_signal(number)
         return self.ended()
 
     def ended(self) -> tuple[int, str]:
-        """Wait for its end: exit code, and what else it said on stderr."""
+        """Wait for its end: exit code, and what it said on stderr after the line of :attr:`line`."""
         try:
-            _, said = self.process.communicate(timeout=30)
+            code = self.process.wait(timeout=600)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.communicate()
             raise
+        self._reader.join()
         self.is_over = True
-        return self.process.returncode, said
+        return code, self.said.partition(self.line)[2]
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        with self.process.stderr as lines:
+            for line in lines:
+                with self._news:
+                    self._said.append(line)
+                    self._news.notify_all()
+        with self._news:
+            self._said.append("")
+            self._news.notify_all()
+
+    def _wait_for(self, text: str) -> str:
+        """The first line with ``text``; an empty one if it ends without."""
+        at = 0
+        with self._news:
+            while True:
+                while at < len(self._said):
+                    line = self._said[at]
+                    if text in line or not line:
+                        return line
+                    at += 1
+                self._news.wait()
 
 
 @pytest.fixture(scope="session")
 def start_server() -> Iterator[Callable[..., Running]]:
-    """``start_server(gallery_path, "--flag", ...)``: real servers on free ports; those left over are stopped."""
+    """``start_server(gallery_path, "--flag", ...)``: real servers on free ports; those left over are stopped.
+
+    Several may show one gallery, so each has its own place for the socket that the command line asks.
+    """
     started: list[Running] = []
+    with TemporaryDirectory(prefix="photoseek-") as runtime:
 
-    def start(gallery: Path, *options: str, env: dict[str, str] | None = None) -> Running:
-        started.append(Running(gallery, *options, env=env))
-        return started[-1]
+        def start(gallery: Path, *options: str, env: dict[str, str] | None = None) -> Running:
+            own = Path(runtime, str(len(started)))
+            own.mkdir(mode=0o700)
+            variables = {**(os.environ if env is None else env), "XDG_RUNTIME_DIR": str(own)}
+            started.append(Running(gallery, *options, env=variables))
+            return started[-1]
 
-    yield start
-    for server in started:
-        if not server.is_over:
-            server.stop()
+        yield start
+        for server in started:
+            if not server.is_over:
+                server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -149,9 +195,9 @@ def server_of(gallery: Gallery, add: Callable[[FastAPI], object] = lambda app: N
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)
     thread.start()
     try:
-        assert is_ready.wait(30)
+        assert is_ready.wait(600)
         yield port
     finally:
         server.should_exit = True
-        thread.join(30)
+        thread.join(600)
         assert not thread.is_alive()

@@ -179,7 +179,7 @@ def test_what_is_said_of_the_gallery(photos: Client, web_gallery: Gallery) -> No
     assert photos.stats()["images"] == 120
     facets = photos.facets(under=web_gallery.path.parent / "photos" / "birds")
     assert facets.total == len(list((web_gallery.path.parent / "photos" / "birds").iterdir()))
-    assert photos.tags().total == 0
+    assert photos.tags().total == photos.albums().total == 0
     assert photos.duplicates().total == len(find_duplicates(web_gallery).groups)
     assert photos.index_state().state == "idle"
 

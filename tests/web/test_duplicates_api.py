@@ -150,7 +150,7 @@ def test_missing_hashes_are_kept_only_while_nobody_else_writes(
     assert hashes(twice) == 0 and "not kept" in caplog.text
     with twice.reader() as reader:
         change = reader.change()
-    other = duplicates_job.Duplicates(twice)
+    other = duplicates_job.DuplicatesJob(twice)
     while isinstance(other.ask(None, change), duplicates_job.Finding):
         time.sleep(0.02)
     assert hashes(twice) == 6, "of the two with the same bytes one is enough"
@@ -210,6 +210,6 @@ def test_what_goes_wrong_in_the_background_is_told_once(twice: Gallery) -> None:
 
 
 def test_a_search_that_is_closed_begins_nothing(twice: Gallery) -> None:
-    search = duplicates_job.Duplicates(twice)
+    search = duplicates_job.DuplicatesJob(twice)
     search.close()
     assert isinstance(search.ask(None, 1), duplicates_job.Finding) and search._thread is None

@@ -21,9 +21,9 @@ from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from retrieval.search.engine import QueryEngine
 from retrieval.search.query import Query
+from retrieval.server.engine_thread import EngineThread
+from retrieval.server.job_queue import Stopping
 from retrieval.web.settings import Settings
-from retrieval.web.work.engine_thread import EngineThread
-from retrieval.web.work.job_queue import Stopping
 from tests.conftest import EXAMPLES
 from tests.fakes import ColourEncoder
 
@@ -50,7 +50,7 @@ def engine_thread_of(gallery: Gallery, **settings: Any) -> Iterator[EngineThread
     try:
         yield engine_thread
     finally:
-        assert engine_thread.close(30)
+        assert engine_thread.close(600)
 
 
 async def behind(engine_thread: EngineThread, *asked: Callable[[], Awaitable[Any]]) -> list[Any]:
@@ -59,10 +59,10 @@ async def behind(engine_thread: EngineThread, *asked: Callable[[], Awaitable[Any
 
     def work(_engine: QueryEngine) -> None:
         begun.set()
-        assert go_on.wait(30)
+        assert go_on.wait(600)
 
     first = asyncio.ensure_future(engine_thread.run(work))
-    await asyncio.to_thread(begun.wait, 30)
+    await asyncio.to_thread(begun.wait, 600)
     waiting = [asyncio.ensure_future(each()) for each in asked]
     await asyncio.sleep(0.01)  # each of them is in the line
     go_on.set()
@@ -178,7 +178,7 @@ def test_who_has_left_is_not_worked_for(own_gallery: Gallery) -> None:
 def test_the_event_loop_goes_on_meanwhile(own_gallery: Gallery) -> None:
     async def asked(engine_thread: EngineThread) -> str:
         go_on = threading.Event()
-        working = asyncio.ensure_future(engine_thread.run(lambda _engine: go_on.wait(30)))
+        working = asyncio.ensure_future(engine_thread.run(lambda _engine: go_on.wait(600)))
         await asyncio.sleep(0.01)
         go_on.set()  # would never be reached if the job ran here
         assert await working
@@ -267,16 +267,16 @@ def test_an_engine_thread_that_closes(own_gallery: Gallery) -> None:
 
         def work(_engine: QueryEngine) -> str:
             begun.set()
-            assert go_on.wait(30)
+            assert go_on.wait(600)
             return "finished"
 
         running = asyncio.ensure_future(engine_thread.run(work))
-        await asyncio.to_thread(begun.wait, 30)
+        await asyncio.to_thread(begun.wait, 600)
         waiting = asyncio.ensure_future(engine_thread.texts(["a dog"]))
         await asyncio.sleep(0.01)
         assert not engine_thread.close(0.01)  # it still runs
         go_on.set()
-        assert engine_thread.close(30)
+        assert engine_thread.close(600)
         outcomes = await asyncio.gather(running, waiting, engine_thread.texts(["a cat"]), return_exceptions=True)
         return list(outcomes)
 

@@ -20,7 +20,7 @@ from retrieval.catalog.labels import add_said
 from retrieval.catalog.reader import CatalogReader
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
-from tests.retrieval.filter_oracle import Row, passes
+from tests.retrieval.filter_oracle import GAZETTEER, Row, chain, passes
 from tests.retrieval.rows import encoder_spec, image
 from tests.retrieval.search.test_filtered_search import FILTERS, OFTEN, RETIRED, drawn_rows, fill, made
 
@@ -63,7 +63,7 @@ def counted(rows: list[Row], where: Filter, group: str, value: Callable[[Row], A
     other = replace(where, **{name: getattr(Filter(), name) for name in GROUPS.get(group, ())})
     found: Counter[Any] = Counter()
     for row in rows:
-        if row.id not in RETIRED and passes(row, other):
+        if row.id not in RETIRED and passes(row, other) and (other.hidden or not row.is_hidden):
             given = value(row)
             found.update([given] if isinstance(given, str | int) else given or [])
     return found
@@ -84,6 +84,13 @@ def test_each_facet_is_counted_under_all_other_conditions(
     assert values(found.cameras) == counted(rows, where, "camera", lambda row: row.camera)
     assert values(found.lenses) == counted(rows, where, "lens", lambda row: row.lens)
     assert values(found.formats) == counted(rows, where, "format", lambda row: row.format)
+    assert values(found.isos) == counted(rows, where, "iso", lambda row: row.iso and str(row.iso))
+    said = counted(rows, where, "rating", lambda row: {-1: "rejected", 0: None}.get(row.rating, str(row.rating)))
+    assert values(found.ratings) == said
+    in_albums = counted(rows, where, "album", lambda row: row.albums - {"nothing"})
+    assert values(found.albums) == in_albums
+    assert values(found.persons) == counted(rows, where, "person", lambda row: set(row.people or ()))
+    assert values(found.kinds) == counted(rows, where, "kind", lambda row: row.kind)
     assert values(found.orientations) == counted(rows, where, "orientation", shape)
     months = counted(rows, where, "date", lambda row: row.taken_at and f"{row.taken_at:%Y-%m}")
     assert [(each.month, each.count) for each in found.months] == sorted(months.items())
@@ -94,6 +101,8 @@ def test_each_facet_is_counted_under_all_other_conditions(
         tags = counted(rows, where, "tag", lambda row, name=name: getattr(row, name))  # type: ignore[misc]
         assert {each.tag: each.count for each in found.tags if each.source == source} == tags
     placed = counted(rows, where, "place", lambda row: "somewhere" if row.place else None).total()
+    named = counted(rows, where, "place", lambda row: row.place and [place.full_name for place in chain(row.place)])
+    assert {each.place: each.count for each in found.named_places} == named
     assert found.places.count == placed == sum(cell.count for cell in found.places.cells)
 
 
@@ -121,6 +130,15 @@ def test_folders_are_counted_one_level_below_what_was_asked_for(
     assert [(each.path, each.count) for each in found.parents] == [(top, above[top]) for top in tops]
 
 
+def test_named_places_are_a_tree(facets: Facets, reader: CatalogReader) -> None:
+    found = {each.place: each for each in facets.count(reader, Filter()).named_places}
+    assert found["France"].parent is None and found["France"].kind == "country"
+    assert found["Île-de-France, France"].parent == "France"
+    assert found["Paris, Île-de-France, France"].parent == "Île-de-France, France"
+    assert found["London, England, United Kingdom"].parent == "United Kingdom"
+    assert set(found) <= {place.full_name for place in GAZETTEER.values()}
+
+
 def test_only_the_most_frequent_values_are_told(facets: Facets, reader: CatalogReader) -> None:
     whole, short = facets.count(reader, Filter()), facets.count(reader, Filter(), most=2)
     assert whole.cameras == sorted(whole.cameras, key=lambda each: (-each.count, each.value))
@@ -131,7 +149,11 @@ def test_only_the_most_frequent_values_are_told(facets: Facets, reader: CatalogR
 
 def test_cells_are_for_the_box_that_is_looked_at(facets: Facets, reader: CatalogReader, rows: list[Row]) -> None:
     paris = facets.count(reader, Filter(), box=(48.0, 2.0, 49.0, 3.0)).places
-    inside = [row for row in rows if row.place in ((48.858, 2.294), (48.86, 2.35)) and row.id not in RETIRED]
+    inside = [
+        row
+        for row in rows
+        if row.place in ((48.858, 2.294), (48.86, 2.35)) and row.id not in RETIRED and not row.is_hidden
+    ]
     assert sum(cell.count for cell in paris.cells) == len(inside) > 0
     assert sorted((cell.lat, cell.lon) for cell in paris.cells) == [(48.858, 2.294), (48.86, 2.35)]
     assert paris.count > len(inside), "all places are counted beside it"

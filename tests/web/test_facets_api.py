@@ -113,3 +113,40 @@ def test_words_alone_and_browsing_leave_no_picture_out_and_less_does(client: Tes
     assert sum(each["count"] for each in less["folders"]) == less["total"]
     assert client.get("/api/v1/facets", params={"q": "- water", "relevant": True}).status_code == 400
     assert client.get("/api/v1/facets", params={"q": "dog", "less": 999_999}).status_code == 404
+
+
+def test_albums_are_listed_counted_and_searched_in(own_gallery: Gallery) -> None:
+    from retrieval.filters import Filter
+    from retrieval.labels.albums import create_album
+    from retrieval.search.saved_search import SavedSearch
+
+    with own_gallery.reader() as reader:
+        first, second = reader.select(Filter()).tolist()[:2]
+    with client_of(own_gallery) as client:
+        assert client.get("/api/v1/albums").json() == {"total": 0, "albums": []}
+        create_album(own_gallery, "Two", [second, first])
+        edit_labels(own_gallery, [first], LabelEdit(rating=5, favourite=True))
+        saved = SavedSearch.typed("", {"min_rating": 5}, limit=None, min_score=None, relevant=False)
+        create_album(own_gallery, "Good", recipe=saved.to_text())
+        good, two = client.get("/api/v1/albums").json()["albums"]
+        assert (good["name"], good["kind"], good["pictures"], good["search"]) == (
+            "Good", "search", None, "--min-rating 5",
+        )  # fmt: skip
+        assert (two["kind"], two["pictures"], two["cover_id"], two["search"]) == ("pictures", 2, second, None)
+        found = client.get(ADDRESS).json()
+        assert found["albums"] == [{"value": "Two", "count": 2}]
+        assert found["ratings"] == [{"value": "5", "count": 1}]
+        for asked, ids in (
+            ({"album": "two"}, {first, second}),
+            ({"album": "good"}, {first}),
+            ({"favourite": 1}, {first}),
+        ):
+            assert {hit["id"] for hit in client.get("/api/v1/search", params=asked).json()["hits"]} == ids
+            assert client.get(ADDRESS, params=asked).json()["total"] == len(ids)
+        edit_labels(own_gallery, [second], LabelEdit(rating=5))
+        assert client.get("/api/v1/search", params={"album": "good"}).json()["total"] == 2
+        assert client.get(ADDRESS, params={"album": "good", "no_album": "two"}).json()["total"] == 0
+        shown = client.get(f"/api/v1/images/{first}").json()
+        assert (shown["rating"], shown["favourite"], shown["albums"]) == (5, True, ["Two"])
+        for address in (ADDRESS, "/api/v1/search"):
+            assert client.get(address, params={"album": "nothing"}).status_code == 400

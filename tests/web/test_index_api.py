@@ -221,8 +221,8 @@ def test_ctrl_c_ends_server_streams_and_run(
 ) -> None:
     many(tmp_path / "photos" / "many")
     server = start_server(small.path)
-    httpx.post(f"{server.url}{INDEX}", json={}).raise_for_status()
-    with httpx.stream("GET", f"{server.url}{INDEX}/events", timeout=60) as stream:
+    httpx.post(f"{server.url}{INDEX}", json={}, headers={"X-Requested-With": "tests"}).raise_for_status()
+    with httpx.stream("GET", f"{server.url}{INDEX}/events", timeout=600) as stream:
         lines = stream.iter_lines()
         assert next(lines) == "retry: 3000"
         assert any('"stage":"encode"' in line for line in lines)
@@ -235,8 +235,8 @@ def test_ctrl_c_ends_server_streams_and_run(
 def test_who_insists_leaves_no_run_behind(small: Gallery, tmp_path: Path, start_server: Callable[..., Running]) -> None:
     many(tmp_path / "photos" / "many")
     server = start_server(small.path)
-    httpx.post(f"{server.url}{INDEX}", json={}).raise_for_status()
-    with httpx.stream("GET", f"{server.url}{INDEX}/events", timeout=60) as stream:
+    httpx.post(f"{server.url}{INDEX}", json={}, headers={"X-Requested-With": "tests"}).raise_for_status()
+    with httpx.stream("GET", f"{server.url}{INDEX}/events", timeout=600) as stream:
         assert any('"stage":"encode"' in line for line in stream.iter_lines())
     server.process.send_signal(signal.SIGINT)
     time.sleep(0.05)  # two signals of a kind that come together are one
@@ -302,5 +302,5 @@ def test_two_listeners_get_the_same_report(web: TestClient) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(600)
     assert found[0][-1] == found[1][-1] and found[0][-1][1] == "report"

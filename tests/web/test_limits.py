@@ -112,7 +112,7 @@ def head(method: str, path: str, *headers: str) -> bytes:
 
 @contextmanager
 def connected(port: int) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as server:
+    with socket.create_connection(("127.0.0.1", port), timeout=600) as server:
         yield server
 
 

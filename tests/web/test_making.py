@@ -21,7 +21,8 @@ from retrieval.errors import RetrievalError
 from retrieval.filters import Filter
 from retrieval.search import ranking
 from retrieval.search.calibration import calibration_of
-from retrieval.search.engine import Hit, QueryEngine
+from retrieval.search.engine import QueryEngine
+from retrieval.search.hits import Hit
 from retrieval.search.orders import Orders
 from retrieval.search.pages import Listing, find_page
 from retrieval.search.query import Query, Term
@@ -97,6 +98,26 @@ EVERY = [
 ]
 
 
+def test_a_list_and_its_judge_search_the_index_once(engine: QueryEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    how = recipe(engine, "dog")
+    assert how.ranking is not None
+    how = replace(how, relevant=Relevant(how.ranking, calibration_of(engine), engine.encoder_row))
+    asked: list[int] = []
+
+    def searched(index: ExactIndex, queries: Vectors, k: int, **more: Any) -> Neighbours:
+        asked.append(k)
+        return real(index, queries, k, **more)
+
+    real = type(engine.index).search
+    monkeypatch.setattr(type(engine.index), "search", searched)
+    made = make(how, engine.reader, Orders(), 20)
+    answers = answering(engine, how)
+    assert len(asked) == 1 and 0 < len(answers) < COUNT
+    assert made.ids[:7].tolist() == how.ranking.nearest(7)[0].tolist()
+    assert how.ranking.nearest(COUNT)[0].tolist() == made.ids.tolist()
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize("fields", EVERY, ids=str)
 def test_lists_are_those_of_the_command_line(engine: QueryEngine, fields: dict[str, Any]) -> None:
     how = recipe(engine, "dog", **fields)
@@ -160,9 +181,9 @@ def test_a_list_made_in_parts_is_the_whole_one(engine: QueryEngine, monkeypatch:
 
 
 def test_steps_search_seldom_and_find_the_same(engine: QueryEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    ranked = recipe(engine, "lake").ranking
-    assert ranked is not None
-    ids, scores = ranked.nearest(COUNT)
+    expected, ranked = recipe(engine, "lake").ranking, recipe(engine, "lake").ranking
+    assert expected is not None and ranked is not None
+    ids, scores = expected.nearest(COUNT)
     asked: list[int] = []
     search = engine.index.search
 

@@ -26,6 +26,7 @@ from mcp.types import CallToolResult, ImageContent, TextContent, Tool
 from PIL import Image
 
 from retrieval import Filter, Gallery, Query, QueryEngine, RetrievalError
+from retrieval.labels.albums import create_album
 from retrieval.search.language import parse_query
 from retrieval.web.assistant.tools import SHOWN
 from tests.conftest import EXAMPLES
@@ -74,7 +75,7 @@ def assistant_of(gallery: Path, cwd: Path = ROOT) -> Iterator[Assistant]:
     )
     with (
         start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(Client(child, read_timeout_seconds=60)) as client,
+        portal.wrap_async_context_manager(Client(child, read_timeout_seconds=600)) as client,
     ):
         yield Assistant(portal, client)
 
@@ -104,7 +105,7 @@ def test_tools_say_what_they_take_and_that_they_only_read(assistant: Assistant) 
         assert tool.input_schema["additionalProperties"] is False
         assert tool.output_schema is not None and tool.output_schema["type"] == "object"
     conditions = {field.name for field in fields(Filter)}
-    for name, own in (("search", {"query", "page", "relevant", "sort"}), ("similar", {"picture"})):
+    for name, own in (("search", {"query", "page", "relevant", "sort", "only"}), ("similar", {"picture"})):
         given = tools[name].input_schema["properties"]
         assert set(given) == conditions | own | {"k", "min_score", "thumbnails"}
         assert all("description" in each or name.startswith("no_") for name, each in given.items())
@@ -136,6 +137,15 @@ def test_filters_hold_and_what_they_do_not_know_is_told(assistant: Assistant) ->
         "120 pictures are left out because their date is unknown",
         "nothing found",
     ]
+
+
+def test_only_one_source_is_searched(assistant: Assistant) -> None:
+    found = assistant.ask("search", query="flamingo", only="names", k=50)
+    assert {Path(hit["path"]).stem for hit in found["hits"]} == {"flamingo"}
+    assert len(assistant.ask("search", query="flamingo", only="visual", k=50)["hits"]) == 50
+    assert assistant.ask("search", query="flamingo", only="text", k=50)["hits"] == []
+    refused = assistant.call("search", query="name:flamingo", only="names")
+    assert refused.is_error
 
 
 def test_pages_follow_each_other(assistant: Assistant) -> None:
@@ -191,13 +201,14 @@ def test_describe_knows_cameras_years_and_tags(web_gallery: Gallery, own_gallery
             "WHERE id BETWEEN 11 AND 13")  # fmt: skip
         run("INSERT INTO tags (image_id, tag, source) "
             "VALUES (1, 'zoo', 'user'), (2, 'zoo', 'user'), (2, 'rex', 'user')")  # fmt: skip
+    create_album(own_gallery, "Summer", [1])
     with assistant_of(own_gallery.path) as assistant:
         told = assistant.ask("describe_gallery")
         hit = assistant.ask("search", query="img:id:2", tag=["zoo"], k=1)["hits"][0]
     assert told["cameras"] == [{"value": "Pentax K-1", "count": 10}, {"value": "Canon R5", "count": 3}]
     assert told["years"] == [{"value": "2021", "count": 3}, {"value": "2019", "count": 10}]
     assert told["tags"] == [{"value": "zoo", "count": 2}, {"value": "rex", "count": 1}]
-    assert (told["with_date"], told["with_place"]) == (13, 3)
+    assert (told["with_date"], told["with_place"], told["albums"]) == (13, 3, ["Summer"])
     assert (hit["id"], hit["tags"], hit["camera"]) == (2, ["rex", "zoo"], "Pentax K-1")
 
 
@@ -241,7 +252,7 @@ def test_errors_are_those_of_the_command_line(assistant: Assistant, engine: Quer
         ("describe_gallery", {"deep": True}, "deep: "),
         ("search", {"query": "x", "after": "someday"}, "'someday' is not a date"),
         ("search", {"query": "x", "after": "2023-13"}, "'2023-13' is not a date"),
-        ("search", {"query": "x", "near": ["here"]}, "'here' has 1 parts between commas"),
+        ("search", {"query": "x", "near": ["here"]}, "'here' has no comma"),
         ("search", {"query": "x", "format": ["jepg"]}, "no picture in this gallery has the format"),
         ("similar", {"picture": "id:100000"}, "there is no image 100000"),
         ("similar", {"picture": "id:1", "glob": ["x"] * 100 + ["y"]}, "glob: "),
@@ -353,7 +364,7 @@ def test_stdout_is_the_protocol_alone_and_it_leaves_when_stdin_ends(place: Path)
             if "id" in message:
                 said.append(json.loads(child.stdout.readline()))
         child.stdin.close()
-        assert child.wait(timeout=30) == 0
+        assert child.wait(timeout=600) == 0
         assert [each["id"] for each in said] == [1, 2]
         assert said[0]["result"]["serverInfo"]["name"] == "photoseek"
         warning = "the text is longer than the model reads"

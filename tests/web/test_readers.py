@@ -16,8 +16,8 @@ from retrieval.catalog.reader import CatalogReader
 from retrieval.errors import Busy, GalleryNotFound
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
+from retrieval.web.readers import Readers
 from retrieval.web.settings import Settings
-from retrieval.web.work.readers import Readers
 from tests.fakes import ColourEncoder
 from tests.pictures import save_picture
 
@@ -28,14 +28,14 @@ def readers_of(gallery: Gallery, **settings: Any) -> Iterator[Readers]:
     try:
         yield readers
     finally:
-        assert readers.close(30)
+        assert readers.close(600)
 
 
 def test_two_read_at_once_with_a_reader_each(indexed: Gallery) -> None:
     both = threading.Barrier(2)
 
     def read(reader: CatalogReader) -> tuple[int, int]:
-        both.wait(30)  # would break if they took turns
+        both.wait(600)  # would break if they took turns
         return reader.count(), id(reader)
 
     async def asked(readers: Readers) -> list[tuple[int, int]]:
@@ -82,11 +82,15 @@ def test_an_error_is_the_answer_of_one_question_only(indexed: Gallery) -> None:
 
 
 def test_one_too_many_is_refused(indexed: Gallery) -> None:
-    go_on = threading.Event()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold(_reader: CatalogReader) -> bool:
+        begun.set()
+        return go_on.wait(600)
 
     async def asked(readers: Readers) -> list[Any]:
-        running = asyncio.ensure_future(readers.run(lambda _reader: go_on.wait(30)))
-        await asyncio.sleep(0.1)  # it was begun: it waits no more
+        running = asyncio.ensure_future(readers.run(hold))
+        assert await asyncio.to_thread(begun.wait, 600)  # it waits no more
         waiting = [asyncio.ensure_future(readers.run(lambda reader: reader.count())) for _ in range(3)]
         await asyncio.sleep(0)
         go_on.set()
@@ -99,11 +103,15 @@ def test_one_too_many_is_refused(indexed: Gallery) -> None:
 
 
 def test_who_has_left_makes_room(indexed: Gallery) -> None:
-    go_on = threading.Event()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold(_reader: CatalogReader) -> bool:
+        begun.set()
+        return go_on.wait(600)
 
     async def asked(readers: Readers) -> int:
-        running = asyncio.ensure_future(readers.run(lambda _reader: go_on.wait(30)))
-        await asyncio.sleep(0.1)
+        running = asyncio.ensure_future(readers.run(hold))
+        assert await asyncio.to_thread(begun.wait, 600)
         leaving = asyncio.ensure_future(readers.run(lambda reader: reader.count()))
         await asyncio.sleep(0)
         leaving.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,11 @@ def test_lists_are_forgotten_beyond_a_size(web_gallery: Gallery, monkeypatch: py
             ask(client, q=f"dog {n}")
         kept = client.app.state.lists._lists  # type: ignore[attr-defined]
         assert 1 < len(kept) < 12
+        for n in range(12):
+            ask(client, q=f"dog {n}", sort="date")  # a list of the same words takes another place
         assert sum(each.nbytes() for each in kept.values()) <= 30_000
         assert [each.question.texts for each in kept.values()][-1] == ["dog 11"]
+        assert len(client.app.state.lists._sizes) == len(kept)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("sort", ["date", "name"])
@@ -147,6 +151,59 @@ def test_order(client: TestClient, engine: QueryEngine, sort: str, reverse: bool
     assert [hit["score"] for hit in answer["hits"]] == pytest.approx([scores[i] for i in ids(answer)], abs=1e-6)
     assert ask(client, q="a dog")["relevant_total"] == count, "one number, whatever the order"
     assert all(hit["score"] is None and hit["relevance"] is None for hit in browsed["hits"])
+
+
+@pytest.mark.parametrize("more", [{}, {"sort": "date"}, {"sort": "name", "reverse": True}, {"glob": "animals/"}])
+def test_weaker_matches_are_left_out_or_come_after(client: TestClient, more: dict[str, Any]) -> None:
+    everything = ask(client, q="a dog", k=500, **more)
+    good = ask(client, q="a dog", k=500, relevant=True, **more)
+    folded = ask(client, q="a dog", k=500, weaker="fold", **more)
+    after = ask(client, q="a dog", k=500, weaker="after", **more)
+    count = good["total"]
+    assert 0 < count < everything["total"] == after["total"]
+    assert ids(folded) == ids(good) == ids(after)[:count], "the same pictures in the same order"
+    assert folded["total"] == folded["relevant_total"] == after["relevant_total"] == count
+    assert count + folded["weaker"] == after["total"] and after["weaker"] is None
+    assert sorted(ids(after)) == sorted(ids(everything))
+    assert [hit["relevant"] for hit in after["hits"]] == [True] * count + [False] * (after["total"] - count)
+    parts = [ask(client, q="a dog", k=7, offset=offset, weaker="after", **more) for offset in range(0, 28, 7)]
+    assert [i for part in parts for i in ids(part)] == ids(after)[:28]
+
+
+def test_weaker_matches_are_listed_where_nothing_better_is(client: TestClient) -> None:
+    assert ask(client, q="a dog", k=500, relevant=True, glob="flowers/")["total"] == 0
+    folded = ask(client, q="a dog", k=500, weaker="fold", glob="flowers/")
+    assert ids(folded) == ids(ask(client, q="a dog", k=500, glob="flowers/"))
+    assert folded["total"] > 0 and folded["relevant_total"] == 0 and folded["weaker"] is None
+    facets = client.get("/api/v1/facets", params={"q": "a dog", "weaker": "fold", "glob": "flowers/"}).json()
+    assert facets["total"] == folded["total"], "facets count what is listed"
+    facets = client.get("/api/v1/facets", params={"q": "a dog", "weaker": "fold"}).json()
+    assert facets["total"] == ask(client, q="a dog", weaker="fold")["total"]
+
+
+def test_weaker_matches_means_nothing_where_nobody_judges(client: TestClient) -> None:
+    for asked in ({}, {"like": 1}, {"q": "a dog", "more": 1}):
+        plain = ask(client, k=500, **asked)
+        for weaker in ("fold", "after"):
+            answer = ask(client, k=500, weaker=weaker, **asked)
+            assert ids(answer) == ids(plain) and answer["weaker"] is None
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_days_count_the_list_in_its_order(client: TestClient, reverse: bool) -> None:
+    for asked in ({}, {"q": "a dog", "sort": "date"}, {"q": "a dog", "sort": "date", "weaker": "after"}):
+        answer = ask(client, k=500, days=True, reverse=reverse, **asked)
+        days = [hit["taken_at"] and hit["taken_at"][:10] for hit in answer["hits"]]
+        told = [day for day, count in answer["days"] for _ in range(count)]
+        assert told == days
+        good = answer["relevant_total"] or 0
+        for part in (days[:good], days[good:]):
+            runs = [day for day, _ in groupby(part)]
+            assert len(set(runs)) == len(runs), "the pictures of a day are together"
+        assert ask(client, k=3, offset=5, days=True, reverse=reverse, **asked)["days"] == answer["days"]
+    for asked in ({"q": "a dog"}, {"sort": "name"}, {"q": "a dog", "sort": "name"}):
+        assert ask(client, days=True, **asked)["days"] is None
+    assert ask(client)["days"] is None
 
 
 def test_without_a_query_the_newest_come_first(client: TestClient) -> None:
@@ -181,7 +238,7 @@ def test_more_and_less(client: TestClient) -> None:
         (400, {"camera": "Cannon"}, "camera"),
         (400, {"after": "2023", "before": "2022"}, "no photo can be taken"),
         (400, {"after": "2023-13"}, "is not a date"),
-        (400, {"near": "here"}, "parts between commas"),
+        (400, {"near": "here"}, "has no comma"),
         (400, {"glob": "[a"}, "bracket is not closed"),
         (404, {"like": 10**17}, "there is no image"),
         (404, {"more": 10**17}, "there is no image"),
@@ -237,7 +294,7 @@ def test_many_at_once_get_their_own_answers(client: TestClient, engine: QueryEng
     begin = threading.Barrier(len(words))
 
     def answer(word: str) -> list[int]:
-        begin.wait(30)
+        begin.wait(600)
         return ids(ask(client, q=word, k=5))
 
     with ThreadPoolExecutor(len(words)) as pool:

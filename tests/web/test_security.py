@@ -114,7 +114,7 @@ def guarded(web_gallery: Gallery) -> TestClient:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/api/v1/stats", "/api/v1/openapi.json", "/metrics", "/static/app.css", "/nothing"]
+    "path", ["/", "/api/v1/stats", "/api/v1/openapi.json", "/metrics", "/api/v1/images/1/file", "/nothing"]
 )
 @pytest.mark.parametrize(
     "headers",
@@ -149,7 +149,7 @@ def test_a_person_opens_an_address_once(guarded: TestClient) -> None:
     assert answer.headers["location"] == "/?q=a+dog&not=caf%C3%A9"
     cookie = answer.headers["set-cookie"]
     assert TOKEN not in cookie
-    assert "HttpOnly" in cookie and "samesite=strict" in cookie.lower()
+    assert "HttpOnly" in cookie and "samesite=lax" in cookie.lower() and "secure" not in cookie.lower()
     assert guarded.get("/api/v1/stats").status_code == 200  # the client keeps cookies as a browser does
 
 
@@ -167,8 +167,67 @@ def test_the_token_in_an_address_counts_at_the_page_only(guarded: TestClient, ad
     assert answer.status_code == 401 and "set-cookie" not in answer.headers
 
 
-def test_a_token_in_a_post_is_no_way_in(guarded: TestClient) -> None:
+def test_a_token_in_the_address_of_a_post_is_no_way_in(guarded: TestClient) -> None:
     assert guarded.post(f"/?token={TOKEN}", follow_redirects=False).status_code == 401
+
+
+# The form for the token
+
+PERSON = {"Accept": "text/html,application/xhtml+xml", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "none"}
+
+
+@pytest.mark.parametrize("address", ["/", "/?q=a+dog", "/?token=wrong"])
+def test_a_person_without_the_token_gets_a_form(guarded: TestClient, address: str) -> None:
+    answer = guarded.get(address, headers={**PERSON, "Accept-Language": "de"})
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["cache-control"] == "no-store"
+    assert '<html lang="de">' in answer.text and '<form method="post">' in answer.text
+    assert "<script" not in answer.text
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "form-action 'self'" in policy and "script-src" not in policy
+
+
+@pytest.mark.parametrize("path", ["/api/v1/stats", "/metrics", "/nothing"])
+def test_a_form_is_for_the_page_only(guarded: TestClient, path: str) -> None:
+    assert guarded.get(path, headers=PERSON).headers["content-type"] == "application/problem+json"
+
+
+def test_the_form_lets_in_and_leads_to_what_was_opened(guarded: TestClient) -> None:
+    answer = guarded.post("/?q=a+dog", data={"token": TOKEN}, headers=PERSON, follow_redirects=False)
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/?q=a+dog"
+    cookie = answer.headers["set-cookie"]
+    assert TOKEN not in cookie and "HttpOnly" in cookie and "samesite=lax" in cookie.lower()
+    assert guarded.get("/?q=a+dog").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body", ["token=wrong", "token=", "", "other=1", f"token={TOKEN}x", "token=%ff", "token=" + "a" * 5000]
+)
+def test_a_wrong_token_is_told_in_the_form(guarded: TestClient, body: str) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = guarded.post("/", content=body, headers={**PERSON, **form}, follow_redirects=False)
+    assert answer.status_code == 401 and "set-cookie" not in answer.headers
+    assert "That is not the token of this server." in answer.text
+
+
+def test_another_sites_page_cannot_fill_the_form_in(guarded: TestClient) -> None:
+    theirs = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    answer = guarded.post("/", data={"token": TOKEN}, headers=theirs, follow_redirects=False)
+    assert answer.status_code == 403 and "set-cookie" not in answer.headers
+
+
+def test_over_https_the_cookie_stays_there(web_gallery: Gallery) -> None:
+    with client_of(web_gallery, token=TOKEN) as client:
+        answer = client.post("https://localhost/", data={"token": TOKEN}, follow_redirects=False)
+        assert "secure" in answer.headers["set-cookie"].lower()
+
+
+def test_files_of_the_program_need_no_token(guarded: TestClient) -> None:
+    assert guarded.get("/static/app.css").status_code == 200
+    assert guarded.get("/static/../api/v1/stats").status_code == 401
+    assert guarded.get("/static/nothing").status_code == 404
 
 
 # Headers

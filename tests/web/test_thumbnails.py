@@ -16,10 +16,10 @@ from retrieval.catalog.records import FileChanged, ImageRecord
 from retrieval.errors import Busy
 from retrieval.gallery import Gallery
 from retrieval.pictures.images import content_hash
+from retrieval.server.job_queue import Stopping
 from retrieval.web.pictures import thumbnails as module
 from retrieval.web.pictures.thumbnails import Thumbnails
 from retrieval.web.settings import Settings
-from retrieval.web.work.job_queue import Stopping
 from tests.pictures import save_picture
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ class Looks:
             self.together += 1
             self.most_together = max(self.together, self.most_together)
         self.begun.release()
-        assert self.may_go_on.wait(20)
+        assert self.may_go_on.wait(600)
         with self._lock:
             self.together -= 1
         return self._look(image, side)
@@ -87,7 +87,7 @@ def with_thumbnails(folder: Path, do: Callable[[Thumbnails], Awaitable[T]], **se
 
 async def begun(looks: Looks, count: int = 1) -> None:
     for _ in range(count):
-        assert await asyncio.to_thread(looks.begun.acquire, timeout=20)
+        assert await asyncio.to_thread(looks.begun.acquire, timeout=600)
 
 
 def test_identical_requests_at_once_decode_once(tmp_path: Path, images: list[ImageRecord], looks: Looks) -> None:

@@ -7,7 +7,9 @@ import builtins
 import io
 import os
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +26,15 @@ from starlette.testclient import TestClient
 
 from retrieval.errors import RetrievalError
 from retrieval.gallery import Gallery
+from retrieval.pictures import decoders, images
+from retrieval.pictures.decoders import Decoders
 from retrieval.search.engine import QueryEngine
 from retrieval.search.query import Query, Term
+from retrieval.server.engine_thread import EngineLimits, EngineThread
 from retrieval.web.search import uploads
-from retrieval.web.search.uploads import Form, read_form
+from retrieval.web.search.uploads import UploadForm, read_form
 from tests.conftest import EXAMPLES
+from tests.hostile_pictures import empty_scans
 from tests.web.conftest import client_of
 
 DOG = EXAMPLES / "animals" / "dog.jpg"
@@ -45,7 +51,7 @@ def part(name: str, data: bytes, filename: str | None = None) -> bytes:
 END = f"--{BOUNDARY}--\r\n".encode()
 
 
-def read(body: bytes, piece: int = 1 << 16, most: int = 1 << 20, boundary: str = BOUNDARY) -> Form:
+def read(body: bytes, piece: int = 1 << 16, most: int = 1 << 20, boundary: str = BOUNDARY) -> UploadForm:
     async def stream() -> AsyncIterator[bytes]:
         for start in range(0, len(body), piece):
             yield body[start : start + piece]
@@ -61,7 +67,7 @@ def read(body: bytes, piece: int = 1 << 16, most: int = 1 << 20, boundary: str =
 @settings(max_examples=60, deadline=None)
 def test_a_form_is_read_whatever_pieces_it_comes_in(data: bytes, query: bytes | None, piece: int) -> None:
     body = part("picture", data, "x.jpg") + (b"" if query is None else part("query", query)) + END
-    assert read(body, piece) == Form(data, query or b"")
+    assert read(body, piece) == UploadForm(data, query or b"")
 
 
 @pytest.mark.parametrize(
@@ -200,7 +206,7 @@ def test_formats_are_told_by_content(client: TestClient, form: str) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"hello", b"<svg xmlns='http://www.w3.org/2000/svg'/>", DOG.read_bytes()[:3000], b"\x89PNG\r\n\x1a\n"],
+    [b"", b"hello", b"<svg xmlns='http://www.w3.org/2000/svg'", DOG.read_bytes()[:3000], b"\x89PNG\r\n\x1a\n"],
     ids=["empty", "text", "svg", "cut short", "damaged"],
 )  # fmt: skip
 def test_what_is_no_picture_is_refused(client: TestClient, data: bytes) -> None:
@@ -216,6 +222,45 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(client: TestClient
     answer = post(client, out.getvalue())
     assert answer.status_code == 415
     assert "900 megapixels" in answer.json()["title"]
+
+
+def test_a_picture_that_takes_too_long_is_refused_and_others_go_past_it(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert post(client, noise("JPEG2000", 60, 50), '{"k": 1}').status_code == 200, "a decoder process is running"
+    monkeypatch.setattr(uploads, "MOST_SECONDS", 2)
+    with ThreadPoolExecutor(2) as pool:
+        slow = pool.submit(post, client, empty_scans(side=9900))
+        assert post(client, noise("PNG", 61, 50), '{"k": 1}').status_code == 200
+        answer = slow.result()
+    assert answer.status_code == 415
+    assert answer.json()["title"] == "it took more than 2 s to decode"
+
+
+def test_a_picture_whose_client_has_left_is_given_up(web_gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, begun = Decoders(seconds=6000), threading.Event()
+    monkeypatch.setattr(images, "shared", made)
+    monkeypatch.setattr(uploads, "MOST_SECONDS", 6000)
+    ask = decoders._Process.ask
+
+    def noticed(process: decoders._Process, *given: Any) -> Any:
+        begun.set()
+        return ask(process, *given)
+
+    monkeypatch.setattr(decoders._Process, "ask", noticed)
+    engine = EngineThread(web_gallery, EngineLimits())
+
+    async def leave() -> None:
+        task = asyncio.create_task(uploads.Uploads().add(engine, empty_scans(side=9900)))
+        assert await asyncio.to_thread(begun.wait, 600)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(leave())  # waits for its threads
+    assert made._idle == [], "the process was ended"
+    engine.close()
+    made.close()
 
 
 def test_a_picture_with_too_many_bytes_is_refused(web_gallery: Gallery) -> None:

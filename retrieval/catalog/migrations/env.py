@@ -1,4 +1,4 @@
-"""Run numbered migrations over the connection that `schema.upgrade` hands in (never from a command line)."""
+"""Run numbered migrations over the connection that `schema.upgrade` passes in (never from a command line)."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path, PurePosixPath
@@ -20,7 +20,7 @@ Row = TypeVar("Row")
 
 def build_row(cls: type[Row], raw: Any, where: str) -> Row:
     values = mapping(raw, where)
-    # A setting that this version does not know may change embeddings: refuse rather than ignore it.
+    # A setting that this version does not know may change embeddings, so it is refused instead of ignored.
     if unknown := set(values) - {f.name for f in fields(cls)}:  # type: ignore[arg-type]
         raise ValueError(f"unknown setting {where}.{min(unknown)}")
     return cls(**values)
@@ -37,16 +37,18 @@ def one_of(name: str, value: object, literal: Any) -> None:
         raise ValueError(f"{name} is {value!r}, known: {', '.join(get_args(literal))}")
 
 
-def whole(name: str, value: object, least: int) -> None:
+def whole(name: str, value: object, least: int, most: int | None = None) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} is {value!r}, not a whole number >= {least}")
+    if most is not None and value > most:
+        raise ValueError(f"{name} is {value}, more than {most:,}, which no model has")
 
 
 def number_or_none(name: str, value: object) -> float | None:
     if value is None:
         return None
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise ValueError(f"{name} is {value!r}, not a number")
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= sys.float_info.max:
+        raise ValueError(f"{name} is {value!r:.60}, not a number")
     return float(value)
 
 
@@ -62,10 +64,11 @@ def check_inside(name: object) -> None:
 
 
 def check_present(path: Path, size: int | None) -> None:
-    """Missing, a git-LFS pointer, or of another size; only small files are opened."""
+    """Raise if the file is missing, not an ordinary file, a git-LFS pointer, or has another size."""
     try:
-        found = path.stat().st_size
-        head = path.read_bytes()[: len(LFS_MAGIC)] if found < 1024 else b""
+        with open_regular(path) as file:
+            found = os.fstat(file.fileno()).st_size
+            head = file.read(len(LFS_MAGIC)) if found < 1024 else b""
     except OSError as error:
         raise WeightsUnavailable(
             f"{path} is missing or cannot be read ({error.strerror})", "fetch or export the model again"
@@ -108,7 +111,7 @@ def damaged(path: Path, reason: str) -> WeightsUnavailable:
 
 
 def write_bytes_atomically(path: Path, content: bytes) -> None:
-    """Write beside ``path`` and rename over it, so that a reader sees the old file or the whole new one."""
+    """Write a temporary file and rename it to ``path``, so that readers see the complete old or new file."""
     import tempfile  # not needed to read a model
 
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".photoseek-", suffix=path.suffix)
@@ -117,7 +120,7 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp gives 0600; a model folder is shared between the users of a machine like any other data.
+        # mkstemp creates files with mode 0600; model folders are shared between the users of a machine.
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException:

@@ -29,6 +29,11 @@ FORMAT = 1
 DESCRIPTION = "encoder.json"
 ADAPTER = "adapter.json"
 
+MOST_SIDE = 4096
+"""Pixels of a side of the input. Sizes in a description decide how much memory is reserved, before files are hashed."""
+
+MOST_DIM, MOST_TOKENS, MOST_HEADS = 65_536, 8192, 1024
+
 TextKind = Literal["clip-weights", "onnx"]
 TokenizerKind = Literal["clip-bpe", "tokenizers"]
 Clean = Literal["none", "whitespace", "lower", "canonicalize"]
@@ -38,13 +43,13 @@ IdsDtype = Literal["int32", "int64"]
 
 
 def is_adapter(path: Path) -> bool:
-    """True for a folder with an adapter (``adapter.py``) in it."""
+    """True for a folder that contains an adapter (``adapter.py``)."""
     return (path / ADAPTER).is_file()
 
 
 @dataclass(frozen=True)
 class ImageTower:
-    """An ONNX graph: (n, 3, size, size) float32 RGB, scaled and normalised -> (n, dim), of any length."""
+    """An ONNX graph: (n, 3, size, size) float32 RGB, scaled and normalised -> (n, dim), not yet of unit length."""
 
     file: str
     input: str = "pixels"
@@ -53,17 +58,17 @@ class ImageTower:
 
 @dataclass(frozen=True)
 class TokenizerSpec:
-    """How a text becomes token ids.
+    """How a text is converted to token ids.
 
     Args:
         kind: ``clip-bpe`` is our own byte-pair encoder over a merge table (``tokenizer.write_clip_merges``);
             ``tokenizers`` a ``tokenizer.json`` of the library of that name.
         file: the merge table or ``tokenizer.json``.
-        start, end: ids put around the text by ``clip-bpe``; a ``tokenizer.json`` brings its own.
-        pad_id: fills up to ``pad_to``.
+        start, end: ids added around the text by ``clip-bpe``; a ``tokenizer.json`` has its own.
+        pad_id: the id used for padding up to ``pad_to``.
         pad_to: every row gets exactly this many ids (SigLIP: 64, it pools the last position); ``None`` leaves
             rows as long as their text.
-        clean: open_clip's cleaning of the same name, applied before the tokens are looked up.
+        clean: open_clip's cleaning of the same name, applied before tokenizing.
         strip_id: this id is replaced by 0 afterwards (open_clip's ``strip_sep_token``).
     """
 
@@ -84,25 +89,25 @@ class TokenizerSpec:
             if value is not None:
                 whole(f"tokenizer.{name}", value, 0)
         if self.pad_to is not None:
-            whole("tokenizer.pad_to", self.pad_to, 1)
+            whole("tokenizer.pad_to", self.pad_to, 1, MOST_TOKENS)
         if self.kind == "clip-bpe" and (self.start is None or self.end is None):
             raise ValueError("a clip-bpe tokenizer needs start and end ids")
 
 
 @dataclass(frozen=True)
 class TextTower:
-    """The text half.
+    """The text tower.
 
     Args:
         kind: ``clip-weights`` is a safetensors file with the tensor names of open_clip's text transformer
             (``token_embedding.weight``, ``transformer.resblocks.N...``, no ``text.`` prefix), run by numpy;
             ``onnx`` a graph from ids (n, length) to (n, dim).
-        context_length: tokens that fit, both end tokens counted.
+        context_length: maximal number of tokens, including both end tokens.
         heads, activation, eps: of the transformer, for ``clip-weights``. ``eps`` is LayerNorm's.
-        causal: False if every token sees every other (SigLIP, MobileCLIP): then the tokenizer pads each row.
+        causal: False if every token attends to every other (SigLIP, MobileCLIP): then the tokenizer pads each row.
         pool: which position becomes the embedding: ``argmax`` the first of the largest id (CLIP), ``eos`` the
             first of the tokenizer's ``end`` id, ``last`` the last one (SigLIP).
-        input, output, ids_dtype: names and type of the graph's ends, for ``onnx``.
+        input, output, ids_dtype: names and type of the graph's input and output, for ``onnx``.
     """
 
     file: str
@@ -123,8 +128,8 @@ class TextTower:
         one_of("text.activation", self.activation, Activation)
         one_of("text.pool", self.pool, Pool)
         one_of("text.ids_dtype", self.ids_dtype, IdsDtype)
-        whole("text.context_length", self.context_length, 2)
-        whole("text.heads", self.heads, 1 if self.kind == "clip-weights" else 0)
+        whole("text.context_length", self.context_length, 2, MOST_TOKENS)
+        whole("text.heads", self.heads, 1 if self.kind == "clip-weights" else 0, MOST_HEADS)
         if not isinstance(self.causal, bool):
             raise ValueError("text.causal is not true or false")
         if not (isinstance(self.eps, float) and 0 < self.eps < 1e-2):
@@ -139,7 +144,7 @@ class TextTower:
 
 @dataclass(frozen=True)
 class FileRecord:
-    """Size and content hash (blake3, hex) of one file of the folder."""
+    """Size and content hash (blake3, hex) of one file in the folder."""
 
     bytes: int
     blake3: str
@@ -151,7 +156,7 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class EncoderFolder:
-    """A folder whose description was read and whose files are there with the recorded sizes."""
+    """A folder whose description was read and whose files exist with the recorded sizes."""
 
     path: Path
     spec: EncoderSpec
@@ -160,22 +165,22 @@ class EncoderFolder:
     files: Mapping[str, FileRecord] = field(default_factory=dict)
 
     def fingerprint_of_files(self) -> str:
-        """The fingerprint that the recorded hashes give. An exported model has its torch form's instead, which only
-        the weights of that form can confirm."""
+        """The fingerprint computed from the recorded hashes. An exported model has that of its torch form instead,
+        which can only be confirmed with the weights of that form."""
         weights = [record.blake3 for record in self.files.values()]
         return fingerprint_of(self.spec.preprocessing, text=text_settings(self.text), weights=weights)
 
     def file(self, name: str) -> Path:
-        """Where a file of this folder is."""
+        """The path of a file in this folder."""
         return self.path / name
 
 
 def read_encoder_folder(path: Path) -> EncoderFolder:
-    """Read ``encoder.json`` and check that the files it names are there, whole by size, inside the folder.
+    """Read ``encoder.json`` and check that the files it names exist inside the folder with the recorded sizes.
 
     Raises:
-        WeightsUnavailable: no or unreadable description, unknown format, a field that is missing, unknown or
-            out of range, a path that leaves the folder, a missing file, a git-LFS pointer, another size.
+        WeightsUnavailable: missing or unreadable description, unknown format, a field that is missing, unknown
+            or out of range, a path that leaves the folder, a missing file, a git-LFS pointer, another size.
     """
     data = load_json(path / DESCRIPTION)
     if data.get("format") != FORMAT:
@@ -209,11 +214,11 @@ def write_encoder_description(
     prompt_templates: Sequence[str] = ("a photo of a {}.",),
     extra_files: Sequence[str] = (),
 ) -> EncoderFolder:
-    """Write ``encoder.json`` (atomically) beside files that are already in ``path``; return what was written.
+    """Write ``encoder.json`` (atomically) for files that are already in ``path``; return what was written.
 
-    Every file that the towers name is hashed, with the ONNX external data beside it (``X.data``) and
+    Every file that the towers name is hashed, and also ONNX external data (``X.data``) and
     ``extra_files``. An exported model passes the ``fingerprint`` of the model it was made from, so that
-    a gallery built with the one can be searched with the other; without it, it is computed from the files.
+    a gallery built with one can be searched with the other; by default it is computed from the files.
 
     Raises:
         WeightsUnavailable: a named file is missing or a setting is out of range.
@@ -258,13 +263,13 @@ def fingerprint_of(
     weights: Iterable[str],
     image: Mapping[str, object] | None = None,
 ) -> str:
-    """Identity of an embedding space: blake3 (hex, 64) over canonical JSON of what decides an embedding.
+    """Identity of an embedding space: blake3 (hex, 64) of canonical JSON of all that determines an embedding.
 
     Args:
-        preprocessing: how pictures become input.
-        text: settings of tokenizer and text tower; see :func:`text_settings` (no file names in it).
+        preprocessing: how pictures are converted to input.
+        text: settings of tokenizer and text tower; see :func:`text_settings` (contains no file names).
         weights: content hashes of all weight and tokenizer files, in any order.
-        image: architecture and pooling of an image-only tower, where the weights do not say them.
+        image: architecture and pooling of an image-only tower, if the weights do not determine them.
     """
     from blake3 import blake3
 
@@ -275,7 +280,7 @@ def fingerprint_of(
 
 
 def text_settings(text: TextTower | None) -> dict[str, object] | None:
-    """The part of a text tower that changes its embeddings, without file names and graph-end names."""
+    """The settings of a text tower that affect its embeddings: no file names, no input or output names."""
     if text is None:
         return None
     tokenizer = {k: v for k, v in asdict(text.tokenizer).items() if k != "file"}
@@ -284,14 +289,14 @@ def text_settings(text: TextTower | None) -> dict[str, object] | None:
 
 
 def verify_encoder_folder(folder: EncoderFolder, *, without_text: bool = False) -> None:
-    """Compare every file with its recorded hash (350 MB: about 0.1 s), so that a damaged or exchanged file never fills
+    """Compare every file with its recorded hash (350 MB: about 0.1 s), so that a damaged or replaced file never fills
     a gallery with embeddings under another model's name.
 
     Args:
-        without_text: leave out the text tower, whose embeddings are never stored among the pictures'.
+        without_text: leave out the text tower, whose embeddings are never stored in the catalog.
 
     Raises:
-        WeightsUnavailable: a file is not the one that was described.
+        WeightsUnavailable: a file differs from its description.
     """
     text = {folder.text.file, folder.text.tokenizer.file} if folder.text and without_text else set()
     for name, record in folder.files.items():
@@ -321,14 +326,11 @@ def _parse(path: Path, data: Mapping[str, Any]) -> EncoderFolder:
         check_inside(name)
         if name not in files:
             raise ValueError(f"{name} has no entry under files")
-    whole("dim", data["dim"], 1)
+    whole("dim", data["dim"], 1, MOST_DIM)
     hex_digest("fingerprint", data["fingerprint"])
     for key in ("name", "family", "source", "licence"):
         if not isinstance(data[key], str) or not data[key]:
             raise ValueError(f"{key} is not a text")
-    templates = data["prompt_templates"]
-    if not isinstance(templates, list) or not all(isinstance(t, str) and "{}" in t for t in templates):
-        raise ValueError("prompt_templates is not a list of texts with {} in them")
     spec = EncoderSpec(
         name=data["name"],
         family=data["family"],
@@ -341,18 +343,25 @@ def _parse(path: Path, data: Mapping[str, Any]) -> EncoderFolder:
         fingerprint=data["fingerprint"],
         logit_scale=number_or_none("logit_scale", data.get("logit_scale")),
         logit_bias=number_or_none("logit_bias", data.get("logit_bias")),
-        prompt_templates=tuple(templates),
+        prompt_templates=parse_templates(data["prompt_templates"]),
     )
     return EncoderFolder(path, spec, image, text, files)
 
 
+def parse_templates(raw: Any) -> tuple[str, ...]:
+    """Prompt templates from JSON; ValueError if they are not a list of texts with ``{}`` in them."""
+    if not isinstance(raw, list) or not all(isinstance(text, str) and "{}" in text for text in raw):
+        raise ValueError("prompt_templates is not a list of texts with {} in them")
+    return tuple(raw)
+
+
 def parse_preprocessing(raw: Any) -> Preprocessing:
-    """Preprocessing settings out of JSON; ValueError or TypeError if one is missing, unknown or out of range."""
+    """Preprocessing settings from JSON; ValueError or TypeError if one is missing, unknown or out of range."""
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in mapping(raw, "preprocessing").items()}
     row = build_row(Preprocessing, values, "preprocessing")
-    whole("preprocessing.size", row.size, 1)
+    whole("preprocessing.size", row.size, 1, MOST_SIDE)
     if row.resize_to is not None:
-        whole("preprocessing.resize_to", row.resize_to, row.size)
+        whole("preprocessing.resize_to", row.resize_to, row.size, MOST_SIDE)
     one_of("preprocessing.resize", row.resize, Resize)
     one_of("preprocessing.interpolation", row.interpolation, Interpolation)
     for key, triple in (("mean", row.mean), ("std", row.std)):

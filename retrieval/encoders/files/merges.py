@@ -1,9 +1,9 @@
-"""The merge table of CLIP's byte-pair encoding as a file that is searched where it lies.
+"""The merge table of CLIP's byte-pair encoding as a file that is searched without being loaded.
 
 Layout, little-endian: 8 bytes magic, uint64 n, n sorted uint64 keys (id of the left token << 32 | id of the
 right one), n uint32 ranks. A merged token's id is 512 + its rank, because CLIP's vocabulary is the 256 bytes,
-the 256 bytes that end a word, then the merges in order: no vocabulary is needed. Parsing a ``tokenizer.json``
-took 55 ms where this takes less than 1.
+the 256 bytes that end a word, then the merges in order, so no vocabulary is needed. Parsing a ``tokenizer.json``
+took 55 ms; this takes less than 1 ms.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from retrieval.errors import WeightsUnavailable
 
 MAGIC = b"PSMERGE1"
 END_OF_WORD = 256
-"""Added to a byte's id where it ends a word; CLIP writes it ``</w>``."""
+"""Added to the id of a byte that ends a word; CLIP writes it as ``</w>``."""
 _FIRST_MERGE = 512
 _HEAD = 16
 
-# CLIP orders bytes by printability (GPT-2's table): those that show as themselves first, then the others.
+# CLIP orders bytes by printability (GPT-2's table): first the printable ones, then the others.
 _SHOWN = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
 _ORDER = [*_SHOWN, *(byte for byte in range(256) if byte not in _SHOWN)]
 BASE_ID = {byte: position for position, byte in enumerate(_ORDER)}
-"""Byte to the id of its one-byte token."""
+"""From a byte to the id of its one-byte token."""
 
 
 class MergeTable:
     """A memory-mapped merge table.
 
     Raises:
-        WeightsUnavailable: not such a file, or cut short.
+        WeightsUnavailable: not a merge table, or truncated.
     """
 
     def __init__(self, file: Path) -> None:
@@ -56,14 +56,14 @@ class MergeTable:
         return len(self._keys)
 
     def rank(self, left: int, right: int) -> int:
-        """Rank of a pair of token ids, -1 if the two never merge."""
+        """Rank of a pair of token ids, -1 if they are never merged."""
         key = left << 32 | right
         at = bisect_left(self._keys, key)
         return self._ranks[at] if at < len(self._keys) and self._keys[at] == key else -1
 
     @staticmethod
     def id_of(rank: int) -> int:
-        """Id of the token that the merge of this rank makes."""
+        """Id of the token created by the merge of this rank."""
         return _FIRST_MERGE + rank
 
 
@@ -75,7 +75,7 @@ def write_clip_merges(merges: Iterable[tuple[str, str]], path: Path) -> None:
             bytes, ``</w>`` at the end of a word.
 
     Raises:
-        ValueError: a pair uses a token that no earlier merge made, or a token is made twice.
+        ValueError: a pair uses a token that no earlier merge created, or a token is created twice.
     """
     shown = _shown_bytes()
     ids = {text: BASE_ID[byte] for byte, text in shown.items()}
@@ -96,7 +96,7 @@ def write_clip_merges(merges: Iterable[tuple[str, str]], path: Path) -> None:
 
 
 def _shown_bytes() -> dict[int, str]:
-    """GPT-2's printable character of each byte: itself, or 256 and up for the bytes that do not show."""
+    """GPT-2's printable character for each byte: itself, or 256 and up for bytes that are not printable."""
     return {byte: chr(byte if byte in _SHOWN else 256 + BASE_ID[byte] - len(_SHOWN)) for byte in range(256)}
 
 

@@ -20,14 +20,14 @@ log = logging.getLogger("photoseek")
 
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl"})
 HEADER_LIMIT = 100 << 20
-"""The format's own bound on its JSON header."""
+"""The limit that the format itself sets for its JSON header."""
 
 
 def check_safetensors(path: Path) -> Mapping[str, Any]:
-    """Return the header (tensor name -> dtype, shape, data_offsets) of a file that is whole.
+    """Return the header (tensor name -> dtype, shape, data_offsets) of a complete file.
 
     Raises:
-        WeightsUnavailable: missing, a pickle, a git-LFS pointer, empty, truncated or damaged; says which.
+        WeightsUnavailable: missing, a pickle, a git-LFS pointer, empty, truncated or damaged; the message says which.
     """
     if path.suffix.lower() in PICKLES:
         raise WeightsUnavailable(
@@ -63,7 +63,7 @@ def check_safetensors(path: Path) -> Mapping[str, Any]:
 
 
 def read_scalar(path: Path, name: str) -> float | None:
-    """One value of a one-element tensor, or None where the file has no such tensor."""
+    """The value of a one-element tensor, or None if the file has no such tensor."""
     weights = WeightsFile(path)
     if name not in weights:
         return None
@@ -74,9 +74,9 @@ def read_scalar(path: Path, name: str) -> float | None:
 
 
 def content_digest(path: Path) -> str:
-    """blake3 of a weight file (hex, 64), remembered by path, size and mtime_ns in the cache folder.
+    """blake3 of a weight file (hex, 64), stored by path, size and mtime_ns in the cache folder.
 
-    Hashing 600 MB takes longer than a text query; a file that was not touched is not read again.
+    Hashing 600 MB takes longer than a text query, so an unchanged file is not read again.
     """
     from blake3 import blake3
 
@@ -88,7 +88,7 @@ def content_digest(path: Path) -> str:
         known = json.loads(note.read_text(encoding="utf-8"))
         if known["state"] == state and len(known["digest"]) == 64:
             return str(known["digest"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass
     digest = hash_file(path)
     try:

@@ -12,41 +12,44 @@ from retrieval.encoders.files.description import DESCRIPTION, read_encoder_folde
 from retrieval.errors import EncoderError
 
 SPARE_BYTES = 64 << 20
-"""Left free on the disk: a full disk harms more than a model that is not there."""
+"""Kept free on the disk: a full disk is worse than a missing model."""
 
 
 def folder_name(name: str) -> str:
-    """``MODEL/TAG`` as a folder name: ``MODEL__TAG``; what a file system may refuse is replaced."""
+    """``MODEL/TAG`` as a folder name: ``MODEL__TAG``; characters that a file system may refuse are replaced."""
     return re.sub(r"[^\w.+-]", "_", name.replace("/", "__")).strip(".") or "model"
 
 
 @contextmanager
 def staging(models_folder: Path, name: str, *, resume_key: str | None = None) -> Iterator[Path]:
-    """A hidden folder to build a model in, beside its final place; one process at a time per model.
+    """A hidden folder to build a model in, next to its final location; one process at a time per model.
 
     Args:
-        resume_key: what the content belongs to (a commit). A folder left by a broken download of the same
-            key is handed out again, and left where it is if the download breaks once more. Without a key
+        resume_key: what the content belongs to (a commit). A folder left by an interrupted download with the same
+            key is used again, and kept if the download is interrupted again. Without a key
             the folder starts empty and is removed at the end.
 
     Raises:
-        EncoderError: another process is at work on this model.
+        EncoderError: another process is installing this model.
     """
     from filelock import FileLock, Timeout
 
     base = folder_name(name)
     models_folder.mkdir(parents=True, exist_ok=True)
-    # flock on a file of its own: it is never removed, so two processes cannot hold locks on two inodes.
+    # flock on a separate file that is never removed, so two processes cannot hold locks on two inodes.
     lock = FileLock(models_folder / f".lock-{base}", timeout=0)
     try:
         lock.acquire()
     except Timeout as error:
         raise EncoderError(f"another process is installing {name}", "wait for it, then try again") from error
     try:
-        folder = models_folder / f".staging-{base}-{resume_key or 'new'}"
+        start, key = f".staging-{base}-", folder_name(resume_key or "new").replace("-", "_")
+        folder = models_folder / f"{start}{key}"
         _recover(models_folder / base)
-        for left in models_folder.glob(f".staging-{base}-*"):
-            if left != folder or resume_key is None:
+        for left in models_folder.glob(f"{start}*"):
+            # Keys have no hyphen: what has one there belongs to a model whose name begins like this one's.
+            is_ours = "-" not in left.name.removeprefix(start)
+            if is_ours and (left != folder or resume_key is None):
                 shutil.rmtree(left)
         folder.mkdir(exist_ok=True)
         try:
@@ -59,11 +62,11 @@ def staging(models_folder: Path, name: str, *, resume_key: str | None = None) ->
 
 
 def install(folder: Path, target: Path) -> Path:
-    """Check a finished folder and rename it to ``target``; an older one is replaced and removed.
+    """Check a finished folder and rename it to ``target``; an older model there is replaced and removed.
 
     Raises:
-        WeightsUnavailable: the folder is not whole; nothing is changed then.
-        EncoderError: ``target`` is something else than a model folder.
+        WeightsUnavailable: the folder is incomplete; nothing is changed.
+        EncoderError: ``target`` is not a model folder.
     """
     read_encoder_folder(folder)
     if target.exists() and not (target / DESCRIPTION).is_file():
@@ -76,10 +79,10 @@ def install(folder: Path, target: Path) -> Path:
 
 
 def check_disk_space(folder: Path, needed: int) -> None:
-    """Fail before a download or export that cannot end well.
+    """Fail before a download or export that would not fit.
 
     Raises:
-        EncoderError: fewer than ``needed`` bytes (and a reserve) are free where ``folder`` is.
+        EncoderError: less than ``needed`` bytes plus a reserve are free on the disk of ``folder``.
     """
     there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     free = shutil.disk_usage(there).free
@@ -95,7 +98,7 @@ def _aside(target: Path) -> Path:
 
 
 def _recover(target: Path) -> None:
-    """A process killed between the two renames of :func:`install` leaves the old model aside."""
+    """Restore the old model, which a process killed between the two renames of :func:`install` leaves aside."""
     aside = _aside(target)
     if aside.exists():
         if target.exists():

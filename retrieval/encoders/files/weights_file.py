@@ -1,7 +1,7 @@
 """Read safetensors files without the library: memory-mapped, bounds-checked, no copies. Also writes small ones.
 
 Format: uint64 (little-endian) length of a JSON header; the header (name -> dtype, shape, data_offsets); data.
-The file may come from anywhere: every size in it is checked against the file before it is used.
+The file is untrusted: every size in it is checked against the file before it is used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from retrieval.errors import WeightsUnavailable
 from retrieval.regular_files import open_regular
 
 _MAX_HEADER = 16 << 20
-# bfloat16 has no numpy type: it is read as the upper half of a float32.
+# numpy has no bfloat16: it is read as the upper half of a float32.
 _TYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
 
 
@@ -29,7 +29,7 @@ class WeightsFile:
     """Float tensors by name.
 
     Raises:
-        WeightsUnavailable: not a safetensors file, cut short, or offsets that do not fit shapes or the file.
+        WeightsUnavailable: not a safetensors file, truncated, or offsets that do not fit the shapes or the file.
     """
 
     def __init__(self, file: Path) -> None:
@@ -58,7 +58,7 @@ class WeightsFile:
         return iter(self._header)
 
     def raw(self, name: str) -> NDArray[Any]:
-        """A view on the file: float32, float16, or uint16 where the file holds bfloat16."""
+        """A view of the file: float32, float16, or uint16 for bfloat16."""
         try:
             entry = self._header[name]
             shape = tuple(entry["shape"])
@@ -77,7 +77,7 @@ class WeightsFile:
         return np.frombuffer(self._map, dtype, count, self._data + begin).reshape(shape)
 
     def float32(self, name: str) -> NDArray[np.float32]:
-        """A tensor as float32; a view where the file holds aligned float32, else a copy."""
+        """A tensor as float32; a view if the file contains aligned float32, else a copy."""
         return as_float32(self.raw(name))
 
     def _damaged(self, reason: str) -> WeightsUnavailable:
@@ -94,13 +94,13 @@ def write_weights(file: Path, tensors: Mapping[str, NDArray[np.float32]]) -> Non
         parts.append(part)
         at += len(part)
     head = json.dumps(header).encode()
-    head += b" " * (-len(head) % 8)  # the data begins aligned
+    head += b" " * (-len(head) % 8)  # aligns the start of the data
     write_bytes_atomically(file, len(head).to_bytes(8, "little") + head + b"".join(parts))
 
 
 def as_float32(raw: NDArray[Any]) -> NDArray[np.float32]:
-    """float32 of what :meth:`WeightsFile.raw` gives."""
+    """Convert the result of :meth:`WeightsFile.raw` to float32."""
     if raw.dtype == _TYPES["BF16"]:
         return (raw.astype(np.uint32) << 16).view(np.float32)
-    # numpy copies an unaligned operand at each product: 120 ms instead of 17 for one query, so copy it once.
+    # numpy copies an unaligned operand in each product (120 ms instead of 17 for one query), so copy it once.
     return raw.astype(np.float32, copy=not raw.flags.aligned)

@@ -14,19 +14,18 @@ from retrieval.encoders.files.description import EncoderFolder, ImageTower, Text
 from retrieval.encoders.files.staging import check_disk_space, folder_name, install, staging
 from retrieval.encoders.install.export_text import text_tower
 from retrieval.encoders.names.image_models import parse_image_name
-from retrieval.encoders.names.open_clip import INSTALL_TORCH
 from retrieval.encoders.names.open_clip_weights import HF_HUB, LOCAL_DIR
 from retrieval.encoders.torch.clip import ClipEncoder
-from retrieval.encoders.torch.encoder import TorchEncoder
+from retrieval.encoders.torch.encoder import TorchEncoder, require_modules
 from retrieval.encoders.torch.graph import write_graph
-from retrieval.errors import EncoderError, RuntimeUnavailable
+from retrieval.errors import EncoderError
 
 if TYPE_CHECKING:
     import torch
 
 PARITY_GATE = 1e-4
-"""Largest difference of one number of a unit vector, float32 against torch. Cosines would hide mistakes: with
-random weights two unrelated pictures have cosine .95."""
+"""Maximal difference of any component of a unit vector, float32 against torch. Cosines would hide errors: with
+random weights, two unrelated pictures have a cosine of .95."""
 PARITY_TEXTS = (
     "a red bird on a branch",
     "Two dogs, playing in the snow!",
@@ -40,15 +39,15 @@ WeightType = Literal["float32", "float16"]
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What an export made, and its largest differences to torch.
+    """The result of an export, and its maximal differences from torch.
 
     Args:
         folder: the installed model folder.
-        image_difference, text_difference: largest absolute difference of one number of a unit vector, over
+        image_difference, text_difference: maximal absolute difference of any component of a unit vector, over
             seeded pictures and texts, towers in float32; None without a text tower.
-        gate: what the differences had to stay under.
+        gate: the limit for the differences.
         bytes: size of each file.
-        seconds: whole export.
+        seconds: duration of the whole export.
     """
 
     folder: Path
@@ -68,19 +67,19 @@ def export_onnx(
 ) -> ExportReport:
     """Write ``MODEL__TAG`` into ``models_folder``: image tower as ONNX, text tower (if any) as weights or ONNX.
 
-    The folder appears only when everything is written and agrees with torch; a broken export leaves nothing.
+    The folder appears only when everything is written and agrees with torch; a failed export leaves nothing.
 
     Args:
         encoder: a loaded or loading model.
-        weight_type: of the text weights; float16 halves them and widens the text gate to 2e-3.
+        weight_type: of the text weights; float16 halves their size and raises the limit for texts to 2e-3.
         text_onnx: write the text tower as a graph even if the numpy tower can run its weights.
 
     Raises:
-        EncoderError: the two disagree by more than the gate, or the disk is too full.
+        EncoderError: the difference exceeds the limit, or there is not enough disk space.
         RuntimeUnavailable: torch, onnx or the engine that checks the result is not installed.
     """
     start = time.perf_counter()
-    _need("torch", "onnx", "openvino")
+    require_modules("an export", "torch", "onnx", "openvino")
     spec = encoder.spec
     check_disk_space(models_folder, 2 * encoder.weights.stat().st_size)
     name = export_name(spec.name)
@@ -93,7 +92,7 @@ def export_onnx(
         written = _describe(encoder, folder, name, image, text, extra)
         image_difference, text_difference = measure_parity(encoder, written)
         text_gate = PARITY_GATE if weight_type == "float32" else 2e-3
-        # Not "if larger": NaN is larger than nothing.
+        # Not "if larger": comparisons with NaN are false.
         if not (image_difference <= PARITY_GATE and (text_difference is None or text_difference <= text_gate)):
             text_said = "none" if text_difference is None else f"{text_difference:.1e}"
             raise EncoderError(
@@ -108,9 +107,9 @@ def export_onnx(
 
 
 def export_name(name: str) -> str:
-    """What an exported model is called: ``MODEL/TAG`` as it is, a folder or file by its folder, or the repository.
+    """The name of an exported model: ``MODEL/TAG`` unchanged, the folder's name for paths, or the repository.
 
-    An export can move to another machine, so no path of this one stays in its name.
+    An export may be moved to another machine, so its name contains no local path.
     """
     if name.startswith(HF_HUB):
         return name.removeprefix(HF_HUB)
@@ -124,7 +123,7 @@ def export_name(name: str) -> str:
 
 
 def measure_parity(encoder: TorchEncoder, folder: EncoderFolder) -> tuple[float, float | None]:
-    """Largest absolute differences (image, text or None) between torch and the folder's own runtime, in float32.
+    """Maximal absolute differences (image, text or None) between torch and the folder's own runtime, in float32.
 
     Raises:
         RuntimeUnavailable: the engine that runs the folder is not installed.
@@ -142,7 +141,7 @@ def measure_parity(encoder: TorchEncoder, folder: EncoderFolder) -> tuple[float,
 
 
 def parity_pixels(size: int) -> Pixels:
-    """The seeded pictures of a parity report: noise, one grey, one gradient."""
+    """The seeded pictures of the parity check: noise, one grey, one gradient."""
     rng = np.random.default_rng(17)
     noise = rng.integers(0, 256, (PARITY_IMAGES - 2, 3, size, size), np.uint8)
     flat = np.stack([np.full((3, size, size), 20, np.uint8), _gradient(size)])
@@ -162,7 +161,7 @@ def _write_image_tower(encoder: TorchEncoder, folder: Path) -> ImageTower:
 
     size = encoder.spec.preprocessing.size
     place = next(encoder.model.parameters()).device
-    # Two pictures: with one, a broadcast over the batch is traced as no broadcast at all.
+    # Two pictures: with one, a broadcast over the batch would be traced without a broadcast.
     example = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(3)).to(place)
     write_graph(Images(encoder.model), example, folder / "image.onnx", input_name="pixels", dynamic={0: "n"})
     return ImageTower("image.onnx")
@@ -173,7 +172,7 @@ def _describe(
 ) -> EncoderFolder:
     spec = encoder.spec
     named = {image.file, *((text.file, text.tokenizer.file) if text else ()), *extra}
-    # Over 2 GB, torch writes one file per tensor beside the graph.
+    # Above 2 GB, torch writes one file per tensor next to the graph.
     loose = sorted(p.name for p in folder.iterdir() if p.name not in named)
     return write_encoder_description(
         folder,
@@ -194,7 +193,7 @@ def _describe(
 
 
 def _reduced(encoder: TorchEncoder) -> bool:
-    """True where the encoder itself computes in less than float32: parity is measured in float32."""
+    """True if the encoder computes in less than float32; parity is measured in float32."""
     return encoder.precision != "fp32"
 
 
@@ -202,10 +201,3 @@ def _gradient(size: int) -> Any:
     ramp = np.linspace(0, 255, size).astype(np.uint8)
     rows = np.tile(ramp, (size, 1))
     return np.stack([rows, rows.T, rows[:, ::-1]])
-
-
-def _need(*modules: str) -> None:
-    from importlib.util import find_spec
-
-    if missing := [m for m in modules if find_spec(m) is None]:
-        raise RuntimeUnavailable(f"an export needs {' and '.join(missing)}", INSTALL_TORCH)

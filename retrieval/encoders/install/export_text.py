@@ -16,7 +16,7 @@ from retrieval.errors import EncoderError
 if TYPE_CHECKING:
     import torch
 
-# The tensors that NumpyTextTower knows; anything else (LayerScale, a class token) needs the graph.
+# The tensors that NumpyTextTower supports; anything else (LayerScale, a class token) needs the graph.
 _KNOWN = re.compile(
     r"token_embedding\.weight|positional_embedding|ln_final\.(weight|bias)|text_projection(\.weight|\.bias)?"
     r"|transformer\.resblocks\.\d+\.(ln_[12]\.(weight|bias)|attn\.in_proj_(weight|bias)"
@@ -31,7 +31,7 @@ def text_tower(
     """Write the text tower and its tokenizer into ``folder``; return its description and further files.
 
     Raises:
-        EncoderError: the tower has no ONNX form, or its tokenizer no file form.
+        EncoderError: the tower cannot be exported as ONNX, or its tokenizer as a file.
     """
     text = getattr(encoder.model, "text", encoder.model)
     weights = None if as_onnx else _plain_weights(text)
@@ -43,7 +43,7 @@ def text_tower(
     _save(weights, folder / "text.safetensors", weight_type)
     block = text.transformer.resblocks[0]
     causal = text.attn_mask is not None
-    # Every position matters where tokens see each other or the last one is pooled: rows get full length.
+    # If tokens attend to each other or the last position is pooled, every position matters: rows get full length.
     full = not causal or pool == "last"
     eos = int(getattr(text, "text_eos_id", getattr(text, "eos_id", 0))) if pool == "eos" else None
     tower = TextTower(
@@ -90,7 +90,7 @@ def _graph(encoder: ClipEncoder, text: Any, folder: Path) -> tuple[TextTower, tu
 
 
 def _plain_weights(text: Any) -> dict[str, torch.Tensor] | None:
-    """The tower's own tensors, or None where the numpy tower would compute something else."""
+    """The tower's own tensors, or None if the numpy tower would compute something else."""
     blocks = getattr(getattr(text, "transformer", None), "resblocks", None)
     if not blocks or type(blocks[0]).__name__ != "ResidualAttentionBlock":
         return None
@@ -150,7 +150,7 @@ def _tokenizer(encoder: ClipEncoder, folder: Path, *, full: bool, end: int | Non
 
 
 def _clip_bpe(folder: Path, length: int | None, options: dict[str, Any]) -> TokenizerSpec:
-    """CLIP's merges come with open_clip; start and end follow the 512 bytes and the merges."""
+    """CLIP's merges are included in open_clip; the ids of start and end follow the 512 bytes and the merges."""
     if options.keys() - {"clean"}:
         raise EncoderError(
             f"CLIP's tokenizer with {', '.join(sorted(options))} cannot be exported",

@@ -1,7 +1,7 @@
 """Download models: ready ONNX exports for use without torch, or open_clip weights for torch.
 
-The ONNX exports are those that Immich publishes as ``immich-app/MODEL__TAG``. This was written from their
-exporter and loader and tested against a stand-in hub on loopback; it has never run against the real hub.
+The ONNX exports are those that Immich publishes as ``immich-app/MODEL__TAG``. This code follows their exporter
+and loader and was tested with a local stand-in for the hub; it has never run against the real hub.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from retrieval.encoders.names.hub import (
     list_repository,
 )
 from retrieval.encoders.names.image_models import ImageForm, parse_image_name
-from retrieval.encoders.names.models import MODELS
+from retrieval.encoders.names.known_models import MODELS
 from retrieval.encoders.names.open_clip import QUICKGELU, find_tagged, split_name
 from retrieval.encoders.names.open_clip_weights import (
     CONFIG,
@@ -56,12 +56,12 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_ma
 
 @dataclass(frozen=True)
 class FetchPlan:
-    """What a fetch would download, for a person to see first.
+    """What a fetch would download, to be shown to the user first.
 
     Args:
         name: of the model.
         licence: of its weights.
-        parts: repositories at one commit, each with the files wanted from it.
+        parts: repositories at one commit, each with the files that are needed from it.
     """
 
     name: str
@@ -79,7 +79,7 @@ class FetchPlan:
 
 
 AcceptLicence = Callable[[FetchPlan], bool]
-"""Shown the plan before the first byte; False stops the fetch."""
+"""Called with the plan before the download; False cancels the fetch."""
 
 
 def fetch_model(
@@ -93,20 +93,20 @@ def fetch_model(
     """Download a ready ONNX export into ``models_folder``; return the model's folder.
 
     An interrupted download is continued by the next call. The folder appears when it is complete and every
-    file has the hash that the hub announced.
+    file has the hash announced by the hub.
 
     Args:
         name: ``MODEL/TAG`` or ``ORG/MODEL__TAG``.
-        accept_licence: shown the plan (licence, size); nothing is downloaded if it returns False.
-        on_progress: called with (bytes there, bytes in all).
+        accept_licence: called with the plan (licence, size); nothing is downloaded if it returns False.
+        on_progress: called with (bytes downloaded, total bytes).
         revision: branch, tag or commit of the repository.
 
-    Where there is no ready export but torch is installed, the original weights are downloaded and exported here.
+    If there is no ready export but torch is installed, the original weights are downloaded and exported here.
 
     Raises:
-        UnknownEncoder: no such export on the hub, and no torch to make one.
-        WeightsUnavailable: offline, no network, or files damaged on the way.
-        EncoderError: licence not accepted, disk too full, or an export that we cannot run.
+        UnknownEncoder: no such export on the hub, and torch, which could make one, is not installed.
+        WeightsUnavailable: offline, no network, or files damaged in transfer.
+        EncoderError: licence not accepted, disk too full, or an unsupported export.
     """
     try:
         plan = plan_model(name, revision=revision)
@@ -122,14 +122,14 @@ def fetch_model(
         try:
             describe(folder, name=plan.name, source=f"{part.name}@{part.commit}", licence=plan.licence)
         except RetrievalError:
-            # Every file has its announced hash: a next try would fetch the same and fail the same.
+            # Every file has its announced hash, so another try would fetch the same files and fail again.
             shutil.rmtree(folder)
             raise
         return install(folder, models_folder / folder_name(plan.name))
 
 
 def plan_model(name: str, *, revision: str | None = None) -> FetchPlan:
-    """Find a ready export on the hub, without downloading it. Raises as :func:`fetch_model`."""
+    """Find a ready export on the hub, without downloading it. Raises like :func:`fetch_model`."""
     refusal: UnknownEncoder | None = None
     for repository in export_repositories(name):
         try:
@@ -153,8 +153,8 @@ def plan_model(name: str, *, revision: str | None = None) -> FetchPlan:
 
 
 def export_repositories(name: str) -> list[str]:
-    """Where an export of this model may be: published names keep or drop ``-quickgelu``, and write some tags
-    with ``-`` for ``_`` (``ViT-B-32__laion2b-s34b-b79k`` beside ``ViT-B-32__laion2b_e16``)."""
+    """Possible repositories of an export of this model: published names keep or drop ``-quickgelu``, and write some
+    tags with ``-`` instead of ``_`` (``ViT-B-32__laion2b-s34b-b79k``, but ``ViT-B-32__laion2b_e16``)."""
     if name.startswith(HF_HUB) or parse_image_name(name) is not None:
         return []
     if "/" in name and "__" in name:
@@ -175,11 +175,11 @@ def fetch_weights(name: str, *, accept_licence: AcceptLicence, on_progress: Prog
         accept_licence, on_progress: see :func:`fetch_model`.
 
     Returns:
-        The snapshot folder that holds the weights.
+        The snapshot folder with the weights.
 
     Raises:
-        UnknownEncoder, WeightsUnavailable, RuntimeUnavailable, EncoderError: as :func:`fetch_model`; also
-            when the repository has pickles only.
+        UnknownEncoder, WeightsUnavailable, RuntimeUnavailable, EncoderError: like :func:`fetch_model`; also
+            if the repository has only pickles.
     """
     plan = plan_weights(name)
     _ask(plan, accept_licence)
@@ -190,7 +190,7 @@ def fetch_weights(name: str, *, accept_licence: AcceptLicence, on_progress: Prog
         for file in part.files:
             if file.name.endswith(".safetensors"):
                 check_safetensors(folders[part.name] / file.name)
-        # Last: until refs/main names the commit, nobody looks into a half-filled snapshot.
+        # Last: until refs/main names the commit, nobody opens an incomplete snapshot.
         refs = folders[part.name].parent.parent / "refs"
         refs.mkdir(exist_ok=True)
         write_atomically(refs / "main", part.commit)
@@ -198,7 +198,7 @@ def fetch_weights(name: str, *, accept_licence: AcceptLicence, on_progress: Prog
 
 
 def plan_weights(name: str) -> FetchPlan:
-    """What :func:`fetch_weights` would download. Raises like it."""
+    """The plan that :func:`fetch_weights` would download. Raises like it."""
     form = parse_image_name(name)
     if form is not None:
         return _plan_image_weights(form)
@@ -244,7 +244,7 @@ def _fetch_and_export(
 
 
 def _plan_image_weights(form: ImageForm) -> FetchPlan:
-    """One file: pooling and size are settings of ours, and the classifier is not used."""
+    """One file: pooling and size are our settings, and the classifier is not used."""
     if form.path:
         raise SettingsError(f"{form.name} names a file of yours", "leave out the =, or use the model directly")
     checkpoint, record = find_checkpoint(form.checkpoint)

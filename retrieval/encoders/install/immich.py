@@ -1,21 +1,21 @@
-"""Convert Immich's published ONNX exports to our model folders: configuration translated, graphs checked.
+"""Convert Immich's published ONNX exports to our model folders: configuration translated, graphs validated.
 
 Their layout: ``config.json`` (open_clip's architecture description), ``visual/model.onnx`` with
 ``visual/preprocess_cfg.json``, ``textual/model.onnx`` with ``tokenizer.json`` and ``tokenizer_config.json``,
-and external weight files beside a graph over 2 GB. Revision ``main`` has graphs for one prepared float32
-picture (1, 3, size, size) and one row of int32 ids, cut and padded to the context length; later revisions
-take uint8 (n, size, size, 3) and normalise inside the graph, which is another form and refused here.
+and external weight files next to graphs over 2 GB. Revision ``main`` has graphs for one prepared float32
+picture (1, 3, size, size) and one row of int32 ids, truncated and padded to the context length; later revisions
+take uint8 (n, size, size, 3) and normalise inside the graph, which is not supported here.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-from retrieval.encoders.files.checks import check_inside, check_present, damaged, load_json
+from retrieval.encoders.files.checks import check_inside, check_present, damaged, load_json, mapping, whole
 from retrieval.encoders.files.description import (
     Clean,
     EncoderFolder,
@@ -38,6 +38,9 @@ NEEDED = (VISUAL, TEXTUAL, PREPROCESS, TOKENIZER, TOKENIZER_CONFIG, CONFIG)
 NOT_ONNX = (".armnn", ".rknn", ".md")
 MAX_TOKENIZER_BYTES = 64 << 20
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 def import_immich_folder(
     path: Path, models_folder: Path, *, name: str | None = None, licence: str | None = None
@@ -45,12 +48,12 @@ def import_immich_folder(
     """Copy a local folder in Immich's layout into ``models_folder``; return the new model folder.
 
     Args:
-        name: how the model is called from now on; the folder's name without it.
-        licence: of its weights, from our table where the name is known.
+        name: the model's name from now on; by default the folder's name.
+        licence: of its weights; by default from our table, if it has the name.
 
     Raises:
         WeightsUnavailable: a file is missing or damaged.
-        EncoderError: graphs or preprocessing that we cannot run.
+        EncoderError: unsupported graphs or preprocessing.
     """
     name = name or path.name.replace("__", "/", 1)
     files = wanted_files(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
@@ -65,7 +68,7 @@ def import_immich_folder(
 
 
 def wanted_files(names: Iterable[str]) -> list[str]:
-    """Files of an export that we use: the six of the layout, and external weights beside the graphs."""
+    """The files of an export that we use: the six of the layout, and external weights next to the graphs."""
     kept = []
     for name in sorted(names):
         folder, _, file = name.rpartition("/")
@@ -75,7 +78,7 @@ def wanted_files(names: Iterable[str]) -> list[str]:
 
 
 def describe(folder: Path, *, name: str, source: str, licence: str) -> EncoderFolder:
-    """Write ``encoder.json`` into a folder in Immich's layout, from its configuration and its graphs.
+    """Write ``encoder.json`` into a folder in Immich's layout, based on its configuration and graphs.
 
     Raises:
         WeightsUnavailable, EncoderError: see :func:`import_immich_folder`.
@@ -87,7 +90,7 @@ def describe(folder: Path, *, name: str, source: str, licence: str) -> EncoderFo
     image, dim, external = _image_tower(folder, preprocessing.size)
     text, text_dim, text_external = _text_tower(folder, config)
     wanted = config.get("embed_dim")
-    if len({dim or wanted, text_dim or wanted, wanted}) != 1 or not isinstance(wanted, int):
+    if not isinstance(wanted, int) or any(found not in (None, 0, wanted) for found in (dim, text_dim)):
         raise WeightsUnavailable(
             f"{folder}: {CONFIG} says embeddings of {wanted}, the graphs give {dim} and {text_dim}",
             "the files belong to different models; fetch them again",
@@ -125,7 +128,8 @@ def _text_tower(folder: Path, config: Mapping[str, Any]) -> tuple[TextTower, int
     text_cfg = config.get("text_cfg")
     if not isinstance(text_cfg, dict):
         raise damaged(folder / CONFIG, "text_cfg is missing")
-    length = int(text_cfg.get("context_length", 77))
+    length = text_cfg.get("context_length", 77)
+    _valid(folder / CONFIG, whole, "text_cfg.context_length", length, 2)
     if len(ids.shape) != 2 or ids.shape[1] not in (length, None):
         raise WeightsUnavailable(
             f"{TEXTUAL} takes ids of shape {ids.shape}, {CONFIG} says {length} tokens",
@@ -144,7 +148,7 @@ def _text_tower(folder: Path, config: Mapping[str, Any]) -> tuple[TextTower, int
 
 
 def _tokenizer(folder: Path, text_cfg: Mapping[str, Any], length: int) -> TokenizerSpec:
-    """Padded to the context length with the pad token, whatever the tower does with it."""
+    """Padded to the context length with the pad token, however the tower treats it."""
     config = load_json(folder / TOKENIZER_CONFIG)
     path = folder / TOKENIZER
     try:
@@ -165,10 +169,12 @@ def _tokenizer(folder: Path, text_cfg: Mapping[str, Any], length: int) -> Tokeni
     pad = token_id("pad_token")
     if pad is None:
         raise damaged(folder / TOKENIZER_CONFIG, "its pad_token is not in the vocabulary")
-    options = text_cfg.get("tokenizer_kwargs") or {}
-    # CLIP's own tokenizer lower-cases first; the others only tidy white space unless the model says more.
+    options = _valid(folder / CONFIG, mapping, text_cfg.get("tokenizer_kwargs") or {}, "tokenizer_kwargs")
+    # CLIP's own tokenizer lower-cases first; the others only clean white space unless the model has other settings.
     usual: Clean = "whitespace" if text_cfg.get("hf_tokenizer_name") else "lower"
-    return TokenizerSpec(
+    return _valid(
+        folder / CONFIG,
+        TokenizerSpec,
         kind="tokenizers",
         file=TOKENIZER,
         pad_id=pad,
@@ -181,9 +187,17 @@ def _tokenizer(folder: Path, text_cfg: Mapping[str, Any], length: int) -> Tokeni
 def _external(folder: Path, part: str, names: frozenset[str]) -> set[str]:
     files = {f"{part}/{name.removeprefix('./')}" for name in names}
     for file in files:
-        check_inside(file)
+        _valid(folder / f"{part}/model.onnx", check_inside, file)
         check_present(folder / file, None)
     return files
+
+
+def _valid(path: Path, make: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:
+    """``make(...)``; if it refuses the values with ValueError or TypeError, the file at ``path`` is damaged."""
+    try:
+        return make(*values, **named)
+    except (ValueError, TypeError) as error:
+        raise damaged(path, str(error)) from error
 
 
 def _last(end: GraphEnd) -> int | None:

@@ -1,9 +1,9 @@
 """A model hub over HTTP: its address, the files of a repository, the local cache, downloads with resume.
 
-Written against the hub's HTTP interface rather than ``huggingface_hub``, because that library (2.4.0) names
-its partial file anew in every process, so that an interrupted 1.5 GB download starts again from zero; reads
-HF_ENDPOINT and HF_HUB_OFFLINE when it is imported; and checks sizes but not hashes. The cache layout is its.
-No token is ever sent: repositories that ask for one are refused with a message.
+Uses the hub's HTTP interface instead of ``huggingface_hub``, because that library (2.4.0) uses a new name for
+its partial file in every process, so an interrupted 1.5 GB download starts from zero; reads HF_ENDPOINT and
+HF_HUB_OFFLINE when it is imported; and checks sizes but not hashes. The cache layout is the library's.
+No token is ever sent: repositories that require one are refused with a message.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from retrieval.errors import UnknownEncoder, WeightsUnavailable
 
 TIMEOUT_S = 10.0
 RETRIES = 5
-"""Dropped connections in a row without one new byte before a download gives up."""
+"""How many connections in a row may break without one new byte before a download fails."""
 RETRY_WAIT_S = 1.0
 CHUNK_BYTES = 1 << 20
 LISTING_LIMIT = 32 << 20
 USER_AGENT = "photoseek"
 
 BROKEN = (TimeoutError, ConnectionError, ssl.SSLError)
-"""What a connection raises that breaks while it is read."""
+"""The exceptions of a connection that breaks while it is read."""
 
 Progress = Callable[[int, int], None]
-"""(bytes there, bytes in all), called about once a MiB."""
+"""(bytes downloaded, total bytes), called about once per MiB."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class RemoteFile:
         name: path inside the repository.
         bytes: its size.
         sha256: of its content, for large files.
-        blob: git's object name (sha1 over ``blob SIZE\\0`` and content), for small files.
+        blob: git's object name (sha1 of ``blob SIZE\\0`` and content), for small files.
     """
 
     name: str
@@ -67,13 +67,13 @@ class Repository:
 
 
 def is_offline() -> bool:
-    """True if the user said so: HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE."""
+    """True if the user has set HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE."""
     values = (os.environ.get(key, "") for key in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
     return any(value.upper() in {"1", "ON", "YES", "TRUE"} for value in values)
 
 
 def endpoint() -> str:
-    """Address of the hub, HF_ENDPOINT or the public one, without a slash at the end."""
+    """Address of the hub, HF_ENDPOINT or the public one, without a trailing slash."""
     address = os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
     if urlsplit(address).scheme not in ("http", "https"):
         raise WeightsUnavailable(f"HF_ENDPOINT is {address!r}", "give an http or https address")
@@ -93,7 +93,7 @@ def hub_cache() -> Path:
 
 
 def cached_snapshot(repository: str) -> Path | None:
-    """Folder of a repository's current revision in the hub cache, or None if nothing of it is there."""
+    """Folder of a repository's current revision in the hub cache, or None if it is not cached."""
     folder = hub_cache() / f"models--{repository.replace('/', '--')}"
     try:
         commit = (folder / "refs" / "main").read_text(encoding="utf-8").strip()
@@ -105,11 +105,11 @@ def cached_snapshot(repository: str) -> Path | None:
 
 
 def list_repository(name: str, revision: str | None = None) -> Repository:
-    """Ask the hub which files a repository has, at which commit.
+    """Get the files of a repository, and its commit, from the hub.
 
     Raises:
         UnknownEncoder: no such repository or revision, or it is not public.
-        WeightsUnavailable: offline was asked for, or the hub cannot be reached or read; within about
+        WeightsUnavailable: offline mode is set, or the hub cannot be reached or read; within about
             ``TIMEOUT_S`` seconds.
     """
     if is_offline():
@@ -125,19 +125,19 @@ def list_repository(name: str, revision: str | None = None) -> Repository:
         raise _refused(name, revision, error) from error
     except (OSError, http.client.HTTPException) as error:
         raise _unreachable(error) from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise WeightsUnavailable(f"{url} did not return a file list", "try again later") from error
 
 
 def download(repository: Repository, file: RemoteFile, to: Path, on_bytes: Callable[[int], None]) -> None:
-    """Fetch one file into ``to`` and check its hash; a partial ``to.part`` is continued.
+    """Download one file to ``to`` and check its hash; a partial ``to.part`` is continued.
 
     Args:
-        on_bytes: called with how many bytes of this file are here.
+        on_bytes: called with the number of bytes of this file that are downloaded.
 
     Raises:
-        WeightsUnavailable: the connection broke for good (the part stays for the next try), the file has
-            another content than announced (the part is removed), or the disk is full.
+        WeightsUnavailable: the connection failed permanently (the part is kept for the next try), the file has
+            other content than announced (the part is removed), or the disk is full.
     """
     part = to.with_name(f"{to.name}.part")
     to.parent.mkdir(parents=True, exist_ok=True)
@@ -176,7 +176,7 @@ def download(repository: Repository, file: RemoteFile, to: Path, on_bytes: Calla
 def _append(repository: Repository, file: RemoteFile, part: Path, have: int, on_bytes: Callable[[int], None]) -> None:
     url = f"{endpoint()}/{quote(repository.name)}/resolve/{quote(repository.commit)}/{quote(file.name)}"
     with _open(url, {"Range": f"bytes={have}-"} if have else {}) as response:
-        # A server that ignores the range sends everything again with status 200.
+        # A server that ignores the range sends the whole file with status 200.
         resumed = have > 0 and response.status == 206
         have = have if resumed else 0
         with part.open("ab" if resumed else "wb") as out:
@@ -187,7 +187,7 @@ def _append(repository: Repository, file: RemoteFile, part: Path, have: int, on_
 
 
 def _matches(path: Path, file: RemoteFile) -> bool:
-    """Large files carry their sha256, small ones git's object name; a file with neither is known by size."""
+    """Large files have their sha256, small ones git's object name; with neither, only the size is checked."""
     if file.sha256:
         digest, wanted = hashlib.sha256(), file.sha256
     elif file.blob:
@@ -201,7 +201,7 @@ def _matches(path: Path, file: RemoteFile) -> bool:
 
 
 def _open(url: str, headers: Mapping[str, str] | None = None) -> http.client.HTTPResponse:
-    # Proxy variables are honoured; only http and https are left after endpoint()'s check.
+    # Proxy variables are respected; endpoint() has checked that the scheme is http or https.
     request = urllib.request.Request(url, headers={"User-Agent": USER_AGENT, **(headers or {})})
     return urllib.request.urlopen(request, timeout=TIMEOUT_S)  # type: ignore[no-any-return]
 

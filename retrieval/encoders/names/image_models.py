@@ -1,7 +1,7 @@
-"""Names of image-only models: timm checkpoint, feature and input size. Data and names only.
+"""Names of image-only models: timm checkpoint, feature and input size. Contains only data and names.
 
 A name is ``MODEL[+POOL][@SIZE][=PATH]``: ``dinov2-b14``, ``dinov2-b14+gap``, ``vit-b16@384``, ``timm:NAME+cls``,
-``mae-b16=weights/model.safetensors``. What is the model's own choice is left out of the canonical name.
+``mae-b16=weights/model.safetensors``. The model's own defaults are left out of the canonical name.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from retrieval.errors import SettingsError
 
 TIMM = "timm:"
 Pool = Literal["own", "cls", "gap", "cls+gap"]
-"""Which feature is the embedding: ``own`` what the model itself pools to; ``cls`` the class token, ``gap`` the mean of
-the patch tokens (class and register tokens left out), ``cls+gap`` the one behind the other, all after the last norm."""
+"""Which feature is the embedding: ``own`` the model's own pooling; ``cls`` the class token, ``gap`` the mean of the
+patch tokens (without class and register tokens), ``cls+gap`` both concatenated; all after the last norm."""
 
 _NAME = re.compile(r"(?P<model>[^+@=]+)(?:\+(?P<pool>[^@=]*))?(?:@(?P<size>[^=]*))?(?:=(?P<path>.+))?", re.DOTALL)
 _LARGEST = 4096
@@ -28,18 +28,18 @@ class ImageModel:
     """One image-only model.
 
     Args:
-        name: how people call it.
+        name: its name in commands.
         family: ``vit``, ``dinov2``, ``mae``, ``dinov3`` or ``resnet``.
         checkpoint: timm's ``ARCHITECTURE.TAG``.
         licence: of the weights.
         pool: the feature that its authors use.
         dim: of that feature.
-        size: side of the square input, pixels, where no other is asked for.
+        size: default side of the square input, pixels.
         params: in millions; ``gflops`` of one image at ``size``, two per multiply-add.
-        crop: share of the scaled side that is seen, where the authors' evaluation differs from timm's record.
+        crop: fraction of the scaled side that is kept, if the authors' evaluation differs from timm's record.
         meta_positions: position embeddings are resized by the formula of Meta's DINOv2 code, not by timm's, which
             differs by 2.4 % on the class token at 224 pixels.
-        note: for a person who chooses.
+        note: shown to users who choose a model.
     """
 
     name: str
@@ -58,12 +58,12 @@ class ImageModel:
 
 @dataclass(frozen=True)
 class ImageForm:
-    """A name taken apart.
+    """A parsed name.
 
     Args:
         model: ``dinov2-b14`` or ``timm:NAME``.
-        row: of the table; None for ``timm:NAME``.
-        pool, size: asked for, None for the model's own choice.
+        row: its row in the table; None for ``timm:NAME``.
+        pool, size: as requested, None for the model's default.
         path: weight file, or folder with one; "" for the hub's cache.
     """
 
@@ -83,7 +83,7 @@ class ImageForm:
 
     @property
     def checkpoint(self) -> str:
-        """timm's name of architecture and weights."""
+        """timm's name of the architecture and the weights."""
         return self.row.checkpoint if self.row else self.model.removeprefix(TIMM)
 
 
@@ -108,7 +108,7 @@ def _dinov2(name: str, architecture: str, dim: int, params: float, gflops: float
         params=params,
         gflops=gflops,
         crop=224 / 256,
-        # The code of the models with registers resizes as timm does.
+        # The code of the models with registers resizes like timm.
         meta_positions=not has_registers,
         note=f"ImageNet k-NN {knn} (its authors)" if knn else "",
     )
@@ -158,10 +158,10 @@ IMAGE_MODELS: Mapping[str, ImageModel] = MappingProxyType({row.name: row for row
 
 
 def parse_image_name(name: str) -> ImageForm | None:
-    """A name of an image-only model taken apart, or None if it is something else.
+    """Parse the name of an image-only model; None if it is something else.
 
     Raises:
-        SettingsError: a known model with a pooling or size that cannot be.
+        SettingsError: a known model with an invalid pooling or size.
     """
     found = _NAME.fullmatch(name.strip())
     if found is None:

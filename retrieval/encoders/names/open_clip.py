@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from retrieval.encoders.base import Preprocessing
-from retrieval.encoders.files.checks import write_atomically
+from retrieval.encoders.files.checks import number_or_none, write_atomically
 from retrieval.errors import EncoderError, RuntimeUnavailable, UnknownEncoder, WeightsUnavailable
 
 log = logging.getLogger("photoseek")
@@ -39,7 +39,7 @@ class TaggedModel:
     """One published checkpoint of open_clip's table.
 
     Args:
-        model: architecture name, the ``-quickgelu`` variant where the checkpoint was trained with it.
+        model: architecture name; the ``-quickgelu`` variant if the checkpoint was trained with it.
         tag: as open_clip spells it.
         model_cfg: towers, widths, image size, tokenizer.
         tag_cfg: mean, std, resize mode, hub repository of the weights.
@@ -71,13 +71,13 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def find_tagged(name: str) -> TaggedModel:
-    """Look a name up in open_clip's tables; a checkpoint trained with QuickGELU gets that architecture.
+    """Look up a name in open_clip's tables; a checkpoint trained with QuickGELU gets that architecture.
 
     open_clip only warns when ``ViT-B-32/openai`` is built with plain GELU, which costs 2.7 points of
     zero-shot accuracy (LAION-400M B/32), so the name is corrected here.
 
     Raises:
-        UnknownEncoder: no such model or tag; the hint has the nearest names.
+        UnknownEncoder: no such model or tag; the hint contains the nearest names.
         RuntimeUnavailable: open_clip is not installed.
     """
     tables = open_clip_tables()
@@ -88,7 +88,7 @@ def find_tagged(name: str) -> TaggedModel:
         raise _unknown(name, model, tables)
     tag = spelled[clean_tag(tag)]
     config = tables.models[model]
-    # The other way round (roberta-ViT-B-32) the architecture is right and the tag's record is bare.
+    # In the opposite case (roberta-ViT-B-32) the architecture is right and the tag's record lacks the setting.
     if tags[tag].get("quick_gelu") and not config.get("quick_gelu"):
         model = f"{model}{QUICKGELU}"
         if model not in tables.models:
@@ -101,12 +101,12 @@ def find_tagged(name: str) -> TaggedModel:
 
 
 def clean_tag(tag: str) -> str:
-    """Tags are compared without case, and with ``-`` for ``_`` (published exports are named that way)."""
+    """Tags are compared case-insensitively, with ``-`` equal to ``_`` (published exports are named that way)."""
     return tag.lower().replace("-", "_")
 
 
 def family_of(name: str) -> str:
-    """Which family a model name belongs to; decides advice only."""
+    """The family that a model name belongs to; determines only the advice given."""
     lowered = name.lower()
     for family in ("siglip2", "siglip", "mobileclip", "pe-core"):
         if family in lowered:
@@ -115,16 +115,16 @@ def family_of(name: str) -> str:
 
 
 def preprocessing_from(raw: Mapping[str, Any], size: object, where: str) -> Preprocessing:
-    """open_clip's preprocessing settings as ours.
+    """Convert open_clip's preprocessing settings to ours.
 
     Args:
-        raw: ``mean`` and ``std`` are required, because the families differ and a wrong guess goes unnoticed;
+        raw: ``mean`` and ``std`` are required, because the families differ and a wrong guess would go unnoticed;
             ``resize_mode`` and ``interpolation`` default to open_clip's ``shortest`` and ``bicubic``.
         size: side in pixels, or [height, width].
 
     Raises:
-        WeightsUnavailable: mean or std missing or not three numbers.
-        EncoderError: a resize mode, interpolation or size that we do not implement.
+        WeightsUnavailable: mean or std is missing or not three numbers.
+        EncoderError: an unsupported resize mode, interpolation or size.
     """
     side = _side(size, where)
     resize = str(raw.get("resize_mode") or "shortest")
@@ -142,9 +142,9 @@ def preprocessing_from(raw: Mapping[str, Any], size: object, where: str) -> Prep
 
 @cache
 def open_clip_tables() -> Tables:
-    """The registries of the installed open_clip, from a cached copy where there is one.
+    """The registries of the installed open_clip, from a cached copy if there is one.
 
-    Importing open_clip takes 3.4 s (torch), so its tables are kept as JSON beside the cached digests,
+    Importing open_clip takes 3.4 s (torch), so its tables are stored as JSON next to the cached digests,
     one file per version.
 
     Raises:
@@ -154,15 +154,15 @@ def open_clip_tables() -> Tables:
 
 
 def cached_tables(library: str, distribution: str, kind: type[T], read: Callable[[], T]) -> T:
-    """A library's registries: ``read`` once for each of its versions, then from JSON.
+    """A library's registries: read by ``read`` once per version, then from JSON.
 
     Args:
-        library: its name as people import it.
-        distribution: its name as pip installs it.
+        library: its import name.
+        distribution: its name on PyPI.
         kind: a dataclass of plain values.
 
     Raises:
-        RuntimeUnavailable: it is not installed.
+        RuntimeUnavailable: the library is not installed.
     """
     try:
         version = metadata.version(distribution)
@@ -172,7 +172,7 @@ def cached_tables(library: str, distribution: str, kind: type[T], read: Callable
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         return kind(**{name: data[name] for name in kind.__annotations__})
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         tables = read()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -183,7 +183,7 @@ def cached_tables(library: str, distribution: str, kind: type[T], read: Callable
 
 
 def cache_folder() -> Path:
-    """Where things that can be computed again are kept."""
+    """The folder for cached data that can be computed again."""
     from platformdirs import user_cache_path
 
     return user_cache_path("photoseek", appauthor=False)
@@ -198,7 +198,7 @@ def _import_tables() -> Tables:
     tags: dict[str, dict[str, Any]] = {}
     for model, tag in open_clip.list_pretrained():
         tags.setdefault(model, {})[tag] = dict(open_clip.get_pretrained_cfg(model, tag))
-    # Through JSON, so that a first and a later run see the same types (tuples become lists).
+    # Through JSON, so that the first and later runs see the same types (tuples become lists).
     raw = json.loads(json.dumps({"models": models, "tags": tags}))
     return Tables(raw["models"], raw["tags"])
 
@@ -213,16 +213,21 @@ def _unknown(name: str, model: str, tables: Tables) -> UnknownEncoder:
 
 
 def _side(size: object, where: str) -> int:
-    sides = set(size) if isinstance(size, list | tuple) else {size}
-    side = sides.pop() if len(sides) == 1 else None
+    sides = size if isinstance(size, list | tuple) else [size]
+    side = sides[0] if sides and all(each == sides[0] for each in sides) else None
     if not isinstance(side, int) or isinstance(side, bool) or not 1 <= side <= 4096:
         raise EncoderError(f"{where} asks for pictures of size {size!r}", "only square inputs are supported")
     return side
 
 
 def _triple(value: object, key: str, where: str) -> tuple[float, float, float]:
-    if isinstance(value, list | tuple) and len(value) == 3 and all(isinstance(v, int | float) for v in value):
-        return (float(value[0]), float(value[1]), float(value[2]))
+    try:
+        if isinstance(value, list | tuple) and len(value) == 3:
+            first, second, third = (number_or_none(key, v) for v in value)
+            if first is not None and second is not None and third is not None:
+                return first, second, third
+    except ValueError:
+        pass
     raise WeightsUnavailable(
         f"{where} does not say which {key} pictures are normalised with",
         "add preprocess_cfg {mean, std, resize_mode, interpolation} of this checkpoint; they differ between models",

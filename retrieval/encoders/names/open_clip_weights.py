@@ -1,4 +1,4 @@
-"""Find the files of an open_clip model on this disk by its name; no download, no torch."""
+"""Find the files of an open_clip model on the local disk by its name; no download, no torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from retrieval.encoders.files.checks import load_json
 from retrieval.encoders.files.description import fingerprint_of
 from retrieval.encoders.files.safetensors_file import PICKLES, check_safetensors, content_digest, read_scalar
 from retrieval.encoders.names.hub import cached_snapshot, hub_cache
-from retrieval.encoders.names.models import MODELS
+from retrieval.encoders.names.known_models import MODELS
 from retrieval.encoders.names.open_clip import TaggedModel, family_of, find_tagged, preprocessing_from
 from retrieval.errors import EncoderError, WeightsUnavailable
 
@@ -22,19 +22,19 @@ HF_HUB = "hf-hub:"
 CONFIG = "open_clip_config.json"
 SAFE_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
 UNKNOWN_LICENCE = "unknown (see where the weights came from)"
-# Keys that change where a tower starts from or how it trains, never what it computes.
+# Keys that affect a tower's initial weights or training, but not its computation.
 _NOT_MATHS = ("timm_model_pretrained", "hf_model_pretrained", "patch_dropout", "hf_proj_type_init")
 
 
 @dataclass(frozen=True)
 class ClipSource:
-    """An open_clip model whose weights are on this disk, whole.
+    """An open_clip model whose weights are completely on the local disk.
 
     Args:
         name: canonical, e.g. ``ViT-B-32-quickgelu/openai``.
         origin: tag and repository, or path.
         model_cfg: open_clip's architecture description.
-        preprocessing: from the checkpoint's own record, never from a family default.
+        preprocessing: from the checkpoint's own record, not from a default of the family.
         weights: a safetensors file that passed :func:`check_safetensors`.
         tokenizer: folder of the tokenizer's files; None for CLIP's built-in byte-pair encoding.
         licence: of the weights.
@@ -57,10 +57,10 @@ def find_source(name: str) -> ClipSource:
     """Find the files of ``MODEL/TAG``, ``local-dir:PATH``, ``hf-hub:ORG/REPO`` or a weight file.
 
     Raises:
-        UnknownEncoder: not a model that open_clip knows.
-        WeightsUnavailable: the weights, their configuration or the tokenizer are not on this disk, are
-            damaged, or are a pickle; the hint says how to get them and the message where we looked.
-        EncoderError: a preprocessing that we do not implement.
+        UnknownEncoder: open_clip does not have this model.
+        WeightsUnavailable: the weights, their configuration or the tokenizer are not on the local disk, are
+            damaged, or are a pickle; the hint says how to get them, the message where we looked.
+        EncoderError: unsupported preprocessing.
     """
     if name.startswith(LOCAL_DIR):
         return _from_folder(Path(name.removeprefix(LOCAL_DIR)).expanduser(), name)
@@ -77,7 +77,7 @@ def find_source(name: str) -> ClipSource:
 
 
 def spec_of(source: ClipSource) -> EncoderSpec:
-    """The encoder's row; reads the weight file once to fingerprint it, then remembers the hash."""
+    """The encoder's row; reads the weight file once to compute its fingerprint, then uses the stored hash."""
     scale = read_scalar(source.weights, "logit_scale")
     digests = [content_digest(source.weights)]
     if source.tokenizer is not None:
@@ -101,7 +101,7 @@ def hub_place(tag_cfg: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
     """Hub repository of a tag and the safetensors names to look for in it, as open_clip does."""
     place = str(tag_cfg.get("hf_hub") or "")
     repository, _, file = place.rpartition("/")
-    # Not model.safetensors: in timm's repositories that is the image tower alone.
+    # Not model.safetensors: in timm's repositories that contains only the image tower.
     return repository, ((Path(file).stem + ".safetensors",) if file else SAFE_NAMES[:2])
 
 
@@ -153,7 +153,7 @@ def _from_folder(folder: Path, name: str, weights: Path | None = None) -> ClipSo
     size = model_cfg["vision_cfg"].get("image_size", 224)
     return ClipSource(
         name=name,
-        origin=f"{folder.resolve().name}/{weights.name}",  # no path of this machine: exports travel
+        origin=f"{folder.resolve().name}/{weights.name}",  # no local path: exports may be moved to other machines
         model_cfg=model_cfg,
         preprocessing=preprocessing_from(raw if isinstance(raw, dict) else {}, size, str(folder / CONFIG)),
         weights=weights,
@@ -175,7 +175,7 @@ def _weights_in(folder: Path) -> Path:
             f"name one {SAFE_NAMES[0]}, or give the path of the file",
         )
     for pickle in sorted(p for p in folder.iterdir() if p.suffix.lower() in PICKLES):
-        check_safetensors(pickle)  # raises: says how to convert it
+        check_safetensors(pickle)  # raises, with a hint how to convert it
     raise WeightsUnavailable(f"there are no weights in {folder}", f"put {SAFE_NAMES[0]} there")
 
 
@@ -203,7 +203,7 @@ def _model_cfg(raw: object, where: Path) -> Mapping[str, Any]:
 
 
 def licence_of(name: str) -> str:
-    """Licence of a model that our table knows."""
+    """Licence of a model, from our table."""
     row = MODELS.get(name)
     return row.licence if row is not None else UNKNOWN_LICENCE
 

@@ -24,7 +24,7 @@ class TimmTables:
 
     Args:
         checkpoints: ``ARCHITECTURE.TAG`` -> its record.
-        architectures: name -> its default checkpoint, "" where it has no published weights.
+        architectures: name -> its default checkpoint, "" if it has no published weights.
     """
 
     checkpoints: Mapping[str, Mapping[str, Any]]
@@ -32,10 +32,10 @@ class TimmTables:
 
 
 def find_checkpoint(name: str) -> tuple[str, Mapping[str, Any]]:
-    """(``ARCHITECTURE.TAG``, its record) of a name with or without a tag.
+    """(``ARCHITECTURE.TAG``, its record) for a name with or without a tag.
 
     Raises:
-        UnknownEncoder: timm has no such checkpoint; the hint has the nearest names.
+        UnknownEncoder: timm has no such checkpoint; the hint contains the nearest names.
         RuntimeUnavailable: timm is not installed.
     """
     tables = timm_tables()
@@ -51,7 +51,7 @@ def find_checkpoint(name: str) -> tuple[str, Mapping[str, Any]]:
 
 @cache
 def timm_tables() -> TimmTables:
-    """The registry of the installed timm, from a cached copy where there is one (importing timm takes seconds).
+    """The registry of the installed timm, from a cached copy if there is one (importing timm takes seconds).
 
     Raises:
         RuntimeUnavailable: timm is not installed.
@@ -73,5 +73,5 @@ def _import_tables() -> TimmTables:
         default = timm.get_pretrained_cfg(name, allow_unregistered=True)
         full = f"{name}.{default.tag}" if default is not None and default.tag else ""
         architectures[name] = full if full in checkpoints else ""
-    # Through JSON, so that a first and a later run see the same types (tuples become lists).
+    # Through JSON, so that the first and later runs see the same types (tuples become lists).
     return TimmTables(**json.loads(json.dumps({"checkpoints": checkpoints, "architectures": architectures})))

@@ -1,4 +1,4 @@
-"""Find the files of an image-only model on this disk by its name; no download, no torch for listed models."""
+"""Find the files of an image-only model on the local disk by its name; no download, no torch for listed models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from retrieval.errors import SettingsError, UnknownEncoder, WeightsUnavailable
 TIMM_CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 _SPDX = {"apache-2.0": "Apache-2.0", "mit": "MIT", "bsd-3-clause": "BSD-3-Clause", "cc-by-nc-4.0": "CC-BY-NC-4.0"}
-# Arguments of a model that a folder may set. Others of timm's read files (pickles among them) or ask the hub.
+# Model arguments that a folder may set. Other arguments of timm read files (also pickles) or access the hub.
 _ARGUMENTS = frozenset({
     "class_token", "depth", "embed_dim", "global_pool", "img_size", "init_values", "mlp_ratio", "no_embed_class",
     "num_heads", "num_reg_tokens", "patch_size", "pre_norm", "qk_norm", "qkv_bias", "reg_tokens", "use_fc_norm",
@@ -32,20 +32,20 @@ _MOST = 16384
 
 @dataclass(frozen=True)
 class ImageSource:
-    """An image-only model whose weights are on this disk, whole.
+    """An image-only model whose weights are completely on the local disk.
 
     Args:
         name: canonical.
         family: ``vit``, ``dinov2``, ... or ``timm``.
         origin: checkpoint and repository or file.
-        architecture: timm's ``ARCHITECTURE.TAG``, or ``ARCHITECTURE`` where a folder says the rest.
+        architecture: timm's ``ARCHITECTURE.TAG``, or ``ARCHITECTURE`` if a folder defines the rest.
         record: timm's record of the checkpoint.
-        model_args: what a folder changes of the architecture.
+        model_args: the architecture's arguments that a folder changes.
         pool: which feature is the embedding.
         preprocessing: from the record; see :func:`_preprocessing`.
         meta_positions: see ``image_models.ImageModel``.
         weights: a safetensors file that passed ``check_safetensors``.
-        dim: of an embedding, where the table says it; 0 asks the architecture.
+        dim: embedding dimension, if the table has it; 0 means that the architecture determines it.
     """
 
     name: str
@@ -66,7 +66,7 @@ def is_image_only(name: str) -> bool:
     """True for names of image-only models, and for folders and cached repositories in timm's layout.
 
     Raises:
-        SettingsError: a pooling or size that cannot be.
+        SettingsError: an invalid pooling or size.
     """
     return parse_image_name(name) is not None or _timm_folder(name) is not None
 
@@ -75,10 +75,10 @@ def find_image_source(name: str) -> ImageSource:
     """Find the files of ``MODEL[+POOL][@SIZE][=PATH]``, ``local-dir:PATH`` or ``hf-hub:ORG/REPO`` in timm's layout.
 
     Raises:
-        UnknownEncoder: not a checkpoint that timm knows.
-        WeightsUnavailable: the weights are not on this disk, are damaged or a pickle; the hint says how to get them.
-        SettingsError: a pooling or size that cannot be.
-        EncoderError: a preprocessing that we do not implement.
+        UnknownEncoder: timm does not have this checkpoint.
+        WeightsUnavailable: the weights are not on the local disk, damaged or a pickle; the hint says how to get them.
+        SettingsError: an invalid pooling or size.
+        EncoderError: unsupported preprocessing.
     """
     form = parse_image_name(name)
     if form is not None:
@@ -93,7 +93,7 @@ def find_image_source(name: str) -> ImageSource:
     return ImageSource(
         name=name,
         family="timm",
-        origin=f"{folder.resolve().name}/{weights.name}",  # no path of this machine: exports travel
+        origin=f"{folder.resolve().name}/{weights.name}",  # no local path: exports may be moved to other machines
         architecture=architecture,
         record=record,
         pool="own",
@@ -116,7 +116,7 @@ def _from_form(form: ImageForm) -> ImageSource:
     if row is None:
         form = replace(form, model=f"{TIMM}{architecture}")
     if form.path:
-        given = Path(form.path).expanduser().resolve()  # the gallery keeps the name, and is used from anywhere
+        given = Path(form.path).expanduser().resolve()  # stored in the gallery, which is used from any folder
         form = replace(form, path=str(given))
         weights, origin = _given(given), f"{architecture} ({given.name})"
         config = _config(weights.parent)
@@ -130,7 +130,7 @@ def _from_form(form: ImageForm) -> ImageSource:
         weights, origin = _cached(form, record), f"timm {architecture} ({record.get('hf_hub_id')})"
     pool = form.pool or (row.pool if row else "own")
     size = form.size or (row.size if row else None)
-    # Their evaluation's crop belongs to their evaluation's size; at the trained one timm's record shows all.
+    # The authors' crop belongs to their evaluation size; at the trained size, timm's record uses the whole picture.
     crop = row.crop if row and size != _native(record) else None
     preprocessing = _preprocessing(record, size, crop, form.name)
     return ImageSource(
@@ -200,7 +200,7 @@ def _given(path: Path) -> Path:
         raise WeightsUnavailable(f"there is no file {path}", "check the path")
     if path.suffix.lower() != ".safetensors" and path.suffix.lower() not in PICKLES:
         raise SettingsError(f"{path} is not a .safetensors file", "only safetensors weights are supported")
-    check_safetensors(path)  # a pickle is refused there, and told how to convert
+    check_safetensors(path)  # refuses pickles, with a hint how to convert them
     return path
 
 
@@ -209,12 +209,12 @@ def _checked(folder: Path) -> Path:
         check_safetensors(folder / WEIGHTS)
         return folder / WEIGHTS
     for pickle in sorted(p for p in folder.iterdir() if p.suffix.lower() in PICKLES):
-        check_safetensors(pickle)  # raises: says how to convert it
+        check_safetensors(pickle)  # raises, with a hint how to convert it
     raise WeightsUnavailable(f"there is no {WEIGHTS} in {folder}", "put it there, or give the path of the file")
 
 
 def _timm_folder(name: str) -> Path | None:
-    """The folder of a name if it is in timm's layout: its configuration names an architecture."""
+    """The folder of a name if it is in timm's layout, that is, if its configuration names an architecture."""
     if name.startswith(HF_HUB):
         folder = cached_snapshot(name.removeprefix(HF_HUB))
     else:
@@ -226,7 +226,7 @@ def _timm_folder(name: str) -> Path | None:
 
 
 def _config(folder: Path) -> tuple[str, Mapping[str, Any], dict[str, Any]] | None:
-    """(architecture, record, arguments) of a folder's configuration, or None where it is not timm's."""
+    """(architecture, record, arguments) of a folder's configuration, or None if it is not timm's."""
     if not (folder / TIMM_CONFIG).is_file():
         return None
     data = load_json(folder / TIMM_CONFIG)
@@ -249,7 +249,7 @@ def _config(folder: Path) -> tuple[str, Mapping[str, Any], dict[str, Any]] | Non
     for key, value in arguments.items():
         if key not in _ARGUMENTS or not _is_plain(value):
             raise WeightsUnavailable(f"{folder / TIMM_CONFIG}: model_args.{key} is not supported", "leave it out")
-    # What belongs to the architecture and older configurations do not say.
+    # Properties of the architecture that older configurations do not contain.
     own = {key: tables.checkpoints.get(default, {}).get(key) for key in ("fixed_input_size", "classifier")}
     return architecture, {**own, **record}, dict(arguments)
 

@@ -1,7 +1,7 @@
 """Models in folder form on a CPU: the image tower with OpenVINO, the text tower with numpy (CLIP) or OpenVINO.
 
 OpenVINO in bfloat16 encoded 1.9 times as many images as ONNX Runtime in float32; in float32 they are equal.
-One-thread streams, one caller each, beat one call over all threads, because decoding fills the same cores.
+One-thread streams, one per caller, are faster than one call over all threads, because decoding uses the same cores.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from indexes.base import Vectors
 from retrieval.encoders.base import EncoderSpec, Pixels, Precision, Preprocessing, unit
 from retrieval.encoders.files.description import EncoderFolder, TextTower, verify_encoder_folder
-from retrieval.encoders.names.models import text_not_supported
+from retrieval.encoders.names.known_models import text_not_supported
+from retrieval.encoders.onnx.graph_ends import check_weights_listed
 from retrieval.encoders.onnx.int8 import PROPERTIES as INT8_PROPERTIES
 from retrieval.encoders.onnx.int8 import FirstPictures, int8_spec, round_weights
 from retrieval.encoders.onnx.text_tower import NumpyTextTower
@@ -34,21 +35,21 @@ from retrieval.errors import (
 Features = NDArray[np.float32]
 
 _HINTS = {"bf16": "bf16", "fp32": "f32"}
-_MOST = 32  # pictures or texts that go through a graph at once
-_TINY = 96  # pixels: below this side a call costs more than an image, so calls are made larger
+_MOST = 32  # maximal number of pictures or texts per inference
+_TINY = 96  # pixels: for smaller inputs a call costs more than an image, so batches are larger
 
 
 class OnnxEncoder:
     """An ``Encoder`` over a folder; nothing heavy is imported or compiled before its tower is used.
 
     Args:
-        folder: what :func:`read_encoder_folder` found.
-        precision: of the image tower; ``auto`` is bf16 where the CPU computes in it, else fp32. ``int8`` is another
-            encoder with a fingerprint of its own, see :mod:`retrieval.encoders.onnx.int8`.
-        threads: streams and threads of the image tower; ``None`` for every CPU that this process may use.
+        folder: the result of :func:`read_encoder_folder`.
+        precision: of the image tower; ``auto`` is bf16 if the CPU supports it, else fp32. ``int8`` is another
+            encoder with a separate fingerprint, see :mod:`retrieval.encoders.onnx.int8`.
+        threads: streams and threads of the image tower; ``None`` for all CPUs that this process may use.
 
     Raises:
-        SettingsError: fewer than one thread, or fp16; at the first image, bf16 or int8 on a CPU without it.
+        SettingsError: less than one thread, or fp16; at the first image, bf16 or int8 on a CPU without it.
         RuntimeUnavailable, WeightsUnavailable: at the first use of a tower.
     """
 
@@ -60,18 +61,18 @@ class OnnxEncoder:
         self.folder = folder
         self.spec: EncoderSpec = int8_spec(folder.spec) if precision == "int8" else folder.spec
         self._precision, self._threads = precision, threads
-        # Re-entrant: making a tower asks for the core, which takes the same lock.
+        # Re-entrant: creating a tower accesses the core, which takes the same lock.
         self._lock = threading.RLock()
         self._first = FirstPictures(self._reference) if precision == "int8" else None
 
     @property
     def streams(self) -> int:
-        """Callers at once, each with a one-thread stream of its own."""
+        """Maximal number of concurrent callers, each with its own one-thread stream."""
         return self._threads or available_cpus()
 
     @property
     def batch_size(self) -> int:
-        """8 reaches 92 % of the best rate of a ViT-B-32 and keeps Ctrl-C and commits prompt."""
+        """8 reaches 92 % of the best rate of a ViT-B-32, and Ctrl-C and commits stay prompt."""
         return _MOST if self.spec.preprocessing.size <= _TINY else 8
 
     @property
@@ -88,7 +89,7 @@ class OnnxEncoder:
             )
         if not len(pixels):
             return np.empty((0, self.spec.dim), np.float32)
-        # In parts: a graph's memory grows with its batch, by some 5 MB a picture of 224 px.
+        # In parts: the memory of a graph grows with its batch, by about 5 MB per picture of 224 px.
         tower, parts = self._image, range(0, len(pixels), _MOST)
         vectors = unit(np.concatenate([tower.run(np.ascontiguousarray(pixels[at : at + _MOST])) for at in parts]))
         if self._first is not None:
@@ -113,7 +114,7 @@ class OnnxEncoder:
         out = np.empty((len(rows), self.spec.dim), np.float32)
         dtype = np.dtype(self._text_tower.ids_dtype)
         lengths = np.array([len(row) for row in rows])
-        # Rows of one length go together: a graph cannot tell padding of ours from tokens.
+        # Only rows of equal length are batched: a graph cannot distinguish our padding from tokens.
         for length in np.unique(lengths):
             (where,) = np.nonzero(lengths == length)
             for at in range(0, len(where), _MOST):
@@ -127,7 +128,7 @@ class OnnxEncoder:
             raise text_not_supported(self.spec.name)
         return self.folder.text
 
-    # Towers wake once, also when several threads ask at the same moment: cached_property alone does not lock.
+    # Each tower is loaded once, even if several threads need it at the same time: cached_property does not lock.
     @cached_property
     def _tokenizer(self) -> Tokenizer:
         tower = self._text_tower
@@ -169,8 +170,15 @@ class OnnxEncoder:
         is_int8 = self._image_precision == "int8"
         properties |= INT8_PROPERTIES if is_int8 else {}
         verify_encoder_folder(self.folder, without_text=True)
+        check_weights_listed(self.folder.path, image.file, self.folder.files)
         ends, path = (image.input, image.output), self.folder.file(image.file)
-        change = round_weights if is_int8 else None
+
+        def changed(model: Any) -> Any:
+            from retrieval.encoders.onnx.layout import in_blocks
+
+            return in_blocks(self._core, round_weights(model) if is_int8 else model, properties)
+
+        change = None if self._image_precision == "bf16" else changed
         return _Graph(self._core, path, ends, self.spec.dim, properties, self.spec.preprocessing, change)
 
     @cached_property
@@ -202,11 +210,11 @@ _core_lock = threading.Lock()
 
 
 def shared_core() -> Any:
-    """OpenVINO's core: one for the whole process, and never let go of.
+    """OpenVINO's core: one for the whole process, never released.
 
-    Its CPU plugin gives the thread that makes a core another signal stack and puts the one before back when the core
-    goes. Of two cores that do not go in reverse order, the second puts back a stack that the first unmapped: the next
-    Ctrl-C then crashes the process (OpenVINO 2026.4).
+    Its CPU plugin installs a signal stack in the thread that creates a core, and restores the previous one when the
+    core is released. If two cores are not released in reverse order, the second restores a stack that the first has
+    unmapped, and the next Ctrl-C crashes the process (OpenVINO 2026.4).
     """
     with _core_lock:
         return _make_core()
@@ -214,10 +222,10 @@ def shared_core() -> Any:
 
 @cache
 def _make_core() -> Any:
-    """A core, after OpenVINO's numpy bridge was built by one thread alone.
+    """A core, after a single thread has initialised OpenVINO's numpy bridge.
 
-    The bridge builds itself at the first array it meets; when two threads bring their first arrays at the same moment
-    they wait for each other for ever (each holds what the other needs: the interpreter, and the once-only flag).
+    The bridge initialises itself at the first array it gets; if two threads pass their first arrays at the same time,
+    they deadlock (each holds what the other needs: the interpreter lock, and the once-only flag).
     """
     import openvino
 
@@ -226,14 +234,14 @@ def _make_core() -> Any:
 
 
 def graph_behind(model: Any, nodes: Sequence[Any], output: str) -> Any | None:
-    """The part of an OpenVINO model from what some of its nodes give to one of its outputs; the model is used up.
+    """The part of an OpenVINO model from the outputs of some of its nodes to one of its outputs; consumes the model.
 
     Args:
-        nodes: of the model; the part takes their values, with a free first axis, in this order.
+        nodes: of the model; their values become the inputs of the part, in this order, with a free first axis.
         output: the name of the model's output.
 
     Returns:
-        None where that output needs anything else of the model's inputs.
+        None if that output depends on anything else in the model's inputs.
     """
     import openvino
     from openvino import opset13
@@ -254,7 +262,7 @@ def graph_behind(model: Any, nodes: Sequence[Any], output: str) -> Any | None:
 
 
 class _Graph:
-    """One compiled ONNX graph, called from many threads, each with an inference request of its own."""
+    """One compiled ONNX graph, called from many threads, each with its own inference request."""
 
     def __init__(
         self,
@@ -306,13 +314,13 @@ class _Graph:
 
 
 def _free_batch(model: Any, name: str) -> bool:
-    """False if the graph was traced with one batch size: its first axis can be declared free afterwards, but constants
-    of that size stay inside and break the first larger batch."""
+    """False if the graph was traced with a fixed batch size: its first axis could be declared free afterwards, but
+    constants of that size would remain inside and fail with the first larger batch."""
     return bool(model.input(name).partial_shape[0].is_dynamic)
 
 
 def _takes_bytes(model: Any, name: str, preprocessing: Preprocessing) -> Any:
-    """Fold scaling and normalising into the graph: as exact as numpy in float32 (1e-7), and a pass less."""
+    """Fold scaling and normalisation into the graph: as exact as numpy in float32 (1e-7), and saves one pass."""
     from openvino import Layout, Type
     from openvino.preprocess import PrePostProcessor
 
@@ -339,7 +347,7 @@ def _broken(file: Path, error: Exception) -> WeightsUnavailable:
 
 
 def available_cpus() -> int:
-    """CPUs that this process may use: its affinity mask, cut to a container's quota (cgroup v2)."""
+    """CPUs that this process may use: its affinity mask, limited by a container's quota (cgroup v2)."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()

@@ -1,16 +1,16 @@
 """Inputs and outputs of an ONNX graph, read from the file: names, types, shapes, and external data files.
 
-A reader for the few protobuf messages that matter (onnx.proto: ModelProto.graph, GraphProto.input, .output
+A parser for the few protobuf messages that matter (onnx.proto: ModelProto.graph, GraphProto.input, .output
 and .initializer, ValueInfoProto, TensorProto.external_data), so that a fetched model can be described and
-checked without an engine. The file may come from anywhere: lengths are checked before they are followed.
+validated without an engine. The file is untrusted: lengths are checked before they are used.
 """
 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from retrieval.encoders.files.checks import check_inside
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class GraphEnd:
-    """An input or output: name, element type, and sizes (None where any size is accepted)."""
+    """An input or output: name, element type, and sizes (None for any size)."""
 
     name: str
     dtype: str
@@ -34,7 +34,7 @@ class GraphEnd:
 
 @dataclass(frozen=True)
 class GraphEnds:
-    """Inputs, outputs, and the names of the external weight files beside the graph."""
+    """Inputs, outputs, and the names of the external weight files next to the graph."""
 
     inputs: tuple[GraphEnd, ...]
     outputs: tuple[GraphEnd, ...]
@@ -42,23 +42,39 @@ class GraphEnds:
 
 
 def read_graph_ends(path: Path) -> GraphEnds:
-    """Read the ends of an ONNX file; weights are skipped, not read.
+    """Read the inputs and outputs of an ONNX file; weights are skipped.
 
     Raises:
-        WeightsUnavailable: not an ONNX graph, cut short, or an external file lies outside the folder.
+        WeightsUnavailable: not an ONNX graph, truncated, or an external file is outside the folder.
     """
     return parse_graph(path, _graph)
 
 
+def check_weights_listed(folder: Path, name: str, listed: Collection[str]) -> None:
+    """Raise WeightsUnavailable if a graph reads weights from a file that is not listed: nobody compared its content.
+
+    Args:
+        name: of the graph, in ``folder``.
+        listed: names of files in ``folder`` whose hashes are known.
+    """
+    beside = PurePosixPath(name).parent
+    unknown = {(beside / file).as_posix() for file in read_graph_ends(folder / name).external} - set(listed)
+    if unknown:
+        raise WeightsUnavailable(
+            f"{folder / name} reads weights from {min(unknown)}, whose hash is not recorded",
+            "fetch or export the model again",
+        )
+
+
 def parse_graph(path: Path, parse: Callable[[memoryview], T]) -> T:
-    """What ``parse`` makes of a file that is mapped, not read.
+    """The result of ``parse`` for a file that is mapped, not read.
 
     Raises:
-        WeightsUnavailable: it cannot be read, or ``parse`` found it damaged (ValueError, IndexError, StopIteration).
+        WeightsUnavailable: it cannot be read, or ``parse`` found damage (ValueError, IndexError, StopIteration).
     """
     try:
         with open_regular(path) as file:
-            # Not closed by hand: an error's traceback may still hold views on it.
+            # Not closed explicitly: an error's traceback may still hold views of it.
             whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return parse(memoryview(whole))
     except OSError as error:
@@ -81,7 +97,7 @@ def _graph(view: memoryview) -> GraphEnds:
             name, file = _tensor(as_message(value))
             weights.add(name)
             external |= {file} if file else set()
-    # Older files list their weights among the inputs.
+    # Older files also list their weights among the inputs.
     return GraphEnds(tuple(i for i in inputs if i.name not in weights), tuple(outputs), frozenset(external))
 
 
@@ -110,7 +126,7 @@ def _tensor(view: memoryview) -> tuple[str, str | None]:
 
 
 def the_field(view: memoryview, wanted: int) -> memoryview:
-    """The first field of this number, which has to be there and be bytes; ValueError if not."""
+    """The first field with this number; ValueError if it is missing or not bytes."""
     for number, value in message_fields(view):
         if number == wanted:
             return as_message(value)
@@ -118,7 +134,7 @@ def the_field(view: memoryview, wanted: int) -> memoryview:
 
 
 def as_message(value: int | memoryview) -> memoryview:
-    """A field's value, which has to be bytes; ValueError if not."""
+    """A field's value; ValueError if it is not bytes."""
     if isinstance(value, int):
         raise ValueError("a number where a message is expected")
     return value

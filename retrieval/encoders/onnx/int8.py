@@ -1,9 +1,9 @@
 """Optional int8 image tower: weights are quantized here, activations by OpenVINO at run time.
 
-No calibration data and no other library are needed. By CPU time on a CPU with AVX512-VNNI, a ViT-B-32-256 of random
-weights ran 1.27 times as fast as in bfloat16 and 2.4 times as fast as in float32; narrow towers lose (the built-in
-model: 0.66 times bfloat16). What it costs in fidelity depends on the weights, so it is measured on the pictures
-themselves.
+No calibration data and no other library are needed. By CPU time on a CPU with AVX512-VNNI, a ViT-B-32-256 with random
+weights ran 1.27 times as fast as in bfloat16 and 2.4 times as fast as in float32; narrow towers become slower (the
+built-in model: 0.66 times the speed of bfloat16). The loss of accuracy depends on the weights, so it is measured on the
+user's pictures.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from retrieval.encoders.base import EncoderSpec, Pixels
 
 log = logging.getLogger("photoseek")
 
-# Activations are scaled in groups of so many. 64, 256 and 768 were slower (1.18, 1.18 and 1.07 times bfloat16's speed).
+# Group size for scaling activations. 64, 256 and 768 were slower (1.18, 1.18 and 1.07 times the speed of bfloat16).
 PROPERTIES = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 128}
 COMPARED = 32
 NEIGHBOURS = 5
 
 
 def int8_fingerprint(fingerprint: str) -> str:
-    """Identity of the int8 form: its embeddings differ by more than an engine's rounding and share no index."""
+    """Identity of the int8 form: its embeddings differ by more than rounding by the engine and need their own index."""
     from blake3 import blake3
 
     return blake3(f"{fingerprint} int8 dynamic g128".encode("ascii")).hexdigest()
 
 
 def int8_spec(spec: EncoderSpec) -> EncoderSpec:
-    """The same model under its own fingerprint."""
+    """The same model with the fingerprint of its int8 form."""
     return replace(spec, fingerprint=int8_fingerprint(spec.fingerprint))
 
 
 def round_weights(model: Any) -> Any:
-    """Replace the constant matrices of an ``openvino.Model`` by int8 and one float32 scale an output channel.
+    """Replace the constant matrices of an ``openvino.Model`` by int8 and one float32 scale per output channel.
 
-    A classifier keeps its numbers: a softmax makes large differences of small ones, and it costs next to nothing.
+    A classifier is not changed: softmax amplifies small differences, and it costs next to nothing.
     Symmetric: ``scale = max |row| / 127``. OpenVINO's CPU plugin recognises Convert and Multiply before a MatMul and
-    multiplies in int8, scaling activations as they come.
+    multiplies in int8, scaling activations at run time.
     """
     from openvino import Type
     from openvino import opset13 as ops
@@ -66,7 +66,7 @@ def round_weights(model: Any) -> Any:
 
 
 def _is_classifier(product: Any) -> bool:
-    """True if a softmax is made of a product, perhaps scaled and shifted before."""
+    """True if the result of a product goes into a softmax, possibly after scaling and shifting."""
     reached = product
     while True:
         consumers = [target.get_node() for target in reached.output(0).get_target_inputs()]
@@ -78,7 +78,7 @@ def _is_classifier(product: Any) -> bool:
 
 
 def _constant(product: Any) -> Any:
-    """The (in, out) or (out, in) float32 weights of a MatMul, None for what is no matrix of constants."""
+    """The (in, out) or (out, in) float32 weights of a MatMul, None if it has no constant matrix."""
     node = product.input_value(1).get_node()
     if node.get_type_name() == "Convert":  # stored as float16
         node = node.input_value(0).get_node()
@@ -90,10 +90,10 @@ def _constant(product: Any) -> Any:
 
 
 class FirstPictures:
-    """Compares the first pictures with float32 and tells once, through the ``photoseek`` logger.
+    """Compares the first pictures with float32 and reports the result once, through the ``photoseek`` logger.
 
     Args:
-        reference: makes the float32 tower, (n, 3, size, size) uint8 -> (n, dim) unit vectors; called once.
+        reference: creates the float32 tower, (n, 3, size, size) uint8 -> (n, dim) unit vectors; called once.
     """
 
     def __init__(self, reference: Callable[[], Callable[[Pixels], Vectors]]) -> None:
@@ -102,7 +102,7 @@ class FirstPictures:
         self._seen: list[tuple[Pixels, Vectors]] | None = []
 
     def saw(self, pixels: Pixels, vectors: Vectors) -> None:
-        """Note a batch; the call that brings the number to :data:`COMPARED` makes the comparison."""
+        """Add a batch; the call that reaches :data:`COMPARED` pictures performs the comparison."""
         with self._lock:
             if self._seen is None:
                 return
@@ -116,7 +116,7 @@ class FirstPictures:
 
 
 def difference_message(found: Vectors, wanted: Vectors) -> str:
-    """One line about (n, dim) int8 embeddings beside those in float32; n above :data:`NEIGHBOURS`."""
+    """One line that compares (n, dim) int8 embeddings with those in float32; n must exceed :data:`NEIGHBOURS`."""
     difference = float(np.abs(found - wanted).max())
     cosine = float((found * wanted).sum(axis=1).min())
     kept = [len(set(a) & set(b)) for a, b in zip(_nearest(found), _nearest(wanted), strict=True)]

@@ -1,9 +1,9 @@
 """CLIP's text transformer in numpy on memory-mapped weights: the fastest way from a text to its embedding.
 
 Nothing is parsed, copied or packed before the first product, and a causal tower runs on the text's own tokens
-instead of the whole context, which is exact because no token sees a later one. A cold query took 0.12 s this
+instead of the whole context, which is exact because no token attends to a later one. A cold query took 0.12 s this
 way and 0.59 s with ONNX Runtime. For a single query BLAS should have ONE thread (OPENBLAS_NUM_THREADS=1
-before numpy is imported): with two, its spin barriers made it 30 times slower beside a busy neighbour.
+before numpy is imported): with two, its spin barriers made it 30 times slower when another process was busy.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Floats: TypeAlias = NDArray[np.float32]
 
 _FEW_ROWS = 32
 _REGISTER = 8
-_TOKENS_AT_ONCE = 1024  # bounds memory; from here on, larger products gain nothing
+_TOKENS_AT_ONCE = 1024  # limits memory; larger products are not faster
 
 
 class NumpyTextTower:
@@ -35,7 +35,7 @@ class NumpyTextTower:
         text: heads, activation, masking and pooling.
 
     Raises:
-        WeightsUnavailable: a tensor is missing, or of another shape than its neighbours say.
+        WeightsUnavailable: a tensor is missing, or its shape does not fit the others.
     """
 
     def __init__(self, file: Path, text: TextTower) -> None:
@@ -51,7 +51,7 @@ class NumpyTextTower:
 
     @property
     def dim(self) -> int:
-        """Length of an embedding."""
+        """Embedding dimension."""
         if "text_projection" in self._weights:
             return int(self._weights.raw("text_projection").shape[1])
         if "text_projection.weight" in self._weights:
@@ -59,7 +59,7 @@ class NumpyTextTower:
         return int(self._tokens.shape[1])
 
     def features(self, rows: Sequence[Sequence[int]]) -> Floats:
-        """Rows of token ids -> (n, dim) float32, not of length 1. A row is cut or padded by the tokenizer."""
+        """Rows of token ids -> (n, dim) float32, not normalised. The tokenizer truncates and pads the rows."""
         out = np.empty((len(rows), self.dim), np.float32)
         pooled = [self._pooled_position(row) for row in rows]
         used = [row[: at + 1] if self._text.causal else row for row, at in zip(rows, pooled, strict=True)]
@@ -77,11 +77,11 @@ class NumpyTextTower:
         if self._text.pool == "last":
             return len(row) - 1
         wanted = self._text.tokenizer.end if self._text.pool == "eos" else max(row)
-        # open_clip takes position 0 where there is no end token at all.
+        # open_clip uses position 0 if there is no end token.
         return row.index(wanted) if wanted in row else 0
 
     def _forward(self, rows: Sequence[Sequence[int]], ends: NDArray[np.intp]) -> Floats:
-        """Rows of like length; shorter ones are filled up behind their end, where no pooled token looks."""
+        """Rows of similar length; shorter ones are padded after their end, which no pooled token attends to."""
         length = max(map(len, rows))
         ids = np.zeros((len(rows), length), np.intp)
         for i, row in enumerate(rows):
@@ -126,7 +126,7 @@ class NumpyTextTower:
         return self._product(x, prefix + "weight", prefix + "bias")
 
     def _product(self, x: Floats, weight: str, bias: str) -> Floats:
-        """One product for the whole batch: out of three axes numpy makes one per text, 2.2 times slower."""
+        """One product for the whole batch: with three axes, numpy computes one per text, 2.2 times slower."""
         rows, matrix = x.reshape(-1, x.shape[-1]), self._tensor(weight)
         y: Floats = _few_rows(rows, matrix) if len(rows) <= _FEW_ROWS else rows @ matrix.T
         if bias in self._weights:
@@ -134,16 +134,18 @@ class NumpyTextTower:
         return y.reshape(*x.shape[:-1], -1)
 
     def _tensor(self, name: str) -> Floats:
-        """A view on float32 weights; a half-precision tensor is converted once, when it is first used."""
+        """A view of float32 weights; a half-precision tensor is converted once, when it is first used."""
         ready = self._ready.get(name)
         if ready is None:
             ready = self._ready[name] = self._weights.float32(name)
         return ready
 
     def _check_shapes(self) -> None:
-        """Shapes only: no page of the weights is read."""
+        """Check only shapes: no page of the weights is read."""
         if self._tokens.ndim != 2 or self._tokens.shape[0] < 3:
             raise self._misshapen("token_embedding.weight", tuple(self._tokens.shape), (-1, -1))
+        if self._positions.ndim != 2:
+            raise self._misshapen("positional_embedding", self._positions.shape, (-1, self._tokens.shape[1]))
         width = self._tokens.shape[1]
         if width % self._text.heads:
             raise WeightsUnavailable(
@@ -154,7 +156,7 @@ class NumpyTextTower:
         expected: dict[str, tuple[int, ...]] = {"positional_embedding": (context, width)}
         expected |= {f"ln_final.{part}": (width,) for part in ("weight", "bias")}
         for block in self._blocks:
-            inner = len(self._weights.raw(block + "mlp.c_fc.weight"))
+            inner = (*self._weights.raw(block + "mlp.c_fc.weight").shape, 0)[0]
             expected |= {f"{block}ln_{n}.{part}": (width,) for n in (1, 2) for part in ("weight", "bias")}
             expected[block + "attn.in_proj_weight"] = (3 * width, width)
             expected[block + "attn.in_proj_bias"] = (3 * width,)
@@ -180,10 +182,10 @@ class NumpyTextTower:
 
 
 def _few_rows(rows: Floats, matrix: Floats) -> Floats:
-    """``rows @ matrix.T`` for one query's tokens, where reading the matrix is all that costs.
+    """``rows @ matrix.T`` for the tokens of one query, where reading the matrix is almost the whole cost.
 
-    With the matrix on the left and the rows filled up to whole vector registers, OpenBLAS reads it in order: 15.5 ms
-    for the products of a ViT-B-32's text tower with 7 tokens, against 24.3 ms the plain way (one thread).
+    With the matrix on the left and the rows padded to full vector registers, OpenBLAS reads it in order: 15.5 ms
+    for the products of a ViT-B-32's text tower with 7 tokens, instead of 24.3 ms (one thread).
     """
     filled = np.zeros((-(-len(rows) // _REGISTER) * _REGISTER, rows.shape[1]), np.float32)
     filled[: len(rows)] = rows
@@ -191,7 +193,7 @@ def _few_rows(rows: Floats, matrix: Floats) -> Floats:
 
 
 def _chunks(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Positions of rows, by length, in groups whose padded size stays within a bound."""
+    """Positions of rows, sorted by length, in groups of limited padded size."""
     chunk: list[int] = []
     for at in sorted(range(len(lengths)), key=lengths.__getitem__):
         if chunk and (len(chunk) + 1) * lengths[at] > _TOKENS_AT_ONCE:
@@ -203,7 +205,7 @@ def _chunks(lengths: Sequence[int]) -> Iterator[list[int]]:
 
 
 def _erf(x: Floats) -> Floats:
-    """Error function, |error| <= 5e-7 in float32 (Abramowitz and Stegun 7.1.26: 1.5e-7, and rounding)."""
+    """Error function, |error| <= 5e-7 in float32 (Abramowitz and Stegun 7.1.26: 1.5e-7, plus rounding)."""
     z = np.abs(x)
     t = 1 / (1 + np.float32(0.3275911) * z)
     y = np.float32(1.061405429) * t
@@ -224,7 +226,7 @@ def _gelu(x: Floats) -> Floats:
 
 
 def _gelu_tanh(x: Floats) -> Floats:
-    # x * x * x: numpy raises to the power 3 by logarithms.
+    # x * x * x, because numpy computes x**3 with logarithms.
     inner: Floats = np.float32((2 / np.pi) ** 0.5) * (x + np.float32(0.044715) * (x * x * x))
     inner = np.tanh(inner) + 1
     inner *= x
@@ -233,7 +235,7 @@ def _gelu_tanh(x: Floats) -> Floats:
 
 
 def _quick_gelu(x: Floats) -> Floats:
-    with np.errstate(over="ignore"):  # exp(large) is inf, and x / inf the 0 that is meant
+    with np.errstate(over="ignore"):  # exp(large) is inf, and x / inf is 0 as intended
         y: Floats = x / (1 + np.exp(np.float32(-1.702) * x))
     return y
 

@@ -1,7 +1,7 @@
 """Text to token ids, exactly as in open_clip, without torch and without parsing the vocabulary.
 
-Two kinds: CLIP's byte-pair encoding over a merge table that is looked up where it lies (memory-mapped, a
-binary search per pair: nothing is read ahead), and a ``tokenizer.json`` through the ``tokenizers`` library.
+Two kinds: CLIP's byte-pair encoding over a memory-mapped merge table (a binary search per pair, nothing is
+loaded), and a ``tokenizer.json`` through the ``tokenizers`` library.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
     "write_clip_merges",
 ]
 
-# ftfy and html.unescape leave such a text as it is, so neither (56 ms of imports) is needed for it.
+# ftfy and html.unescape do not change such a text, so they (56 ms of imports) are not needed for it.
 _PLAIN = re.compile(r"[\t\n\r -%'-~]*", re.ASCII)
 _ATOM = r"<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d"
 _ATOMS = re.compile(_ATOM, re.IGNORECASE)
@@ -42,28 +42,28 @@ _MAX_CACHED_WORDS = 1 << 16
 
 
 class Tokenizer(Protocol):
-    """Texts to rows of ids; a row is never longer than the context and keeps its end token when it is cut."""
+    """Texts to rows of ids; a row is never longer than the context and keeps its end token if truncated."""
 
     def encode(self, text: str) -> list[int]:
-        """Ids of one text, with its start and end, cut and padded as the model wants them."""
+        """Ids of one text with start and end tokens, truncated and padded as the model requires."""
         ...
 
     def is_cut(self, text: str) -> bool:
-        """True if the text has more tokens than the context holds."""
+        """True if the text has more tokens than fit into the context."""
         ...
 
 
 def load_tokenizer(file: Path, text: TextTower) -> Tokenizer:
-    """The tokenizer of a text tower; its file is opened by the first text.
+    """The tokenizer of a text tower; its file is opened for the first text.
 
     Raises:
-        RuntimeUnavailable, WeightsUnavailable: from the first text on, if the library or the file fails.
+        RuntimeUnavailable, WeightsUnavailable: at the first text, if the library or the file fails.
     """
     return ClipTokenizer(file, text) if text.tokenizer.kind == "clip-bpe" else LibraryTokenizer(file, text)
 
 
 class ClipTokenizer:
-    """CLIP's byte-pair encoding; equal to ``open_clip.tokenizer.SimpleTokenizer``, id by id."""
+    """CLIP's byte-pair encoding; gives exactly the ids of ``open_clip.tokenizer.SimpleTokenizer``."""
 
     def __init__(self, file: Path, text: TextTower) -> None:
         spec = text.tokenizer
@@ -91,7 +91,7 @@ class ClipTokenizer:
         return len(self._ids(text)) + 2 > self._length
 
     def _ids(self, text: str) -> list[int]:
-        """Ids without the two ends; stops soon after the context is full, as a text may be a whole book."""
+        """Ids without start and end; stops soon after the context is full, because a text may be a whole book."""
         ids: list[int] = []
         for piece in _pieces(clean_text(text, self._spec.clean)):
             word = self._words.get(piece)
@@ -105,7 +105,7 @@ class ClipTokenizer:
         return ids
 
     def _bpe(self, piece: str) -> list[int]:
-        """Merge the pair of lowest rank, everywhere in the word, until no pair is in the table."""
+        """Merge all occurrences of the pair with the lowest rank, until no pair is in the table."""
         ids = [BASE_ID[byte] for byte in piece.encode("utf-8")]
         ids[-1] += END_OF_WORD
         rank_of = self._merges.rank
@@ -119,7 +119,7 @@ class ClipTokenizer:
 
 
 class LibraryTokenizer:
-    """A ``tokenizer.json`` run by the ``tokenizers`` library (SigLIP, XLM-R, NLLB and others)."""
+    """A ``tokenizer.json``, run by the ``tokenizers`` library (SigLIP, XLM-R, NLLB and others)."""
 
     def __init__(self, file: Path, text: TextTower) -> None:
         self._file, self._spec, self._length = file, text.tokenizer, text.context_length
@@ -154,7 +154,7 @@ class LibraryTokenizer:
 
 
 def clean_text(text: str, clean: Clean) -> str:
-    """open_clip's ``clean`` functions: repaired and unescaped text, then whitespace, case and punctuation.
+    """open_clip's ``clean`` functions: repair and unescape the text, then normalise whitespace, case and punctuation.
 
     Raises:
         RuntimeUnavailable: the text is not plain ASCII and ftfy is not installed.
@@ -178,15 +178,15 @@ def _repaired(text: str) -> str:
         raise RuntimeUnavailable(
             "a text that is not plain ASCII needs the ftfy library", "pip install 'photoseek[cpu]'"
         ) from error
-    # Undecodable bytes of a command line arrive as lone surrogates, which have no UTF-8.
+    # Undecodable bytes of a command line arrive as lone surrogates, which cannot be encoded as UTF-8.
     return unescape(unescape(ftfy.fix_text(text.encode("utf-8", "replace").decode("utf-8"))))
 
 
 def _pieces(text: str) -> Iterator[str]:
     r"""CLIP's ``'s|'t|...|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+``, without the regex library.
 
-    The standard ``re`` knows no Unicode categories, so a text with other than ASCII letters is searched in
-    a copy that holds one class letter for each of its characters.
+    The standard ``re`` does not support Unicode categories, so a text with non-ASCII letters is searched in
+    a copy in which each character is replaced by the letter of its class.
     """
     if text.isascii():
         yield from (match[0] for match in _ASCII_PIECES.finditer(text))

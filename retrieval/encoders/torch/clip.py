@@ -24,7 +24,7 @@ def load_clip_encoder(
 ) -> ClipEncoder:
     """An encoder for ``MODEL/TAG``, ``local-dir:PATH``, ``hf-hub:ORG/REPO`` or a weight file.
 
-    The files are found and checked now, torch is imported at the first use. Nothing is downloaded.
+    The files are found and checked now; torch is imported at the first use. Nothing is downloaded.
 
     Args:
         device, precision, compiled: see :class:`TorchEncoder`.
@@ -58,14 +58,14 @@ class ClipEncoder(TorchEncoder):
         self._words: Any = None
 
     def _build(self) -> torch.nn.Module:
-        import_open_clip()  # says what to install if it is not there
+        import_open_clip()  # raises with an install hint if it is missing
         model = build_model(self.source)
-        # With the model, so that a tokenizer that cannot be read is noticed before a folder is indexed.
+        # Together with the model, so that an unreadable tokenizer is noticed before a folder is indexed.
         self._words = build_tokenizer(self.source)
         return model
 
     def in_fp32(self) -> ClipEncoder:
-        """The same model computing in float32, on the CPU: what an export is measured against."""
+        """The same model in float32 on the CPU: the reference for exports."""
         return ClipEncoder(self.source, device="cpu", precision="fp32")
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
@@ -83,7 +83,7 @@ class ClipEncoder(TorchEncoder):
         return unit(np.concatenate(rows))
 
     def is_cut(self, text: str) -> bool:
-        """True if the tokenizer cuts ``text``."""
+        """True if the tokenizer truncates ``text``."""
         return is_cut(self._tokenizer, text)
 
     def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
@@ -93,7 +93,7 @@ class ClipEncoder(TorchEncoder):
 
     @property
     def hf_tokenizer(self) -> Any:
-        """The transformers tokenizer inside, for models that have one."""
+        """The inner transformers tokenizer, for models that have one."""
         return self._tokenizer.tokenizer
 
     @property

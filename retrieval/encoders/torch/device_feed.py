@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class DeviceFeed:
-    """Pinned double buffering for one CUDA device; tested on one where there is one, never timed on one.
+    """Pinned double buffering for one CUDA device; tested on a GPU if there is one, but not timed.
 
-    Batch i + 1 is copied on a stream of its own from one of two pinned buffers while batch i, which came from the
-    other, is computed. Starting is for one thread, collecting may be done by another.
+    Batch i + 1 is copied on a separate stream from one of two pinned buffers while batch i, which came from the
+    other, is computed. One thread starts batches; another may collect the results.
 
     Args:
         place: a CUDA device.
-        forward: (n, 3, size, size) uint8 there -> (n, dim) float32 there; only enqueues its work.
+        forward: (n, 3, size, size) uint8 on it -> (n, dim) float32 on it; only enqueues its work.
     """
 
     def __init__(self, place: torch.device, forward: Callable[[Tensor], Tensor]) -> None:
@@ -32,9 +32,9 @@ class DeviceFeed:
         self._turn = 0
 
     def start(self, pixels: Pixels) -> Callable[[], Vectors]:
-        """Enqueue (n, 3, size, size) uint8; the returned function waits for it and gives (n, dim) float32.
+        """Enqueue (n, 3, size, size) uint8; the returned function waits for it and returns (n, dim) float32.
 
-        Waits only for the copy of the batch before the last one. uint8 goes over the bus: a quarter of float32.
+        Waits only for the copy of the batch before the last one. Transferring uint8 takes a quarter of float32.
         """
         slot = self._slots[self._turn]
         self._turn = 1 - self._turn
@@ -43,7 +43,7 @@ class DeviceFeed:
             slot.copied = _event(self._copying)
         computing = torch.cuda.current_stream(self._place)
         computing.wait_event(slot.copied)
-        # The allocator knows the stream that the memory was made on; this one reads it later.
+        # The allocator only knows the stream on which the memory was allocated; this one reads it later.
         batch.record_stream(computing)
         features = self._forward(batch)
         result = torch.empty(features.shape, dtype=torch.float32, pin_memory=True)
@@ -59,7 +59,7 @@ class DeviceFeed:
 
 
 class _Slot:
-    """A pinned buffer that grows with the largest batch, and the copy that last read it."""
+    """A pinned buffer that grows to the largest batch, and the event of the last copy from it."""
 
     def __init__(self) -> None:
         self._buffer: Tensor | None = None
@@ -76,7 +76,7 @@ class _Slot:
 
 
 def _event(stream: torch.cuda.Stream) -> torch.cuda.Event:
-    """Waiting for it sleeps: the default spins on a core that the decoders need."""
+    """An event that is waited for by sleeping: the default spins on a core that the decoders need."""
     event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
     event.record(stream)
     return event

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
-import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from indexes.base import Vectors
+from retrieval.config.process import lookup
 from retrieval.encoders.base import EncoderSpec, Pixels, unit
 from retrieval.encoders.names.open_clip import INSTALL_TORCH
 from retrieval.errors import EncoderError, RuntimeUnavailable, SettingsError
@@ -30,10 +30,10 @@ log = logging.getLogger("photoseek")
 Precision = Literal["fp32", "bf16", "fp16"]
 CPU_BATCH = 16  # batch 8 reaches 92 % of the best on a CPU, and nothing is gained above 32
 # Three batches wait in memory, one is gathered and two are pinned: 300 MB of 256 px pictures. 256 of them are 16,640
-# rows for a ViT-B-32's matrices, enough to fill a GPU (on paper: not measured on one).
+# rows for a ViT-B-32's matrices, enough to fully use a GPU (calculated, not measured).
 GPU_BATCH_LIMIT = 256
 MEMORY_SHARE = 0.6
-"""Of the free device memory that one batch may take; the rest is for fragmentation and for neighbours."""
+"""Share of the free device memory that one batch may take; the rest is for fragmentation and other programs."""
 PROBE_IMAGES = 8
 COMPILE_VARIABLE = "PHOTOSEEK_TORCH_COMPILE"
 _COMPILER = "inductor"
@@ -41,7 +41,7 @@ _COMPILER = "inductor"
 
 @dataclass(frozen=True)
 class _Awake:
-    """What the first use makes: the model on a device."""
+    """The result of the first use: the model on a device."""
 
     model: Any
     offset: torch.Tensor
@@ -49,21 +49,21 @@ class _Awake:
 
 
 def require_modules(name: str, *modules: str) -> None:
-    """Raise RuntimeUnavailable unless all that the model ``name`` runs on is installed; nothing is imported."""
+    """Raise RuntimeUnavailable unless all modules that the model ``name`` needs are installed; imports nothing."""
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
         raise RuntimeUnavailable(f"{name} needs {' and '.join(missing)}, not installed", INSTALL_TORCH)
 
 
 class TorchEncoder(ABC):
-    """The ``Encoder`` protocol over one torch module that has ``encode_image``; the subclass knows which, and texts.
+    """The ``Encoder`` protocol over a torch module with ``encode_image``; subclasses build it, and encode texts.
 
     Args:
         spec: of the model; its files are already checked.
-        weights: the file that it is built from.
+        weights: the file that the model is built from.
         device: ``auto`` or None (cuda if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``fp32``, ``bf16`` or ``fp16``; ``auto`` or None is bf16 on a GPU and fp32 on a CPU.
-        compiled: run the image tower through ``torch.compile``; None asks PHOTOSEEK_TORCH_COMPILE=1. It takes up to
+        compiled: run the image tower through ``torch.compile``; None reads PHOTOSEEK_TORCH_COMPILE=1. It takes up to
             a minute at the first batch and needs a C++ compiler (on a GPU also Triton), so it is for large folders.
 
     Raises:
@@ -91,18 +91,18 @@ class TorchEncoder(ABC):
         self._awake: _Awake | None = None
         self._placed: torch.device | None = None
         self._batch: int | None = None
-        self._wants_compiled = os.environ.get(COMPILE_VARIABLE) == "1" if compiled is None else compiled
+        self._wants_compiled = lookup("compile", COMPILE_VARIABLE) in ("1", True) if compiled is None else compiled
         self._compiled: Callable[[torch.Tensor], torch.Tensor] | None = None
         self._feed: DeviceFeed | None = None
 
     @property
     def streams(self) -> int:
-        """1: a GPU wants one caller, and on a CPU torch's own threads share one batch."""
+        """1: a GPU needs one caller, and on a CPU torch's own threads share one batch."""
         return 1
 
     @property
     def batch_size(self) -> int:
-        """Images per call; on a GPU measured once from the memory that a small batch took."""
+        """Images per call; on a GPU determined once from the memory used by a small batch."""
         self._wake()
         if self._batch is None:
             self._batch = self._measured_batch() if self._place().type == "cuda" else CPU_BATCH
@@ -129,7 +129,7 @@ class TorchEncoder(ABC):
 
     @property
     def precision(self) -> str:
-        """What the image tower computes in. Texts are always fp32: they are few and cheap."""
+        """The precision of the image tower. Texts are always fp32: they are few and cheap."""
         return self._precision or ("bf16" if self._place().type == "cuda" else "fp32")
 
     @property
@@ -156,7 +156,7 @@ class TorchEncoder(ABC):
     def start_images(self, pixels: Pixels) -> Callable[[], Vectors]:
         """:meth:`encode_images` without waiting for a GPU: the next batch may be started before this one is collected.
 
-        On a CPU, or where the batch does not fit, all the work is done before this returns.
+        On a CPU, or if the batch does not fit, all the work is done before this returns.
         """
         self._check(pixels)
         if self._place().type == "cuda" and 0 < len(pixels) <= self.batch_size:
@@ -178,11 +178,11 @@ class TorchEncoder(ABC):
 
     @abstractmethod
     def _build(self) -> torch.nn.Module:
-        """The module on the CPU in float32 and evaluation mode, every weight loaded; called once."""
+        """The module on the CPU in float32 and evaluation mode, with all weights loaded; called once."""
 
     @abstractmethod
     def in_fp32(self) -> TorchEncoder:
-        """The same model computing in float32, on the CPU: what an export is measured against."""
+        """The same model in float32 on the CPU: the reference for exports."""
 
     @abstractmethod
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
@@ -190,10 +190,10 @@ class TorchEncoder(ABC):
 
     @abstractmethod
     def is_cut(self, text: str) -> bool:
-        """True if the tokenizer cuts ``text``."""
+        """True if the tokenizer truncates ``text``."""
 
     def _forward_images(self, pixels: Pixels) -> Vectors:
-        """One batch, there and back: (n, dim) features as they come out of the tower."""
+        """Encode one batch: (n, dim) features as the tower returns them."""
         if self._place().type == "cuda":
             return self._on_device(pixels)()
         import torch
@@ -210,7 +210,7 @@ class TorchEncoder(ABC):
             return self._feed.start(pixels)
 
     def _features(self, batch: torch.Tensor) -> torch.Tensor:
-        """(n, 3, size, size) uint8 -> (n, dim) float32, both where the model is."""
+        """(n, 3, size, size) uint8 -> (n, dim) float32, both on the model's device."""
         import torch
 
         awake = self._wake()
@@ -219,10 +219,10 @@ class TorchEncoder(ABC):
             return self._encoded(awake.model, x).float()
 
     def _encoded(self, model: Any, x: torch.Tensor) -> torch.Tensor:
-        """Through the compiled tower where that is wanted: it is made for one batch size, so others are filled up.
+        """Run the tower, compiled if requested. It is compiled for one batch size, so smaller batches are padded.
 
-        Half a batch and less goes the plain way (a query picture should not wait for a compiler), and so do the
-        batches that find out how much fits.
+        Batches of at most half that size are not compiled (a query picture should not wait for a compiler), nor are
+        the batches that measure how much fits.
         """
         import torch
 
@@ -237,7 +237,7 @@ class TorchEncoder(ABC):
             return self._compiled(full.contiguous(memory_format=torch.channels_last))[: len(x)]
         except torch.cuda.OutOfMemoryError:
             raise
-        except Exception as error:  # no compiler, no Triton, or an operation it cannot do: any of many types
+        except Exception as error:  # no compiler, no Triton, or an unsupported operation: many exception types
             reason = str(getattr(error, "inner_exception", error)).strip().partition("\n")[0]
             log.warning("torch.compile failed, continuing without it: %s", reason)
             self._wants_compiled = False
@@ -252,7 +252,7 @@ class TorchEncoder(ABC):
         return torch.autocast(self._place().type, dtype=kind)
 
     def _place(self) -> torch.device:
-        """Where to run; never a CPU when a GPU was asked for by name."""
+        """The device to run on; never a CPU if a GPU was requested by name."""
         with self._lock:
             if self._placed is None:
                 self._placed = _device(self._asked)
@@ -294,7 +294,7 @@ class TorchEncoder(ABC):
 
 
 def in_batches(forward: Callable[[Pixels], Vectors], pixels: Pixels, limit: int) -> tuple[Vectors, int]:
-    """Run ``forward`` over batches of at most ``limit``; out of device memory halves them and goes on.
+    """Run ``forward`` over batches of at most ``limit``; out of device memory, halve the batch and continue.
 
     Returns:
         (n, dim) features in order, and the batch size that worked last.
@@ -318,7 +318,7 @@ def in_batches(forward: Callable[[Pixels], Vectors], pixels: Pixels, limit: int)
         else:
             done += len(rows[-1])
             continue
-        # Outside the handler: while the error lives, its traceback keeps the failed batch's tensors alive.
+        # Outside the handler: while the exception exists, its traceback keeps the failed batch's tensors alive.
         torch.cuda.empty_cache()
     return np.concatenate(rows), limit
 

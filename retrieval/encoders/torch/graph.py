@@ -18,10 +18,10 @@ OPSET = 17
 
 @contextmanager
 def traceable() -> Iterator[None]:
-    """torch.onnx.export as it works with open_clip.
+    """Make torch.onnx.export work with open_clip.
 
-    Attention's fused path has no ONNX form and is off meanwhile; the TorchScript exporter's notes are silenced
-    (that it is deprecated, and that traced shapes are constants).
+    The fused attention path cannot be exported to ONNX and is disabled; the TorchScript exporter's warnings are
+    suppressed (that it is deprecated, and that traced shapes are constants).
     """
     import torch
     from torch.jit import TracerWarning  # type: ignore[attr-defined]
@@ -34,7 +34,7 @@ def traceable() -> Iterator[None]:
             warnings.filterwarnings("ignore", category=TracerWarning)
             # The pooled position comes from argmax and is never negative.
             warnings.filterwarnings("ignore", message=".*advanced indexing.*")
-            # The sizes of a padding are turned about in the graph; engines fold that when they load it.
+            # The graph reverses the sizes of a padding; engines fold that when they load it.
             warnings.filterwarnings("ignore", message="Constant folding - Only steps=1.*")
             yield
     finally:
@@ -44,15 +44,15 @@ def traceable() -> Iterator[None]:
 def write_graph(
     function: torch.nn.Module, example: torch.Tensor, path: Path, *, input_name: str, dynamic: dict[int, str]
 ) -> None:
-    """Trace a module into ONNX with a free batch axis; weights over 2 GB go to files beside it.
+    """Trace a module into ONNX with a free batch axis; weights over 2 GB are written to files next to it.
 
     Raises:
-        EncoderError: an operation of this model has no ONNX form.
+        EncoderError: an operation of this model is not available in ONNX.
     """
     import torch
 
-    # The exporter puts back the mode it found, and a new wrapper is in training mode: left so, the model inside
-    # would come out of its export with dropout on.
+    # The exporter restores the mode it found, and a new wrapper is in training mode: without this, the model inside
+    # would have dropout enabled after the export.
     function.eval()
     try:
         with traceable(), torch.no_grad():

@@ -9,7 +9,7 @@ from indexes.base import Vectors
 from retrieval.encoders.base import EncoderSpec
 from retrieval.encoders.files.description import fingerprint_of
 from retrieval.encoders.files.safetensors_file import content_digest
-from retrieval.encoders.names.models import text_not_supported
+from retrieval.encoders.names.known_models import text_not_supported
 from retrieval.encoders.names.timm_weights import ImageSource, find_image_source
 from retrieval.encoders.torch.encoder import TorchEncoder, require_modules
 
@@ -22,7 +22,7 @@ def load_image_encoder(
 ) -> ImageEncoder:
     """An encoder for ``MODEL[+POOL][@SIZE][=PATH]`` (see ``image_models``) or a folder in timm's layout.
 
-    The files are found and checked now, weights are loaded at the first use. Nothing is downloaded.
+    The files are found and checked now; weights are loaded at the first use. Nothing is downloaded.
 
     Args:
         device, precision, compiled: see :class:`TorchEncoder`.
@@ -36,7 +36,7 @@ def load_image_encoder(
 
 
 class ImageEncoder(TorchEncoder):
-    """The ``Encoder`` protocol over an image-only timm model: its texts are errors.
+    """The ``Encoder`` protocol over an image-only timm model; texts raise errors.
 
     Args:
         source: files of the model, already checked.
@@ -60,7 +60,7 @@ class ImageEncoder(TorchEncoder):
         return build_image_tower(self.source)
 
     def in_fp32(self) -> ImageEncoder:
-        """The same model computing in float32, on the CPU: what an export is measured against."""
+        """The same model in float32 on the CPU: the reference for exports."""
         return ImageEncoder(self.source, device="cpu", precision="fp32")
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
@@ -76,7 +76,7 @@ class ImageEncoder(TorchEncoder):
 
 
 def image_spec(source: ImageSource) -> EncoderSpec:
-    """The encoder's row; reads the weight file once to fingerprint it, then remembers the hash."""
+    """The encoder's row; reads the weight file once to compute its fingerprint, then uses the stored hash."""
     dim = source.dim
     if not dim:
         from retrieval.encoders.torch.timm_model import features_of

@@ -20,10 +20,10 @@ Tokenize = Callable[[Sequence[str]], "torch.Tensor"]
 
 
 def import_open_clip() -> Any:
-    """open_clip, imported quietly.
+    """Import open_clip without warnings.
 
-    Its import leaves a file to the garbage collector and its dependencies announce deprecations, which
-    are nobody's business here and an error where warnings are errors.
+    Its import leaves an open file to the garbage collector and its dependencies emit deprecation warnings, which
+    are irrelevant to users and would be errors where warnings are errors.
 
     Raises:
         RuntimeUnavailable: torch or open_clip is not installed.
@@ -40,12 +40,12 @@ def import_open_clip() -> Any:
 def build_model(source: ClipSource) -> torch.nn.Module:
     """The whole model on the CPU in float32, in evaluation mode, with no gradients.
 
-    ``open_clip.create_model`` returns a randomly initialised model where a folder has no weights, warns where
-    it should stop, and asks the hub; so the classes are built here and loaded strictly: a key too many or
-    too few is an error, hence no parameter is left random.
+    ``open_clip.create_model`` returns a randomly initialised model if a folder has no weights, warns where
+    it should fail, and accesses the hub. So the classes are built here and loaded strictly: a superfluous or
+    missing key is an error, hence no parameter is left random.
 
     Raises:
-        WeightsUnavailable: the weights are of another model, or a text tower's configuration is not here.
+        WeightsUnavailable: the weights are of another model, or the configuration of a text tower is missing.
         RuntimeUnavailable: torch, open_clip or a library that this architecture needs is not installed.
     """
     open_clip = import_open_clip()
@@ -71,10 +71,10 @@ def build_model(source: ClipSource) -> torch.nn.Module:
 
 
 def build_tokenizer(source: ClipSource) -> Any:
-    """open_clip's tokenizer of this model, from local files.
+    """open_clip's tokenizer for this model, from local files.
 
-    ``open_clip.get_tokenizer`` hands CLIP's tokenizer to a name it does not know, and asks the hub for the
-    others; here the configuration alone decides.
+    ``open_clip.get_tokenizer`` returns CLIP's tokenizer for unknown names, and accesses the hub for the
+    others; here only the configuration determines it.
 
     Raises:
         WeightsUnavailable: the tokenizer's files cannot be read.
@@ -105,7 +105,7 @@ def build_tokenizer(source: ClipSource) -> Any:
 
 
 def is_cut(tokenizer: Any, text: str) -> bool:
-    """True if the text has more tokens than the context holds, its two ends counted."""
+    """True if the text, including both end tokens, has more tokens than fit into the context."""
     if hasattr(tokenizer, "clean_fn") and hasattr(tokenizer, "tokenizer"):  # HFTokenizer
         inner = tokenizer.tokenizer
         ids = inner(tokenizer.clean_fn(text), truncation=False, verbose=False)["input_ids"]
@@ -115,7 +115,7 @@ def is_cut(tokenizer: Any, text: str) -> bool:
 
 def _settings(source: ClipSource) -> dict[str, Any]:
     settings: dict[str, Any] = copy.deepcopy(dict(source.model_cfg))
-    # Base weights of single towers come from the hub and would be overwritten: never ask for them.
+    # Base weights of single towers come from the hub and would be overwritten, so they are not requested.
     if "timm_model_name" in settings["vision_cfg"]:
         settings["vision_cfg"]["timm_model_pretrained"] = False
     text = settings["text_cfg"]

@@ -17,7 +17,7 @@ from retrieval.errors import EncoderError, RuntimeUnavailable, SettingsError, We
 
 
 class ImageTower(torch.nn.Module):
-    """A timm model and the feature of it that is the embedding.
+    """A timm model, and which of its features is the embedding.
 
     Args:
         trunk: without classifier.
@@ -36,11 +36,11 @@ class ImageTower(torch.nn.Module):
 
     @property
     def dim(self) -> int:
-        """Length of an embedding."""
+        """Embedding dimension."""
         return int(self.trunk.num_features) * (2 if self.pool == "cls+gap" else 1)
 
     def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(n, 3, size, size) float, normalised -> (n, dim), of any length."""
+        """(n, 3, size, size) float, normalised -> (n, dim), not of unit length."""
         tokens = self.trunk.forward_features(pixels)
         if self.pool == "own":
             pooled: torch.Tensor = self.trunk.forward_head(tokens, pre_logits=True)
@@ -53,8 +53,8 @@ class ImageTower(torch.nn.Module):
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def patch_tokens(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(n, 3, size, size) float, normalised -> (n, patches, width): the last norm's output, no class or register
-        tokens, row by row from the top left."""
+        """(n, 3, size, size) float, normalised -> (n, patches, width): the last norm's output without class and
+        register tokens, row by row from the top left."""
         if not hasattr(self.trunk, "num_prefix_tokens"):
             raise SettingsError("this model has no patch tokens", "use a ViT")
         tokens: torch.Tensor = self.trunk.forward_features(pixels)
@@ -68,19 +68,19 @@ class ImageTower(torch.nn.Module):
         if self.pool != "gap" and not getattr(self.trunk, "cls_token", None) is not None:
             raise SettingsError(f"this model has no class token for +{self.pool}", "use +gap")
         if not isinstance(getattr(self.trunk, "fc_norm", None), torch.nn.Identity | None):
-            # Its last norm acts on the mean: the tokens themselves were never normalised in training.
+            # Its last norm is applied to the mean: the tokens themselves were never normalised in training.
             raise SettingsError(f"this model was trained with its own pooling, not +{self.pool}", "use +own")
 
 
 def build_image_tower(source: ImageSource) -> ImageTower:
     """The tower on the CPU in float32, in evaluation mode, with no gradients.
 
-    timm loads weights into what fits and leaves the rest random where the number of classes differs; here the
-    classifier is taken out first and everything else must fit exactly.
+    If the number of classes differs, timm loads the weights that fit and leaves the rest random. Here the
+    classifier is removed first, and everything else must fit exactly.
 
     Raises:
         WeightsUnavailable: the weights are of another model.
-        SettingsError: the size does not fit the patches, or there is no such pooling.
+        SettingsError: the size is not a multiple of the patches, or the pooling is invalid.
         RuntimeUnavailable: timm is not installed.
     """
     trunk = _bare(source)
@@ -102,13 +102,13 @@ def build_image_tower(source: ImageSource) -> ImageTower:
 
 
 def features_of(source: ImageSource) -> int:
-    """Length of an embedding, from the architecture alone (no memory for its weights)."""
+    """Embedding dimension, determined from the architecture (without memory for its weights)."""
     with torch.device("meta"):
         return ImageTower(_bare(source), source.pool).dim
 
 
 def _bare(source: ImageSource) -> torch.nn.Module:
-    """The architecture for the size of input that is wanted, weights not loaded."""
+    """The architecture for the requested input size, without loaded weights."""
     try:
         import timm
     except ImportError as error:
@@ -139,7 +139,7 @@ def _bare(source: ImageSource) -> torch.nn.Module:
 
 
 def _state(source: ImageSource, model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The file's tensors under timm's names, without classifier, position embeddings in the size of the model."""
+    """The file's tensors under timm's names, without classifier, position embeddings resized for the model."""
     from safetensors.torch import load_file
 
     state = load_file(str(source.weights))
@@ -161,10 +161,10 @@ def _state(source: ImageSource, model: torch.nn.Module) -> dict[str, torch.Tenso
 
 
 def meta_positions(positions: torch.Tensor, grid: int) -> torch.Tensor:
-    """(1, 1 + side², width) position embeddings with a class token's -> (1, 1 + grid², width).
+    """(1, 1 + side², width) position embeddings, including the class token's -> (1, 1 + grid², width).
 
     Meta's ``interpolate_pos_encoding`` for DINOv2 without registers: bicubic, not antialiased, by the scale factor
-    (grid + 0.1) / side instead of by size, which is what those models are evaluated with.
+    (grid + 0.1) / side instead of by size, as in the evaluation of those models.
     """
     side = math.isqrt(positions.shape[1] - 1)
     if positions.ndim != 3 or side * side != positions.shape[1] - 1:

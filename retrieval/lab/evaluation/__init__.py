@@ -1,6 +1,6 @@
-"""How good embeddings are: functions on matrices, and the few that make those matrices from files.
+"""Quality of embeddings: functions on matrices, and some that compute these matrices from files.
 
-``ranks``, ``metrics``, ``bootstrap``, ``crossmodal``, ``classification``, ``neighbours``, ``logistic``, ``probe`` know
-nothing of files, galleries or models: trainers and experiments call them with what they have. ``captions_file``,
-``class_folders`` and ``embed`` make their matrices, ``tasks`` puts them together into what ``photoseek eval`` prints.
+``ranks``, ``metrics``, ``bootstrap``, ``crossmodal``, ``classification``, ``neighbours``, ``logistic``, ``probe`` are
+independent of files, galleries or models: trainers and experiments call them directly. ``captions_file``,
+``class_folders`` and ``embed`` compute their matrices, ``tasks`` combines them into the output of ``photoseek eval``.
 """

@@ -1,4 +1,4 @@
-"""What the index in use costs in quality: the same captions asked of it and of an exact search over its gallery."""
+"""The loss of quality through the index: the same captions searched with it and exactly, over a gallery."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from retrieval.gallery import Gallery
     from retrieval.search.engine import QueryEngine
 
-_SPARE = 32  # neighbours known beyond k, so that equal pictures across the k-th are recognised
+_SPARE = 32  # neighbours found beyond k, so that equal pictures around the k-th are recognised
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class InTheGallery:
 
     Attributes:
         spec: the kind of index, as text.
-        pictures: in the gallery.
-        queries: captions whose picture is in the gallery.
-        exact, ann: k -> hit_rate@k of exact search and of the index. Equal scores stand by id here, as in a search.
-        overlap: k -> the share of the true k nearest that the index finds.
+        pictures: number of pictures in the gallery.
+        queries: number of captions whose picture is in the gallery.
+        exact, ann: k -> hit_rate@k of exact search and of the index. Equal scores are ordered by id, as in a search.
+        overlap: k -> the fraction of the true k nearest that the index finds.
     """
 
     spec: str
@@ -53,14 +53,14 @@ def judge_index(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> InTheGallery:
-    """Ask the gallery's index, as hard as searches do, and an exact scan of the same embeddings.
+    """Search the gallery's index with the usual effort, and the same embeddings exactly.
 
     Args:
         texts: (q, dim) embedding of each caption.
         paths: its picture; captions whose picture is not in the gallery are left out.
 
     Raises:
-        GalleryNotFound, EncoderMismatch: there is no such gallery, or it knows nothing of this encoder.
+        GalleryNotFound, EncoderMismatch: there is no such gallery, or it has no embeddings of this encoder.
         QueryError: none of the pictures is in it.
     """
     from retrieval.search.engine import QueryEngine

@@ -1,4 +1,4 @@
-"""How sure a mean or a median over queries is: percentile bootstrap over pictures."""
+"""Uncertainty of a mean or a median over queries: percentile bootstrap over pictures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from retrieval.errors import QueryError
 
 RESAMPLES = 1000
-_AT_ONCE = 1 << 22  # draws held at a time: 32 MiB
+_AT_ONCE = 1 << 22  # draws in memory at a time: 32 MiB
 
 Statistic = Literal["mean", "median"]
 
@@ -20,7 +20,7 @@ class Estimate(NamedTuple):
     """A number and its 95 % interval.
 
     Attributes:
-        value: over the data as it is.
+        value: over the original data.
         low, high: 2.5th and 97.5th percentile over resampled data.
     """
 
@@ -39,17 +39,17 @@ def bootstrap(
 ) -> Estimate:
     """The statistic over all values, with an interval from drawing groups with replacement.
 
-    The five captions of one picture stand or fall together. Drawing captions would count them as five observations and
+    The five captions of one picture are not independent. Drawing captions would count them as five observations and
     give an interval that is too narrow, so whole groups are drawn (Field and Welsh 2007, "cluster bootstrap"). The
-    candidates that queries were ranked against are not drawn again: the interval is about the queries.
+    candidates among which queries were ranked are not drawn again: the interval is about the queries.
 
     Args:
-        values: (q,) one a query.
-        groups: (q,) which picture a query belongs to, any integers; None: each is its own.
+        values: (q,) one per query.
+        groups: (q,) the picture of each query, any integers; None: each query is a group of its own.
         seed: of the draws; the same data and seed give the same interval.
 
     Raises:
-        QueryError: there is no value.
+        QueryError: there are no values.
     """
     if not len(values):
         raise QueryError("there is nothing to take a mean of", "give at least one query")
@@ -64,7 +64,7 @@ def bootstrap(
 
 
 def _draws(groups: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """Blocks of (r, groups): which groups each resample holds."""
+    """Blocks of (r, groups): the groups in each resample."""
     generator = np.random.default_rng(seed)
     at_once = max(1, _AT_ONCE // groups)
     for start in range(0, resamples, at_once):
@@ -72,7 +72,7 @@ def _draws(groups: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]
 
 
 def _means(values: NDArray[np.float64], member: NDArray[np.int64], resamples: int, seed: int) -> NDArray[np.float64]:
-    """A mean of n values is what n values add up to: a group is drawn with its sum and its size."""
+    """Only the sums of values are needed for a mean, so a group is drawn as its sum and its size."""
     sums, sizes = np.bincount(member, values), np.bincount(member)
     means = [sums[rows].sum(axis=1) / sizes[rows].sum(axis=1) for rows in _draws(len(sums), resamples, seed)]
     return np.concatenate(means)

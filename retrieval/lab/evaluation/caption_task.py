@@ -1,4 +1,4 @@
-"""``eval retrieval``: a file of captions, an encoder, and how well the one finds the other's pictures."""
+"""``eval retrieval``: how well an encoder finds pictures by their captions in a file."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _TEXTS_AT_ONCE = 512
 
 @dataclass(frozen=True)
 class CaptionData:
-    """Captions and pictures as one encoder sees them.
+    """Captions and pictures as embeddings of one encoder.
 
     Attributes:
         pictures: (n, dim), one for each distinct picture that has a caption.
         texts: (t, dim), one for each distinct text.
         caption_text, caption_picture: (c,) rows of those for each caption.
         paths: (c,) a file of each caption's picture.
-        cut: texts that are longer than the model reads.
-        embedded: how the pictures' vectors came about.
+        cut: number of texts longer than the model's context.
+        embedded: how the pictures' vectors were obtained.
     """
 
     pictures: Vectors
@@ -54,12 +54,12 @@ def embed_captions(
     gallery: Gallery | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> CaptionData:
-    """Embed both sides. Files with the same bytes are one picture with the captions of all of them; files that cannot
-    be read are left out with their captions.
+    """Embed both sides. Files with the same bytes are one picture with the captions of all of them; unreadable files
+    are left out with their captions.
 
     Raises:
         TextNotSupported: an image-only encoder.
-        QueryError: not one picture can be read.
+        QueryError: no picture can be read.
     """
     if not encoder.spec.has_text:
         raise TextNotSupported(
@@ -86,7 +86,7 @@ def embed_captions(
 
 
 def embed_texts(encoder: Encoder, texts: Sequence[str]) -> Vectors:
-    """(t, dim) of any number of texts, in blocks."""
+    """(t, dim) embeddings of any number of texts, in blocks."""
     rest = iter(texts)
     blocks = []
     while block := list(islice(rest, _TEXTS_AT_ONCE)):
@@ -105,13 +105,13 @@ def report_captions(
     seed: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """What ``photoseek eval retrieval`` prints.
+    """The output of ``photoseek eval retrieval``.
 
     Args:
         file: see :func:`.captions_file.read_captions`.
-        gallery: has embeddings of pictures, and the index for ``with_index``.
+        gallery: may have embeddings of the pictures, and has the index for ``with_index``.
         with_index: compare the gallery's index with exact search.
-        fresh: encode every picture, whatever the gallery has.
+        fresh: encode every picture, even if the gallery has its embedding.
 
     Raises:
         QueryError, TextNotSupported, GalleryNotFound, EncoderMismatch.
@@ -137,7 +137,7 @@ def report_captions(
 
 
 def about_files(embedded: Embedded) -> dict[str, Cell]:
-    """What is worth knowing of the files: only what is not as usual."""
+    """Facts about the files, only if they are unusual."""
     copies = len(embedded.rows) - len(set(embedded.digests))
     found: dict[str, Cell] = {}
     if embedded.stored:

@@ -1,4 +1,4 @@
-"""Files that say which captions belong to which picture: TSV, CSV, JSON lines, and the splits of COCO and Flickr30k."""
+"""Files with captions of pictures: TSV, CSV, JSON lines, and the splits of COCO and Flickr30k."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Captions:
     """Captions and their pictures.
 
     Attributes:
-        paths: each picture once, in the order in which the file names them.
-        pairs: (row of ``paths``, text): each caption once, however often the file says it of that picture.
+        paths: each picture once, in the order of the file.
+        pairs: (row of ``paths``, text): each caption once per picture, even if it is repeated in the file.
     """
 
     paths: tuple[Path, ...]
@@ -35,16 +35,16 @@ class Captions:
 def read_captions(file: str | Path) -> Captions:
     """Read captions; paths are relative to the folder of the file.
 
-    * ``.tsv``, ``.txt``: path, tab, caption, and further captions behind further tabs; no quotes.
-    * ``.csv``: the same with commas, quoted as spreadsheets do it.
-    * ``.jsonl``: ``{"path": ..., "caption": ...}`` a line, or ``"captions": [...]``.
+    * ``.tsv``, ``.txt``: path, tab, caption, and further captions after further tabs; no quotes.
+    * ``.csv``: the same with commas, quoted as in spreadsheets.
+    * ``.jsonl``: one ``{"path": ..., "caption": ...}`` per line, or ``"captions": [...]``.
     * ``.json``: Karpathy's ``dataset_coco.json`` and ``dataset_flickr30k.json``: the pictures of the ``test`` split
       with their first five captions.
 
-    A picture may stand in several lines. A first line that names its columns (``path``, ``caption``) is left out.
+    A picture may occur in several lines. A first line with column names (``path``, ``caption``) is skipped.
 
     Raises:
-        QueryError: the file cannot be read, a line has no caption, or nothing is in it; the message names the line.
+        QueryError: the file cannot be read, a line has no caption, or the file is empty; the message names the line.
     """
     path = Path(file).expanduser()
     places: dict[str, int] = {}
@@ -105,7 +105,7 @@ def _karpathy(text: IO[str]) -> Iterator[_Line]:
     try:
         images = [image for image in json.load(text)["images"] if image["split"] == "test"]
         for number, image in enumerate(images, 1):
-            # COCO has a few pictures with six or seven captions; the protocol takes five of each.
+            # A few pictures of COCO have six or seven captions; the protocol uses five of each.
             captions = [sentence["raw"] for sentence in image["sentences"][:5]]
             yield _checked(number, str(Path(image.get("filepath", ""), image["filename"])), captions)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):

@@ -1,4 +1,4 @@
-"""A drawing as a file: self-contained SVG, an HTML page with the table below it, or a PNG."""
+"""A chart as a file: self-contained SVG, an HTML page with the table below it, or a PNG."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _INK = "#222222"
-_SCALE = 2  # pixels of the PNG for one of the drawing: lines and letters are then sharp on any screen
+_SCALE = 2  # pixels of the PNG per pixel of the chart, so that lines and letters are sharp on any screen
 FORMATS = (".svg", ".html", ".png")
 
 
 def check_chart_path(path: Path) -> None:
-    """SettingsError unless the name says SVG, HTML or PNG; asked before the work, not after it."""
+    """Raise SettingsError unless the name is that of an SVG, HTML or PNG file; called before the work is done."""
     if path.suffix.lower() not in FORMATS:
         raise SettingsError(f"{path} is no kind of picture that can be drawn", "end the name in .svg, .html or .png")
 
 
 def write_chart(shapes: Sequence[Shape], path: Path, *, title: str, table: Table) -> None:
-    """Write a drawing in the form that the file's name says.
+    """Write a chart in the format given by the file's name.
 
     Raises:
-        SettingsError: another form, or the file cannot be written.
+        SettingsError: another format, or the file cannot be written.
     """
     check_chart_path(path)
     try:
@@ -46,7 +46,7 @@ def write_chart(shapes: Sequence[Shape], path: Path, *, title: str, table: Table
 
 
 def to_svg(shapes: Sequence[Shape]) -> str:
-    """The drawing as SVG that refers to nothing outside it."""
+    """The chart as self-contained SVG."""
     size = f'width="{WIDTH}" height="{HEIGHT}"'
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" {size} font-family="sans-serif">',
@@ -69,7 +69,7 @@ def _element(shape: Shape) -> str:
 
 
 def to_image(shapes: Sequence[Shape]) -> Image.Image:
-    """The drawing as a picture of 1600 x 1000 pixels."""
+    """The chart as a picture of 1600 x 1000 pixels."""
     from PIL import Image, ImageDraw
 
     image = Image.new("RGB", (WIDTH * _SCALE, HEIGHT * _SCALE), "white")

@@ -1,4 +1,4 @@
-"""Folders as labels: a folder of pictures for each class, and what the classes are called."""
+"""Folders as labels: one folder of pictures per class, and the names of the classes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _WNID = re.compile(r"n\d{8}")
 
 @dataclass(frozen=True)
 class Labelled:
-    """Pictures with a class each.
+    """Pictures with one class each.
 
     Attributes:
         paths: the pictures.
         labels: (n,) int64, rows of ``folders``.
         folders: the classes' folders, sorted.
-        names: what the classes are called, as long as ``folders``; two may be called the same.
+        names: the classes' names, in the order of ``folders``; two may be equal.
     """
 
     paths: tuple[Path, ...]
@@ -43,10 +43,10 @@ def read_class_folders(
     """The pictures below each subfolder of ``folder``; those directly in ``folder`` have no class and are left out.
 
     Args:
-        folder: as torchvision's ImageFolder and ImageNet's ``val`` in folders have it: ``folder/class/.../picture``.
-        labels_file: what the classes are called, see :func:`read_labels`. Without it, a class is called what its
-            folder is called, underscores as spaces.
-        folders: the classes to use, in this order, for a second folder of the same classes; default: those there are.
+        folder: ``folder/class/.../picture``, as in torchvision's ImageFolder and ImageNet's ``val`` in folders.
+        labels_file: the names of the classes, see :func:`read_labels`. By default, a class has the name of its
+            folder, with underscores replaced by spaces.
+        folders: the classes to use, in this order, for a second folder of the same classes; default: all.
 
     Raises:
         QueryError: no such folder, fewer than two classes, a class that is not among ``folders`` or not in
@@ -69,9 +69,9 @@ def read_class_folders(
 
 
 def pictures_by_class(root: Path) -> Iterator[tuple[str, Path]]:
-    """The class folder and the path of every picture below ``root``, a folder's own path without links."""
+    """The class folder and the path of every picture below ``root``, with links in a folder's own path resolved."""
     for listed in walk(root):
-        # A link to a folder elsewhere is listed by its target's own path.
+        # The pictures in a linked folder have the path of the link's target.
         inside = Path(os.path.relpath(listed.path, root)).parts
         if inside and inside[0] != os.pardir:
             yield from ((inside[0], Path(listed.path, file.name)) for file in listed.files if file.problem is None)
@@ -94,11 +94,11 @@ def _names(folders: Sequence[str], labels_file: str | Path | None) -> tuple[str,
 
 def read_labels(file: str | Path) -> dict[str, str]:
     """Folder -> name. A line is ``folder<TAB>name``, or as in ImageNet's ``LOC_synset_mapping.txt``
-    ``n01440764 tench, Tinca tinca`` (the first of the names counts); a ``.json`` is either ``{"folder": "name"}`` or
+    ``n01440764 tench, Tinca tinca`` (the first name is used); a ``.json`` is either ``{"folder": "name"}`` or
     Keras' ``imagenet_class_index.json``.
 
     Raises:
-        QueryError: the file cannot be read, or a line is neither.
+        QueryError: the file cannot be read, or a line has neither form.
     """
     path = Path(file).expanduser()
     try:

@@ -1,4 +1,4 @@
-"""Accuracy of a classifier from its scores: top-1, top-5, mean per-class recall, and what is taken for what."""
+"""Accuracy of a classifier from its scores: top-1, top-5, mean per-class recall, and the confused classes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from retrieval.errors import QueryError
 from retrieval.lab.evaluation.bootstrap import RESAMPLES, Estimate, bootstrap
 
 Scores = NDArray[np.floating]
-"""(n, classes): the higher, the likelier."""
+"""(n, classes): higher means more likely."""
 
 
 class Confusion(NamedTuple):
-    """How often pictures of one class are taken for another.
+    """How often pictures of one class are classified as another.
 
     Attributes:
         true, predicted: classes.
-        pictures: pictures of ``true`` with ``predicted`` in the first place.
-        share: of all pictures of ``true``.
+        pictures: pictures of ``true`` whose best class is ``predicted``.
+        share: the fraction of all pictures of ``true``.
     """
 
     true: int
@@ -34,8 +34,8 @@ class Confusion(NamedTuple):
 def class_ranks(scores: Scores, labels: Ids) -> Ids:
     """(n,) the rank of the right class for each picture, from 1; of equal scores the class with the lower number first.
 
-    Not against the encoder, as elsewhere: ImageNet has two of its names twice, and no classifier by names could ever be
-    right there.
+    Here, unlike elsewhere, ties do not count against the encoder: two of ImageNet's class names occur twice, and no
+    classifier by names could ever be right for them.
     """
     if scores.ndim != 2 or len(scores) != len(labels) or not len(labels):
         raise QueryError(f"{len(labels)} labels do not fit scores of shape {scores.shape}", "give a label a picture")
@@ -51,18 +51,18 @@ def accuracies(
 ) -> dict[str, Estimate]:
     """``acc@k`` for each k, and ``mean per-class recall``: the mean over classes of each class's acc@1.
 
-    The first is about the pictures as they are, the second counts every class alike however many pictures it has.
-    Its interval comes from drawing each class's own pictures again.
+    The former weights all pictures equally, the latter all classes, however many pictures they have.
+    Its interval comes from resampling each class's own pictures.
 
     Args:
-        ranks: (n,) as :func:`class_ranks` gives them.
-        labels: (n,) the right classes; those without a picture do not count.
+        ranks: (n,) from :func:`class_ranks`.
+        labels: (n,) the right classes; classes without a picture do not count.
     """
     found = {f"acc@{k}": bootstrap((ranks <= k).astype(np.float64), resamples=resamples, seed=seed) for k in ks}
     classes, member = np.unique(labels, return_inverse=True)
     sizes = np.bincount(member)
     recalls = np.bincount(member, ranks == 1) / sizes
-    # How many of n drawn pictures are right is binomial, so there is no need to draw them one by one.
+    # The number of right ones among n drawn pictures is binomial, so they need not be drawn one by one.
     drawn = np.random.default_rng(seed).binomial(sizes, recalls, size=(resamples, len(classes))) / sizes
     low, high = np.percentile(drawn.mean(axis=1), [2.5, 97.5])
     found["mean per-class recall"] = Estimate(float(recalls.mean()), float(low), float(high))
@@ -70,7 +70,7 @@ def accuracies(
 
 
 def most_confused(scores: Scores, labels: Ids, count: int = 10) -> list[Confusion]:
-    """The pairs of classes that are confused most often, by number of pictures, then by class."""
+    """The pairs of classes that are confused most often, ordered by number of pictures, then by class."""
     predicted = np.argmax(scores, axis=1)
     wrong = predicted != labels
     pairs, counts = np.unique(np.stack([labels[wrong], predicted[wrong]]), axis=1, return_counts=True)

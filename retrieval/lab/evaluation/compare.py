@@ -1,4 +1,4 @@
-"""``eval compare``: several encoders on the same data, with what each of them costs."""
+"""``eval compare``: several encoders on the same data, with their costs."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Compared:
 
     Attributes:
         name: of the encoder.
-        accuracy: column -> estimate; None where it cannot be asked (words of an image-only encoder).
-        rate: pictures a second read, decoded and encoded here.
+        accuracy: column -> estimate; None if it does not apply (text queries for an image-only encoder).
+        rate: pictures per second, read, decoded and encoded on this machine.
         costs: the cells of the other cost columns.
     """
 
@@ -56,19 +56,19 @@ def compare(
     seed: int = 0,
     refused: Refused | None = None,
 ) -> tuple[Compared, ...]:
-    """Judge each encoder on the same pictures. They are encoded anew, also where a gallery has them: the time counts.
+    """Evaluate each encoder on the same pictures. They are always encoded, even if a gallery has them, to measure time.
 
     Args:
-        names: of at least two encoders, each once.
-        data: a file of captions: both directions' hit rates; or a folder of class folders: zero-shot, and k-NN with
-            each picture left out of its own vote.
-        load: a name to an encoder; called once for each, so that one model is in memory at a time.
-        refused: told of a model that cannot be loaded or asked, which is then left out; without it, that is raised.
+        names: of at least two different encoders.
+        data: a file of captions: hit rates in both directions; or a folder of class folders: zero-shot, and k-NN
+            without the picture itself.
+        load: from a name to an encoder; called once for each, so that one model is in memory at a time.
+        refused: called for an unusable model, which is then left out; without it, the error is raised.
 
     Raises:
-        SettingsError: fewer than two names, or no model that can be used.
+        SettingsError: fewer than two names, or no usable model.
         QueryError: the data cannot be read.
-        EncoderError: see ``refused``; TextNotSupported among them: captions for an image-only encoder.
+        EncoderError: see ``refused``; includes TextNotSupported for captions and an image-only encoder.
     """
     if len(set(names)) < 2:
         raise SettingsError("one model cannot be compared", "name two or more: photoseek models")
@@ -121,7 +121,7 @@ def report_comparison(found: Sequence[Compared], data: str | Path) -> Report:
 
 
 def chart(found: Sequence[Compared], title: str) -> list[Shape]:
-    """Accuracy against speed, by the first column that every encoder has a figure in."""
+    """Accuracy against speed, using the first column in which every encoder has a figure."""
     column = next(name for name in found[0].accuracy if all(each.accuracy[name] is not None for each in found))
     points = [Point(each.name, each.rate or 0.0, value) for each in found if (value := each.accuracy[column])]
     return draw(points, title=title, x_label="images/s on this machine", y_label=column)

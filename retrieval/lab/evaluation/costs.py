@@ -1,4 +1,4 @@
-"""What an encoder costs beside time: the size of its vectors and of its towers."""
+"""The costs of an encoder other than time: the size of its vectors and of its towers."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Any, NamedTuple
 
 from retrieval.encoders.adapter import AdaptedEncoder
 from retrieval.encoders.base import Encoder
-from retrieval.encoders.names.models import MODELS
+from retrieval.encoders.names.known_models import MODELS
 
 
 class Costs(NamedTuple):
     """Sizes.
 
     Attributes:
-        dim: numbers of an embedding.
-        bytes_per_image: of an embedding in the catalog, which keeps float16.
-        image_mb, text_mb: megabytes of the towers' weights in the form that runs; None where it is not known or there
-            is no such tower.
+        dim: embedding dimension.
+        bytes_per_image: of an embedding in the catalog, which stores float16.
+        image_mb, text_mb: megabytes of the towers' weights in the form that is run; None if unknown or if there is
+            no such tower.
     """
 
     dim: int
@@ -26,15 +26,15 @@ class Costs(NamedTuple):
 
 
 def costs_of(encoder: Encoder) -> Costs:
-    """Sizes of an encoder: of the files it runs from, of the loaded model on torch, else of the table of models;
-    of an adapter, those of its base."""
+    """Sizes of an encoder: of its files, of the loaded model on torch, or from the table of models;
+    for an adapter, those of its base."""
     image, text = _towers(encoder.base if isinstance(encoder, AdaptedEncoder) else encoder)
     return Costs(encoder.spec.dim, 2 * encoder.spec.dim, image, text if encoder.spec.has_text else None)
 
 
 def _towers(encoder: Any) -> tuple[float | None, float | None]:
     folder = getattr(encoder, "folder", None)
-    if folder is not None:  # a large tower's weights lie beside its graph, under a name that begins alike
+    if folder is not None:  # a large tower's weights are next to its graph, in files with the same prefix
         sizes = {name: record.bytes / 1e6 for name, record in folder.files.items()}
         text = folder.text.file if folder.text else None
         text_mb = _beside(sizes, text) if text else None
@@ -49,7 +49,7 @@ def _towers(encoder: Any) -> tuple[float | None, float | None]:
 
 
 def _megabytes(module: Any) -> float:
-    """Of a torch module's parameters, as they lie in memory."""
+    """Size in memory of a torch module's parameters."""
     return float(sum(each.numel() * each.element_size() for each in module.parameters())) / 1e6
 
 

@@ -1,4 +1,4 @@
-"""Captions to pictures and pictures to captions: the tables of COCO and Flickr30k, with intervals."""
+"""From captions to pictures and back: the metrics in tables of COCO and Flickr30k, with intervals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Direction:
 
     Attributes:
         name: ``text to image`` or ``image to text``.
-        queries, candidates: how many there were.
+        queries, candidates: their numbers.
         metrics: name (``hit_rate@1`` ... ``median rank``) -> estimate, in the order of a table.
     """
 
@@ -45,21 +45,21 @@ def judge_captions(
     """Both directions of the protocol of Karpathy and Fei-Fei (arXiv:1412.2306).
 
     Text to image: each caption is a query, and its own picture is the one right answer. Image to text: each picture is
-    a query, and any of its captions is right. Ties stand against the encoder, see :func:`.ranks.rank_relevant`.
-    A text that stands at several pictures is one candidate, right for each of them; as a query it is asked once for
+    a query, and any of its captions is right. Ties count against the encoder, see :func:`.ranks.rank_relevant`.
+    A text that belongs to several pictures is one candidate, right for each of them; as a query it is used once for
     each, and only that picture is right.
 
     Args:
         pictures: (n, dim) unit vectors.
         texts: (t, dim) unit vectors of distinct texts.
         caption_text, caption_picture: (c,) each caption as a row of ``texts`` and one of ``pictures``; every picture
-            has a caption, and none twice.
+            has a caption, and no caption occurs twice.
 
     Returns:
         Text to image, image to text.
 
     Raises:
-        QueryError: the numbers do not fit each other, or a picture has no caption.
+        QueryError: the shapes do not match, or a picture has no caption.
     """
     if len(caption_text) != len(caption_picture) or not len(caption_text):
         raise QueryError("captions and their pictures do not pair up", "give one picture a caption")
@@ -79,7 +79,7 @@ def judge_captions(
 def ranking_metrics(
     ranks: Ranks, groups: NDArray[np.int64] | None = None, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Estimate]:
-    """Every metric of a table, by name, with its interval; ``groups`` as for :func:`.bootstrap.bootstrap`."""
+    """Every metric of a table, by name, with its interval; ``groups`` as in :func:`.bootstrap.bootstrap`."""
     per_query = {f"hit_rate@{k}": hits_at(ranks, k) for k in KS}
     per_query |= {f"recall@{k}": recall_at(ranks, k) for k in KS}
     per_query |= {"MRR": reciprocal_rank(ranks), f"nDCG@{NDCG_K}": ndcg_at(ranks, NDCG_K)}

@@ -1,4 +1,4 @@
-"""Embeddings of a list of picture files: from a gallery that has them, otherwise read, decoded and encoded."""
+"""Embeddings of a list of picture files: taken from a gallery if it has them, otherwise computed."""
 
 from __future__ import annotations
 
@@ -18,26 +18,24 @@ from retrieval.encoders.onnx.encoder import available_cpus
 from retrieval.errors import QueryError, UnreadableImage
 from retrieval.indexing.schedules import Collect, ahead_of_device, each_on_its_own
 from retrieval.pictures.images import content_hash, read_picture
-from retrieval.regular_files import describe_os_error, read_regular
+from retrieval.regular_files import MAX_FILE_BYTES, describe_os_error, read_regular
 from retrieval.streams import plural
 
 if TYPE_CHECKING:
     from retrieval.gallery import Gallery
 
-MAX_FILE_BYTES = 1 << 30
-
 
 @dataclass(frozen=True)
 class Embedded:
-    """What became of a list of files.
+    """The result for a list of files.
 
     Attributes:
-        rows: (n,) which of the files have an embedding, ascending.
-        vectors: (n, dim) unit vectors: float32 as encoded, or from a gallery, which keeps float16.
+        rows: (n,) the files that have an embedding, ascending.
+        vectors: (n, dim) unit vectors: float32 as encoded, or from a gallery, which stores float16.
         digests: (n,) hash of each file's bytes.
-        failed: the others, with the reason.
-        stored: how many of the vectors a gallery had.
-        seconds: wall time of reading, decoding and encoding the rest, the engine awake before.
+        failed: the other files, with the reason.
+        stored: how many of the vectors came from a gallery.
+        seconds: wall time for reading, decoding and encoding the rest, after loading the model.
     """
 
     rows: Ids
@@ -49,13 +47,13 @@ class Embedded:
 
     @property
     def rate(self) -> float | None:
-        """Pictures a second that were read, decoded and encoded; None if none was."""
+        """Pictures per second that were read, decoded and encoded; None if there were none."""
         made = len(self.rows) - self.stored
         return made / self.seconds if made and self.seconds > 0 else None
 
     @property
     def pictures(self) -> NDArray[np.int64]:
-        """(n,) a number for each picture: files with the same bytes show the same one."""
+        """(n,) a number for each picture: files with the same bytes have the same number."""
         numbers: dict[bytes, int] = {}
         found = [numbers.setdefault(digest, len(numbers)) for digest in self.digests]
         return np.array(found, dtype=np.int64)
@@ -67,7 +65,7 @@ class _File(NamedTuple):
 
 
 class _Made(NamedTuple):
-    """A file's outcome: a vector with its digest, or a reason."""
+    """The result for a file: a vector with its digest, or the reason of a failure."""
 
     file: _File
     digest: bytes
@@ -88,14 +86,14 @@ def embed_files(
     gallery: Gallery | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Embedded:
-    """Embed picture files with the schedules that index them: in bounded memory apart from the vectors.
+    """Embed picture files with the pipelines used for indexing: in bounded memory apart from the vectors.
 
     Args:
-        gallery: where files that are indexed with this encoder, and have not changed since, need not be read.
-        on_progress: is told how many of the files that have to be encoded are done, and how many there are.
+        gallery: files that are indexed there with this encoder, and have not changed since, are not read.
+        on_progress: called with how many of the files to be encoded are done, and their total number.
 
     Raises:
-        QueryError: not one of the files can be used.
+        QueryError: no file can be used.
         EncoderError: the model fails.
     """
     made = {} if gallery is None else {each.file.row: each for each in _stored(gallery, encoder, paths)}
@@ -122,7 +120,7 @@ def embed_files(
 
 
 def _wake(encoder: Encoder) -> None:
-    """Compile and load before the clock runs."""
+    """Compile and load before the time is measured."""
     side = encoder.spec.preprocessing.size
     encoder.encode_images(np.full((1, 3, side, side), 128, dtype=np.uint8))
 
@@ -177,7 +175,7 @@ def _read(encoder: Encoder, file: _File) -> _Read | _Made:
 
 
 def _start(encoder: Encoder, parts: Sequence[Sequence[_Read | _Made]]) -> Collect[list[_Made]]:
-    """Hand the readable pictures of a batch to the encoder; what is returned waits for them."""
+    """Pass the readable pictures of a batch to the encoder; the returned function waits for them."""
     everything = [each for part in parts for each in part]
     readable = [each for each in everything if isinstance(each, _Read)]
     failed = [each for each in everything if isinstance(each, _Made)]

@@ -1,4 +1,4 @@
-"""``eval zeroshot``, ``probe`` and ``few-shot``: class folders, and how well an encoder tells them apart."""
+"""``eval zeroshot``, ``probe`` and ``few-shot``: how well an encoder distinguishes the classes of folders."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from retrieval.gallery import Gallery
 
 OnProgress = Callable[[int, int], None]
-"""Is told how many pictures are encoded, and how many have to be."""
+"""Called with the number of encoded pictures, and of all that must be encoded."""
 
 
 @dataclass(frozen=True)
 class LabelledData:
-    """Labelled pictures as one encoder sees them, each picture once in a class.
+    """Labelled pictures as embeddings of one encoder, each picture once per class.
 
     Attributes:
         vectors: (n, dim); labels: (n,) classes; pictures: (n,) equal for files with the same bytes.
-        names: what the classes are called; folders: where their pictures lie.
-        embedded: how the vectors came about.
+        names: the classes' names; folders: the folders of their pictures.
+        embedded: how the vectors were obtained.
     """
 
     vectors: Vectors
@@ -49,7 +49,7 @@ class LabelledData:
 def embed_labelled(
     encoder: Encoder, labelled: Labelled, gallery: Gallery | None = None, on_progress: OnProgress | None = None
 ) -> LabelledData:
-    """Embed the pictures; copies within a class count once, files that cannot be read are left out."""
+    """Embed the pictures; copies within a class count once, unreadable files are left out."""
     embedded = embed_files(encoder, labelled.paths, gallery=gallery, on_progress=on_progress)
     labels, pictures = labelled.labels[embedded.rows], embedded.pictures
     _, first = np.unique(np.stack([labels, pictures]), axis=1, return_index=True)
@@ -80,8 +80,8 @@ def report_zero_shot(
     seed: int = 0,
     on_progress: OnProgress | None = None,
 ) -> Report:
-    """What ``photoseek eval zeroshot`` prints: a column for each choice of templates, and the most confused classes
-    with the last of them.
+    """The output of ``photoseek eval zeroshot``: a column for each choice of templates, and the classes most often
+    confused with the last of them.
 
     Args:
         folder, labels_file: see :func:`.class_folders.read_class_folders`.
@@ -116,7 +116,7 @@ def report_zero_shot(
 
 @dataclass(frozen=True)
 class _Sides:
-    """Pictures to learn from, pictures to judge by, and what both are about."""
+    """Pictures for training and for testing, and the facts about both."""
 
     train: Vectors
     train_labels: Ids
@@ -135,7 +135,7 @@ def _sides(
     seed: int,
     on_progress: OnProgress | None = None,
 ) -> _Sides:
-    """Split one folder by picture, or take a second one to judge by; what is in both is not learned from."""
+    """Split one folder by picture, or use a second one for testing; pictures in both are not used for training."""
     data = embed_labelled(encoder, read_class_folders(folder), gallery, on_progress)
     about = _about(encoder, data)
     if test is None:
@@ -152,7 +152,7 @@ def _sides(
 
 
 def _zero_shot(encoder: Encoder, sides: _Sides, resamples: int, seed: int) -> dict[str, Cell]:
-    """The same pictures, classified by the classes' names; nothing for an image-only encoder."""
+    """Classify the same pictures by the classes' names; empty for an image-only encoder."""
     if not encoder.spec.has_text:
         return {}
     classes = class_vectors(encoder, sides.data.names, find_templates("model", encoder.spec))
@@ -173,10 +173,10 @@ def report_probe(
     seed: int = 0,
     on_progress: OnProgress | None = None,
 ) -> Report:
-    """What ``photoseek eval probe`` prints: k-NN, logistic regression and, with a text tower, zero-shot on one split.
+    """The output of ``photoseek eval probe``: k-NN, logistic regression and, with a text tower, zero-shot on one split.
 
     Args:
-        folder: class folders to learn from; ``share`` of each class is put aside to judge by, unless
+        folder: class folders for training; ``share`` of each class is set aside for testing, unless
         test: another folder of the same classes is given for that.
     """
     sides = _sides(encoder, folder, test, share, gallery, seed, on_progress)
@@ -210,7 +210,7 @@ def report_few_shot(
     seed: int = 0,
     on_progress: OnProgress | None = None,
 ) -> Report:
-    """What ``photoseek eval few-shot`` prints: acc@1 against the number of labelled pictures a class."""
+    """The output of ``photoseek eval few-shot``: acc@1 against the number of labelled pictures per class."""
     sides = _sides(encoder, folder, test, share, gallery, seed, on_progress)
     found = few_shot(
         sides.train, sides.train_labels, sides.test, sides.test_labels, len(sides.data.names),

@@ -1,4 +1,4 @@
-"""Multinomial logistic regression on embeddings: the linear probe. numpy alone, the same result on every run."""
+"""Multinomial logistic regression on embeddings: the linear probe. numpy only, with the same result on every run."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class Probe:
 
 
 def fit_probe(vectors: NDArray[np.floating], labels: Ids, classes: int, *, penalty: float) -> Probe:
-    """Minimise mean cross-entropy + penalty / 2 * |weights|^2; the bias is free.
+    """Minimise mean cross-entropy + penalty / 2 * |weights|^2; the bias is not penalised.
 
-    The features are centred and scaled by one number, their mean standard deviation: unit vectors of 1,152 numbers are
-    smaller in each of them than those of 256, and a penalty should mean the same for both. The minimum is unique up to
-    a constant in the bias, so it does not matter that it is found by L-BFGS from zero.
+    The features are centred and scaled by one number, their mean standard deviation: the components of unit vectors of
+    dimension 1,152 are smaller than those of dimension 256, and a penalty should mean the same for both. The minimum
+    is unique up to a constant in the bias, so it does not matter that it is found by L-BFGS from zero.
 
     Args:
         vectors: (n, dim).
@@ -87,11 +87,11 @@ def _loss(parameters: Weights, features: Weights, labels: Ids, penalty: float) -
 
 def minimise(loss: _Loss, start: Weights) -> Weights:
     """The minimum of a smooth convex function by L-BFGS with a weak Wolfe line search (Nocedal and Wright, 7.4; Lewis
-    and Overton 2013), down to a largest gradient of 1e-5 of the first one.
+    and Overton 2013), until the largest gradient component is 1e-5 of the first one.
 
     Args:
         loss: point -> value, gradient.
-        start: where to begin.
+        start: the starting point.
     """
     point, (value, gradient) = start, loss(start)
     enough = _TOLERANCE * float(np.abs(gradient).max())
@@ -102,7 +102,7 @@ def minimise(loss: _Loss, start: Weights) -> Weights:
         direction = -_inverse_hessian_times(gradient, pairs)
         step = 1.0 if pairs else 1.0 / max(1.0, float(np.linalg.norm(gradient)))
         found = _search(loss, point, value, gradient, direction, step)
-        if found is None:  # the precision of the numbers is used up
+        if found is None:  # limited by floating-point precision
             return point
         after, after_value, after_gradient = found
         pairs.append((after - point, after_gradient - gradient))
@@ -130,7 +130,7 @@ def _inverse_hessian_times(gradient: Weights, pairs: deque[tuple[Weights, Weight
 def _search(
     loss: _Loss, point: Weights, value: float, gradient: Weights, direction: Weights, step: float
 ) -> tuple[Weights, float, Weights] | None:
-    """A step along ``direction`` that goes down far enough and flattens enough; by doubling and halving."""
+    """A step along ``direction`` that satisfies both Wolfe conditions, found by doubling and halving."""
     slope = float(gradient @ direction)
     low, high = 0.0, np.inf
     for _ in range(50):

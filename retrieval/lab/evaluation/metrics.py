@@ -1,4 +1,4 @@
-"""Ranking metrics, one number a query; the mean (or median) over queries is taken by :mod:`.bootstrap`."""
+"""Ranking metrics, one number per query; :mod:`.bootstrap` takes the mean (or median) over queries."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from retrieval.errors import SettingsError
 from retrieval.lab.evaluation.ranks import Ranks
 
 PerQuery = NDArray[np.float64]
-"""(q,) a value for each query."""
+"""(q,) one value per query."""
 
 
 def hits_at(ranks: Ranks, k: int) -> PerQuery:
-    """1 where any right answer is among the first ``k``, else 0. Their mean is hit_rate@k, which papers on COCO and
+    """1 if any right answer is among the first ``k``, else 0. The mean is hit_rate@k, which papers on COCO and
     Flickr30k call R@k (Karpathy and Fei-Fei, arXiv:1412.2306, section 4.2)."""
     return (ranks.best <= _checked(k)).astype(np.float64)
 
 
 def recall_at(ranks: Ranks, k: int) -> PerQuery:
-    """The share of a query's right answers that are among the first ``k``: recall as information retrieval defines it.
+    """The fraction of a query's right answers that are among the first ``k``: recall as in information retrieval.
 
-    Equal to :func:`hits_at` where there is one right answer; with five of them recall@1 is 0.2 at most.
+    Equal to :func:`hits_at` if there is one right answer; with five of them recall@1 is at most 0.2.
     """
     return _per_query(ranks, (ranks.ranks <= _checked(k)).astype(np.float64)) / ranks.counts
 
@@ -45,7 +45,7 @@ def ndcg_at(ranks: Ranks, k: int) -> PerQuery:
 
 
 def _per_query(ranks: Ranks, values: PerQuery) -> PerQuery:
-    sums: PerQuery = np.add.reduceat(values, ranks.starts[:-1])  # no query is without an answer
+    sums: PerQuery = np.add.reduceat(values, ranks.starts[:-1])  # every query has an answer
     return sums
 
 

@@ -1,4 +1,4 @@
-"""Classification by the nearest labelled pictures, weighted by similarity: what DINO's tables call k-NN."""
+"""Classification by the nearest labelled pictures, weighted by similarity: k-NN as in DINO's tables."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def knn_scores(
     """The weighted votes of the ``k`` nearest known pictures: each gives exp(cosine / temperature) to its class.
 
     As in DINO's ``eval_knn.py`` (arXiv:2104.14294, appendix F.1; after Wu et al., arXiv:1805.01978), with its k of 20
-    and temperature of 0.07; divided by exp(1 / temperature), which changes no order.
+    and temperature of 0.07; divided by exp(1 / temperature), which does not affect the order.
 
     Args:
         queries: (q, dim) unit vectors.
         known: (n, dim) unit vectors.
         labels: (n,) their classes, below ``classes``.
-        k: neighbours that vote; all of them where there are fewer.
-        leave_out: (q,) a row of ``known`` for each query that may not vote: itself.
+        k: number of neighbours that vote; all if there are fewer.
+        leave_out: (q,) for each query a row of ``known`` that must not vote: itself.
 
     Returns:
         (q, classes) float64; 0 for a class that no neighbour has.
@@ -46,7 +46,7 @@ def knn_scores(
         similar = queries[rows] @ known.T
         if leave_out is not None:
             similar[np.arange(len(similar)), leave_out[rows]] = -np.inf
-        # A stable sort: of equally similar pictures the earlier ones vote, whatever the machine.
+        # A stable sort: of equally similar pictures the earlier ones vote, on every machine.
         nearest = np.argsort(-similar, axis=1, kind="stable")[:, :k]
         weights = np.exp((np.take_along_axis(similar, nearest, axis=1).astype(np.float64) - 1) / temperature)
         owner = np.repeat(np.arange(rows.start, rows.stop), nearest.shape[1])

@@ -1,4 +1,4 @@
-"""What labelled pictures teach a simple classifier on top of fixed embeddings: probes and few-shot learning."""
+"""Simple classifiers trained on top of fixed embeddings of labelled pictures: probes and few-shot learning."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from retrieval.lab.evaluation.neighbours import TEMPERATURE, K, knn_scores
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 FEW_SHOT_PENALTY = 1e-2
-"""One for every number of shots: with one picture a class there is none left over to choose it by."""
+"""The same for all numbers of shots: with one picture per class there are none left for choosing it."""
 
 _T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
           2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045)  # fmt: skip
@@ -27,7 +27,7 @@ _T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
 
 @dataclass(frozen=True)
 class Split:
-    """Rows to learn from and rows to judge by."""
+    """Rows for training and rows for testing."""
 
     train: Ids
     test: Ids
@@ -35,12 +35,12 @@ class Split:
 
 @dataclass(frozen=True)
 class Probed:
-    """What a probe found.
+    """The results of a probe.
 
     Attributes:
-        train, test: how many pictures.
-        knn, linear: metric -> estimate, as :func:`.classification.accuracies` gives them.
-        penalty: the one of :data:`PENALTIES` that did best on a fifth of the training pictures.
+        train, test: numbers of pictures.
+        knn, linear: metric -> estimate, from :func:`.classification.accuracies`.
+        penalty: the one of :data:`PENALTIES` that was best on a fifth of the training pictures.
     """
 
     train: int
@@ -52,10 +52,10 @@ class Probed:
 
 @dataclass(frozen=True)
 class Shots:
-    """Accuracy (acc@1) after so many pictures a class.
+    """Accuracy (acc@1) for a number of pictures per class.
 
     Attributes:
-        shots: labelled pictures a class.
+        shots: labelled pictures per class.
         nearest_mean, linear: mean over the draws with its 95 % Student interval.
     """
 
@@ -65,22 +65,22 @@ class Shots:
 
 
 def split_rows(labels: Ids, groups: NDArray[np.int64], *, share: float = 0.2, seed: int = 0) -> Split:
-    """Put about ``share`` of each class's pictures aside for judging, by picture.
+    """Set about ``share`` of each class's pictures aside for testing, by picture.
 
     Args:
         labels: (n,) classes.
-        groups: (n,) rows with the same number show the same picture (equal bytes) and come to the same side.
-        share: of each class's groups, rounded, and one at least where a class has two; a class with a single
-            picture is only learned from.
+        groups: (n,) rows with the same number are the same picture (equal bytes) and are on the same side.
+        share: of each class's groups, rounded, and at least one if a class has two; a class with a single
+            picture is only used for training.
 
     Raises:
-        SettingsError: a share that leaves nothing on one side.
+        SettingsError: a share that leaves one side empty.
         QueryError: no class has two pictures.
     """
     if not 0 < share < 1:
         raise SettingsError(f"a share of {share} leaves nothing to learn from or to judge by", "give one such as 0.2")
     generator = np.random.default_rng(seed)
-    # A picture that stands in two classes is put aside, or not, by the first of them alone.
+    # A picture in two classes is assigned to a side by the first of them only.
     pictures, first = np.unique(groups, return_index=True)
     aside: list[int] = []
     for label in np.unique(labels):
@@ -106,7 +106,7 @@ def probe(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Probed:
-    """k-NN and logistic regression learned on one side and judged on the other.
+    """k-NN and logistic regression trained on one side and tested on the other.
 
     Args:
         train, test: (n, dim) and (m, dim) unit vectors.
@@ -123,7 +123,7 @@ def probe(
 
 
 def choose_penalty(vectors: Vectors, labels: Ids, classes: int, *, seed: int = 0) -> float:
-    """The penalty that does best on a fifth put aside from the training pictures; the largest of equals."""
+    """The penalty that is best on a fifth of the training pictures; the largest if there are equals."""
     try:
         split = split_rows(labels, np.arange(len(labels)), seed=seed)
     except QueryError:
@@ -146,9 +146,9 @@ def few_shot(
     draws: int = 5,
     seed: int = 0,
 ) -> list[Shots]:
-    """acc@1 after 1, 2, 4, ... pictures a class, drawn ``draws`` times from the training side.
+    """acc@1 after 1, 2, 4, ... pictures per class, drawn ``draws`` times from the training side.
 
-    A draw of 4 contains its draw of 2. Numbers of shots that the smallest class cannot give are left out.
+    A draw of 4 contains its draw of 2. Numbers of shots that exceed the smallest class are left out.
 
     Raises:
         SettingsError: no number of shots can be drawn, or fewer than two draws, which have no spread.
@@ -174,7 +174,7 @@ def few_shot(
 
 
 def parse_shots(text: str) -> tuple[int, ...]:
-    """``1,2,4`` as people write it; SettingsError for anything but whole numbers from 1 up."""
+    """Parse ``1,2,4``; raises SettingsError for anything but integers from 1."""
     try:
         numbers = tuple(int(part) for part in text.split(","))
     except ValueError:
@@ -187,14 +187,14 @@ def parse_shots(text: str) -> tuple[int, ...]:
 def student_interval(values: Sequence[float]) -> Estimate:
     """Mean and 95 % interval of a few independent values: mean ± t(n - 1) * s / sqrt(n)."""
     freedom = len(values) - 1
-    t = _T_975[freedom - 1] if freedom <= len(_T_975) else 1.96 + 2.4 / freedom  # within 0.002 of the tables
+    t = _T_975[freedom - 1] if freedom <= len(_T_975) else 1.96 + 2.4 / freedom  # within 0.002 of the exact value
     mean = float(np.mean(values))
     half = t * float(np.std(values, ddof=1)) / math.sqrt(len(values))
     return Estimate(mean, mean - half, mean + half)
 
 
 def _nearest_mean(vectors: Vectors, labels: Ids, classes: int, test: Vectors) -> NDArray[np.float64]:
-    """Cosine to each class's mean vector (a prototype); -1 to a class without a picture."""
+    """Cosine with each class's mean vector (a prototype); -1 for a class without a picture."""
     scores = np.full((len(test), classes), -1.0)
     present = np.unique(labels)
     means = unit(np.stack([vectors[labels == each].mean(axis=0) for each in present]))

@@ -1,4 +1,4 @@
-"""Where the right answers stand among all candidates: exact search, ties against the encoder."""
+"""The ranks of the right answers among all candidates: exact search, ties against the encoder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from indexes.base import Ids, Vectors
 from retrieval.errors import QueryError
 
 _QUERIES = 256
-_CANDIDATES = 8192  # 256 x 8,192 float64 scores are 16 MiB, whatever the sizes
+_CANDIDATES = 8192  # 256 x 8,192 float64 scores are 16 MiB
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Relevance:
     """The right answers to each query.
 
     Attributes:
-        starts: (q + 1,) int64: query i's answers are ``items[starts[i]:starts[i + 1]]``, one at least.
-        items: int64 rows of the candidates; none twice for one query.
+        starts: (q + 1,) int64: query i's answers are ``items[starts[i]:starts[i + 1]]``, at least one.
+        items: int64 rows of the candidates; no row occurs twice for one query.
     """
 
     starts: Ids
@@ -31,7 +31,7 @@ class Relevance:
         """From a list of candidates' rows per query; repetitions count once.
 
         Raises:
-            QueryError: a query without a right answer, which no ranking can be good or bad at.
+            QueryError: a query has no right answer, so no ranking of it can be evaluated.
         """
         if not answers or not all(len(each) for each in answers):
             raise QueryError("a query has no right answer", "leave it out of the evaluation")
@@ -41,18 +41,18 @@ class Relevance:
 
     @property
     def counts(self) -> Ids:
-        """(q,) how many right answers each query has."""
+        """(q,) the number of right answers of each query."""
         return np.diff(self.starts)
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """What ranking metrics are computed from.
+    """The input of ranking metrics.
 
     Attributes:
         starts: as in :class:`Relevance`.
         ranks: int64, from 1: the ranks of a query's right answers, ascending and distinct.
-        candidates: how many there were to choose from.
+        candidates: number of candidates.
     """
 
     starts: Ids
@@ -66,17 +66,17 @@ class Ranks:
 
     @property
     def counts(self) -> Ids:
-        """(q,) how many right answers each query has."""
+        """(q,) the number of right answers of each query."""
         return np.diff(self.starts)
 
 
 def rank_relevant(queries: Vectors, candidates: Vectors, relevance: Relevance) -> Ranks:
     """The rank of every right answer among all candidates by cosine similarity, searched exactly.
 
-    A wrong candidate with the same score as a right one stands before it. So the ranks do not depend on the order of
+    A wrong candidate with the same score as a right one is ranked before it. So the ranks do not depend on the order of
     the candidates, and an encoder that maps everything to one point is not rewarded. Scores are summed in float64 and
-    rounded to float32: candidates with equal vectors get equal scores wherever they lie, which BLAS in float32 does
-    not give.
+    rounded to float32: candidates with equal vectors get equal scores at all positions, unlike with BLAS in
+    float32.
 
     Args:
         queries: (q, dim) unit vectors.
@@ -84,7 +84,7 @@ def rank_relevant(queries: Vectors, candidates: Vectors, relevance: Relevance) -
         relevance: for q queries and n candidates.
 
     Raises:
-        QueryError: the shapes do not fit each other.
+        QueryError: the shapes do not match.
     """
     _check(queries, candidates, relevance)
     ahead = np.empty(len(relevance.items), dtype=np.int64)
@@ -106,7 +106,7 @@ def _wrong_ahead(queries: Vectors, candidates: Vectors, owner: Ids, items: Ids) 
         part = slice(start, start + _CANDIDATES)
         own[part] = np.einsum("ij,ij->i", wide[owner[part]], candidates[items[part]], dtype=np.float64)
     ahead = np.zeros(len(items), dtype=np.int64)
-    # By place among a query's answers: one comparison of the whole block for the first of each, one for the second ...
+    # By position among a query's answers: one comparison of the block for all first ones, then for all second ...
     places = np.arange(len(items)) - np.searchsorted(owner, owner)
     for start in range(0, len(candidates), _CANDIDATES):
         block = candidates[start : start + _CANDIDATES].astype(np.float64)

@@ -1,4 +1,4 @@
-"""How results look: aligned columns or tabs for people, JSON and CSV for programs."""
+"""Output of results: aligned columns or tabs for people, JSON and CSV for programs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Form = Literal["table", "json", "csv"]
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under a head.
+    """A table with a header.
 
     Attributes:
-        name: what it is about; its key in JSON.
+        name: its title; its key in JSON.
         head: names of the columns.
-        rows: cells; None where there is nothing to say.
+        rows: cells; None for empty ones.
     """
 
     name: str
@@ -35,12 +35,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Report:
-    """A result: what was done, and its tables.
+    """A result: how it was obtained, and its tables.
 
     Attributes:
-        about: label -> value, e.g. the model and how many pictures.
-        tables: the first one is what ``--csv`` writes.
-        notes: sentences for people that are no figures.
+        about: label -> value, e.g. the model and the number of pictures.
+        tables: ``--csv`` writes the first one.
+        notes: remarks for people.
     """
 
     about: dict[str, Cell]
@@ -49,15 +49,15 @@ class Report:
 
 
 def choose_form(*, as_json: bool, as_csv: bool) -> Form:
-    """The form that was asked for; SettingsError if both were."""
+    """The requested form; raises SettingsError for both."""
     if as_json and as_csv:
         raise SettingsError("--json and --csv exclude each other", "give one of them")
     return "json" if as_json else "csv" if as_csv else "table"
 
 
 def write_report(report: Report, form: Form, out: IO[str]) -> None:
-    """Write a report: ``table`` for people (tabs where ``out`` is no terminal), ``json`` one object, ``csv`` its first
-    table with a column each for the bounds of an interval."""
+    """Write a report: ``table`` for people (tabs if ``out`` is not a terminal), ``json`` one object, ``csv`` its first
+    table with separate columns for the bounds of intervals."""
     if form == "json":
         json.dump(as_json(report), out, indent=1)
         out.write("\n")
@@ -83,7 +83,7 @@ def as_json(report: Report) -> dict[str, object]:
 
 
 def cell_text(cell: Cell) -> str:
-    """A cell for people: ``0.425 (0.340-0.510)``, ``1,234``, nothing for None."""
+    """A cell for people: ``0.425 (0.340-0.510)``, ``1,234``, empty for None."""
     if cell is None:
         return ""
     if isinstance(cell, Estimate):

@@ -1,8 +1,8 @@
-"""The experiments behind what is said about vision transformers, run anew: ``python -m retrieval.lab.experiments``.
+"""The experiments behind the statements about vision transformers, run with ``python -m retrieval.lab.experiments``.
 
-Not among photoseek's commands: they train models from nothing, on pictures that need not be the user's, and leave
-neither a gallery nor a model behind. Each module trains, and returns an :class:`.outcome.Outcome`; ``learning`` has
-the one loop.
+Not part of photoseek's commands: they train models from scratch, on pictures that need not be the user's, and create
+neither a gallery nor a model. Each module trains, and returns an :class:`.outcome.Outcome`; ``learning`` has
+the only training loop.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ class Experiment(NamedTuple):
     """One experiment.
 
     Attributes:
-        target: where it lies, ``module:function``.
-        question: what it asks.
-        margin: how much larger than the models' input its pictures are kept.
+        target: its location, ``module:function``.
+        question: the question it answers.
+        margin: the size at which its pictures are stored, relative to the models' input.
     """
 
     target: str

@@ -70,7 +70,7 @@ def experiment(
 
 
 def main() -> None:
-    """Run the command line: a line on stderr for each training; errors are two lines, as everywhere."""
+    """Run the command line: one line on stderr per training; errors have two lines, as everywhere."""
     log_to_stderr(logging.INFO)
     program.begin()
     with program.errors_in_two_lines():

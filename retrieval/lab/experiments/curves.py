@@ -1,4 +1,4 @@
-"""Accuracy while it is learned: several seeds of one way to build a classifier."""
+"""Accuracy during training: several seeds of one kind of classifier."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
 
 @dataclass(frozen=True)
 class Followed:
-    """Accuracies of one way.
+    """Accuracies of one kind of classifier.
 
     Attributes:
-        seen: pictures seen so far -> acc@1, one a seed.
-        last: acc@1 at the end, one a seed.
-        then: what else was asked at the end, one a seed.
+        seen: pictures seen so far -> acc@1, one per seed.
+        last: acc@1 at the end, one per seed.
+        then: other results at the end, one per seed.
         tower: of the last seed.
     """
 
@@ -37,7 +37,7 @@ class Followed:
 def follow(
     build: Way, data: Data, setting: Setting, *, then: Callable[[nn.Module], float] = lambda tower: float("nan")
 ) -> Followed:
-    """Train a classifier from every seed; judge it at an eighth, a quarter, half and the end of its steps."""
+    """Train a classifier from every seed; evaluate it after an eighth, a quarter, half and all of its steps."""
     stops = sorted({max(1, round(share * setting.steps)) for share in _SHARES})
     batch = min(setting.batch, len(data.train))
     seen: dict[int, list[float]] = {stop * batch: [] for stop in stops}
@@ -55,6 +55,6 @@ def follow(
 
 
 def curve_points(name: str, followed: Followed) -> list[Point]:
-    """A line of a chart: acc@1 against pictures seen, named at its end."""
+    """A line of a chart: acc@1 against pictures seen, labelled at its end."""
     ends = max(followed.seen)
     return joined([Point(name if n == ends else "", n, spread(right)) for n, right in followed.seen.items()], name)

@@ -1,4 +1,4 @@
-"""Pictures to learn from and pictures to judge by: drawn here, from class folders, or Tiny ImageNet's."""
+"""Pictures for training and testing: drawn here, from class folders, or Tiny ImageNet's."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ DRAWN = "drawn here: twenty classes of a colour and a shape"
 
 @dataclass(frozen=True)
 class Data:
-    """Pictures in memory, as the experiments take them.
+    """Pictures in memory, for the experiments.
 
     Attributes:
-        source: where they are from, for a person.
+        source: a description of where they are from.
         names: of the classes.
         train, test: (n, 3, side, side) uint8.
         train_labels, test_labels: (n,) int64, rows of ``names``.
@@ -47,11 +47,11 @@ class Data:
 
     @property
     def side(self) -> int:
-        """Pixels of a side, at least what the models take."""
+        """Side in pixels, at least that of the models' input."""
         return int(self.train.shape[-1])
 
     def few(self, each: int, seed: int) -> Data:
-        """At most ``each`` pictures of a class to learn from, drawn from ``seed``; the same ones to judge by."""
+        """At most ``each`` training pictures per class, drawn from ``seed``; the test pictures are the same."""
         rng = np.random.default_rng(seed)
         rows = torch.from_numpy(np.sort(_at_most(self.train_labels.numpy(), each, rng)))
         return replace(self, train=self.train[rows], train_labels=self.train_labels[rows])
@@ -67,10 +67,10 @@ def load(
     """The pictures of an experiment; the same ones for every seed.
 
     Args:
-        place: a folder with a folder of pictures for each class, or Tiny ImageNet's own, of which only ``train`` is
-            opened; None: pictures are drawn.
-        side: pixels of a side of the stored pictures; default: the models' input.
-        on_progress: called with how many pictures are decoded, and how many there are.
+        place: a folder with one folder of pictures per class, or Tiny ImageNet's own, of which only ``train`` is
+            used; None: pictures are drawn.
+        side: side of the stored pictures in pixels; default: the models' input.
+        on_progress: called with the number of decoded pictures, and of all.
 
     Raises:
         QueryError: no such folder, fewer than two classes, or too few pictures.
@@ -105,7 +105,7 @@ def _from_folders(place: Path, setting: Setting, side: int, on_progress: Callabl
 
 
 def _labelled(place: Path) -> Labelled:
-    """Class folders; of Tiny ImageNet (``train``, ``val`` and ``words.txt``) those of ``train``, with their words."""
+    """Class folders; for Tiny ImageNet (``train``, ``val`` and ``words.txt``) those of ``train``, with their names."""
     words = place / "words.txt"
     if not (place / "train").is_dir():
         return read_class_folders(place)
@@ -114,7 +114,7 @@ def _labelled(place: Path) -> Labelled:
 
 
 def _chosen(found: Labelled, setting: Setting) -> tuple[Ids, Ids, tuple[str, ...]]:
-    """Rows of the pictures to use, their classes counted from 0, and what those are called."""
+    """Rows of the pictures to use, their classes numbered from 0, and the classes' names."""
     classes = _evenly(range(len(found.names)), setting.classes)
     number = np.full(len(found.names), -1, dtype=np.int64)
     number[classes] = np.arange(len(classes))
@@ -130,7 +130,7 @@ def _chosen(found: Labelled, setting: Setting) -> tuple[Ids, Ids, tuple[str, ...
 
 
 def _at_most(labels: Ids, each: int, rng: np.random.Generator) -> Ids:
-    """Rows of at most ``each`` of every class."""
+    """Rows of at most ``each`` pictures per class."""
     order = rng.permutation(len(labels))
     return np.concatenate([order[labels[order] == label][:each] for label in np.unique(labels)]).astype(np.int64)
 

@@ -1,4 +1,4 @@
-"""A transformer against a convolutional network of its size, by how many pictures there are to learn from."""
+"""A transformer and a convolutional network of equal size, for different amounts of training pictures."""
 
 from __future__ import annotations
 
@@ -6,10 +6,19 @@ from retrieval.lab.evaluation.chart import Point
 from retrieval.lab.evaluation.tables import Cell, Table
 from retrieval.lab.experiments.curves import Way
 from retrieval.lab.experiments.data import Data
-from retrieval.lab.experiments.learning import accuracy, classify, learn, made, mflops, outputs, parameters
+from retrieval.lab.experiments.learning import (
+    accuracy,
+    classify,
+    convolutional,
+    learn,
+    made,
+    mflops,
+    outputs,
+    parameters,
+    transformer,
+)
 from retrieval.lab.experiments.outcome import Chart, Outcome, compared, joined, outcome, spread
 from retrieval.lab.experiments.setting import Setting
-from retrieval.lab.experiments.towers import convolutional, transformer
 from retrieval.streams import plural
 
 VIT, CNN = "ViT", "CNN"
@@ -17,7 +26,7 @@ _FACTOR = 5
 
 
 def run(data: Data, setting: Setting) -> Outcome:
-    """Train both on ever more pictures of each class, drawn anew for each seed; steps stay the same."""
+    """Train both with increasing numbers of pictures per class, drawn anew for each seed; the steps are the same."""
     classes = len(data.names)
     ways: dict[str, Way] = {
         VIT: lambda: transformer(setting, classes, patch=8),
@@ -52,7 +61,7 @@ def run(data: Data, setting: Setting) -> Outcome:
 
 
 def amounts(most: int) -> list[int]:
-    """Three numbers of pictures a class, each five times the one before, the last one being all that there are."""
+    """Three numbers of pictures per class, each five times the previous one; the last is the total."""
     return sorted({max(1, most // _FACTOR**power) for power in range(3)})
 
 

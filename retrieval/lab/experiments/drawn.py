@@ -1,4 +1,4 @@
-"""Pictures drawn by a seeded generator: twenty classes of a colour and a shape; texture and ground say nothing."""
+"""Pictures drawn by a seeded generator: twenty classes of colour and shape; texture and background are irrelevant."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIDE = 40
 
 
 def draw(name: str, rng: np.random.Generator, side: int = SIDE) -> Image.Image:
-    """One picture of a class of :data:`CLASSES`: place, size, angle, shade, texture and ground vary."""
+    """One picture of a class in :data:`CLASSES`; position, size, angle, shade, texture and background vary."""
     colour, shape = name.split()
     texture = TEXTURES[int(rng.integers(len(TEXTURES)))]
     big = 2 * side
@@ -40,7 +40,7 @@ def draw(name: str, rng: np.random.Generator, side: int = SIDE) -> Image.Image:
 
 
 def draw_folders(folder: Path, each: int, seed: int = 0) -> Path:
-    """``folder/CLASS/N.png``, ``each`` of every class."""
+    """Write ``folder/CLASS/N.png``, ``each`` of every class."""
     rng = np.random.default_rng(seed)
     for name in CLASSES:
         (folder / name.replace(" ", "_")).mkdir(parents=True)

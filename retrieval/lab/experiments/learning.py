@@ -1,4 +1,4 @@
-"""The one loop of the experiments, and what a model is worth: accuracy, features, parameters, FLOPs."""
+"""The training loop of the experiments, and measurements of a model: accuracy, features, parameters, FLOPs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from retrieval.lab.training.augment import Variation, normalised, vary
 from retrieval.lab.training.run import MARGIN
 from retrieval.lab.training.schedule import cosine, optimiser
 from retrieval.lab.training.small import MEAN, STD
+from retrieval.lab.training.towers import ImageTower, ImageTowerConfig
 from retrieval.lab.training.trainable import evaluating
 
 logger = logging.getLogger("photoseek")
@@ -34,12 +35,12 @@ _AT_ONCE = 256
 
 Module = TypeVar("Module", bound=nn.Module)
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Normalised pictures (n, 3, size, size) and their (n,) rows in ``data.train`` to a scalar."""
+"""From normalised pictures (n, 3, size, size) and their (n,) rows in ``data.train`` to a scalar."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How a training differs from the setting: its steps, batch, highest rate and input size (0: the setting's)."""
+    """Differences of a training from the setting: its steps, batch, highest rate and input size (0: the setting's)."""
 
     steps: int = 0
     batch: int = 0
@@ -49,14 +50,14 @@ class Pace:
 
 @dataclass(frozen=True)
 class Learned:
-    """A training: the mean loss of its last tenth of steps, and pictures a second."""
+    """The result of a training: the mean loss of the last tenth of its steps, and pictures per second."""
 
     loss: float
     rate: float
 
 
 def made(build: Callable[[], Module], seed: int) -> Module:
-    """A model with weights drawn from ``seed``, whatever was drawn before."""
+    """A model with weights drawn from ``seed``, independent of earlier draws."""
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         return build()
@@ -76,7 +77,7 @@ def learn(
 
     Args:
         loss: of a batch; calls the module.
-        after: called with the number of steps done, after each; its time is not counted.
+        after: called after each step with the number of steps done; its time is not counted.
     """
     pace = pace or Pace()
     steps, batch = pace.steps or setting.steps, min(pace.batch or setting.batch, len(data.train))
@@ -105,7 +106,7 @@ def learn(
 
 
 def classify(module: nn.Module, data: Data) -> Loss:
-    """Cross-entropy of the module's outputs, one a class."""
+    """Cross-entropy of the module's outputs, one per class."""
 
     def loss(images: Tensor, rows: Tensor) -> Tensor:
         return F.cross_entropy(module(images).float(), data.train_labels[rows])
@@ -125,8 +126,8 @@ def outputs(
     """(n, d) float32 outputs for (n, 3, side, side) uint8 pictures, scaled to ``size``.
 
     Args:
-        of: what is asked instead of the module itself.
-        change: what is done to normalised pictures before.
+        of: a function to call instead of the module itself.
+        change: applied to the normalised pictures before.
     """
     ask = of or module
     with evaluating(module):
@@ -135,12 +136,12 @@ def outputs(
 
 
 def prepared(pixels: Tensor, size: int) -> Tensor:
-    """uint8 pictures as a tower takes them: scaled without aliases, normalised."""
+    """uint8 pictures converted to a tower's input: scaled with antialiasing, normalised."""
     return normalised(resized(pixels, size).float() / 255, MEAN, STD)
 
 
 def resized(pixels: Tensor, side: int) -> Tensor:
-    """(n, 3, side, side) uint8. Cropping samples without looking at what lies between, so it must not shrink much."""
+    """(n, 3, side, side) uint8. Crops are resampled without antialiasing, so they must not be shrunk much."""
     if pixels.shape[-1] == side:
         return pixels
     return F.interpolate(pixels, (side, side), mode="bilinear", antialias=True)
@@ -153,21 +154,55 @@ def accuracy(scores: Tensor, labels: Tensor) -> float:
 
 
 def parameters(module: nn.Module) -> int:
-    """Numbers that are trained."""
+    """The number of trained parameters."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
 @torch.no_grad()
 def mflops(run: Callable[[Tensor], object], size: int) -> float:
-    """10^6 FLOPs (two a multiply-add) of one picture through ``run``, as they are carried out."""
-    # The fused attention of a CPU is unknown to the counter, which would leave it out without a word.
+    """10^6 FLOPs (two per multiply-add) of one picture through ``run``, counted while it is executed."""
+    # The counter silently ignores the fused attention of a CPU.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         run(torch.zeros(1, 3, size, size))
     return float(counter.get_total_flops()) / 1e6
 
 
 def _batches(count: int, batch: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Rows, every picture once before any comes again, but for a rest too small for a batch."""
+    """Batches of rows; every picture occurs once per epoch, except for a remainder smaller than a batch."""
     while True:
         order = torch.randperm(count, generator=generator)
         yield from (order[at : at + batch] for at in range(0, count - batch + 1, batch))
+
+
+def transformer(setting: Setting, classes: int, **changes: Any) -> ImageTower:
+    """A vision transformer whose output has one number per class; ``changes`` to its :class:`ImageTowerConfig`."""
+    form: dict[str, Any] = {
+        "size": setting.size,
+        "patch": setting.patch,
+        "width": setting.width,
+        "layers": setting.layers,
+        "heads": setting.heads,
+        "dim": classes,
+    }
+    return ImageTower(ImageTowerConfig(**{**form, **changes}))
+
+
+def convolutional(setting: Setting, classes: int) -> ImageTower:
+    """Three convolutional stages of stride 2 with a residual block in the later two, and the mean over positions.
+
+    It is the stem of the hybrid tower without the attention layers. At the setting's widths it has about as many
+    parameters and FLOPs as the transformer with patches of 8 pixels.
+    """
+    width = setting.width
+    stem = (width // 6, width // 2, 4 * width // 3)
+    return without_positions(
+        transformer(setting, classes, patch=8, layers=0, stem=stem, blocks=(0, 1, 1), pooling="mean")
+    )
+
+
+def without_positions(tower: ImageTower) -> ImageTower:
+    """The same tower with position embeddings fixed to zero."""
+    with torch.no_grad():
+        tower.positions.zero_()
+    tower.positions.requires_grad_(False)
+    return tower

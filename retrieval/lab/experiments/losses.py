@@ -1,4 +1,4 @@
-"""InfoNCE against the sigmoid loss where batches are small, with the same number of pictures seen."""
+"""InfoNCE compared with the sigmoid loss for small batches, with the same number of pictures seen."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from torch import Tensor
 from retrieval.lab.evaluation.chart import Point
 from retrieval.lab.evaluation.tables import Cell, Table
 from retrieval.lab.experiments.data import Data
-from retrieval.lab.experiments.learning import Loss, Pace, accuracy, learn, made, outputs
+from retrieval.lab.experiments.learning import Loss, Pace, accuracy, learn, made, outputs, transformer
 from retrieval.lab.experiments.outcome import Chart, Outcome, compared, joined, outcome, spread
 from retrieval.lab.experiments.setting import Setting
-from retrieval.lab.experiments.towers import transformer
 from retrieval.lab.training.losses import logits_of, sigmoid_loss, symmetric_nce
 from retrieval.lab.training.pairs import CLASS_TEMPLATES
 from retrieval.lab.training.towers import SmallClip, TextTower, TextTowerConfig
@@ -28,9 +27,9 @@ HEAD = ("batch", "steps", f"{NCE} zero-shot acc@1", f"{SIGMOID} zero-shot acc@1"
 
 
 def run(data: Data, setting: Setting) -> Outcome:
-    """Train towers for words and pictures with both losses and several batch sizes.
+    """Train text and image towers with both losses and several batch sizes.
 
-    As many pictures are seen whatever the batch, and the rate goes with the root of the batch, as is usual for Adam.
+    All see the same number of pictures, and the rate grows with the root of the batch size, as is usual for Adam.
     """
     words = Words(data.names)
     seen = setting.steps * setting.batch
@@ -68,12 +67,12 @@ def run(data: Data, setting: Setting) -> Outcome:
 
 
 class Words:
-    """Class names in templates as token ids: a number for each word, 0 behind the end.
+    """Class names in templates as token ids: one number per word, 0 after the end.
 
-    A few dozen words need no byte pairs, whose 49,408 embeddings would cost more than both towers in every step.
+    A few dozen words need no byte-pair encoding, whose 49,408 embeddings would cost more than both towers per step.
 
     Args:
-        names: of the classes; their words are known, and those of :data:`.pairs.CLASS_TEMPLATES`.
+        names: of the classes; the vocabulary has their words, and those of :data:`.pairs.CLASS_TEMPLATES`.
     """
 
     def __init__(self, names: tuple[str, ...]) -> None:
@@ -85,20 +84,20 @@ class Words:
         self.context = max(len(text.split()) for text in texts) + 1
 
     def tokens(self, texts: list[str]) -> Tensor:
-        """(n, context) int64; the end has the largest id, where :class:`.towers.TextTower` looks for it."""
+        """(n, context) int64; the end token has the largest id, as :class:`.towers.TextTower` expects."""
         rows = [[*(self._ids[word] for word in text.split()), self.end] for text in texts]
         return torch.tensor([row + [0] * (self.context - len(row)) for row in rows])
 
 
 def build(setting: Setting, words: Words, *, sigmoid: bool) -> SmallClip:
-    """Both towers, with the scale and bias that each loss begins with."""
+    """Both towers, with the initial scale and bias of each loss."""
     text = TextTowerConfig(words.end + 1, words.context, setting.width, 2, setting.heads, _DIM)
     scale, bias = (SIGMOID_SCALE, SIGMOID_BIAS) if sigmoid else (1 / 0.07, None)
     return SmallClip(transformer(setting, _DIM), TextTower(text), scale=scale, bias=bias)
 
 
 def loss_of(clip: SmallClip, data: Data, words: Words, seed: int) -> Loss:
-    """The loss of a batch: each picture with its class's name in a template that is drawn for it."""
+    """The loss of a batch: each picture with its class's name in a random template."""
     generator = torch.Generator().manual_seed(seed)
 
     def loss(images: Tensor, rows: Tensor) -> Tensor:
@@ -118,7 +117,7 @@ def loss_of(clip: SmallClip, data: Data, words: Words, seed: int) -> Loss:
 
 @torch.no_grad()
 def zero_shot(clip: SmallClip, data: Data, words: Words, setting: Setting) -> float:
-    """acc@1 by names alone: normalise, mean over templates, normalise (CLIP, section 3.1.4)."""
+    """acc@1 by class names only: normalise, mean over templates, normalise (CLIP, section 3.1.4)."""
     with evaluating(clip):
         each = [clip.text(words.tokens([template.format(name) for name in data.names])) for template in CLASS_TEMPLATES]
     named = F.normalize(torch.stack([F.normalize(one, dim=-1) for one in each]).mean(0), dim=-1)

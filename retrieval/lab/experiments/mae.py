@@ -1,6 +1,6 @@
 """A masked autoencoder (He et al. 2022, "Masked Autoencoders Are Scalable Vision Learners"), written out.
 
-``n`` is a batch, ``t`` patches of a picture, ``v`` of them visible, ``d`` the encoder's width, ``P`` a patch's side.
+``n`` is the batch, ``t`` patches per picture, ``v`` of them visible, ``d`` the encoder's width, ``P`` a patch's side.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _EPS = 1e-6
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """Form of the decoder, which is thrown away after training and may be light (section 3, "MAE decoder").
+    """Form of the decoder, which is discarded after training and may be small (section 3, "MAE decoder").
 
     Args:
         width, layers, heads: of its transformer.
-        per_patch: predict each patch's pixels after taking off its mean and dividing by its deviation (section 3,
-            "Reconstruction target"): better features, but nothing to look at.
+        per_patch: predict each patch's pixels normalised by the patch's own mean and deviation (section 3,
+            "Reconstruction target"): gives better features, but nothing to look at.
     """
 
     width: int = 48
@@ -37,8 +37,8 @@ class Masking(NamedTuple):
     """Which patches are hidden.
 
     Attributes:
-        visible: (n, v) int64, places of the visible ones, in the order in which the encoder reads them.
-        restore: (n, t) int64, where each patch stands in (visible ones, hidden ones).
+        visible: (n, v) int64, positions of the visible ones, in the order in which the encoder reads them.
+        restore: (n, t) int64, the position of each patch in (visible ones, hidden ones).
         hidden: (n, t) float32, 1 for a hidden patch.
     """
 
@@ -71,7 +71,7 @@ def patches_of(images: Tensor, patch: int) -> Tensor:
 
 
 def picture_of(patches: Tensor, patch: int) -> Tensor:
-    """The square pictures (n, 3, H, H) that :func:`patches_of` cut."""
+    """The inverse of :func:`patches_of` for square pictures (n, 3, H, H)."""
     n, t, _ = patches.shape
     side = round(t**0.5)
     cut = patches.reshape(n, side, side, patch, patch, 3)
@@ -81,8 +81,8 @@ def picture_of(patches: Tensor, patch: int) -> Tensor:
 def sines(width: int, side: int) -> Tensor:
     """(1, 1 + side * side, width) fixed position embeddings: a row of zeros for the class token, then row by row.
 
-    Appendix A.1: "sine-cosine" of Vaswani et al. 2017, section 3.5, in two dimensions. As in the authors' code a
-    quarter each is sine and cosine of the column, sine and cosine of the row.
+    Appendix A.1: "sine-cosine" of Vaswani et al. 2017, section 3.5, in two dimensions. As in the authors' code, the
+    quarters are sine and cosine of the column, sine and cosine of the row.
     """
     quarter = width // 4
     frequency = 1 / 10000 ** (torch.arange(quarter, dtype=torch.float64) / quarter)
@@ -98,8 +98,8 @@ class MaskedAutoencoder(nn.Module):
     """An encoder of visible patches, and a decoder that predicts the hidden ones.
 
     Args:
-        tower: with linear patches and a class token; its projection is not used. It is trained in place, and is the
-            encoder of whole pictures afterwards.
+        tower: with linear patches and a class token; its projection is not used. It is trained in place, and
+            afterwards encodes whole pictures.
         decoder: its form.
 
     Raises:
@@ -131,7 +131,7 @@ class MaskedAutoencoder(nn.Module):
     def encode(self, images: Tensor, masking: Masking | None = None) -> Tensor:
         """(n, 1 + v, d) tokens after the last norm, the class token first; hidden patches are never computed.
 
-        Section 3, "MAE encoder": no mask tokens here, which is where the time is saved.
+        Section 3, "MAE encoder": there are no mask tokens here, which saves most of the time.
         """
         tower = self.tower
         assert tower.cls is not None
@@ -154,7 +154,7 @@ class MaskedAutoencoder(nn.Module):
         return out[:, 1:]
 
     def target(self, images: Tensor) -> Tensor:
-        """(n, t, P * P * 3) what the decoder is to predict."""
+        """(n, t, P * P * 3) the target of the decoder."""
         wanted = patches_of(images, self.tower.config.patch)
         if not self.config.per_patch:
             return wanted

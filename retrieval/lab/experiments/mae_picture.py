@@ -1,4 +1,4 @@
-"""What a masked autoencoder sees and what it makes of it, as one picture."""
+"""The input and output of a masked autoencoder, as one picture."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Shown:
     predicted: Tensor
 
     def rows(self) -> tuple[Tensor, Tensor]:
-        """Masked pictures and reconstructed ones, (n, 3, H, H) in 0..1: hidden patches grey, then as predicted.
+        """Masked pictures and reconstructed ones, (n, 3, H, H) in 0..1: hidden patches grey, or as predicted.
 
-        Visible patches are shown as they are, as in the paper's figures 2 and 3: the loss says nothing about them.
+        Visible patches are shown unchanged, as in the paper's figures 2 and 3, because the loss does not include them.
         """
         patch = round((self.predicted.shape[-1] / 3) ** 0.5)
         cut = patches_of(colours(self.images), patch)
@@ -49,13 +49,13 @@ class Shown:
 
 
 def colours(images: Tensor) -> Tensor:
-    """Normalised pictures back in 0..1."""
+    """Convert normalised pictures back to 0..1."""
     mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (MEAN, STD))
     return (images * std + mean).clamp(0, 1)
 
 
 def sheet(shown: Sequence[Shown]) -> Image.Image:
-    """A picture a column: as it is, and then a masked and a reconstructed row for each of ``shown``."""
+    """One column per picture: the original, and then a masked and a reconstructed row for each of ``shown``."""
     rows = [("input", colours(shown[0].images))]
     for each in shown:
         masked, filled = each.rows()

@@ -1,4 +1,4 @@
-"""How much of a picture a masked autoencoder should hide: reconstruction, k-NN on its features, and its cost."""
+"""Which fraction of a picture a masked autoencoder should hide: reconstruction, k-NN on its features, and its cost."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from retrieval.lab.evaluation.chart import Point
 from retrieval.lab.evaluation.neighbours import knn_scores
 from retrieval.lab.evaluation.tables import Cell, Table
 from retrieval.lab.experiments.data import Data
-from retrieval.lab.experiments.learning import Loss, Pace, accuracy, learn, made, mflops, outputs, prepared
+from retrieval.lab.experiments.learning import Loss, Pace, accuracy, learn, made, mflops, outputs, prepared, transformer
 from retrieval.lab.experiments.mae import DecoderConfig, MaskedAutoencoder, mask
 from retrieval.lab.experiments.mae_picture import Shown, sheet
 from retrieval.lab.experiments.outcome import Chart, Outcome, compared, outcome, spread
 from retrieval.lab.experiments.setting import Setting
-from retrieval.lab.experiments.towers import transformer
 from retrieval.streams import plural
 
 RATIOS = (0.25, 0.5, 0.75, 0.9)
 PATCH = 8
-_LONGER = 2  # steps, as many times the setting's: reconstruction teaches slower than labels do
+_LONGER = 2  # times the setting's steps: reconstruction learns more slowly than classification
 _SHOWN = 6
-_KNOWN = 100  # labelled pictures a class that vote; embedding all of them would take longer than training
+_KNOWN = 100  # labelled pictures per class that vote; embedding all of them would take longer than training
 HEAD = ("hidden", "visible patches", "encoder MFLOPs", "loss on hidden patches", "k-NN acc@1")
 
 
 def run(data: Data, setting: Setting) -> Outcome:
-    """Pre-train with each share of hidden patches, without labels; judge by the nearest neighbours of the features."""
+    """Pre-train with each fraction of hidden patches, without labels; evaluate the features by nearest neighbours."""
     pace = Pace(steps=_LONGER * setting.steps)
     near: dict[float, list[float]] = {ratio: [] for ratio in RATIOS}
     losses: dict[float, list[float]] = {ratio: [] for ratio in RATIOS}
@@ -74,7 +73,7 @@ def run(data: Data, setting: Setting) -> Outcome:
 
 
 def build(setting: Setting) -> MaskedAutoencoder:
-    """The encoder of the other experiments with patches of 8 pixels, and a decoder of half its width and one block."""
+    """The encoder of the other experiments with patches of 8 pixels, and a decoder of half its width with one block."""
     tower = transformer(setting, setting.width, patch=PATCH, pooling="cls")
     return MaskedAutoencoder(tower, DecoderConfig(width=setting.width // 2, layers=1, heads=setting.heads))
 
@@ -96,14 +95,14 @@ def _nearest(model: MaskedAutoencoder, data: Data, setting: Setting) -> float:
 
 
 def _pixels(data: Data, setting: Setting) -> float:
-    """k-NN on the pixels of pictures of 16 x 16, the mean taken off: what needs no model."""
+    """k-NN on pixels of pictures reduced to 16 x 16, minus their mean: a baseline without a model."""
     data = data.few(_KNOWN, seed=0)
     known, asked = (prepared(each, 16).flatten(1) for each in (data.train, data.test))
     return _knn(known, asked, data)
 
 
 def _knn(known: Tensor, asked: Tensor, data: Data) -> float:
-    # Features of one model lie in a narrow cone: their mean says nothing, and at one temperature would level all votes.
+    # The features of one model are in a narrow cone: with their common mean, all votes would be nearly equal.
     centre = known.mean(0)
     unit = [F.normalize(each - centre, dim=-1).numpy().astype(np.float32) for each in (asked, known)]
     scores = knn_scores(unit[0], unit[1], data.train_labels.numpy(), len(data.names))

@@ -1,4 +1,4 @@
-"""What an experiment found: tables with intervals over seeds, sentences that follow from them, a chart."""
+"""The findings of an experiment: tables with intervals over seeds, conclusions from them, a chart."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ QUICK_NOTE = "Quick setting: it shows that the experiment runs; its figures mean
 
 @dataclass(frozen=True)
 class Chart:
-    """Points, and what their axes mean; the x axis is logarithmic."""
+    """Points, and the labels of the axes; the x axis is logarithmic."""
 
     points: tuple[Point, ...]
     x_label: str
     y_label: str
 
     def shapes(self, title: str) -> list[Shape]:
-        """The drawing."""
+        """The chart."""
         return draw(self.points, title=title, x_label=self.x_label, y_label=self.y_label)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one experiment.
+    """The findings of one experiment.
 
     Attributes:
-        report: its tables; the notes say what they show and what they do not.
-        chart: its first table as a drawing.
-        pictures: what there is to look at, if anything.
+        report: its tables; the notes say what they show and what they leave open.
+        chart: its first table as a chart.
+        pictures: pictures to look at, if any.
     """
 
     report: Report
@@ -63,11 +63,11 @@ def outcome(
     steps: str = "",
     pictures: Image.Image | None = None,
 ) -> Outcome:
-    """Put an experiment's findings together with what they were found on.
+    """Combine an experiment's findings with the conditions under which they were found.
 
     Args:
-        shows, leaves_open: what the tables show, and what they do not.
-        steps: what a training is, if not the setting's.
+        shows, leaves_open: what the tables show, and what they leave open.
+        steps: a description of one training, if it differs from the setting.
     """
     about: dict[str, Cell] = {
         "setting": setting.name,
@@ -93,10 +93,10 @@ def joined(points: Sequence[Point], series: str) -> list[Point]:
 
 
 def compared(one: str, ones: Sequence[float], other: str, others: Sequence[float]) -> str:
-    """What is to be said of two ways that were trained with the same seeds, by the interval of their differences.
+    """The conclusion about two ways that were trained with the same seeds, from the interval of their differences.
 
-    Values of one seed share their batches and crops, so their difference varies less than they do. Two seeds decide
-    nothing: accuracies are multiples of one picture, and two equal differences would make an interval of no width.
+    Values with the same seed share batches and crops, so their difference varies less than they do. Two seeds are
+    not enough: accuracies are multiples of one picture, and two equal differences would give an interval of width zero.
     """
     gap = student_interval([a - b for a, b in zip(ones, others, strict=True)])
     text = f"{one} minus {other}: {gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
@@ -106,5 +106,5 @@ def compared(one: str, ones: Sequence[float], other: str, others: Sequence[float
 
 
 def spread(values: Sequence[float]) -> Estimate:
-    """Mean over seeds, with its interval."""
+    """Mean over seeds, with an interval."""
     return student_interval(values)

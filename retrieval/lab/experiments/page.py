@@ -1,4 +1,4 @@
-"""A section of ``docs/account.md``, written by the experiment it is about."""
+"""A section of ``docs/account.md``, written by its experiment."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ OTHERS = "The picture is of a run on drawn pictures, since others' pictures are 
 
 
 def marks(name: str) -> tuple[str, str]:
-    """The lines between which an experiment's section lies."""
+    """The lines before and after an experiment's section."""
     return f"<!-- {name}: written by python -m retrieval.lab.experiments {name} --page -->", f"<!-- end of {name} -->"
 
 
 def check_page(page: Path, name: str) -> None:
-    """SettingsError unless the page has a place for the experiment; asked before the work."""
+    """Raise SettingsError unless the page has a section for the experiment; called before the work is done."""
     _parts(page, name)
 
 
 def write_section(page: Path, name: str, title: str, outcome: Outcome, *, are_ours: bool) -> None:
-    """Put tables, sentences, chart and pictures into the page, in place of what the last run put there.
+    """Put tables, conclusions, chart and pictures into the page, replacing those of the last run.
 
     Args:
-        page: with the lines of :func:`marks`; drawings go to a folder beside it that is called as the page.
-        are_ours: the experiment drew the pictures it ran on. Of others' pictures nothing is put beside the page: a
-            picture of a run on drawn ones stays there.
+        page: with the lines of :func:`marks`; drawings go to a folder next to it with the same name.
+        are_ours: the experiment used its own drawn pictures. With other people's pictures, none are saved next to the
+            page: a picture from an earlier run on drawn ones is kept.
 
     Raises:
         SettingsError: the page cannot be read, has no such lines, or cannot be written.
@@ -59,7 +59,7 @@ def write_section(page: Path, name: str, title: str, outcome: Outcome, *, are_ou
 
 
 def save_picture(outcome: Outcome, path: Path) -> None:
-    """Write what there is to look at as a PNG; SettingsError if that cannot be done."""
+    """Write the pictures to look at as a PNG; raises SettingsError if that fails."""
     assert outcome.pictures is not None
     try:
         outcome.pictures.save(path, "PNG")

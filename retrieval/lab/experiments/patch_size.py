@@ -1,4 +1,4 @@
-"""Patches of 8, 16 and 32 pixels: what they cost and what they bring."""
+"""Patches of 8, 16 and 32 pixels: their costs and benefits."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from functools import partial
 from retrieval.lab.evaluation.chart import Point
 from retrieval.lab.evaluation.tables import Table
 from retrieval.lab.experiments.data import Data
-from retrieval.lab.experiments.learning import accuracy, classify, learn, made, mflops, outputs, parameters
+from retrieval.lab.experiments.learning import accuracy, classify, learn, made, mflops, outputs, parameters, transformer
 from retrieval.lab.experiments.outcome import Chart, Outcome, compared, outcome, spread
 from retrieval.lab.experiments.setting import Setting
-from retrieval.lab.experiments.towers import transformer
 from retrieval.lab.explain.cost import attention_flops
 
 PATCHES = (8, 16, 32)
@@ -18,7 +17,7 @@ HEAD = ("patch", "tokens", "parameters", "MFLOPs", "between tokens", "training p
 
 
 def run(data: Data, setting: Setting) -> Outcome:
-    """Train the same transformer with each patch size; all else, batches and crops included, is equal."""
+    """Train the same transformer with each patch size; everything else, including batches and crops, is equal."""
     rows, points, found = [], [], {}
     for patch in PATCHES:
         right, rates = [], []

@@ -1,4 +1,4 @@
-"""The class token against the mean of the patch tokens."""
+"""The class token compared with the mean of the patch tokens."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from functools import partial
 from retrieval.lab.evaluation.tables import Table
 from retrieval.lab.experiments.curves import curve_points, follow
 from retrieval.lab.experiments.data import Data
-from retrieval.lab.experiments.learning import mflops, parameters
+from retrieval.lab.experiments.learning import mflops, parameters, transformer
 from retrieval.lab.experiments.outcome import Chart, Outcome, compared, outcome, spread
 from retrieval.lab.experiments.setting import Setting
-from retrieval.lab.experiments.towers import transformer
 
 NAMES = {"cls": "class token", "mean": "mean of patches"}
 HEAD = ("pooling", "tokens", "parameters", "MFLOPs", "acc@1")

@@ -1,4 +1,4 @@
-"""A transformer without position embeddings: what it still learns, and that it cannot tell patches' places."""
+"""A transformer without position embeddings: what it still learns, and that it ignores the positions of patches."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from torch import Tensor, nn
 from retrieval.lab.evaluation.tables import Table
 from retrieval.lab.experiments.curves import Way, curve_points, follow
 from retrieval.lab.experiments.data import Data
-from retrieval.lab.experiments.learning import accuracy, outputs
+from retrieval.lab.experiments.learning import accuracy, outputs, transformer, without_positions
 from retrieval.lab.experiments.outcome import Chart, Outcome, compared, outcome, spread
 from retrieval.lab.experiments.setting import Setting
-from retrieval.lab.experiments.towers import transformer, without_positions
 
 WITH, WITHOUT = "with positions", "without"
 HEAD = ("position embeddings", "acc@1", "acc@1, patches in another order")
 
 
 def run(data: Data, setting: Setting) -> Outcome:
-    """Train with and without; judge on the pictures, and on the same pictures with their patches in another order."""
+    """Train with and without; evaluate on the pictures, and on the same pictures with their patches reordered."""
     classes = len(data.names)
     ways: dict[str, Way] = {
         WITH: lambda: transformer(setting, classes),
@@ -51,7 +50,7 @@ def run(data: Data, setting: Setting) -> Outcome:
 
 
 def shuffled(images: Tensor, patch: int) -> Tensor:
-    """The same patches of (n, 3, H, W) in another order, one for all pictures."""
+    """The same patches of (n, 3, H, W) in another order, equal for all pictures."""
     cut = F.unfold(images, kernel_size=patch, stride=patch)
     order = torch.randperm(cut.shape[-1], generator=torch.Generator().manual_seed(0))
     return F.fold(cut[..., order], (images.shape[-2], images.shape[-1]), kernel_size=patch, stride=patch)

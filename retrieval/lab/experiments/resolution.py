@@ -1,4 +1,4 @@
-"""One tower at several input sizes: its position embeddings are interpolated, and it has other numbers of tokens."""
+"""One tower at several input sizes: its position embeddings are interpolated, and the number of tokens changes."""
 
 from __future__ import annotations
 
@@ -7,26 +7,25 @@ import copy
 from retrieval.lab.evaluation.chart import Point
 from retrieval.lab.evaluation.tables import Table
 from retrieval.lab.experiments.data import Data
-from retrieval.lab.experiments.learning import Pace, accuracy, classify, learn, made, mflops, outputs
+from retrieval.lab.experiments.learning import Pace, accuracy, classify, learn, made, mflops, outputs, transformer
 from retrieval.lab.experiments.outcome import Chart, Outcome, compared, joined, outcome, spread
 from retrieval.lab.experiments.setting import Setting
-from retrieval.lab.experiments.towers import transformer
 from retrieval.streams import plural
 
 PATCH = 8
 HEAD = ("pixels", "tokens", "MFLOPs", "acc@1 as it is", "acc@1 after tuning at that size")
-_RATE = 0.3  # of the first training's highest rate
+_RATE = 0.3  # relative to the highest rate of the first training
 
 
 def sizes(setting: Setting) -> list[int]:
-    """Half, three quarters, the whole and one and a half of the size that is trained at."""
+    """Half, three quarters, one and one and a half times the training size."""
     return [quarters * setting.size // 4 for quarters in (2, 3, 4, 6)]
 
 
 def run(data: Data, setting: Setting) -> Outcome:
-    """Train at one size; judge at others, as it is and after a fifth of the steps more at that size.
+    """Train at one size; evaluate at others, without and with a fifth more steps at that size.
 
-    The size that was trained at gets those further steps too, so that they do not count as a gain of another one.
+    The training size gets these additional steps too, so that they do not count as a gain of another size.
     """
     tuning = Pace(steps=max(2, setting.steps // 5), rate=_RATE * setting.rate)
     plain: dict[int, list[float]] = {size: [] for size in sizes(setting)}

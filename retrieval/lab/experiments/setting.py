@@ -1,4 +1,4 @@
-"""How large an experiment is: seeds, steps, pictures, and the width of its models."""
+"""The scale of an experiment: seeds, steps, pictures, and the width of its models."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from retrieval.errors import SettingsError
 
 @dataclass(frozen=True)
 class Setting:
-    """One size for all experiments, so that their figures can be laid side by side.
+    """One scale for all experiments, so that their figures can be compared.
 
     Args:
         name: of the setting.
-        seeds: how often everything is trained; an interval needs two.
-        steps, batch: of a training; each experiment says where it takes more or fewer.
+        seeds: how often each training is repeated; an interval needs two.
+        steps, batch: of a training; experiments that use more or fewer say so.
         rate: the highest learning rate.
-        classes: at most; taken evenly from the sorted names, where neighbours are often alike.
-        train, test: pictures of a class to learn from and to judge by, at most.
+        classes: maximum; chosen evenly from the sorted names, in which neighbours are often similar.
+        train, test: maximal number of pictures per class for training and testing.
         size: side of the models' input, pixels.
         width, layers, heads: of the transformers.
     """
@@ -43,16 +43,16 @@ class Setting:
 
     @property
     def patch(self) -> int:
-        """Side of a patch where an experiment is about something else: 16 tokens a picture."""
+        """Side of a patch in experiments about something else: 16 tokens per picture."""
         return self.size // 4
 
 
 FULL = Setting(
     "full", seeds=5, steps=300, batch=64, rate=1e-3, classes=20, train=400, test=50, size=64, width=96, layers=4
 )
-"""Minutes an experiment on two cores."""
+"""Takes minutes per experiment on two cores."""
 
 QUICK = Setting(
     "quick", seeds=2, steps=6, batch=16, rate=1e-3, classes=4, train=16, test=8, size=32, width=24, layers=2
 )
-"""Seconds: that everything runs, and nothing more."""
+"""Takes seconds: only tests that everything runs."""

@@ -1,5 +1,5 @@
-"""Models that no formula here describes (CNNs, hybrids, anything else of open_clip or timm), counted by torch on its
-``meta`` device: the architecture is built, no weight is stored, no number is multiplied."""
+"""Models without a formula here (CNNs, hybrids, anything else of open_clip or timm), counted by torch on its
+``meta`` device: the architecture is built, but no weights are stored and nothing is computed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def open_clip_parts(model_cfg: Mapping[str, Any]) -> tuple[Part, ...]:
     try:
         with warnings.catch_warnings(), torch.device("meta"):
             warnings.simplefilter("ignore")
-            # Only this tower: a text tower of transformers would ask the hub for its configuration.
+            # Only this tower: a text tower from transformers would download its configuration from the hub.
             tower = open_clip.model._build_vision_tower(
                 settings["embed_dim"], vision, settings.get("quick_gelu", False)
             )
@@ -62,7 +62,7 @@ def open_clip_parts(model_cfg: Mapping[str, Any]) -> tuple[Part, ...]:
 
 
 def count_parts(module: torch.nn.Module, size: int) -> tuple[Part, ...]:
-    """Parameters and FLOPs of one picture for each part of a module; where it is a wrapper, of what it wraps."""
+    """Parameters and FLOPs of one picture for each part of a module; for a wrapper, of the wrapped module."""
     module = module.eval().requires_grad_(False)
     path, inner = type(module).__name__, module
     while len(children := [(n, c) for n, c in inner.named_children() if _size(c)]) == 1 and not _own(inner):

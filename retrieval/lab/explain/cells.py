@@ -1,4 +1,4 @@
-"""A picture cut into the patches that become tokens, and put together again; what a heat map says of each."""
+"""A picture divided into the patches that become tokens, and joined again; heat maps over them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class HeatMap:
-    """How much each part of a picture counts.
+    """How important each part of a picture is.
 
     Args:
         method: its name.
-        values: (cells, cells), rows from the top; larger counts more. What the numbers are is said by ``meaning``.
-        meaning: in words for a person.
-        limits: what it does not say.
-        source: who described the method.
-        score: cosine between picture and text, where there is a text.
-        text: what was looked for.
+        values: (cells, cells), rows from the top; larger is more important. ``meaning`` explains the numbers.
+        meaning: a description for the user.
+        limits: what the map does not show.
+        source: a reference for the method.
+        score: cosine between picture and text, if there is a text.
+        text: the text that was searched for.
     """
 
     method: str
@@ -36,11 +36,11 @@ class HeatMap:
 
     @property
     def about(self) -> str:
-        """What was looked for, behind the method's name."""
+        """The method's name, and the text that was searched for."""
         return f': "{self.text}"' if self.text else ""
 
     def shares(self) -> Values:
-        """The values between 0 and 1 for drawing: what is below 0 counts against and is drawn as 0."""
+        """The values scaled to 0..1 for drawing: negative values count against and are drawn as 0."""
         low = max(0.0, float(self.values.min()))
         span = float(self.values.max()) - low
         return np.clip((self.values - low) / span, 0, 1) if span > 0 else np.zeros_like(self.values)
@@ -49,7 +49,7 @@ class HeatMap:
 def cut(pixels: Pixels, patch: int) -> Pixels:
     """(3, size, size) -> (grid², 3, patch, patch), row by row from the top left: ViT's x_p (its section 3.1).
 
-    Pixels at the right and bottom that fill no patch are left out.
+    Pixels at the right and bottom that do not fill a patch are left out.
     """
     grid = pixels.shape[-1] // patch
     whole = pixels[:, : grid * patch, : grid * patch]
@@ -58,7 +58,7 @@ def cut(pixels: Pixels, patch: int) -> Pixels:
 
 
 def join(patches: Pixels) -> Pixels:
-    """(grid², 3, patch, patch) -> (3, grid · patch, grid · patch), what :func:`cut` took apart."""
+    """(grid², 3, patch, patch) -> (3, grid · patch, grid · patch), the inverse of :func:`cut`."""
     count, channels, patch, _ = patches.shape
     grid = round(count**0.5)
     blocks = patches.reshape(grid, grid, channels, patch, patch).transpose(2, 0, 3, 1, 4)
@@ -66,5 +66,5 @@ def join(patches: Pixels) -> Pixels:
 
 
 def edges(size: int, cells: int) -> NDArray[np.int64]:
-    """(cells + 1,) pixels at which equal cells of a side begin and end."""
+    """(cells + 1,) pixel positions of the boundaries of equal cells along a side."""
     return np.round(np.linspace(0, size, cells + 1)).astype(np.int64)

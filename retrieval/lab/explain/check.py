@@ -1,4 +1,4 @@
-"""The numbers that an account of vision transformers asks its reader to derive, derived by this code."""
+"""The numbers that readers of an account of vision transformers are asked to derive, derived by this code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from retrieval.lab.explain.shape import VisionShape
 
 
 class Answer(NamedTuple):
-    """A question, what this code computes, and what it should be (to the digits that are written there)."""
+    """A question, the result of this code, and the correct answer (to the number of digits written there)."""
 
     question: str
     computed: str
@@ -22,7 +22,7 @@ class Answer(NamedTuple):
 
 
 def quiz() -> tuple[Answer, ...]:
-    """Patches and tokens, the patch projection, and what smaller and larger patches cost a ViT-B at 224 pixels."""
+    """Patches and tokens, the patch projection, and the cost of other patch sizes for a ViT-B at 224 pixels."""
     b16, b8, b32 = (_vit(f"vit_base_patch{patch}_224") for patch in (16, 8, 32))
     return (
         Answer("patches of 16 pixels in a picture of 224", str(b16.patches), "196"),

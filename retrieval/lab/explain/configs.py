@@ -9,7 +9,7 @@ from typing import Any
 from retrieval.lab.explain.families import timm_shape
 from retrieval.lab.explain.shape import ModelShape, TextShape, VisionShape
 
-# What open_clip's own towers may be told and this arithmetic does not know: such a model is counted on torch instead.
+# Settings of open_clip's own towers that this arithmetic does not cover: such a model is counted on torch instead.
 _UNKNOWN_IMAGE = frozenset(
     {"attentional_pool", "qk_norm", "scaled_cosine_attn", "scale_heads", "scale_attn", "scale_fc"}
 )
@@ -17,7 +17,7 @@ _UNKNOWN_TEXT = frozenset({"hf_model_name", "embed_cls", "qk_norm", "scale_heads
 
 
 def config_shape(model_cfg: Mapping[str, Any]) -> ModelShape | None:
-    """The shape that a configuration describes, or None where one of its settings is not known here.
+    """The shape described by a configuration, or None if one of its settings is not supported here.
 
     Defaults are open_clip's ``CLIPVisionCfg`` and ``CLIPTextCfg``.
     """
@@ -68,7 +68,7 @@ def _timm(cfg: Mapping[str, Any], dim: int) -> VisionShape | None:
 
 
 def config_text(model_cfg: Mapping[str, Any]) -> TextShape | None:
-    """The text tower alone of a configuration, or None where one of its settings is not known here."""
+    """Only the text tower of a configuration, or None if one of its settings is not supported here."""
     try:
         return _text(model_cfg["text_cfg"], int(model_cfg["embed_dim"]))
     except (KeyError, TypeError, ValueError):

@@ -1,11 +1,11 @@
 """Parameters and arithmetic of a shape, part by part, by formulas.
 
-FLOPs are two per multiply-add and count matrix products and convolutions only (no norms, softmax or activations, which
-are below 1 %), as torch.utils.flop_counter counts them. With t tokens of width d and a perceptron of width h, a block
+FLOPs are two per multiply-add and include matrix products and convolutions only (no norms, softmax or activations,
+which are below 1 %), as in torch.utils.flop_counter. With t tokens of width d and a perceptron of width h, a block
 of the encoder costs (Vaswani et al. 2017, section 3; the sum is that of Kaplan et al. 2020, table 1):
 
     queries, keys, values   2 · t · d · 3d
-    scores, mixing          2 · t² · d  each: quadratic in tokens, which is where small patches are paid
+    scores, mixing          2 · t² · d  each: quadratic in tokens, which makes small patches expensive
     output                  2 · t · d · d
     perceptron              2 · t · d · h  twice (gated: three times)
 """
@@ -29,14 +29,14 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class PatchCost:
-    """What another patch size would do to the same encoder.
+    """The effect of another patch size on the same encoder.
 
     Args:
-        patch, tokens: of the other one.
-        attention: how often more FLOPs between tokens, all tokens counted; ``over_patches`` without class token and
-            registers, the textbook's number.
-        encoder: how often more FLOPs of the blocks; ``tower`` with the patch projection (whose cost hardly depends on
-            the patch) and what stands behind the blocks.
+        patch, tokens: with the other size.
+        attention: factor of FLOPs between tokens, including all tokens; ``over_patches`` without class token and
+            registers, as in textbooks.
+        encoder: factor of FLOPs of the blocks; ``tower`` including the patch projection (whose cost hardly depends on
+            the patch) and the layers after the blocks.
         gflops: of the whole tower, 1e9.
     """
 
@@ -50,7 +50,7 @@ class PatchCost:
 
 
 class SizeCost(NamedTuple):
-    """The same tower at another resolution: its side in pixels, tokens, GFLOPs, and their ratio to the own size."""
+    """The same tower at another resolution: its side in pixels, tokens, GFLOPs, and their ratio to its own size."""
 
     size: int
     tokens: int
@@ -59,7 +59,7 @@ class SizeCost(NamedTuple):
 
 
 def image_parts(shape: VisionShape) -> tuple[Part, ...]:
-    """Every parameter and multiplication of an image tower, once."""
+    """All parameters and multiplications of an image tower, each once."""
     d, t = shape.width, shape.tokens
     parts = [
         _patch_embedding(shape),
@@ -76,7 +76,7 @@ def image_parts(shape: VisionShape) -> tuple[Part, ...]:
 
 
 def text_parts(shape: TextShape) -> tuple[Part, ...]:
-    """Every parameter of a text tower, and the multiplications of a text that fills the context."""
+    """All parameters of a text tower, and the multiplications for a text that fills the context."""
     d, t = shape.width, shape.context
     norms = 2 * d * (2 * shape.layers + 1)
     inner = shape.projection_hidden
@@ -98,18 +98,18 @@ def total(parts: Iterable[Part]) -> Part:
 
 
 def attention_flops(tokens: int, width: int, layers: int) -> int:
-    """FLOPs between tokens alone: scores and mixing."""
+    """FLOPs between tokens only: scores and mixing."""
     return layers * 4 * tokens**2 * width
 
 
 def encoder_flops(shape: VisionShape) -> int:
-    """FLOPs of the blocks: without the patch projection before them and the pooling and projection behind them."""
+    """FLOPs of the blocks, without the patch projection before them and the pooling and projection after them."""
     blocks = _blocks(shape.tokens, shape.width, shape.hidden, shape.layers, gated=shape.gated, biases=0)
     return total(blocks).flops
 
 
 def patch_costs(shape: VisionShape, patches: Iterable[int]) -> tuple[PatchCost, ...]:
-    """The same encoder with other patches, those that fill its picture; a stem has no other patches."""
+    """The same encoder with other patches that divide its picture evenly; empty for a stem."""
     own, own_blocks = total(image_parts(shape)).flops, encoder_flops(shape)
     found = []
     for patch in () if shape.stem else patches:
@@ -132,7 +132,7 @@ def patch_costs(shape: VisionShape, patches: Iterable[int]) -> tuple[PatchCost, 
 
 
 def size_costs(shape: VisionShape, sizes: Iterable[int]) -> tuple[SizeCost, ...]:
-    """The same tower at other resolutions, those that its patches fill."""
+    """The same tower at other resolutions that are multiples of its patches."""
     own = total(image_parts(shape)).flops
     found = []
     for size in sizes:

@@ -1,7 +1,7 @@
 """Published shapes by name: open_clip's CLIP, SigLIP, PE and MobileCLIP-B, and timm's vision transformers.
 
-From the name alone, so that a model can be explained where neither torch nor its weights are installed; tests hold
-every name of the table of models against the model that the libraries build.
+Derived from the name only, so that a model can be explained if neither torch nor its weights are installed; tests
+compare every name in the table of models with the model that the libraries build.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _TIMM = re.compile(r"vit_([a-z0-9]+(?:_plus)?)_patch(\d+)(_reg4)?_(.+)")
 
 
 def open_clip_shape(model: str) -> ModelShape | None:
-    """The shape of an open_clip architecture (``ViT-B-32-256``, ``PE-Core-B-16``), or None if the name says none."""
+    """The shape of an open_clip architecture (``ViT-B-32-256``, ``PE-Core-B-16``), or None if the name is unknown."""
     if found := _CLIP.fullmatch(model):
         return _clip(found[1] or "", found[2], int(found[3]), int(found[4] or 224))
     if found := _SIGLIP.fullmatch(model):
@@ -67,10 +67,10 @@ def open_clip_shape(model: str) -> ModelShape | None:
 
 
 def timm_shape(architecture: str, size: int | None = None) -> VisionShape | None:
-    """The shape of a timm vision transformer without its classifier, or None if the name says none.
+    """The shape of a timm vision transformer without its classifier, or None if the name is unknown.
 
     Args:
-        size: side of the input in pixels, where it is not the architecture's own.
+        size: side of the input in pixels, if it is not the architecture's own.
     """
     found = _TIMM.fullmatch(architecture.partition(".")[0])
     if found is None:
@@ -81,7 +81,7 @@ def timm_shape(architecture: str, size: int | None = None) -> VisionShape | None
 
 
 def clip_text(dim: int, *, context: int = 77, causal: bool = True, bias: bool = False) -> TextShape:
-    """CLIP's text tower for a common space of ``dim``."""
+    """CLIP's text tower for an embedding of dimension ``dim``."""
     encoder = _CLIP_TEXT[dim]
     return TextShape(_CLIP_VOCABULARY, context, *encoder, causal=causal, dim=dim, projection_bias=bias)
 
@@ -93,7 +93,7 @@ def _clip(roberta: str, letter: str, patch: int, size: int) -> ModelShape:
 
 
 def _roberta(encoder: str, dim: int) -> TextShape:
-    """XLM-RoBERTa (Conneau et al. 2020) under open_clip's two-layer projection."""
+    """XLM-RoBERTa (Conneau et al. 2020) with open_clip's two-layer projection."""
     form = _ENCODERS[encoder]
     return TextShape(
         250002, 77, *form, causal=False, dim=dim,
@@ -122,7 +122,7 @@ def _pe(letter: str, patch: int, size: int) -> ModelShape:
 
 
 def _mobileclip_b() -> ModelShape:
-    """A stem of three convolutions in place of the patch projection (Vasu et al. 2024)."""
+    """A stem of three convolutions instead of the patch projection (Vasu et al. 2024)."""
     stem = (
         Convolution(3, 192, 4, 56, extra=2 * 192),
         Convolution(192, 192, 2, 28, extra=2 * 192),

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from retrieval.encoders.names.models import MODELS
+from retrieval.encoders.names.known_models import MODELS
 
 _FILE = Path(__file__).with_name("figures.json")
 _ZERO_SHOT = "ImageNet-1k validation, top-1 by class names, prompts averaged"
@@ -15,7 +15,7 @@ _COCO = "COCO text to picture R@1"
 
 
 class Figure(NamedTuple):
-    """One published figure: what was measured, in per cent, by which protocol, and where it is printed."""
+    """One published figure: what was measured, in per cent, the protocol, and the source."""
 
     what: str
     value: float
@@ -24,7 +24,7 @@ class Figure(NamedTuple):
 
 
 def figures_of(name: str) -> tuple[Figure, ...]:
-    """The published figures of a model of the table, by its canonical name; none for others."""
+    """The published figures of a model in the table, by its canonical name; empty for others."""
     data, row = _data(), MODELS.get(name)
     found = []
     if row is not None and row.imagenet is not None:
@@ -35,7 +35,7 @@ def figures_of(name: str) -> tuple[Figure, ...]:
         source = data["sources"][known[0]]
         group = ""
         for column, value in zip(columns, known[1:], strict=True):
-            group = column.rpartition(" ")[0] or group  # "R@5" alone belongs to the column before it
+            group = column.rpartition(" ")[0] or group  # a bare "R@5" belongs to the group of the previous column
             if value is not None:
                 found.append(Figure(f"{group} {column.rpartition(' ')[2]}", value, protocol, source))
     elif row is not None and row.coco is not None:

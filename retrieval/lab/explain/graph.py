@@ -1,4 +1,4 @@
-"""An ONNX file's nodes and the sizes of its weights, read from the file itself (onnx.proto), without an engine."""
+"""The nodes of an ONNX file and the shapes of its weights, read from the file (onnx.proto), without an engine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _INT64 = 7
 
 @dataclass(frozen=True)
 class Node:
-    """One operation: its kind, the names of its ends, and its whole-number attributes."""
+    """One operation: its kind, the names of its inputs and outputs, and its integer attributes."""
 
     kind: str
     inputs: tuple[str, ...]
@@ -26,15 +26,15 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """What a shape can be read from.
+    """The parts of a graph from which a shape is derived.
 
     Args:
-        nodes: in the order in which they are computed.
-        weights: name -> sizes, of tensors in the file; names that only stand for another (a cast, a copy of equal
-            values that the exporter stored once) are listed too.
-        stored: names of the tensors that are in the file.
-        copies: names that stand for a stored tensor by a copy, each a parameter of its own in the model.
-        constants: name -> whole numbers, of small constants.
+        nodes: in order of computation.
+        weights: name -> sizes, of tensors in the file; also for names that are aliases (a cast, or a copy of equal
+            values that the exporter stored once).
+        stored: names of the tensors in the file.
+        copies: names that are copies of a stored tensor, each a separate parameter in the model.
+        constants: name -> integers, of small constants.
     """
 
     nodes: tuple[Node, ...]
@@ -45,7 +45,7 @@ class Graph:
 
     @property
     def parameters(self) -> int:
-        """Numbers in the weights, copies counted."""
+        """The number of weights, including copies."""
         return sum(math.prod(self.weights[name]) for name in (*self.stored, *self.copies))
 
 
@@ -53,7 +53,7 @@ def read_graph(path: Path) -> Graph:
     """Read nodes and sizes; the weights themselves are skipped.
 
     Raises:
-        WeightsUnavailable: not an ONNX graph, or cut short.
+        WeightsUnavailable: not an ONNX graph, or truncated.
     """
     return parse_graph(path, _graph)
 
@@ -73,7 +73,7 @@ def _graph(view: memoryview) -> Graph:
             weights[name] = sizes
             if ints:
                 constants[name] = ints
-    # Whole numbers among the stored tensors are sizes of reshapes, not parameters.
+    # Integers among the stored tensors are sizes for reshaping, not parameters.
     stored = frozenset(weights) - frozenset(constants)
     copies = set()
     for node in nodes:
@@ -104,7 +104,7 @@ def _node(view: memoryview, constants: dict[str, Sizes]) -> Node:
 
 
 def _attribute(view: memoryview) -> tuple[str, Sizes, Sizes]:
-    """(name, its whole numbers, those of a tensor in it)."""
+    """(name, its integers, those of a tensor in it)."""
     name, found = "", list[int]()
     tensor: Sizes = ()
     for number, value in message_fields(view):
@@ -112,7 +112,7 @@ def _attribute(view: memoryview) -> tuple[str, Sizes, Sizes]:
             name = _text(value)
         elif number == 3 and isinstance(value, int):
             found.append(value)
-        elif number == 8:  # one by one, or packed
+        elif number == 8:  # single values, or packed
             found += [value] if isinstance(value, int) else _packed(value)
         elif number == 5:
             tensor = _tensor(as_message(value))[2]

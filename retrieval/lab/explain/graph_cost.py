@@ -1,7 +1,7 @@
-"""Parameters and arithmetic of an image tower that is no plain vision transformer, counted over its graph.
+"""Parameters and arithmetic of an image tower that is not a plain vision transformer, counted from its graph.
 
-Convolutional bodies, with or without transformer blocks behind them: the side of each map follows from strides and
-padding, and with it what each convolution and each matrix product costs. FLOPs are counted as in ``cost``.
+For convolutional bodies, with or without transformer blocks after them: the side of each map follows from strides and
+padding, and from it the cost of each convolution and each matrix product. FLOPs are counted as in ``cost``.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _MAX_SIDE = 1 << 16
 
 
 class GraphCost(NamedTuple):
-    """What a graph was found to be made of.
+    """The cost of a graph.
 
     Attributes:
-        parts: every parameter and multiplication, once.
-        grid: positions along a side of the map that is pooled in the end.
+        parts: all parameters and multiplications, each once.
+        grid: positions along a side of the map that is finally pooled.
     """
 
     parts: tuple[Part, ...]
@@ -41,11 +41,11 @@ class _Sum:
 
 
 def graph_cost(graph: Graph, size: int) -> GraphCost | None:
-    """The parts of a graph that takes pictures of ``size`` pixels; None where a side is not known, or nothing is pooled
+    """The parts of a graph for pictures of ``size`` pixels; None if the side of a map is unknown, or nothing is pooled
     over positions."""
     try:
         return _Count(graph, size).run()
-    except (IndexError, KeyError, ValueError, ZeroDivisionError):  # nodes without the ends that their kind has
+    except (IndexError, KeyError, ValueError, ZeroDivisionError):  # nodes without the usual inputs and outputs
         return None
 
 
@@ -53,9 +53,9 @@ class _Count:
     def __init__(self, graph: Graph, size: int) -> None:
         self._graph = graph
         self._rows: dict[str, int] = {}
-        """Positions of a map, by its name: a square for maps and the tokens made of them, 1 behind the pooling."""
+        """Number of positions of a map, by its name: a square for maps and tokens made of them, 1 after the pooling."""
         self._filled: set[str] = set()
-        """Maps with a border whose width the graph computes: TensorFlow's "same", a side divided and rounded up."""
+        """Maps with computed padding: TensorFlow's "same", where a side is divided and rounded up."""
         self._size, self._grid, self._width = size, 0, 0
         self._dense, self._depthwise, self._tokens, self._head = _Sum(), _Sum(), _Sum(), _Sum()
 
@@ -66,7 +66,7 @@ class _Count:
                 rows = self._convolution(node, rows or self._size**2)
             elif node.kind in ("MatMul", "Gemm"):
                 self._product(node, rows)
-            elif rows is not None or node.kind in _POOLS:  # a pooling may stand before every convolution
+            elif rows is not None or node.kind in _POOLS:  # a pooling may precede all convolutions
                 rows = self._moved(node, rows or self._size**2)
             if rows is not None:
                 self._rows.update(dict.fromkeys(node.outputs, rows))
@@ -85,7 +85,7 @@ class _Count:
         )
 
     def _known(self, node: Node) -> int | None:
-        """Positions of the first input that is a map; where several meet, those of the largest."""
+        """Positions of the first input that is a map; if there are several, of the largest."""
         known = [self._rows[name] for name in node.inputs if name in self._rows]
         return max(known, default=None)
 
@@ -113,7 +113,7 @@ class _Count:
             if outputs == 3 * inputs:
                 self._width = inputs
             (self._tokens if rows > 1 else self._head).add(inputs * outputs, 2 * inputs * outputs * rows)
-        else:  # tokens with tokens: scores, and what they mix
+        else:  # tokens with tokens: attention scores and mixing
             self._tokens.add(0, 2 * rows * rows * self._width)
 
     def _moved(self, node: Node, rows: int) -> int:

@@ -1,4 +1,4 @@
-"""From an exported model's files to its shape, by what the graph does, never by what its tensors are called."""
+"""From an exported model's files to its shape, based on the graph's operations, never on the names of tensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from retrieval.lab.explain.shape import CHANNELS, Convolution, TextShape, Vision
 
 @dataclass(frozen=True)
 class _Trunk:
-    """Matrices of the blocks as (layers, hidden, dim of a projection behind them)."""
+    """The matrices of the blocks as (layers, hidden, dimension of a projection after them)."""
 
     layers: int
     hidden: int
@@ -22,11 +22,11 @@ class _Trunk:
 
 
 def graph_shape(graph: Graph, size: int) -> VisionShape | None:
-    """The shape of an image tower of ``size`` pixels, or None where the graph is no vision transformer of the plain
-    kind, or holds one parameter more or less than the shape that was read."""
+    """The shape of an image tower of ``size`` pixels, or None if the graph is not a plain vision transformer,
+    or its number of parameters differs from that of the derived shape."""
     try:
         return _shape(graph, size)
-    except (IndexError, KeyError, ValueError, ZeroDivisionError):  # nodes without the ends that their kind has
+    except (IndexError, KeyError, ValueError, ZeroDivisionError):  # nodes without the usual inputs and outputs
         return None
 
 
@@ -65,7 +65,7 @@ def _shape(graph: Graph, size: int) -> VisionShape | None:
 
 
 def text_shape(folder: EncoderFolder) -> TextShape | None:
-    """The shape of a text tower from the sizes of its tensors; None for one in ONNX form, or without one."""
+    """The shape of a text tower from the sizes of its tensors; None if it is in ONNX form, or missing."""
     text = folder.text
     if text is None or text.kind != "clip-weights":
         return None
@@ -86,7 +86,7 @@ def text_shape(folder: EncoderFolder) -> TextShape | None:
 
 
 def _convolutions(graph: Graph, size: int) -> list[Convolution]:
-    """The convolutions in order, each with the side of the map it makes; none if one is grouped or not square."""
+    """The convolutions in order, each with the side of its output; empty if one is grouped or not square."""
     sides: dict[str, int] = {}
     found: list[Convolution] = []
     for node in graph.nodes:
@@ -118,7 +118,7 @@ def _matrices(graph: Graph) -> list[Sizes]:
 
 
 def _trunk(matrices: list[Sizes], width: int) -> _Trunk | None:
-    """Blocks of four matrices (three-in-one, output, and a perceptron's two), and at most one behind them."""
+    """Blocks of four matrices (fused qkv, output, and a perceptron's two), and at most one matrix after them."""
     layers, rest = divmod(len(matrices), 4)
     if not layers or rest > 1 or matrices[2][0] != width:
         return None
@@ -132,7 +132,7 @@ def _trunk(matrices: list[Sizes], width: int) -> _Trunk | None:
 
 
 def _prefix(graph: Graph, width: int, patches: int) -> tuple[bool, int, int] | None:
-    """(class token, registers, rows of position embeddings); None where no position embeddings are found."""
+    """(class token, registers, rows of position embeddings); None if no position embeddings are found."""
     taken = {name for node in graph.nodes if node.kind in ("MatMul", "Gemm", "Conv") for name in node.inputs}
     rows = sorted(
         math.prod(graph.weights[name]) // width
@@ -148,18 +148,18 @@ def _prefix(graph: Graph, width: int, patches: int) -> tuple[bool, int, int] | N
 
 
 def _is_rows(sizes: Sizes, width: int) -> bool:
-    """Two or more axes, one of them the width: vectors along it are tokens or positions, biases have one axis."""
+    """Two or more axes, one of them the width: such tensors are tokens or positions, whereas biases have one axis."""
     return len(sizes) >= 2 and width in (sizes[-1], sizes[1]) and math.prod(sizes) % width == 0
 
 
 def _sources(graph: Graph, names: set[str]) -> set[str]:
-    """Stored tensors that these names are casts or copies of."""
+    """The stored tensors of which these names are casts or copies."""
     return {n.inputs[0] for n in graph.nodes if n.kind in ("Cast", "Identity") and set(n.outputs) & names}
 
 
 def _heads(graph: Graph, width: int) -> int:
-    """From the sizes that queries, keys and values are cut into: (n, tokens, 3, heads, each), or in torch's own
-    multi-head attention (n, heads, tokens, each); 0 where the graph does not tell."""
+    """Derived from the shapes of queries, keys and values: (n, tokens, 3, heads, each), or in torch's own
+    multi-head attention (n, heads, tokens, each); 0 if the graph does not show it."""
     made = {name: node for node in graph.nodes for name in node.outputs}
     reshapes = [_ints(graph, made, node.inputs[1], 0) for node in graph.nodes if node.kind == "Reshape"]
     found = [sizes[3] for sizes in reshapes if len(sizes) == 5 and sizes[2] == 3]

@@ -1,4 +1,4 @@
-"""Which heat map suits which encoder."""
+"""Choice of a heat map for an encoder."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from retrieval.lab.explain.shape import VisionShape
 Method = Literal["auto", "occlusion", "rollout", "dense", "none"]
 
 _EVERY = 5
-"""Every fifth everyday label is compared with: a hundred are enough for a mean."""
+"""Every fifth everyday label is compared: a hundred are enough for a mean."""
 
 
 def make_heat(
     encoder: Encoder, pixels: Pixels, *, text: str = "", method: Method = "auto", shape: VisionShape | None = None
 ) -> HeatMap | None:
-    """The heat map of a picture; None if none is wanted.
+    """The heat map of a picture; None for the method ``none``.
 
     Args:
-        pixels: (3, size, size) uint8, as the encoder sees the picture.
-        text: what is looked for; without it, what the embedding depends on.
-        method: ``auto`` is the dense tokens for a text, where the model has them: on torch, and in ONNX form where
+        pixels: (3, size, size) uint8, the input of the encoder.
+        text: the text to locate; without it, the map shows what the embedding depends on.
+        method: ``auto`` is the dense tokens for a text, if the model has them: on torch, and in ONNX form if
             the tower pools by a mean. Without a text it is attention rollout on torch, else occlusion.
-        shape: of the image tower, where it is known: its patches are the cells.
+        shape: of the image tower, if known: its patches are the cells.
 
     Raises:
-        SettingsError: an unknown method, or one that this model has no means for.
+        SettingsError: an unknown method, or one that this model does not support.
         TextNotSupported: a text for an image-only model.
         EncoderError, WeightsUnavailable, RuntimeUnavailable: from the first use of a tower.
     """
@@ -40,7 +40,7 @@ def make_heat(
     if method == "none":
         return None
     if text and not encoder.spec.has_text:
-        encoder.encode_texts([text])  # raises, and names a model that knows words
+        encoder.encode_texts([text])  # raises TextNotSupported, with a hint to a model with a text tower
     target = encoder.encode_texts([text])[0] if text else None
     if method == "auto" and text and (found := _dense_if_it_has(encoder, pixels, target, text)) is not None:
         return found
@@ -62,7 +62,7 @@ def _dense_if_it_has(encoder: Encoder, pixels: Pixels, target: Vectors | None, t
         return None
     try:
         return _dense(encoder, pixels, target, text)
-    except SettingsError:  # it pools otherwise
+    except SettingsError:  # another kind of pooling
         return None
 
 
@@ -80,7 +80,7 @@ def _rollout(encoder: Any, pixels: Pixels, shape: VisionShape | None) -> HeatMap
     from retrieval.lab.explain.rollout import rollout_map
 
     if isinstance(getattr(inner, "folder", None), EncoderFolder):
-        from retrieval.lab.explain.onnx_attention import attentions
+        from retrieval.lab.explain.onnx_maps import attentions
     else:
         from retrieval.lab.explain.torch_attention import attentions  # type: ignore[assignment]
     return rollout_map(attentions(inner, pixels), shape, encoder.spec.name)
@@ -90,7 +90,7 @@ def _dense(encoder: Any, pixels: Pixels, target: Vectors | None, text: str) -> H
     if target is None:
         raise SettingsError("dense tokens are compared with a text", 'give one: --text "a dog"')
     if isinstance(getattr(encoder, "folder", None), EncoderFolder):
-        from retrieval.lab.explain.onnx_dense import dense_map as onnx_dense_map
+        from retrieval.lab.explain.onnx_maps import dense_map as onnx_dense_map
         from retrieval.labels.vocabulary import read_labels
 
         return onnx_dense_map(encoder, pixels, target, text, encoder.encode_texts(read_labels()[::_EVERY]))

@@ -1,4 +1,4 @@
-"""The report as lines for a person."""
+"""The report as lines of text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _POSITIONS = {
 
 
 def report_lines(report: Mapping[str, Any], heat: HeatMap | None = None) -> Iterator[str]:
-    """The whole report, one section behind the other."""
+    """The whole report, one section after the other."""
     for title, rows in sections(report):
         yield ""
         yield title
@@ -36,7 +36,7 @@ def report_lines(report: Mapping[str, Any], heat: HeatMap | None = None) -> Iter
 
 
 def sections(report: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """(title, rows of label and text) of each section that has something to say."""
+    """(title, rows of label and text) of each section that is not empty."""
     yield report["model"], list(_record(report))
     if "image" in report:
         yield "picture to tokens", list(_tokens(report["image"], report.get("masking")))
@@ -60,7 +60,7 @@ def sections(report: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, s
 
 
 def heat_lines(heat: HeatMap) -> Iterator[str]:
-    """What a heat map shows, in words."""
+    """A description of a heat map."""
     yield f"{heat.method}: {heat.meaning}"
     if heat.score is not None:
         yield f"cosine of picture and text: {heat.score:.3f}"

@@ -1,4 +1,4 @@
-"""A heat map by covering parts of the picture: works for every encoder, since it only asks for embeddings."""
+"""A heat map by covering parts of the picture: works for every encoder, because it only needs embeddings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from indexes.base import Vectors
 from retrieval.encoders.base import Encoder, Pixels
 from retrieval.lab.explain.cells import HeatMap, Values, edges
 
-CELLS = 14  # of a side at most: 225 covered pictures; finer maps show no more and cost four times that each step
+CELLS = 14  # maximum per side: 225 covered pictures; finer maps show no more, and each step costs four times as much
 FEWEST = 8
 _SOURCE = "Zeiler & Fergus 2014, Visualizing and Understanding Convolutional Networks, section 4.2"
 
@@ -16,13 +16,13 @@ _SOURCE = "Zeiler & Fergus 2014, Visualizing and Understanding Convolutional Net
 def occlusion_map(
     encoder: Encoder, pixels: Pixels, target: Vectors | None, *, text: str = "", grid: int | None = None
 ) -> HeatMap:
-    """What the cosine loses where a square is covered with the mean colour of the training pictures.
+    """The loss of cosine when a square is covered with the mean colour of the training pictures.
 
     Args:
         pixels: (3, size, size) uint8.
         target: (dim,) unit vector of the text; None compares with the picture's own embedding.
-        text: what the target says.
-        grid: patches along a side; the cells are these, but at least 8 and at most 14.
+        text: the text of the target.
+        grid: patches along a side, used as cells, but at least 8 and at most 14.
 
     Raises:
         EncoderError, WeightsUnavailable, RuntimeUnavailable: from the encoder.
@@ -52,7 +52,7 @@ def _covered(encoder: Encoder, pixels: Pixels, cells: int, cover: int) -> Values
     size = pixels.shape[-1]
     at = edges(size, cells)
     colour = np.round(255 * np.array(encoder.spec.preprocessing.mean)).astype(np.uint8)[:, None, None]
-    # The square slides in from outside, so that every cell is covered equally often, those at the border too.
+    # The square starts partly outside, so that every cell is covered equally often, including those at the border.
     spans = [(at[max(0, n - cover + 1)], at[min(cells, n + 1)]) for n in range(cells + cover - 1)]
     positions = [(rows, columns) for rows in spans for columns in spans]
     found = []
@@ -66,7 +66,7 @@ def _covered(encoder: Encoder, pixels: Pixels, cells: int, cover: int) -> Values
 
 
 def _spread(drops: Values, cover: int) -> Values:
-    """(cells, cells): of each cell, the mean over the squares that cover it."""
+    """(cells, cells): for each cell, the mean over the squares that cover it."""
     windows = np.lib.stride_tricks.sliding_window_view(drops, (cover, cover))
     values: Values = windows.mean(axis=(-1, -2))
     return values

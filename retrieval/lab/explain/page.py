@@ -1,9 +1,8 @@
-"""The report as one HTML page that needs nothing else: drawings inside the file, tables below them."""
+"""The report as one self-contained HTML page: drawings inside the file, tables below them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from retrieval.lab.explain.cells import HeatMap
 from retrieval.lab.explain.lines import heat_lines, sections
 from retrieval.lab.explain.pictures import Panel, check_name, data_uri
+from retrieval.regular_files import replacing
 
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
@@ -40,21 +40,17 @@ def write_page(
     heat: HeatMap | None = None,
     picture: str = "",
 ) -> None:
-    """Write the page, all of it or nothing.
+    """Write the page, completely or not at all.
 
     Raises:
         SettingsError: the name does not end in ``.html``, or the file cannot be written.
     """
     check_name(path, ".html", ".htm")
-    part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("w", encoding="utf-8") as out:
+        with replacing(path) as out:
             for piece in page(report, drawn=drawn, heat=heat, picture=picture):
-                out.write(piece)
-        part.replace(path)
+                out.write(piece.encode("utf-8"))
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         from retrieval.system_errors import not_written
 
         raise not_written(path, error) from error

@@ -1,4 +1,4 @@
-"""A picture as the model sees it, cut into its patches, and with its heat over it, as drawings."""
+"""Drawings of a picture: the model's input, divided into its patches, and with its heat map."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from retrieval.lab.explain.cells import HeatMap, cut
 
 SIDE = 448
 _GAP = 4
-_PAPER, _BETWEEN = (255, 255, 255), (120, 125, 150)  # a gap shows on white pictures too
+_PAPER, _BETWEEN = (255, 255, 255), (120, 125, 150)  # gaps are also visible on white pictures
 _MARGIN, _CAPTION = 16, 24
-# Dark violet to light yellow: brightness alone tells more from less, also in grey and for the colour-blind.
+# Dark violet to light yellow: distinguishable by brightness alone, also in grey and for the colour-blind.
 _COLOURS = np.array([[13, 8, 135], [126, 3, 168], [204, 71, 120], [248, 149, 64], [240, 249, 33]], np.float64)
 
 
 class Panel(NamedTuple):
-    """A drawing and the words under it."""
+    """A drawing and its caption."""
 
     image: Image.Image
     caption: str
 
 
 def panels(pixels: Pixels, patch: int | None, heat: HeatMap | None) -> list[Panel]:
-    """The drawings of a picture, each 448 pixels a side or a little more.
+    """The drawings of a picture, each with sides of 448 pixels or slightly more.
 
     Args:
-        pixels: (3, size, size) uint8, as the encoder sees it.
+        pixels: (3, size, size) uint8, the input of the encoder.
         patch: side of its patches; None for a model without.
     """
     size = pixels.shape[-1]
@@ -51,14 +51,14 @@ def panels(pixels: Pixels, patch: int | None, heat: HeatMap | None) -> list[Pane
 
 
 def as_seen(pixels: Pixels) -> Image.Image:
-    """(3, size, size) enlarged with its pixels kept visible where they are few."""
+    """(3, size, size) enlarged; if there are few pixels, they remain visible."""
     image = _image(pixels)
     few = pixels.shape[-1] < SIDE // 2
     return image.resize((SIDE, SIDE), Image.Resampling.NEAREST if few else Image.Resampling.BICUBIC)
 
 
 def in_patches(pixels: Pixels, patch: int) -> Image.Image:
-    """The patches with gaps between them, in their places."""
+    """The patches in their positions with gaps between them."""
     pieces = cut(pixels, patch)
     grid = round(len(pieces) ** 0.5)
     gap = _GAP if grid <= 24 else 2
@@ -104,7 +104,7 @@ def sheet(drawn: Sequence[Panel]) -> Image.Image:
 
 
 def data_uri(image: Image.Image) -> str:
-    """A PNG as an address that holds it."""
+    """A PNG as a data URI."""
     stored = io.BytesIO()
     image.save(stored, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(stored.getvalue()).decode("ascii")
@@ -126,7 +126,7 @@ def write_sheet(drawn: Sequence[Panel], path: Path) -> None:
 
 
 def check_name(path: Path, *endings: str) -> None:
-    """SettingsError unless the file is called what it is; pictures are not to be overwritten by a slip."""
+    """Raise SettingsError for another file extension, so that a typing error cannot overwrite pictures."""
     if path.suffix.lower() not in endings:
         raise SettingsError(f"{path} is not a name for this file", f"end it in {' or '.join(endings)}")
 

@@ -1,5 +1,5 @@
-"""How the families were trained: the loss, its temperature, and who wrote it down. Text for people; nothing is computed
-from it."""
+"""How the families were trained: loss, temperature, and sources. Text for people; not used in any
+computation."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingRecipe:
     """The training of a family.
 
     Args:
-        loss: in words, with its formula where it is short.
-        temperature: what the cosines are multiplied with, and how it starts; "" where there is none.
-        source: where it is written down.
-        facts: what else is particular.
+        loss: a description, with its formula if it is short.
+        temperature: the factor of the cosines, and its initial value; "" if there is none.
+        source: reference.
+        facts: other particulars.
     """
 
     loss: str
@@ -34,33 +34,35 @@ _SIGMOID = (
 _SIGMOID_START = "scale started at 10, bias at -10, both learned"
 
 _RECIPES = {
-    "clip": Recipe(_SOFTMAX, _LEARNED, "Radford et al. 2021, CLIP, section 2"),
-    "siglip": Recipe(_SIGMOID, _SIGMOID_START, "Zhai et al. 2023, SigLIP, section 3"),
-    "siglip2": Recipe(
+    "clip": TrainingRecipe(_SOFTMAX, _LEARNED, "Radford et al. 2021, CLIP, section 2"),
+    "siglip": TrainingRecipe(_SIGMOID, _SIGMOID_START, "Zhai et al. 2023, SigLIP, section 3"),
+    "siglip2": TrainingRecipe(
         f"{_SIGMOID}; with it captioning, localised captioning, self-distillation and masked prediction",
         _SIGMOID_START,
         "Tschannen et al. 2025, SigLIP 2, section 2",
     ),
-    "pe": Recipe(_SOFTMAX, _LEARNED, "Bolya et al. 2025, Perception Encoder, section 2"),
-    "mobileclip": Recipe(
+    "pe": TrainingRecipe(_SOFTMAX, _LEARNED, "Bolya et al. 2025, Perception Encoder, section 2"),
+    "mobileclip": TrainingRecipe(
         f"{_SOFTMAX}; with it distillation of an ensemble's similarities (reinforced data set)",
         _LEARNED,
         "Vasu et al. 2024, MobileCLIP, section 3",
     ),
-    "vit": Recipe("cross-entropy over class labels", "", "Dosovitskiy et al. 2021, ViT; Steiner et al. 2022, weights"),
-    "resnet": Recipe("binary cross-entropy over class labels (timm's recipe A1)", "", "Wightman et al. 2021"),
-    "mae": Recipe(
+    "vit": TrainingRecipe(
+        "cross-entropy over class labels", "", "Dosovitskiy et al. 2021, ViT; Steiner et al. 2022, weights"
+    ),
+    "resnet": TrainingRecipe("binary cross-entropy over class labels (timm's recipe A1)", "", "Wightman et al. 2021"),
+    "mae": TrainingRecipe(
         "mean squared error of the masked patches' pixels, each patch normalised, visible ones not counted",
         "",
         "He et al. 2022, MAE, section 3",
     ),
-    "dinov2": Recipe(
+    "dinov2": TrainingRecipe(
         "self-distillation: cross-entropy between a student's and a moving-average teacher's softmax, for crops (DINO) "
         "and for masked patches (iBOT), with KoLeo spreading; no labels, no texts",
         "of teacher and student softmax, used up in training: embeddings are compared by their cosine",
         "Oquab et al. 2024, DINOv2, section 4",
     ),
-    "dinov3": Recipe(
+    "dinov3": TrainingRecipe(
         "self-distillation as in DINOv2, and Gram anchoring, which keeps patch tokens sharp",
         "of teacher and student softmax, used up in training: embeddings are compared by their cosine",
         "Siméoni et al. 2025, DINOv3, section 4",
@@ -71,18 +73,18 @@ _RECIPES = {
 
 def recipe_of(
     family: str, *, own: bool = False, scale: float | None = None, bias: float | None = None
-) -> Recipe | None:
-    """The training of a family; ``scale`` and ``bias`` are the trained values, where the weights are here.
+) -> TrainingRecipe | None:
+    """The training of a family; ``scale`` and ``bias`` are the trained values, if the weights are available.
 
     Args:
-        own: trained with photoseek, by a recipe that only its own record knows.
+        own: trained with photoseek, by a recipe that is only in the model's own record.
 
-    Returns None for a family that nobody described here.
+    Returns None for a family without a recipe here.
     """
     trained = f"scale {scale:.2f}" + (f", bias {bias:.2f}" if bias is not None else "") if scale is not None else ""
     if own:
         how = "sigmoid(scale · cosine + bias), each pair for itself" if bias is not None else "softmax(scale · cosine)"
-        return Recipe(f"its own record says how (MODEL_CARD.md, if it has one); its scores are read as {how}",
+        return TrainingRecipe(f"its own record says how (MODEL_CARD.md, if it has one); its scores are read as {how}",
                       trained, "encoder.json")  # fmt: skip
     known = _RECIPES.get("siglip" if family == "clip" and bias is not None else family)
     if known is None or not trained:

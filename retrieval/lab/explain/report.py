@@ -1,14 +1,18 @@
-"""The full report on a model as plain values: for JSON, for lines, for the page."""
+"""The full report on a model as plain values (for JSON, lines and the page), and the measured speed in it."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from retrieval.encoders.base import Encoder
 from retrieval.lab.explain.cost import Part, patch_costs, size_costs, total
 from retrieval.lab.explain.figures import figures_of
-from retrieval.lab.explain.measure import Speed
 from retrieval.lab.explain.recipes import masked_patches, recipe_of
 from retrieval.lab.explain.shape import TextShape, VisionShape
 from retrieval.lab.explain.subject import Subject
@@ -19,7 +23,7 @@ _OTHER_SIZES = 4
 
 
 def describe(subject: Subject, speed: Speed | None = None) -> dict[str, Any]:
-    """The report; keys are left out where nothing is known."""
+    """The report; unknown values are left out."""
     anatomy, spec = subject.anatomy, subject.spec
     shape = anatomy.shape
     report: dict[str, Any] = {
@@ -116,7 +120,41 @@ def _parts(tower: str, parts: Sequence[Part]) -> list[dict[str, Any]]:
 
 
 def _sizes(shape: VisionShape) -> list[int]:
-    """The own size and a few round ones around it that the patches fill."""
+    """The model's own size and a few round ones near it that are multiples of the patches."""
     fitting = [side for side in _SIDES if side % shape.patch == 0 and side != shape.size]
     near = sorted(fitting, key=lambda side: abs(side - shape.size))[:_OTHER_SIZES]
     return sorted([shape.size, *near])
+
+
+class Speed(NamedTuple):
+    """Images per second, the duration, the number of callers, their batch size, and the device."""
+
+    images_per_second: float
+    seconds: float
+    callers: int
+    batch: int
+    device: str
+
+
+def measure(encoder: Encoder, seconds: float = 3.0) -> Speed:
+    """Embed noise for some seconds with the recommended number of callers; the first batch of each is not counted.
+
+    Raises:
+        EncoderError, WeightsUnavailable, RuntimeUnavailable: from the encoder.
+    """
+    size, batch, callers = encoder.spec.preprocessing.size, encoder.batch_size, encoder.streams
+    pixels = np.random.default_rng(0).integers(0, 256, (batch, 3, size, size), dtype=np.uint8)
+    with ThreadPoolExecutor(callers) as pool:
+        list(pool.map(lambda _: encoder.encode_images(pixels), range(callers)))
+        started = time.perf_counter()
+
+        def work(_: int) -> int:
+            done = 0
+            while not done or time.perf_counter() - started < seconds:
+                encoder.encode_images(pixels)
+                done += batch
+            return done
+
+        images = sum(pool.map(work, range(callers)))
+    taken = time.perf_counter() - started
+    return Speed(images / taken, taken, callers, batch, encoder.device)

@@ -1,4 +1,4 @@
-"""Attention rollout: from the attention of every block to what the embedding has mixed from which patch."""
+"""Attention rollout: from the attention of all blocks to the contribution of each patch to the embedding."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _SOURCE = "Abnar & Zuidema 2020, Quantifying Attention Flow in Transformers"
 
 
 def rollout(attentions: Sequence[NDArray[np.floating]]) -> Values:
-    """(t, t): how much of each token (column) each last token (row) is made of; rows sum to 1.
+    """(t, t): how much each input token (column) contributes to each final token (row); rows sum to 1.
 
-    Reference: Abnar & Zuidema 2020: the mean over heads, half of it the shortcut around the attention
+    Reference: Abnar & Zuidema 2020: the mean over heads, averaged with the identity for the residual connection
     (0.5 A + 0.5 I), multiplied through all blocks.
 
     Args:
@@ -32,13 +32,13 @@ def rollout(attentions: Sequence[NDArray[np.floating]]) -> Values:
 
 
 def rollout_map(attentions: Sequence[NDArray[np.floating]], shape: VisionShape, name: str) -> HeatMap:
-    """The heat map of a tower's blocks, and of its attention pooling where it has one.
+    """The heat map of a tower's blocks, and of its attention pooling if it has one.
 
     Args:
-        attentions: (heads, t, t) of each block; behind them (heads, 1, t) of the pooling.
+        attentions: (heads, t, t) of each block; then (heads, 1, t) of the pooling.
 
     Raises:
-        SettingsError: not the attention of this shape: another kind of model.
+        SettingsError: the attention does not fit this shape: another kind of model.
     """
     t = shape.tokens
     blocks = [each for each in attentions if each.shape[-2:] == (t, t)]

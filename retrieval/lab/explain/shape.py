@@ -1,4 +1,4 @@
-"""The form of a model in numbers: enough to count its tokens, parameters and multiplications. No engine, no weights."""
+"""The form of a model in numbers, for counting its tokens, parameters and multiplications. No engine, no weights."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Convolution:
     Args:
         inputs, outputs: channels.
         kernel: side, pixels.
-        side: of the map it makes, in positions.
-        extra: parameters beside its matrix: a bias, or a batch norm's two vectors.
+        side: of its output, in positions.
+        extra: parameters other than its matrix: a bias, or the two vectors of a batch norm.
     """
 
     inputs: int
@@ -32,25 +32,25 @@ class Convolution:
 
 @dataclass(frozen=True)
 class VisionShape:
-    """A vision transformer (Dosovitskiy et al. 2021), as every family here varies it.
+    """A vision transformer (Dosovitskiy et al. 2021), with the variations of the families here.
 
     Args:
         size: side of the square input, pixels.
         patch: side of a patch, pixels; with a stem, the product of its strides.
         width, layers, heads: of the encoder; ``hidden`` of its perceptrons.
-        class_token: whether there is one; ``registers`` further tokens without a place (Darcet et al. 2024).
+        class_token: whether there is one; ``registers`` additional tokens without a position (Darcet et al. 2024).
         patch_bias: of the patch projection: open_clip's CLIP has none, timm's models have one.
         positions: learned rows, fixed sines, rotations of queries and keys (Su et al. 2021), or two of them.
-        class_position: the class token has a row of its own among the learned ones.
+        class_position: the class token has its own row among the learned ones.
         qkv_bias: of the projection to queries, keys and values.
         gated: perceptrons multiply two projections (SwiGLU, Shazeer 2020): three matrices instead of two.
-        layer_scale: a learned factor a channel behind each half of a block (Touvron et al. 2021).
+        layer_scale: a learned factor per channel after each half of a block (Touvron et al. 2021).
         norm_before: a LayerNorm before the first block (CLIP).
         pool: class token, mean of the patch tokens, or attention of one learned query (``map``, Lee et al. 2019);
-            ``pool_hidden`` of the perceptron behind that query.
-        dim: length of the projection into the common space; None: the pooled feature is the embedding.
+            ``pool_hidden`` of the perceptron after that query.
+        dim: dimension of the projection into the common space; None: the pooled feature is the embedding.
         projection_bias: of that.
-        stem: convolutions in place of the one patch projection.
+        stem: convolutions instead of the single patch projection.
     """
 
     size: int
@@ -76,22 +76,22 @@ class VisionShape:
 
     @property
     def grid(self) -> int:
-        """Patches along a side; pixels that fill no patch are not seen."""
+        """Patches along a side; pixels that do not fill a patch are ignored."""
         return self.size // self.patch
 
     @property
     def patches(self) -> int:
-        """Patches of a picture."""
+        """Number of patches of a picture."""
         return self.grid**2
 
     @property
     def prefix(self) -> int:
-        """Tokens that stand for no patch: class token and registers."""
+        """Tokens that are not patches: class token and registers."""
         return self.class_token + self.registers
 
     @property
     def tokens(self) -> int:
-        """What the encoder's attention runs over."""
+        """Number of tokens in the encoder's attention."""
         return self.prefix + self.patches
 
     @property
@@ -103,7 +103,7 @@ class VisionShape:
 
     @property
     def patch_weights(self) -> int:
-        """Numbers in the patch projection's matrix, P x P x C x D (ViT, equation 1), its bias not counted."""
+        """Size of the patch projection's matrix, P x P x C x D (ViT, equation 1), without its bias."""
         if self.stem:
             return sum(each.inputs * each.outputs * each.kernel**2 for each in self.stem)
         return self.patch**2 * CHANNELS * self.width
@@ -116,12 +116,12 @@ class TextShape:
     Args:
         vocabulary, context: rows of the token and position tables that a text uses.
         width, layers, heads, hidden: of the encoder.
-        causal: each token sees only those before it.
-        dim: length of the embedding.
+        causal: each token attends only to earlier ones.
+        dim: embedding dimension.
         projection_bias: of the last matrix.
-        position_rows: in the table, where it has more than ``context``.
-        embedding_norm: a LayerNorm on the embeddings, and a row for the type of token (RoBERTa); there is then none
-            behind the last block.
+        position_rows: in the table, if it has more than ``context``.
+        embedding_norm: a LayerNorm on the embeddings, and a row for the type of token (RoBERTa); then there is no norm
+            after the last block.
         projection_hidden: width of the layer between pooled feature and embedding; 0: one matrix.
     """
 
@@ -141,14 +141,14 @@ class TextShape:
 
 @dataclass(frozen=True)
 class ModelShape:
-    """Both towers; ``text`` is None for models of pictures alone."""
+    """Both towers; ``text`` is None for image-only models."""
 
     image: VisionShape
     text: TextShape | None = None
 
 
 def check_patches(shape: VisionShape, name: str) -> VisionShape:
-    """The shape, if its patches fill the picture; SettingsError with the nearest sizes if not."""
+    """The shape, if its patches divide the picture evenly; otherwise SettingsError with the nearest sizes."""
     if shape.size % shape.patch:
         near = [shape.grid * shape.patch, (shape.grid + 1) * shape.patch]
         raise SettingsError(

@@ -13,8 +13,7 @@ from retrieval.lab.explain.cells import HeatMap
 from retrieval.lab.explain.check import quiz
 from retrieval.lab.explain.heat import Method, make_heat
 from retrieval.lab.explain.lines import report_lines
-from retrieval.lab.explain.measure import measure
-from retrieval.lab.explain.report import describe
+from retrieval.lab.explain.report import describe, measure
 from retrieval.lab.explain.subject import Subject, find_subject
 from retrieval.pictures.picture_file import read_pixels
 from retrieval.streams import printable
@@ -22,10 +21,10 @@ from retrieval.streams import printable
 
 @dataclass(frozen=True)
 class Wish:
-    """What is asked for.
+    """The requested outputs.
 
     Args:
-        image: a picture file; "" text looks for nothing.
+        image: a picture file; an empty text means no text.
         html, png: files to write.
         heat: see ``heat.make_heat``.
         measure: run the image tower for three seconds.
@@ -42,11 +41,11 @@ class Wish:
 
 
 def explain(name: str, wish: Wish, out: IO[str]) -> None:
-    """Write the report of a model to ``out``, and the files that are asked for.
+    """Write the report of a model to ``out``, and the requested files.
 
     Raises:
-        SettingsError: what is asked for does not go together, or a file cannot be written.
-        WeightsUnavailable: a picture or a measurement is asked for, and the model is not installed.
+        SettingsError: the requested outputs cannot be combined, or a file cannot be written.
+        WeightsUnavailable: a picture or a measurement was requested, but the model is not installed.
         QueryError, UnreadableImage: the picture cannot be read.
         EncoderError: see ``find_subject`` and the encoder.
     """
@@ -77,7 +76,7 @@ def explain(name: str, wish: Wish, out: IO[str]) -> None:
 
 
 def check_answers(out: IO[str], *, as_json: bool) -> bool:
-    """Write every derived number beside what it should be; False if one is wrong."""
+    """Write every derived number next to the correct one; False if one is wrong."""
     answers = quiz()
     if as_json:
         out.write(json.dumps([each._asdict() | {"right": each.right} for each in answers]) + "\n")
@@ -92,7 +91,7 @@ def check_answers(out: IO[str], *, as_json: bool) -> bool:
 def _check(wish: Wish) -> None:
     if wish.image is None and (wish.text or wish.png is not None or wish.heat != "auto"):
         raise SettingsError("--text, --heat and --png are about a picture", "give one: --image PHOTO")
-    # Before the work, not after it.
+    # Before the work is done.
     for path, endings in ((wish.html, (".html", ".htm")), (wish.png, (".png",))):
         if path is not None and path.suffix.lower() not in endings:
             raise SettingsError(f"{path} is not a name for this file", f"end it in {endings[0]}")

@@ -1,4 +1,4 @@
-"""From a name to what is explained: a model's record, its shape or counted parts, and whether it can be run here."""
+"""From a name to the subject of an explanation: a model's record, its shape or counted parts, and if it can be run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from retrieval.encoders.adapter import AdaptedEncoder
 from retrieval.encoders.base import Encoder, EncoderSpec, Preprocessing
 from retrieval.encoders.files.description import EncoderFolder
 from retrieval.encoders.names.image_models import TIMM, ImageForm, parse_image_name
-from retrieval.encoders.names.models import MODELS, canonical_name
+from retrieval.encoders.names.known_models import MODELS, canonical_name
 from retrieval.encoders.names.open_clip import family_of, find_tagged, preprocessing_from, split_name
 from retrieval.encoders.registry import load_encoder
 from retrieval.errors import (
@@ -42,14 +42,14 @@ FORMULAS, GRAPH, COUNTED, TORCH, TABLE = (
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What a model is made of.
+    """The composition of a model.
 
     Args:
-        shape: None for what is no vision transformer of a kind that is known here.
-        image, text: parts of the towers, empty where they cannot be counted.
-        counted: how that is known.
-        trained_size: pixels that the stored position embeddings are for, where that is another size.
-        grid: positions along a side of the map that is pooled, of what is no plain vision transformer;
+        shape: None if it is not a supported kind of vision transformer.
+        image, text: parts of the towers, empty if they cannot be counted.
+        counted: how they were determined.
+        trained_size: size in pixels of the stored position embeddings, if it is another one.
+        grid: positions along a side of the pooled map, for models other than plain vision transformers;
             ``text_shape`` of its text tower.
     """
 
@@ -64,17 +64,17 @@ class Anatomy:
 
 @dataclass(frozen=True)
 class Subject:
-    """A model to be explained.
+    """A model to explain.
 
     Args:
-        name, family, licence: as ``photoseek models`` has them.
+        name, family, licence: as in ``photoseek models``.
         anatomy: see there.
-        preprocessing: None where neither the model nor the library that knows it is here.
-        spec: of the encoder, where it is installed.
-        encoder: the same, its towers asleep.
+        preprocessing: None if neither the model nor the library that has it is installed.
+        spec: of the encoder, if it is installed.
+        encoder: the same, without loaded towers.
         missing: why it cannot be run, "" if it can.
-        stands_on: the encoder that an adapter's map is put behind.
-        trained_here: photoseek trained it: its family's published recipe is not its own.
+        stands_on: the base encoder of an adapter.
+        trained_here: trained by photoseek, so the family's published recipe does not apply.
     """
 
     name: str
@@ -89,21 +89,21 @@ class Subject:
 
     @property
     def spec(self) -> EncoderSpec | None:
-        """The record of the model, where it is here."""
+        """The record of the model, if it is installed."""
         return None if self.encoder is None else self.encoder.spec
 
 
 def find_subject(name: str, *, device: str | None = None) -> Subject:
-    """What is to be explained under a name; no weights are loaded, nothing is downloaded.
+    """The subject with this name; no weights are loaded, nothing is downloaded.
 
     Args:
-        name: of the table, of open_clip (``MODEL/TAG`` or the architecture alone), of timm (``timm:NAME`` or the
-            architecture alone), an adapter, or a path; see ``registry.load_encoder``.
+        name: from the table, of open_clip (``MODEL/TAG`` or only the architecture), of timm (``timm:NAME`` or
+            only the architecture), an adapter, or a path; see ``registry.load_encoder``.
 
     Raises:
-        UnknownEncoder: nobody knows it.
+        UnknownEncoder: the name is unknown.
         WeightsUnavailable: a path whose model is damaged.
-        EncoderError, SettingsError: a shape that cannot be, or a damaged model.
+        EncoderError, SettingsError: an invalid shape, or a damaged model.
     """
     if (bare := _bare_architecture(name)) is not None:
         return bare
@@ -141,7 +141,7 @@ def _installed(encoder: Encoder) -> Subject:
         spec.preprocessing,
         encoder=encoder,
         stands_on=stands_on,
-        # The path of a folder stands for "trained" in the record of what was found by its path.
+        # A model found by its path has the folder's path instead of "trained" as its source.
         trained_here=spec.source in ("builtin", "trained") or anatomy.counted in (GRAPH, COUNTED),
     )
 
@@ -163,7 +163,7 @@ def _of_folder(folder: EncoderFolder) -> Anatomy:
 
 
 def _known_shape(name: str, size: int) -> ModelShape | None:
-    """The shape of an exported model whose name says which architecture it is."""
+    """The shape of an exported model whose name identifies its architecture."""
     form = parse_image_name(name)
     if form is not None:
         shape = timm_shape(form.checkpoint, size)

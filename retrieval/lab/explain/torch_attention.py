@@ -1,7 +1,7 @@
-"""What a model on torch shows from inside: the attention of its blocks, and a text's likeness to each patch.
+"""Internals of a model on torch: the attention of its blocks, and the similarity of a text to each patch.
 
-Both are had by watching the two functions that every attention here runs through (torch's scaled dot product, and the
-multi-head attention of open_clip's own towers), so that no model has to be taken apart or written again.
+Both are obtained by intercepting the two functions that every attention here calls (torch's scaled dot product, and the
+multi-head attention of open_clip's own towers), so that no model has to be modified or reimplemented.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _HEADS: Any = F.multi_head_attention_forward
 
 
 def attentions(encoder: TorchEncoder, pixels: Pixels) -> list[NDArray[np.float32]]:
-    """(heads, t, t) of every block, first to last; behind them (heads, 1, t) of an attention pooling.
+    """(heads, t, t) of every block, first to last; then (heads, 1, t) of an attention pooling.
 
     Raises:
-        SettingsError: the model runs no attention that can be watched.
+        SettingsError: the model has no attention that can be intercepted.
         EncoderError, WeightsUnavailable, RuntimeUnavailable: from the first use of the model.
     """
     watched = _Watch()
@@ -42,15 +42,15 @@ def attentions(encoder: TorchEncoder, pixels: Pixels) -> list[NDArray[np.float32
 def dense_map(encoder: TorchEncoder, pixels: Pixels, target: Vectors, text: str) -> HeatMap:
     """Cosine of a text with the embedding of each patch.
 
-    In the last block every token keeps to itself: its attention is replaced by the identity, so what is left of it are
-    values and output projection (MaskCLIP, Zhou et al. 2022); each patch token then goes alone through the
+    In the last block, attention is replaced by the identity, so only values and output projection are applied to each
+    token (MaskCLIP, Zhou et al. 2022); then each patch token separately goes through the
     pooling and the projection that the pooled token would go through.
 
     Args:
         target: (dim,) unit vector of the text.
 
     Raises:
-        SettingsError: the tower makes no patch tokens that can be projected.
+        SettingsError: the tower has no patch tokens that can be projected.
     """
     tokens = dense_tokens(encoder, pixels)
     grid = round(len(tokens) ** 0.5)
@@ -73,7 +73,7 @@ def dense_tokens(encoder: TorchEncoder, pixels: Pixels) -> Vectors:
     """(patches, dim) unit vectors in the common space, row by row from the top left; see :func:`dense_map`.
 
     Raises:
-        SettingsError: the tower makes no patch tokens that can be projected.
+        SettingsError: the tower has no patch tokens that can be projected.
     """
     blocks = sum(each.shape[-1] == each.shape[-2] for each in attentions(encoder, pixels))
     visual = getattr(encoder.model, "visual", None)
@@ -88,7 +88,7 @@ def dense_tokens(encoder: TorchEncoder, pixels: Pixels) -> Vectors:
 
 
 class _Watch(TorchFunctionMode):
-    """Remembers the attention weights of one picture, and lets every token of block ``alone`` keep to itself."""
+    """Records the attention weights of one picture, and disables the attention between tokens in block ``alone``."""
 
     def __init__(self, alone: int | None = None) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class _Watch(TorchFunctionMode):
 def _run(
     encoder: TorchEncoder, pixels: Pixels, watched: _Watch, function: Callable[[torch.Tensor], Any] | None = None
 ) -> Any:
-    """A function of the prepared picture (1, 3, size, size), by default the tower; in float32, watched."""
+    """Run a function of the prepared picture (1, 3, size, size), by default the tower; in float32, intercepted."""
     model = encoder.model
     place = next(model.parameters()).device
     mean, std = (
@@ -137,7 +137,7 @@ def _run(
     )
     x = (torch.from_numpy(np.ascontiguousarray(pixels[None])).to(place).float() / 255 - mean) / std
     was = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # it runs past both functions
+    torch.backends.mha.set_fastpath_enabled(False)  # it calls neither of the functions
     try:
         with torch.no_grad(), watched:
             return (function or model.encode_image)(x)
@@ -163,7 +163,7 @@ def _timm_tokens(visual: Any, encoder: TorchEncoder, pixels: Pixels, blocks: int
     if features.ndim != 3:
         return None
     with torch.no_grad():
-        # One token is a whole sequence here: whatever pools it (a class token, attention) gets that one alone.
+        # One token is the whole sequence here, so any pooling (a class token, attention) gets only that one.
         tokens = features[0, int(trunk.num_prefix_tokens) :].unsqueeze(1)
         projected: torch.Tensor = visual.head(trunk.forward_head(tokens))
         return projected

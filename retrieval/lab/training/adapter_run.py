@@ -1,4 +1,4 @@
-"""``photoseek train --adapter`` as a function: no torch, and no picture read whose embedding the gallery has."""
+"""``photoseek train --adapter`` as a function: without torch, and without reading pictures that the gallery has."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ from retrieval.errors import QueryError, TextNotSupported, UnreadableImage
 from retrieval.lab.evaluation.embed import embed_files
 from retrieval.lab.evaluation.tables import Cell, Report, as_json
 from retrieval.lab.training.adapting import fit_map, meanings_of
-from retrieval.lab.training.judging import figures
-from retrieval.lab.training.pairs import Pairs
-from retrieval.lab.training.report import REPORT, before_after
+from retrieval.lab.training.judging import before_after, figures
+from retrieval.lab.training.output_folder import REPORT
+from retrieval.lab.training.pairs import Pairs, split_by_content
 from retrieval.lab.training.sources import Source
-from retrieval.lab.training.split import split_by_content
 from retrieval.pictures.images import content_hash, read_picture
 from retrieval.regular_files import describe_os_error
 from retrieval.streams import plural
@@ -38,7 +37,7 @@ _TEXTS_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class _Seen:
-    """Pictures that have an embedding: their rows, vectors, digests; how many a gallery had; and the others."""
+    """Pictures with an embedding: their rows, vectors, digests; how many came from a gallery; and the failed ones."""
 
     rows: Ids
     vectors: Vectors
@@ -57,16 +56,16 @@ def train_adapter(
     seed: int = 0,
     begin: Callable[[dict[str, Cell]], None] = lambda about: None,
 ) -> Report:
-    """Fit a map on the embeddings of ``encoder``, write it into ``out``, and judge it on pictures it was not fitted to.
+    """Fit a map on the embeddings of ``encoder``, write it to ``out``, and evaluate it on held-out pictures.
 
     Args:
-        gallery: has embeddings of pictures.
-        share: of the pictures that are held out.
-        begin: told what is about to be done.
+        gallery: may have embeddings of pictures.
+        share: fraction of the pictures that are held out.
+        begin: called with facts about the run before it starts.
 
     Raises:
         TextNotSupported: an image-only encoder.
-        QueryError: too few pictures can be used.
+        QueryError: too few usable pictures.
     """
     if not encoder.spec.has_text:
         raise TextNotSupported(
@@ -117,7 +116,7 @@ def _see(encoder: Encoder, pairs: Pairs, gallery: Gallery | None) -> _Seen:
 
 
 def _read(encoder: Encoder, sources: Sequence[Source]) -> _Seen:
-    """Members of a tar, which no gallery knows, one batch after the other."""
+    """Read members of a tar, which are in no gallery, batch by batch."""
     rows: list[int] = []
     vectors: list[Vectors] = []
     digests: list[bytes] = []

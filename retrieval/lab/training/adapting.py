@@ -16,10 +16,10 @@ from retrieval.lab.training.pairs import Pairs
 Matrix = NDArray[np.float64]
 
 STRENGTHS = tuple(float(x) for x in np.logspace(-2, 2, 9))
-"""Ridges that are tried, in units of the mean squared length of the centred embeddings per direction."""
+"""Ridge strengths to try, in units of the mean squared length of the centred embeddings per direction."""
 
 DISLIKED = 0.5
-"""How far a picture is pushed from a text it does not fit, where 1 is how far it is drawn to one it fits."""
+"""How far a picture is moved away from a text that does not fit it, relative to the move towards a fitting one."""
 _FOLDS = 4
 
 
@@ -28,8 +28,8 @@ class LinearMap:
     """x becomes ``matrix @ x + offset``, scaled to length 1.
 
     Attributes:
-        strength: the ridge that was chosen; infinite where nothing helped and the map changes nothing.
-        mrr_before, mrr_after: mean reciprocal rank over the folds, the base's and this map's.
+        strength: the chosen ridge; infinite if nothing improved and the map is the identity.
+        mrr_before, mrr_after: mean reciprocal rank over the folds, of the base and of this map.
     """
 
     matrix: Matrix
@@ -48,13 +48,13 @@ class LinearMap:
 
 
 def fit_map(pictures: Vectors, texts: Vectors, pairs: Pairs, *, seed: int = 0) -> LinearMap:
-    """The map that brings pictures nearest to what is said of them while it stays near the identity.
+    """The map that moves pictures towards their texts while it stays close to the identity.
 
     Minimises sum |M x + c - y|^2 + r |M - I|^2 over pairs, with y = x + (t - mean t), t the mean of the texts that fit
-    a picture less :data:`DISLIKED` times that of those that do not: ridge regression (Hoerl and Kennard 1970) towards
-    the identity instead of towards zero. Texts are centred because all of them lie in one corner of the space (the
-    modality gap: Liang et al. 2022), and a step towards that corner ranks nothing. How strong r is, cross-validation
-    over pictures decides by mean reciprocal rank both ways; where no r does better than the identity, the map is that.
+    a picture minus :data:`DISLIKED` times that of those that do not: ridge regression (Hoerl and Kennard 1970) towards
+    the identity instead of zero. Texts are centred because all of them are in one corner of the space (the
+    modality gap: Liang et al. 2022), and a step towards that corner does not affect ranks. r is chosen by
+    cross-validation over pictures, by mean reciprocal rank both ways; if no r beats the identity, the map is that.
 
     Args:
         pictures: (n, dim) unit vectors of ``pairs``.
@@ -82,7 +82,7 @@ def fit_map(pictures: Vectors, texts: Vectors, pairs: Pairs, *, seed: int = 0) -
 
 
 def _targets(texts: Vectors, pairs: Pairs) -> tuple[Matrix, Matrix]:
-    """(n, dim) where each picture is drawn to, relative to itself, and (n,) 1 where anything is said of it."""
+    """(n, dim) the target of each picture, relative to itself, and (n,) 1 if it has any text."""
     used = np.unique([meaning for said in pairs.said for meaning in said] or [0])
     centred = texts.astype(np.float64) - texts[used].mean(axis=0, dtype=np.float64)
     away: dict[int, list[int]] = {}
@@ -99,7 +99,7 @@ def _targets(texts: Vectors, pairs: Pairs) -> tuple[Matrix, Matrix]:
 
 
 class _Ridge:
-    """The eigenvectors of the pictures' covariance, once; every strength is then two products."""
+    """The eigenvectors of the pictures' covariance, computed once; then each strength takes only two products."""
 
     def __init__(self, pictures: Vectors, targets: Matrix, known: Matrix) -> None:
         x = pictures[known > 0].astype(np.float64)
@@ -112,7 +112,7 @@ class _Ridge:
         self._cross = self._vectors.T @ (x.T @ (y - self._mean_y))
 
     def solve(self, strength: float) -> tuple[Matrix, Matrix]:
-        """Matrix and offset: the identity plus the ridge regression of the targets, whose mean is left out."""
+        """Matrix and offset: the identity plus the ridge regression of the targets, without their mean."""
         step = self._vectors @ (self._cross / (self._values + strength * self._unit)[:, None])
         matrix = np.eye(len(step)) + step.T
         return matrix, -step.T @ self._mean_x
@@ -124,6 +124,6 @@ def _mrr(pictures: Vectors, texts: Vectors, pairs: Pairs) -> float:
 
 
 def meanings_of(pairs: Pairs) -> Ids:
-    """Rows of the meanings that are said, or refused, of a picture."""
+    """Rows of the meanings that are said or refused of any picture."""
     said = {meaning for each in pairs.said for meaning in each}
     return np.array(sorted(said | {meaning for _, meaning in pairs.refused}), dtype=np.int64)

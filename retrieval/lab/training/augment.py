@@ -1,4 +1,4 @@
-"""A batch of pictures, each seen a little differently every time; all of it drawn from one generator."""
+"""Augmentation: a batch of pictures with random variations, all drawn from one generator."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Variation:
-    """How far a picture is varied.
+    """The range of variation of a picture.
 
     Args:
-        area: smallest share of the picture that a crop shows (Szegedy et al. 2015, section 6; CLIP: 0.9).
+        area: smallest fraction of the picture in a crop (Szegedy et al. 2015, section 6; CLIP: 0.9).
         ratio: largest stretch of that crop, as width to height.
-        mirror: probability of a mirrored picture; 0 for pictures with writing on them.
-        light: brightness and contrast are scaled by up to this share.
+        mirror: probability of mirroring; 0 for pictures with text.
+        light: brightness and contrast are scaled by up to this fraction.
     """
 
     area: float = 0.5
@@ -27,11 +27,11 @@ class Variation:
 
 
 def vary(pixels: Tensor, size: int, variation: Variation, generator: torch.Generator) -> Tensor:
-    """Random crops of (n, 3, H, W) uint8 as (n, 3, size, size) float32 in 0..1, where the pixels are."""
+    """Random crops of (n, 3, H, W) uint8 as (n, 3, size, size) float32 in 0..1, on the device of the pixels."""
     n, place = len(pixels), pixels.device
 
     def draw(low: float, high: float) -> Tensor:
-        # On the CPU whatever the device is: the same seed gives the same pictures everywhere.
+        # On the CPU for all devices: the same seed gives the same pictures everywhere.
         return (low + (high - low) * torch.rand(n, generator=generator)).to(place)
 
     area = draw(variation.area, 1.0)
@@ -50,7 +50,7 @@ def vary(pixels: Tensor, size: int, variation: Variation, generator: torch.Gener
 
 
 def normalised(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """Pixels in 0..1 to what the tower takes, channels last in memory."""
+    """Convert pixels in 0..1 to the tower's input, channels last in memory."""
     shape = (1, 3, 1, 1)
     offset, scale = (torch.tensor(v, device=pixels.device).view(shape) for v in (mean, std))
     return ((pixels - offset) / scale).contiguous(memory_format=torch.channels_last)

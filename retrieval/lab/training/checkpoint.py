@@ -1,4 +1,4 @@
-"""The state of a run as one safetensors file: tensors, and what else there is as JSON in its header. Never a pickle."""
+"""The state of a run as one safetensors file: tensors, and other values as JSON in its header. Never a pickle."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ State = dict[str, Tensor]
 
 
 def write_state(path: Path, tensors: State, about: dict[str, Any]) -> None:
-    """Write a checkpoint; one that was there before is replaced only when this one is whole."""
+    """Write a checkpoint; an existing one is only replaced when this one is complete."""
     from safetensors.torch import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,10 +34,10 @@ def write_state(path: Path, tensors: State, about: dict[str, Any]) -> None:
 
 
 def read_state(path: Path) -> tuple[State, dict[str, Any]]:
-    """What :func:`write_state` wrote.
+    """Read what :func:`write_state` wrote.
 
     Raises:
-        EncoderError: the file is damaged or something else.
+        EncoderError: the file is damaged or has another form.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -45,7 +45,7 @@ def read_state(path: Path) -> tuple[State, dict[str, Any]]:
         with safe_open(str(path), framework="pt") as file:
             about = json.loads(file.metadata()["about"])
             return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118 - no mapping
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         raise EncoderError(f"{path} is no checkpoint: {str(error)[:200]}", "start again with another --out") from error
 
 
@@ -55,12 +55,12 @@ def with_prefix(prefix: str, tensors: State) -> State:
 
 
 def without_prefix(prefix: str, tensors: State) -> State:
-    """Those that :func:`with_prefix` put there."""
+    """The tensors added by :func:`with_prefix`."""
     return {name.removeprefix(f"{prefix}."): v for name, v in tensors.items() if name.startswith(f"{prefix}.")}
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> State:
-    """What an optimiser remembers of each parameter, by ``NUMBER.KEY``."""
+    """An optimiser's state of each parameter, as ``NUMBER.KEY``."""
     state = optimiser.state_dict()["state"]
     return {
         f"{number}.{key}": value if isinstance(value, Tensor) else torch.tensor(value)
@@ -70,7 +70,7 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer) -> State:
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: State) -> None:
-    """Put back what :func:`optimiser_tensors` took; rates and decays stay those of ``optimiser``."""
+    """Restore the result of :func:`optimiser_tensors`; rates and decays stay those of ``optimiser``."""
     body = optimiser.state_dict()
     held: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
@@ -81,7 +81,7 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: State) -> None:
 
 
 def load_into(module: nn.Module, tensors: State, where: Path) -> None:
-    """Load weights strictly; EncoderError if they are of another model."""
+    """Load weights strictly; raises EncoderError if they are of another model."""
     try:
         module.load_state_dict(tensors)
     except RuntimeError as error:

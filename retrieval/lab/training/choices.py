@@ -1,4 +1,4 @@
-"""From what a person asked for to a plan; says first what is missing to carry it out."""
+"""From the user's options to a plan; checks first that everything needed is installed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def plan_of(
     device: str,
     **settings: Any,
 ) -> Plan:
-    """The plan of a run, with defaults that depend on each other: a trained model takes small steps and mild crops.
+    """The plan of a run, with defaults that depend on each other: small steps and mild crops for a trained model.
 
     Raises:
         RuntimeUnavailable: torch or what an export needs is not installed.

@@ -1,7 +1,7 @@
-"""From towers of our own on torch to the form that every other encoder has: ``image.onnx`` and ``text.safetensors``.
+"""From our own towers on torch to the form of all other encoders: ``image.onnx`` and ``text.safetensors``.
 
-The towers are written in float32 first and have to agree with torch to 1e-4; then their matrices are rounded to
-float16, and how far that moves an embedding is measured and bounded too.
+The towers are first written in float32 and must agree with torch to 1e-4; then their matrices are rounded to
+float16, and the resulting change of embeddings is also measured and limited.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from retrieval.lab.training.hybrid import HybridTower
 from retrieval.lab.training.towers import Block, ImageTower, TextTower
 
 ROUNDING_GATE = 5e-3
-"""How far rounding the matrices to float16 may move one number of a unit vector. The built-in model's towers stay
-below 1e-3; a model that moves further has weights that float16 does not hold."""
+"""How much rounding the matrices to float16 may change any component of a unit vector. The built-in model's towers stay
+below 1e-3; a model that changes more has weights that float16 cannot represent."""
 
 _IMAGE, _TEXT, _MERGES = "image.onnx", "text.safetensors", "merges.bin"
 DEFAULT_TEMPLATES = ("a photo of a {}.", "{}", "a picture of a {}", "a close-up photo of a {}")
@@ -44,14 +44,14 @@ DEFAULT_TEMPLATES = ("a photo of a {}.", "{}", "a picture of a {}", "a close-up 
 
 @dataclass(frozen=True)
 class TowerParity:
-    """Largest absolute differences of one number of a unit vector between torch and the exported encoder.
+    """Maximal absolute differences of any component of a unit vector between torch and the exported encoder.
 
     Args:
-        image, text: with the weights in float32, as torch has them.
+        image, text: with the weights in float32, as in torch.
         image_rounded, text_rounded: as shipped, matrices in float16.
-        gate, rounding_gate: what they had to stay under.
+        gate, rounding_gate: the limits for them.
         bytes: size of each file.
-        seconds: of the whole export.
+        seconds: duration of the whole export.
     """
 
     image: float
@@ -81,12 +81,12 @@ def export_towers(
 ) -> TowerParity:
     """Write an encoder folder: graph, text weights under open_clip's tensor names, merge table, description.
 
-    The towers are not changed. ``preprocessing.size`` may differ from the size that an :class:`.ImageTower` was made
-    for: its position embeddings are interpolated once, here.
+    The towers are not changed. ``preprocessing.size`` may differ from the size for which an :class:`.ImageTower` was
+    made: its position embeddings are then interpolated once, here.
 
     Args:
-        folder: made if it is not there; files of the same names in it are replaced.
-        merges: table of the tokenizer that the text tower was trained with; its start and end ids are the two behind
+        folder: created if it is missing; files of the same names in it are replaced.
+        merges: table of the tokenizer that the text tower was trained with; its start and end ids are the two after
             the last merge.
         scale, bias: the learned temperature (exponentiated) and the bias of a sigmoid loss.
 
@@ -138,7 +138,7 @@ def export_towers(
 
 
 def at_size(tower: ImageTower, size: int) -> ImageTower:
-    """A copy whose position embeddings are for ``size`` pixels; ONNX has no antialiased interpolation of its own."""
+    """A copy with position embeddings for ``size`` pixels; ONNX has no antialiased interpolation."""
     config = replace(tower.config, size=size)
     made = ImageTower(config)
     weights = dict(tower.state_dict())
@@ -149,7 +149,7 @@ def at_size(tower: ImageTower, size: int) -> ImageTower:
 
 
 def text_row(text: TextTower, merges: Path) -> TextRow:
-    """The description of a text tower of ours.
+    """The description of one of our text towers.
 
     Raises:
         EncoderError: the tower's vocabulary is not that of the merge table.
@@ -198,7 +198,7 @@ def text_weights(text: TextTower) -> dict[str, Tensor]:
 
 
 def measure(image: ImageTower | HybridTower, text: TextTower, folder: EncoderFolder) -> tuple[float, float]:
-    """Largest absolute differences (image, text) between torch and a folder run as users run it, in float32."""
+    """Maximal absolute differences (image, text) between torch and a folder run as by users, in float32."""
     written = OnnxEncoder(folder, precision="fp32", threads=1)
     pixels = parity_pixels(folder.spec.preprocessing.size)
     images = np.abs(written.encode_images(pixels) - torch_images(image, pixels, folder.spec.preprocessing)).max()
@@ -229,7 +229,7 @@ def torch_texts(tower: nn.Module, rows: Sequence[Sequence[int]]) -> Vectors:
 
 
 def _write_image(tower: ImageTower | HybridTower, preprocessing: Preprocessing, path: Path) -> None:
-    # Two pictures: with one, a broadcast over the batch is traced as no broadcast at all.
+    # Two pictures: with one, a broadcast over the batch would be traced without a broadcast.
     side = preprocessing.size
     example = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(3))
     write_graph(tower, example, path, input_name="pixels", dynamic={0: "n"})
@@ -247,7 +247,7 @@ def _write_text(tower: TextTower, path: Path, *, half: bool) -> None:
 
 
 def _check(name: str, differences: tuple[float, float], gate: float) -> None:
-    # Not "if larger": NaN is larger than nothing.
+    # Not "if larger": comparisons with NaN are false.
     if not max(differences) <= gate:
         raise EncoderError(
             f"the export of {name} disagrees with torch: image {differences[0]:.1e}, text {differences[1]:.1e}, "

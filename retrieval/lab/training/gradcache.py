@@ -1,10 +1,10 @@
 """A large contrastive batch in little memory: GradCache.
 
 Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup" (arXiv:2101.06983),
-section 3.2. The loss needs all embeddings of a batch at once, but each tower only its own inputs: so the batch is
-embedded in pieces without a graph, the loss's gradient is taken with respect to the embeddings and kept, and then each
-piece is embedded again, with a graph, and handed its part of that gradient. The parameters get the very gradient of the
-whole batch (plain gradient accumulation would not: it has fewer negatives per loss).
+section 3.2. The loss needs all embeddings of a batch at once, but each tower only its own inputs. So the batch is
+embedded in pieces without a graph, the gradient of the loss with respect to the embeddings is computed and kept, and
+then each piece is embedded again, with a graph, and backpropagated with its part of that gradient. The parameters get
+exactly the gradient of the whole batch (unlike plain gradient accumulation, which has fewer negatives per loss).
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def backward(
     """Add the gradient of ``loss(encode_images(images), encode_texts(texts))`` to the parameters; return the loss.
 
     Args:
-        encode_images, encode_texts: inputs (n, ...) to embeddings (n, dim). Each row by itself: with batch norms in
+        encode_images, encode_texts: inputs (n, ...) to embeddings (n, dim). Rows are independent; with batch norms in
             training mode, the statistics are those of a piece.
         images, texts: the batch.
-        loss: of all embeddings; its own parameters (a temperature) get their gradient too.
-        chunk: inputs that are in a graph at once; 0 for all of them.
+        loss: of all embeddings; its own parameters (a temperature) also get their gradient.
+        chunk: number of inputs that are in a graph at once; 0 for all of them.
     """
     if not chunk or chunk >= len(images):
         value = loss(encode_images(images), encode_texts(texts))
@@ -59,7 +59,7 @@ def backward(
 
 @torch.no_grad()
 def _embed(side: _Side) -> tuple[list[Tensor], list[tuple[Tensor, ...]]]:
-    """The embeddings of each piece, and the random state before it: dropout has to fall the same way again."""
+    """The embeddings of each piece, and the random state before it, so that dropout can be repeated exactly."""
     embedded, states = [], []
     for piece in side.pieces:
         states.append(_get_state(piece))

@@ -1,4 +1,4 @@
-"""An ONNX graph with its matrices in float16: half the file, the same arithmetic in float32."""
+"""An ONNX graph with its matrices in float16: half the size, the same arithmetic in float32."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from retrieval.errors import EncoderError
 
 _LARGEST = 65504.0
-"""float16 ends here."""
+"""The largest float16."""
 _SMALLEST = 64
-"""Matrices of fewer numbers stay as they are: nothing would be saved."""
+"""Smaller matrices are not changed: nothing would be saved."""
 
 
 def halve_matrices(path: Path) -> int:
-    """Store every float32 matrix and kernel of a graph as float16 behind a cast; return how many.
+    """Store every float32 matrix and kernel of a graph as float16 with a cast; returns how many.
 
-    Vectors (biases, norms) stay in float32: they are small, and a norm's scale is felt by every number behind it.
-    Engines fold the cast when they load the graph, so nothing is slower afterwards.
+    Vectors (biases, norms) stay in float32: they are small, and the scale of a norm affects all numbers after it.
+    Engines fold the cast when they load the graph, so nothing becomes slower.
 
     Raises:
         EncoderError: see :func:`in_half`.
@@ -49,10 +49,10 @@ def in_half(values: NDArray[np.floating], name: str) -> NDArray[np.float16]:
     """The values in float16.
 
     Raises:
-        EncoderError: one of them is not finite, or larger than float16 goes.
+        EncoderError: one of them is not finite, or exceeds the range of float16.
     """
     largest = float(np.abs(values).max(initial=0.0))
-    if not largest <= _LARGEST:  # NaN included
+    if not largest <= _LARGEST:  # also true for NaN
         raise EncoderError(
             f"the weights {name} reach {largest:.3g}, beyond what float16 holds",
             "the training went astray: try again with a smaller --rate",

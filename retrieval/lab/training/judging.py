@@ -15,20 +15,21 @@ from retrieval.lab.evaluation.classification import accuracies, class_ranks
 from retrieval.lab.evaluation.crossmodal import ranking_metrics
 from retrieval.lab.evaluation.metrics import hits_at, reciprocal_rank
 from retrieval.lab.evaluation.ranks import Ranks, Relevance, rank_relevant
+from retrieval.lab.evaluation.tables import Cell, Report, Table
 from retrieval.lab.training.pairs import Pairs
 from retrieval.lab.training.pixels import Loaded
 from retrieval.labels.zeroshot import class_vectors
 
 MOST = 5000
-"""Pictures that are judged by while training: those of COCO's test split."""
+"""Maximal number of pictures in a validation: as many as in COCO's test split."""
 
 _AT_ONCE = 256
 RECALLS = {f"hit_rate@{k}": f"R@{k}" for k in (1, 5, 10)}
-"""What the metrics are called in the tables of papers."""
+"""The names of the metrics in tables of papers."""
 
 
 class Embeds(Protocol):
-    """The part of an encoder that is judged while it is trained."""
+    """The part of an encoder that is needed for validation during training."""
 
     def encode_images(self, pixels: Pixels) -> Vectors: ...
 
@@ -37,7 +38,7 @@ class Embeds(Protocol):
 
 @dataclass(frozen=True)
 class Scores:
-    """Of a validation, each the mean over queries: text to image and image to text."""
+    """The results of a validation, each the mean over queries: text to image and image to text."""
 
     r1: float
     r5: float
@@ -47,7 +48,7 @@ class Scores:
 
 
 def judge(model: Embeds, data: Loaded) -> Scores:
-    """Scores on held-out pictures (the first :data:`MOST` of them); ``mrr`` is the mean over both directions."""
+    """Evaluate on held-out pictures (the first :data:`MOST` of them); ``mrr`` is the mean over both directions."""
     rows = np.arange(min(len(data), MOST))
     part = data.pairs if len(rows) == len(data) else data.pairs.take(rows)
     to_image, to_text = both_ranks(embed(model.encode_images, data, rows), part, model.encode_texts)
@@ -63,7 +64,7 @@ def embed(encode: Callable[[Pixels], Vectors], data: Loaded, rows: Ids) -> Vecto
 
 
 def both_ranks(pictures: Vectors, pairs: Pairs, encode: Callable[[Sequence[str]], Vectors]) -> tuple[Ranks, Ranks]:
-    """:func:`both_ranks_of` with the texts embedded here, each meaning in its first wording."""
+    """:func:`both_ranks_of` for texts that are embedded here, each meaning in its first wording."""
     used = _used(pairs)
     made = [encode([pairs.meanings[m][0] for m in used[at : at + _AT_ONCE]]) for at in range(0, len(used), _AT_ONCE)]
     texts = np.zeros((len(pairs.meanings), pictures.shape[1]), np.float32)
@@ -72,15 +73,15 @@ def both_ranks(pictures: Vectors, pairs: Pairs, encode: Callable[[Sequence[str]]
 
 
 def both_ranks_of(pictures: Vectors, texts: Vectors, pairs: Pairs) -> tuple[Ranks, Ranks]:
-    """Where the right answers stand: text to image, image to text.
+    """The ranks of the right answers: text to image, image to text.
 
-    A query by text is a meaning that is said of one of the pictures at least; every picture of which it is said is
-    right, and any one of them counts as a hit. Where each text belongs to one picture this is the protocol of Karpathy
+    A text query is a meaning of at least one of the pictures; all pictures with this meaning are right, and any one
+    of them counts as a hit. If each text belongs to one picture, this is the protocol of Karpathy
     and Fei-Fei (arXiv:1412.2306).
 
     Args:
         pictures: (n, dim) unit vectors of ``pairs``.
-        texts: (m, dim) unit vectors, a row for each meaning; those that are not said of any picture are left out.
+        texts: (m, dim) unit vectors, a row for each meaning; those that belong to no picture are ignored.
     """
     used = _used(pairs)
     row = {meaning: at for at, meaning in enumerate(used)}
@@ -100,7 +101,7 @@ def _used(pairs: Pairs) -> list[int]:
 
 
 def figures(pictures: Vectors, pairs: Pairs, encoder: Encoder) -> dict[str, Estimate]:
-    """The rows of a before/after table: R@1, R@5 and R@10 both ways, and zero-shot accuracy where there are classes."""
+    """The rows of a before/after table: R@1, R@5 and R@10 both ways, and zero-shot accuracy if there are classes."""
     to_image, to_text = both_ranks(pictures, pairs, encoder.encode_texts)
     found: dict[str, Estimate] = {}
     for name, ranks in (("text to image", to_image), ("image to text", to_text)):
@@ -111,3 +112,10 @@ def figures(pictures: Vectors, pairs: Pairs, encoder: Encoder) -> dict[str, Esti
         scores = pictures @ class_vectors(encoder, pairs.names, encoder.spec.prompt_templates).T
         found["zero-shot top-1"] = accuracies(class_ranks(scores, labels), labels)["acc@1"]
     return found
+
+
+def before_after(about: dict[str, Cell], before: dict[str, Estimate], after: dict[str, Estimate]) -> Report:
+    """The table of the improvement by a training, on held-out pictures."""
+    rows = tuple((name, before[name], after[name]) for name in before)
+    note = "on held-out pictures; value (95 % interval, queries drawn again)"
+    return Report(about, (Table("gained", ("metric", "before", "after"), rows),), (note,))

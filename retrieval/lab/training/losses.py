@@ -1,8 +1,8 @@
 """Contrastive losses: pure functions of embeddings, one paper each.
 
-All take unit-length embeddings of images and texts, (n, dim) each, row i of one belonging to row i of the other, and
-give a scalar. Logits are computed in float32 whatever the towers ran in: at a scale of 100 bfloat16 cannot tell
-neighbours apart.
+All take unit-length embeddings of images and texts, (n, dim) each, where row i of one belongs to row i of the other,
+and return a scalar. Logits are computed in float32 for any precision of the towers: at a scale of 100, bfloat16 cannot
+distinguish neighbours.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def logits_of(images: Tensor, texts: Tensor, scale: Tensor | float, bias: Tensor
 
 
 def info_nce(logits: Tensor) -> Tensor:
-    """Symmetric InfoNCE over an (n, n) matrix of scaled similarities whose diagonal holds the true pairs.
+    """Symmetric InfoNCE over an (n, n) matrix of scaled similarities whose diagonal contains the true pairs.
 
     Equation 4 of van den Oord et al. 2018 ("Representation Learning with Contrastive Predictive Coding"), taken once
     along the rows (image to text) and once along the columns (text to image) and averaged: figure 3 of Radford et al.
@@ -29,7 +29,7 @@ def info_nce(logits: Tensor) -> Tensor:
 
 
 def sigmoid_loss(logits: Tensor, positive: Tensor | None = None) -> Tensor:
-    """Sigmoid loss over an (n, m) matrix of scaled and shifted similarities: every pair judged by itself.
+    """Sigmoid loss over an (n, m) matrix of scaled and shifted similarities: every pair is classified separately.
 
     Equation 1 and algorithm 1 of Zhai et al. 2023 ("Sigmoid Loss for Language Image Pre-Training"): the sum of
     -log sigmoid(z * logit), z = 1 for true pairs and -1 for all others, over the number of images.
@@ -51,7 +51,7 @@ def multi_positive_nce(logits: Tensor, positive: Tensor) -> Tensor:
 
     Args:
         logits: (n, m) scaled similarities.
-        positive: (n, m) bool; an image without any true text counts nothing.
+        positive: (n, m) bool; an image without any true text is ignored.
     """
     log_probability = F.log_softmax(logits, dim=1)
     counts = positive.sum(1)
@@ -62,7 +62,7 @@ def multi_positive_nce(logits: Tensor, positive: Tensor) -> Tensor:
 def symmetric_nce(logits: Tensor, positive: Tensor) -> Tensor:
     """:func:`info_nce` where a text may fit several pictures: :func:`multi_positive_nce` both ways, averaged.
 
-    With nothing but the diagonal true it is :func:`info_nce`. Photos of one class, or with one tag, share their texts;
-    taken for negatives of each other they would pull the class apart.
+    If only the diagonal is true, it equals :func:`info_nce`. Photos of one class, or with one tag, share their texts;
+    as negatives of each other they would pull the class apart.
     """
     return (multi_positive_nce(logits, positive) + multi_positive_nce(logits.T, positive.T)) / 2

@@ -1,4 +1,4 @@
-"""Any open_clip model as something to train; written in open_clip's own form and in ours."""
+"""Training of any open_clip model; written in open_clip's own form and in ours."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class OpenClipModel(Trainable):
     """An open_clip model.
 
     Args:
-        encoder: its weights are trained in place; it is not to be used beside.
+        encoder: its weights are trained in place; it must not be used otherwise.
     """
 
     module: Any
@@ -88,7 +88,7 @@ class OpenClipModel(Trainable):
         written.spec = replace(written.spec, family=self.spec.family, prompt_templates=tuple(templates))
         made = folder / TORCH_FOLDER / "exported"
         report = export_onnx(written, made)
-        # The description last: a folder that has one is a whole model.
+        # The description last: a folder that has one is a complete model.
         for file in sorted(report.folder.iterdir(), key=lambda path: path.name == "encoder.json"):
             file.replace(folder / file.name)
         shutil.rmtree(made)
@@ -101,7 +101,7 @@ class OpenClipModel(Trainable):
         }
 
     def _write_torch(self, folder: Path) -> None:
-        """open_clip's own form, for a GPU and for going on: ``local-dir:FOLDER``."""
+        """Write open_clip's own form, for a GPU and for further training: ``local-dir:FOLDER``."""
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ class OpenClipModel(Trainable):
 
 
 def is_open_clip(folder: Path) -> Path | None:
-    """The torch form that an earlier run of an open_clip model left in ``folder``."""
+    """The torch form of an open_clip model that an earlier run left in ``folder``."""
     inner = folder / TORCH_FOLDER
     found = [path for path in inner.iterdir() if (path / CONFIG).is_file()] if inner.is_dir() else []
     return found[0] if len(found) == 1 else None

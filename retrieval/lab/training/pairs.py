@@ -1,7 +1,8 @@
-"""What a model is trained on: pictures, and what is said about each, from any of five forms."""
+"""Training data: pictures with their captions, classes or tags, from any of five formats."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from indexes.base import Ids
 from retrieval.catalog.labels import texts_said
-from retrieval.errors import GalleryError, QueryError
+from retrieval.errors import GalleryError, QueryError, SettingsError
 from retrieval.lab.evaluation.captions_file import read_captions
 from retrieval.lab.evaluation.class_folders import read_class_folders
 from retrieval.lab.training.sources import Source, read_tar
@@ -27,17 +29,17 @@ CLASS_TEMPLATES = ("a photo of a {}.", "a picture of a {}", "a {}", "{}")
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pictures and what is said about them.
+    """Pictures and their meanings.
 
-    A *meaning* is one thing that can be said, in one or several ways: a caption has one way, a class or a tag one for
-    each template. Two pictures with one meaning are no negatives of each other.
+    A *meaning* is one statement with one or several wordings: a caption has one wording, a class or a tag one for
+    each template. Two pictures with the same meaning are not negatives of each other.
 
     Attributes:
         sources: the pictures.
-        said: the meanings of each picture, as rows of ``meanings``; one at least.
-        meanings: the ways to say each; the first one stands for it where only one is wanted.
-        classes: rows of ``meanings`` that are the classes of a zero-shot test, empty where there are none.
-        names: what those classes are called, without a template.
+        said: the meanings of each picture, as rows of ``meanings``; at least one.
+        meanings: the wordings of each; the first one is used if only one is needed.
+        classes: rows of ``meanings`` that are the classes of a zero-shot test, empty if there are none.
+        names: the names of those classes, without a template.
         refused: (picture, meaning) that do not belong together, for an adapter.
     """
 
@@ -52,7 +54,7 @@ class Pairs:
         return len(self.sources)
 
     def take(self, rows: Ids) -> Pairs:
-        """The pictures at ``rows``, in that order; meanings keep their numbers."""
+        """The pictures at ``rows``, in that order; the numbers of meanings do not change."""
         place = {int(row): at for at, row in enumerate(rows)}
         return Pairs(
             tuple(self.sources[row] for row in place),
@@ -64,7 +66,7 @@ class Pairs:
         )
 
     def means(self, rows: Ids, meanings: Ids) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
-        """(n, m) bool: whether each meaning is said of each picture."""
+        """(n, m) bool: whether each meaning belongs to each picture."""
         asked: dict[int, list[int]] = {}
         for at, meaning in enumerate(meanings.tolist()):
             asked.setdefault(meaning, []).append(at)
@@ -82,12 +84,12 @@ def read_pairs(
 
     Args:
         place: see :func:`.captions_file.read_captions`, :func:`.class_folders.read_class_folders` and
-            :func:`.sources.read_tar`; which one it is, its name and kind say.
-        templates: how class names are said.
+            :func:`.sources.read_tar`; its name and type determine which one is used.
+        templates: wordings of class names.
         disliked: a file of captions, each of which does *not* belong to its picture.
 
     Raises:
-        QueryError: there is nothing to be trained on, or it cannot be read.
+        QueryError: there are no training data, or they cannot be read.
         SettingsError: a template without ``{}``.
     """
     path = Path(place).expanduser()
@@ -110,13 +112,13 @@ def read_pairs(
 def pairs_of_gallery(
     gallery: Gallery, *, templates: Sequence[str] = CLASS_TEMPLATES, disliked: str | Path | None = None
 ) -> Pairs:
-    """Pairs from the captions and tags that people gave to the pictures of a gallery.
+    """Pairs from the captions and tags given by people to the pictures of a gallery.
 
     Args:
         templates, disliked: see :func:`read_pairs`.
 
     Raises:
-        GalleryNotFound, GalleryError: there is no gallery, or nobody said anything about its pictures.
+        GalleryNotFound, GalleryError: there is no gallery, or its pictures have no tags or captions.
     """
     templates = check_templates(templates)
     with gallery.reader() as reader:
@@ -155,7 +157,7 @@ def _from_folders(path: Path, templates: tuple[str, ...]) -> Pairs:
 
 
 def _from_said(rows: Iterable[tuple[Source, Sequence[str], Sequence[str]]], templates: tuple[str, ...] = ()) -> Pairs:
-    """From pictures with captions, and tags that stand in templates. Equal texts are one meaning."""
+    """From pictures with captions, and tags that are put into templates. Equal texts are one meaning."""
     numbers: dict[tuple[str, ...], int] = {}
     sources, said = [], []
     for source, captions, tags in rows:
@@ -167,7 +169,7 @@ def _from_said(rows: Iterable[tuple[Source, Sequence[str], Sequence[str]]], temp
 
 
 def _with_disliked(pairs: Pairs, file: Path) -> Pairs:
-    """A disliked pair speaks about pictures and texts that are in the pairs, or brings new ones that nothing fits."""
+    """Add disliked pairs; their pictures and texts may be in the pairs, or new ones that match nothing."""
     captions = read_captions(file)
     pictures = {source.path.resolve(): row for row, source in enumerate(pairs.sources)}
     numbers = {ways: at for at, ways in enumerate(pairs.meanings)}
@@ -198,3 +200,27 @@ def _checked(pairs: Pairs, where: str) -> Pairs:
             "give four pictures at least, with two different captions",
         )
     return pairs
+
+
+def split_by_content(digests: Sequence[bytes], share: float, seed: int = 0) -> tuple[Ids, Ids]:
+    """Rows for training and rows for validation, both ascending.
+
+    Files with the same digest stay together. The side of a digest depends only on itself and ``seed``, except for
+    the exact boundary: if pictures are added, most of those that were held out are still held out.
+
+    Args:
+        digests: the content hash of each picture.
+        share: fraction of the distinct pictures that are held out; at least one is, and at least one is not.
+
+    Raises:
+        SettingsError: a share that is not between 0 and 1.
+        QueryError: all pictures are copies of one.
+    """
+    if not 0 < share < 1:
+        raise SettingsError(f"{share} of the pictures cannot be held out", "give a share between 0 and 1")
+    distinct = sorted(set(digests), key=lambda digest: hashlib.blake2b(digest + seed.to_bytes(8, "little")).digest())
+    if len(distinct) < 2:
+        raise QueryError("there is only one picture", "give several different ones")
+    held = set(distinct[: min(max(1, round(share * len(distinct))), len(distinct) - 1)])
+    is_held = np.array([digest in held for digest in digests])
+    return np.flatnonzero(~is_held).astype(np.int64), np.flatnonzero(is_held).astype(np.int64)

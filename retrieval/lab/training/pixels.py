@@ -1,4 +1,4 @@
-"""Training pictures as uint8 squares: decoded by the code that indexes pictures, kept in memory while they fit."""
+"""Training pictures as uint8 squares: decoded by the code used for indexing, kept in memory as long as they fit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from retrieval.streams import plural
 logger = logging.getLogger("photoseek")
 
 MEMORY_BYTES = 2 << 30
-"""Decoded pictures that are kept; 170,000 of 64 px, or 11,000 of 256 px. The rest is decoded in every epoch."""
+"""Limit of decoded pictures in memory: 170,000 of 64 px, or 11,000 of 256 px. The rest is decoded in every epoch."""
 
 _NAMED = 5
 _AHEAD = 4
@@ -35,14 +35,14 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Loaded:
-    """Pairs whose pictures can be read, and a way to their pixels.
+    """Pairs whose pictures can be read, and access to their pixels.
 
     Attributes:
-        pairs: without the pictures that cannot be read.
+        pairs: without the unreadable pictures.
         digests: content hash of each picture's bytes.
-        failed: name and reason of those left out.
-        preprocessing: how :meth:`pixels` prepares them.
-        stored: (n, 3, size, size) uint8, or None where that is too much.
+        failed: name and reason of the unreadable ones.
+        preprocessing: used by :meth:`pixels`.
+        stored: (n, 3, size, size) uint8, or None if that does not fit in memory.
     """
 
     pairs: Pairs
@@ -64,7 +64,7 @@ class Loaded:
         )
 
     def pixels(self, rows: NDArray[np.int64]) -> Pixels:
-        """(n, 3, size, size) uint8. A picture that can be read no longer comes out grey: a run of hours goes on."""
+        """(n, 3, size, size) uint8. A picture that has become unreadable is grey, so that a long run continues."""
         if self.stored is not None:
             return self.stored[rows]
         with ThreadPoolExecutor(available_cpus()) as pool:
@@ -74,7 +74,7 @@ class Loaded:
             return np.stack([grey if isinstance(each, str) else each[1] for each in made])
 
     def batches(self, groups: Sequence[NDArray[np.int64]]) -> Iterator[Pixels]:
-        """:meth:`pixels` of each group in turn; the next one is decoded while one is worked on."""
+        """:meth:`pixels` of each group in turn; the next one is decoded while one is being used."""
         if self.stored is not None:
             yield from map(self.pixels, groups)
             return
@@ -89,15 +89,15 @@ def load_pictures(
     memory: int = MEMORY_BYTES,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Loaded:
-    """Read and decode every picture once; those that cannot be used are left out, and the first of them are named.
+    """Read and decode every picture once; unusable ones are left out, and the first of them are reported.
 
     Args:
-        preprocessing: usually the encoder's, with a larger size where pictures are to be cropped at random.
-        memory: bytes of pixels to keep at most.
-        on_progress: called with how many pictures are through, and how many there are.
+        preprocessing: usually the encoder's, with a larger size if pictures will be cropped at random.
+        memory: maximal number of bytes of pixels to keep.
+        on_progress: called with the number of processed pictures, and of all.
 
     Raises:
-        QueryError: not one picture can be used.
+        QueryError: no picture can be used.
     """
     side, total = preprocessing.size, len(pairs)
     fits = total * 3 * side * side <= memory
@@ -144,7 +144,7 @@ def _decoded(source: Source, preprocessing: Preprocessing) -> tuple[bytes, NDArr
 def _ordered(
     pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Sequence[Item], ahead: int
 ) -> Iterator[Result]:
-    """``map`` that is at most ``ahead`` items ahead of its reader."""
+    """``map`` that computes at most ``ahead`` items in advance."""
     waiting: deque[Future[Result]] = deque()
     for item in items:
         waiting.append(pool.submit(work, item))

@@ -1,4 +1,4 @@
-"""Show a training while it works: a line for each validation, and a status line on a terminal."""
+"""Show the progress of a training: a line for each validation, and a status line on a terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BAR_SECONDS = 0.2
 
 
 def say_begin(out: IO[str], *, quiet: bool = False) -> Callable[[dict[str, Cell]], None]:
-    """Says what is about to be done."""
+    """A callback that prints the facts about a run before it starts."""
 
     def begin(about: dict[str, Cell]) -> None:
         if not quiet:
@@ -31,7 +31,7 @@ def say_begin(out: IO[str], *, quiet: bool = False) -> Callable[[dict[str, Cell]
 
 @contextmanager
 def shown_training(out: IO[str], *, quiet: bool = False) -> Iterator[Told]:
-    """Callbacks for :func:`.run.train` that show loss, R@1 and R@5, images a second and the time left on ``out``."""
+    """Callbacks for :func:`.run.train` that show loss, R@1 and R@5, images per second and the time left on ``out``."""
     from retrieval.lab.training.run import Told
 
     shown = _Shown(out)
@@ -64,7 +64,7 @@ class _Shown:
             self._passing(line_of(standing))
 
     def clear(self) -> None:
-        """Wipe the passing line."""
+        """Erase the status line."""
         if self._width:
             self._out.write("\r" + " " * self._width + "\r")
             self._width = 0

@@ -1,4 +1,4 @@
-"""``photoseek train`` as a function: pairs in, an encoder in a folder and a table of what it gained out."""
+"""``photoseek train`` as a function: from pairs to an encoder in a folder and a table of its improvement."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from retrieval.encoders.files.staging import folder_name
 from retrieval.encoders.registry import load_encoder
 from retrieval.errors import QueryError
 from retrieval.lab.evaluation.tables import Cell, Report, as_json
-from retrieval.lab.training.judging import embed, figures
-from retrieval.lab.training.pairs import CLASS_TEMPLATES, Pairs
+from retrieval.lab.training.judging import before_after, embed, figures
+from retrieval.lab.training.output_folder import CHECKPOINTS, REPORT
+from retrieval.lab.training.pairs import CLASS_TEMPLATES, Pairs, split_by_content
 from retrieval.lab.training.pixels import Loaded, load_pictures
-from retrieval.lab.training.report import CHECKPOINTS, REPORT, before_after
-from retrieval.lab.training.split import split_by_content
 from retrieval.lab.training.start import Mode, start_model
 from retrieval.lab.training.trainable import Trainable, freeze
 from retrieval.lab.training.trainer import Settings, Standing, Training
@@ -31,20 +30,20 @@ if TYPE_CHECKING:
     from retrieval.lab.evaluation.bootstrap import Estimate
 
 MARGIN = 1.15
-"""Training pictures are kept this much larger than the tower's input, so that a crop loses nothing of its size."""
+"""Training pictures are stored this much larger than the tower's input, so that crops need not be enlarged."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done.
+    """The settings of a run.
 
     Args:
-        begin: the model to begin with, or a size of our own for one from scratch; see :func:`.start.start_model`.
+        begin: the initial model, or one of our sizes for training from scratch; see :func:`.start.start_model`.
         mode: which parts are trained.
         settings: of the run.
-        share: of the pictures that are held out.
+        share: fraction of the pictures that are held out.
         out: folder of the result.
-        resume: go on with what is there.
+        resume: continue an existing run.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     """
 
@@ -59,7 +58,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Told:
-    """What a run tells while it works; each is called in the thread of the run."""
+    """Callbacks for progress; each is called in the thread of the run."""
 
     loading: Callable[[int, int], None] = lambda done, total: None
     begin: Callable[[dict[str, Cell]], None] = lambda about: None
@@ -69,11 +68,11 @@ class Told:
 def train(
     pairs: Pairs, plan: Plan, *, told: Told | None = None, stop: Callable[[], bool] = lambda: False
 ) -> tuple[Report, bool]:
-    """Train, export, judge; what is printed, and whether ``stop`` cut it short.
+    """Train, export, evaluate; returns the report, and whether ``stop`` interrupted the training.
 
     Raises:
-        SettingsError: settings that do not fit each other, the model, or a run that is in ``plan.out`` already.
-        QueryError: too few pictures can be used.
+        SettingsError: inconsistent settings, or ``plan.out`` already contains a run.
+        QueryError: too few usable pictures.
         EncoderError: the model cannot be loaded, trained or exported.
     """
     told = told or Told()
@@ -114,7 +113,7 @@ def train(
 
 
 def _load(pairs: Pairs, model: Trainable, plan: Plan, told: Told) -> tuple[Loaded, Loaded]:
-    """Training pictures with a margin, validation pictures as the encoder prepares them."""
+    """Training pictures with a margin, validation pictures with the encoder's preprocessing."""
     look = model.preprocessing
     larger = replace(look, size=round(MARGIN * look.size), resize_to=None)
     loaded = load_pictures(pairs, larger, on_progress=told.loading)

@@ -1,4 +1,4 @@
-"""The optimiser and how its rate goes: what every recipe of a contrastive model agrees on."""
+"""The optimiser and its learning rate, the same in all recipes of contrastive models."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def groups(parameters: Iterable[tuple[str, nn.Parameter]], decay: float) -> list
     """Two groups for AdamW: matrices and kernels decay; biases, norms, scales and position embeddings do not.
 
     Args:
-        parameters: by name; frozen ones are left out.
+        parameters: by name; frozen ones are ignored.
         decay: of the first group.
     """
     decayed: list[nn.Parameter] = []
@@ -42,7 +42,7 @@ def cosine(done: float, step: int, warmup: int) -> float:
     Loshchilov and Hutter 2017 ("SGDR"), equation 5, with one period.
 
     Args:
-        done: share of the run that is over, 0 to 1.
+        done: fraction of the run that is done, 0 to 1.
         step: steps done.
     """
     rise = min(1.0, (step + 1) / max(1, warmup))
@@ -51,10 +51,10 @@ def cosine(done: float, step: int, warmup: int) -> float:
 
 @torch.no_grad()
 def follow(average: dict[str, Tensor], live: dict[str, Tensor], keep: float, step: int) -> None:
-    """Exponential moving average of the weights, in place; at first with a shorter memory; whole numbers are copied.
+    """Exponential moving average of the weights, in place; initially with a shorter memory; integers are copied.
 
     Args:
-        keep: what is kept of the average in a step.
+        keep: the weight of the previous average in each step.
     """
     keep = min(keep, (1 + step) / (10 + step))
     for name, value in live.items():

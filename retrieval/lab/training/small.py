@@ -1,4 +1,4 @@
-"""Our own small model as something to train: from scratch in one of three sizes, or where an earlier run ended."""
+"""Training of our own small model: from scratch in one of three sizes, or continuing an earlier run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from retrieval.lab.training.towers import ImageTower, ImageTowerConfig, SmallCli
 from retrieval.lab.training.trainable import SIGMOID_BIAS, SIGMOID_SCALE, Layers, Trainable
 
 TORCH_FOLDER = "torch"
-"""Inside a trained model's folder: what training goes on from."""
+"""Subfolder of a trained model's folder, for further training."""
 
 _CONFIG, _WEIGHTS, _MERGES = "towers.json", "model.safetensors", "merges.bin"
 _FORMAT = 1
@@ -57,12 +57,12 @@ def _sizes(vocabulary: int) -> dict[str, tuple[ImageTowerConfig, TextTowerConfig
 
 
 SIZES = tuple(_sizes(0))
-"""``tiny`` is for trying things out (32 px, 0.5 million numbers in the image tower), ``small`` is of the built-in
+"""``tiny`` is for experiments (32 px, 0.5 million parameters in the image tower), ``small`` has the built-in
 model's form (64 px), ``medium`` is for a hundred thousand pictures and a GPU (128 px)."""
 
 
 class SmallModel(Trainable):
-    """:class:`SmallClip` with the tokenizer it reads by.
+    """:class:`SmallClip` with its tokenizer.
 
     Args:
         clip: the towers.
@@ -88,7 +88,7 @@ class SmallModel(Trainable):
         return features
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
-        """Rows as long as the longest text: behind its end token a causal tower reads nothing."""
+        """Rows as long as the longest text: a causal tower ignores what follows the end token."""
         rows = [self._tokenizer.encode(text) for text in texts]
         length = max(map(len, rows))
         return torch.tensor([row + [0] * (length - len(row)) for row in rows])
@@ -170,7 +170,7 @@ def from_scratch(size: str = "small", *, seed: int = 0, merges: Path | None = No
 
 
 def is_small(folder: Path) -> bool:
-    """True if an earlier run left a model of ours to go on from."""
+    """True if an earlier run left one of our models that can be trained further."""
     return (folder / TORCH_FOLDER / _CONFIG).is_file()
 
 
@@ -178,7 +178,7 @@ def load_small(folder: Path) -> SmallModel:
     """The model of an earlier run.
 
     Args:
-        folder: what that run wrote; weights are safetensors, no pickle is read.
+        folder: written by that run; weights are safetensors, no pickle is read.
 
     Raises:
         WeightsUnavailable: something is missing or damaged.
@@ -213,7 +213,7 @@ def _spec(clip: SmallClip, name: str, preprocessing: Preprocessing, licence: str
         has_text=True,
         context_length=clip.text.config.context,
         licence=licence,
-        fingerprint="",  # of weights that still change
+        fingerprint="",  # the weights still change
     )
 
 

@@ -1,4 +1,4 @@
-"""Where training pictures lie, files or members of a tar, and the tars themselves (webdataset's layout)."""
+"""Locations of training pictures: files or members of a tar; and the tars themselves (webdataset's layout)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from retrieval.regular_files import open_regular, read_regular
 
 MAX_PICTURE_BYTES = 1 << 28
 MAX_TEXT_BYTES = 1 << 18
-_MAX_WAITING = 256  # members of one picture lie side by side; a tar where they do not must not fill the memory
+_MAX_WAITING = 256  # members of one picture are adjacent; a tar where they are not must not fill the memory
 _CAPTION_KEYS = ("caption", "captions", "text", "txt")
 _HINT = "give a plain .tar with KEY.jpg and KEY.txt (or KEY.json with a caption) for each picture"
 
@@ -29,11 +29,11 @@ class Source:
 
     @property
     def name(self) -> str:
-        """For a person."""
+        """A name for messages."""
         return str(self.path) if self.offset is None else f"{self.path} at {self.offset:,}"
 
     def read(self) -> bytes:
-        """The bytes; OSError if they cannot be had, or are more than a picture may have."""
+        """The bytes; raises OSError if they cannot be read, or exceed the limit for pictures."""
         if self.offset is not None:
             with open_regular(self.path) as file:
                 file.seek(self.offset)
@@ -47,12 +47,12 @@ class Source:
 def read_tar(path: Path) -> Iterator[tuple[Source, list[str]]]:
     """Pictures with their captions, in the order of the tar, which is read once from front to end.
 
-    Members whose names agree up to the first dot belong together (``000/17.jpg``, ``000/17.txt``). Nothing is written
-    to disk and no member's name is used as a path: later, a picture is read from where it lies in the tar. Pictures
-    without a caption, captions without a picture, links, and members that are too large are passed over.
+    Members whose names are equal up to the first dot belong together (``000/17.jpg``, ``000/17.txt``). Nothing is
+    written to disk and no member's name is used as a path: later, a picture is read from its position in the tar.
+    Pictures without a caption, captions without a picture, links, and members that are too large are skipped.
 
     Raises:
-        QueryError: not a plain tar, or cut short.
+        QueryError: not a plain tar, or truncated.
     """
     waiting: dict[str, tuple[Source | None, list[str]]] = {}
     try:
@@ -82,7 +82,7 @@ def read_tar(path: Path) -> Iterator[tuple[Source, list[str]]]:
 
 
 def _split(name: str) -> tuple[str, str, str]:
-    """webdataset's key and extension: the folder counts to the key, and the extension begins at the first dot."""
+    """webdataset's key and extension: the folder is part of the key, and the extension begins at the first dot."""
     folder, slash, file = name.rpartition("/")
     stem, dot, kind = file.partition(".")
     return f"{folder}{slash}{stem}", dot, kind.lower()

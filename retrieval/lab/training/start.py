@@ -1,4 +1,4 @@
-"""The model that training starts from, and which parts of it are trained."""
+"""The initial model of a training, and which parts of it are trained."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from retrieval.encoders.files.description import DESCRIPTION
 from retrieval.encoders.installed import folder_for, models_folder
-from retrieval.encoders.names.models import BUILTIN, is_builtin
+from retrieval.encoders.names.known_models import BUILTIN, is_builtin
 from retrieval.encoders.registry import load_on_torch
 from retrieval.errors import EncoderError, SettingsError
 from retrieval.lab.training.small import SIZES, from_scratch, is_small, load_small
@@ -19,13 +19,13 @@ DEFAULT_SIZE = "small"
 
 @dataclass(frozen=True)
 class Mode:
-    """Which parts are trained: all of them, or the last blocks of both towers and what is behind them."""
+    """Which parts are trained: all, or the last blocks of both towers and the layers after them."""
 
     last_blocks: int | None = None
 
     @property
     def name(self) -> str:
-        """For a person."""
+        """A description for the user."""
         if self.last_blocks is None:
             return "everything"
         blocks = "block" if self.last_blocks == 1 else f"{self.last_blocks} blocks"
@@ -33,7 +33,7 @@ class Mode:
 
 
 def start_model(name: str, *, device: str = "auto", seed: int = 0) -> Trainable:
-    """The model to begin with, on its device.
+    """The initial model, on its device.
 
     Args:
         name: ``scratch-SIZE``; the folder (or installed name) of an earlier training; or any open_clip model, as
@@ -73,7 +73,7 @@ def _model(name: str, seed: int) -> Trainable:
 
 
 def _folder(name: str) -> Path | None:
-    """The folder of a model in ONNX form, given by path or installed; None for a name that torch has to know."""
+    """The folder of a model in ONNX form, given by path or installed; None for a name that must be known to torch."""
     if is_builtin(name):
         return models_folder() / BUILTIN
     path = Path(name).expanduser()
@@ -83,7 +83,7 @@ def _folder(name: str) -> Path | None:
         path = folder_for(name)
     except SettingsError:
         return None
-    # A model that is installed for running may be there on torch too: then that one is trained.
+    # An installed model may also be available on torch: then that one is trained.
     return path if is_small(path) or (path / "torch").is_dir() else None
 
 
@@ -98,5 +98,5 @@ def _device(asked: str) -> str:
 
 
 def sizes() -> str:
-    """The sizes of a model from scratch, for a help text."""
+    """The sizes of models from scratch, for a help text."""
     return ", ".join(f"{SCRATCH}{size}" for size in SIZES)

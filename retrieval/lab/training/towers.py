@@ -1,7 +1,7 @@
-"""A small CLIP written out: a vision transformer, a text transformer, and the space in which they meet.
+"""A small CLIP written out: a vision transformer, a text transformer, and their common space.
 
-The lines follow two papers: Dosovitskiy et al. 2021 ("An Image is Worth 16x16 Words", ViT, its equations 1 to 4) and
-Radford et al. 2021 (CLIP). ``n`` is a batch, ``t`` tokens, ``d`` the width of a tower, ``dim`` of the common space.
+The code follows two papers: Dosovitskiy et al. 2021 ("An Image is Worth 16x16 Words", ViT, its equations 1 to 4) and
+Radford et al. 2021 (CLIP). ``n`` is the batch, ``t`` tokens, ``d`` the width of a tower, ``dim`` of the common space.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class ImageTowerConfig:
     """Form of an image tower.
 
     Args:
-        size: pixels of a side of its square input.
-        patch: pixels of a side of a patch; with a convolutional stem, the product of its strides.
+        size: side of its square input in pixels.
+        patch: side of a patch in pixels; with a convolutional stem, the product of its strides.
         width, layers, heads: of the transformer.
         dim: of the common space.
         pooling: ``mean`` of the patch tokens, or the ``cls`` token.
-        stem: channels of the stages of a convolutional stem, each of stride 2, the last one before the projection
+        stem: channels of the stages of a convolutional stem, each of stride 2, followed by the projection
             to ``width``; empty: one linear projection of each patch, as in the paper.
         blocks: residual blocks after each stage of the stem.
     """
@@ -48,7 +48,7 @@ class ImageTowerConfig:
         return self.size // self.patch
 
     def to_json(self) -> dict[str, Any]:
-        """For a checkpoint's description."""
+        """Plain values for a checkpoint's description."""
         return asdict(self)
 
 
@@ -94,7 +94,7 @@ class ConvolutionalStem(nn.Module):
     """The hybrid of ViT's section 3.1: tokens are the positions of a small convolutional network's last map.
 
     Convolutions learn from a hundred thousand pictures what a transformer needs millions for (ViT, figure 4), and
-    early ones make training steadier (Xiao et al. 2021, "Early Convolutions Help Transformers See Better").
+    make training more stable (Xiao et al. 2021, "Early Convolutions Help Transformers See Better").
     """
 
     def __init__(self, channels: tuple[int, ...], blocks: tuple[int, ...], width: int) -> None:
@@ -174,15 +174,15 @@ class ImageTower(nn.Module):
         nn.init.trunc_normal_(self.positions, std=0.02)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(n, 3, H, W) float, normalised, to (n, dim), not of unit length.
+        """(n, 3, H, W) float, normalised, to (n, dim), not normalised.
 
-        H and W may differ from the size the tower was made for, as long as they are multiples of the patch: the
+        H and W may differ from the tower's own size if they are multiples of the patch: the
         position embeddings are interpolated (ViT, section 3.2).
         """
         grid = self.patches(images)
         x = grid.flatten(2).transpose(1, 2)  # (n, t, width)
         if self.cls is not None:
-            # Not len(x): a traced graph would keep the number of this batch.
+            # Not len(x), which would make the batch size a constant of a traced graph.
             x = torch.cat([self.cls.expand(x.shape[0], -1, -1), x], dim=1)
         x = x + self.positions_for(*grid.shape[-2:])
         x = self.norm(self.blocks(x))
@@ -190,7 +190,7 @@ class ImageTower(nn.Module):
         return out
 
     def positions_for(self, height: int, width: int) -> Tensor:
-        """(1, t, width) position embeddings for another grid of patches than the tower's own."""
+        """(1, t, width) position embeddings for a grid of patches other than the tower's own."""
         side = self.config.grid
         if (height, width) == (side, side):
             return self.positions
@@ -201,7 +201,7 @@ class ImageTower(nn.Module):
 
 
 class TextTower(nn.Module):
-    """CLIP's text transformer: causal, read at the end token, which it takes for the largest id in each row."""
+    """CLIP's text transformer: causal, pooled at the end token, which must be the largest id in each row."""
 
     def __init__(self, config: TextTowerConfig) -> None:
         super().__init__()
@@ -216,7 +216,7 @@ class TextTower(nn.Module):
         nn.init.normal_(self.positions, std=0.01)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(n, t) int token ids, t <= context, padded with zeros behind the end token, to (n, dim)."""
+        """(n, t) int token ids, t <= context, padded with zeros after the end token, to (n, dim)."""
         x = self.tokens(tokens) + self.positions[: tokens.shape[1]]
         x = self.norm(self.blocks(x))
         ends = x[torch.arange(len(x), device=x.device), tokens.argmax(dim=1)]
@@ -225,7 +225,7 @@ class TextTower(nn.Module):
 
 
 class SmallClip(nn.Module):
-    """Two towers, and the temperature (and bias) with which their cosines become logits."""
+    """Two towers, and the temperature (and bias) that convert their cosines to logits."""
 
     def __init__(
         self, image: ImageTower, text: TextTower, *, scale: float = 1 / 0.07, bias: float | None = None
@@ -241,7 +241,7 @@ class SmallClip(nn.Module):
         return F.normalize(self.image(images).float(), dim=-1), F.normalize(self.text(tokens).float(), dim=-1)
 
     def scale(self) -> Tensor:
-        """The learned scale, held at or below 100 as in CLIP (section 2.5: larger ones made training unstable)."""
+        """The learned scale, limited to 100 as in CLIP (section 2.5: larger ones made training unstable)."""
         return self.log_scale.exp().clamp(max=100.0)
 
 

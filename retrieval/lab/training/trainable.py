@@ -1,4 +1,4 @@
-"""The interface that the trainer needs from a model of any library."""
+"""The interface that the trainer needs of a model of any library."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ SIGMOID_SCALE, SIGMOID_BIAS = 10.0, -10.0
 
 @dataclass(frozen=True)
 class Layers:
-    """What can be trained apart from the rest.
+    """The parts that can be trained separately.
 
     Attributes:
-        image, text: the blocks of each tower, the first one nearest to the input.
-        heads: what comes behind the blocks: last norms and projections.
+        image, text: the blocks of each tower, starting at the input.
+        heads: the layers after the blocks: last norms and projections.
     """
 
     image: Sequence[nn.Module]
@@ -38,12 +38,12 @@ class Layers:
 
 
 class Trainable(ABC):
-    """Two towers on torch that can be trained, asked like an encoder, and written as one.
+    """Two towers on torch that can be trained, used like an encoder, and written as one.
 
     Attributes:
-        module: holds every parameter, the temperature and the bias included.
-        spec: of the encoder it began as; its name is what the result is called.
-        variation_suits: False where the recipe of the model knows no mirrored pictures.
+        module: contains every parameter, including the temperature and the bias.
+        spec: of the initial encoder; its name becomes that of the result.
+        variation_suits: False if the recipe of the model has no mirrored pictures.
     """
 
     def __init__(self, module: nn.Module, spec: EncoderSpec) -> None:
@@ -51,11 +51,11 @@ class Trainable(ABC):
 
     @abstractmethod
     def image_features(self, images: Tensor) -> Tensor:
-        """(n, 3, size, size) normalised to (n, dim), of any length."""
+        """(n, 3, size, size) normalised to (n, dim), not of unit length."""
 
     @abstractmethod
     def text_features(self, tokens: Tensor) -> Tensor:
-        """(n, t) ids to (n, dim), of any length."""
+        """(n, t) ids to (n, dim), not of unit length."""
 
     @abstractmethod
     def tokenize(self, texts: Sequence[str]) -> Tensor:
@@ -63,19 +63,19 @@ class Trainable(ABC):
 
     @abstractmethod
     def is_cut(self, text: str) -> bool:
-        """True if the tokenizer cuts ``text``."""
+        """True if the tokenizer truncates ``text``."""
 
     @abstractmethod
     def scale(self) -> Tensor:
-        """The temperature that cosines are multiplied by, with its gradient."""
+        """The factor of the cosines, with its gradient."""
 
     @abstractmethod
     def bias(self) -> Tensor | None:
-        """What is added to the logits of a sigmoid loss."""
+        """The bias of the logits in a sigmoid loss."""
 
     @abstractmethod
     def use_sigmoid(self) -> None:
-        """Make the model fit for the sigmoid loss, if it never was: give it a bias, and the scale to begin with."""
+        """Prepare the model for the sigmoid loss, if it has no bias yet: add one, and set the initial scale."""
 
     @abstractmethod
     def layers(self) -> Layers:
@@ -83,26 +83,26 @@ class Trainable(ABC):
 
     @abstractmethod
     def write(self, folder: Path, name: str, templates: Sequence[str]) -> dict[str, Any]:
-        """Write the encoder, and what training goes on from, into ``folder``; return the parity report."""
+        """Write the encoder, and the state for further training, to ``folder``; return the parity report."""
 
-    # An encoder, for judging
+    # The interface of an encoder, for evaluation
 
     streams = 1
     batch_size = _AT_ONCE
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How pictures are prepared."""
+        """The preprocessing of pictures."""
         return self.spec.preprocessing
 
     @property
     def device(self) -> str:
-        """Where the module is."""
+        """The device of the module, as text."""
         return str(self.place)
 
     @property
     def place(self) -> torch.device:
-        """Where the module is."""
+        """The device of the module."""
         return next(self.module.parameters()).device
 
     @torch.no_grad()
@@ -128,7 +128,7 @@ class Trainable(ABC):
 
 
 class evaluating:  # noqa: N801 - used as a statement
-    """``with evaluating(module)``: in evaluation mode meanwhile; every part is put back to its own mode."""
+    """``with evaluating(module)``: evaluation mode inside the block; afterwards every part has its previous mode."""
 
     def __init__(self, module: nn.Module) -> None:
         self._modes = [(part, part.training) for part in module.modules()]
@@ -143,10 +143,10 @@ class evaluating:  # noqa: N801 - used as a statement
 
 
 def freeze(model: Trainable, last_blocks: int | None) -> int:
-    """Leave everything to be trained (None), or only the last blocks of both towers and what is behind them.
+    """Make everything trainable (None), or only the last blocks of both towers and the layers after them.
 
     Returns:
-        How many numbers are trained.
+        The number of trained parameters.
 
     Raises:
         SettingsError: the towers have fewer blocks.

@@ -1,7 +1,7 @@
-"""The loop: batches, loss, step, validation, checkpoints; stopped at any step and continued as if it had not been.
+"""The loop: batches, loss, step, validation, checkpoints; can be stopped after any step and continued exactly.
 
-Everything random is drawn from (seed, epoch) or (seed, step), so a run that was interrupted sees the same batches,
-crops and wordings as one that was not.
+Everything random is drawn from (seed, epoch) or (seed, step), so an interrupted run uses the same batches,
+crops and wordings as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -42,26 +42,26 @@ from retrieval.lab.training.trainable import Trainable
 LossName = Literal["clip", "siglip"]
 LAST, BEST = "last.safetensors", "best.safetensors"
 _SAVE_SECONDS = 120.0
-_VALIDATIONS = 10  # in a run, whatever its epochs are: some have three steps, some take an hour
+_VALIDATIONS = 10  # per run, not per epoch: some epochs have three steps, some take an hour
 _MAY_CHANGE = ("epochs", "minutes")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Of a run.
+    """The settings of a run.
 
     Args:
         loss: ``clip`` (InfoNCE) or ``siglip`` (sigmoid).
-        epochs, minutes: whichever is reached first ends the run; None leaves it to the other.
+        epochs, minutes: the run ends at the first limit reached; None means no limit.
         batch: pictures whose texts are each other's negatives.
         chunk: how many of them are in memory with a graph, see :mod:`.gradcache`; 0: all.
         rate: the highest learning rate.
         weight_decay: of matrices and kernels.
-        warmup: share of the steps in which the rate rises.
-        average: how much an exponential average of the weights keeps in a step; 0: none, the last weights are taken.
+        warmup: fraction of the steps in which the rate rises.
+        average: weight of the previous average in an exponential average of the weights; 0: the last weights are used.
         clip_norm: largest norm of the gradient.
-        precision: of the towers; the loss is always float32. ``auto`` is bf16 on a GPU and on a CPU that computes in
-            it (worth two to three times the speed there), else fp32.
+        precision: of the towers; the loss is always float32. ``auto`` is bf16 on a GPU and on a CPU that supports
+            it (two to three times as fast there), else fp32.
         seed: of batches, crops and wordings.
         variation: how pictures are varied.
     """
@@ -97,16 +97,16 @@ class Settings:
 
 @dataclass
 class Standing:
-    """How far a run is.
+    """The progress of a run.
 
     Attributes:
-        step, epoch, place: steps done in all; the epoch, and batches done in it.
-        seconds: of training, validation left out, over all sittings.
+        step, epoch, place: total steps done; the epoch, and batches done in it.
+        seconds: of training without validation, including earlier sessions.
         loss: of the last step.
-        rate: images a second in this sitting.
+        rate: images per second in this session.
         left: seconds until the end.
-        validation: the last one's scores; ``best`` is the best of them.
-        is_news: a validation was made just now.
+        validation: the scores of the last one; ``best`` is the best of them.
+        is_news: a validation has just been made.
     """
 
     step: int = 0
@@ -126,13 +126,13 @@ class Training:
     """One run over a model; the model holds the best weights when :meth:`run` returns.
 
     Args:
-        model: on the device that it is to be trained on; what of it is frozen stays as it is.
+        model: on the device on which it will be trained; its frozen parts do not change.
         data, validation: pictures; those of ``data`` may be larger than the tower's input, to be cropped.
         folder: for checkpoints.
-        resume: go on from the checkpoint in ``folder``.
+        resume: continue from the checkpoint in ``folder``.
 
     Raises:
-        SettingsError: a checkpoint is there and ``resume`` is not said, or it was made with other settings.
+        SettingsError: there is a checkpoint but ``resume`` is not set, or it was made with other settings.
     """
 
     def __init__(
@@ -163,16 +163,16 @@ class Training:
 
     @property
     def steps(self) -> int | None:
-        """How many there are to be; None where only the clock says."""
+        """The total number of steps; None if only the time is limited."""
         return self._steps
 
     def run(
         self, *, stop: Callable[[], bool] = lambda: False, on_progress: Callable[[Standing], None] = lambda _: None
     ) -> Standing:
-        """Train until the epochs or minutes are over, or ``stop`` says so; then load the best weights.
+        """Train until the epochs or minutes are over, or ``stop`` returns True; then load the best weights.
 
         Raises:
-            EncoderError: the loss is no number any more; the best weights so far are in the folder.
+            EncoderError: the loss is NaN; the best weights so far are in the folder.
         """
         begun, first = time.monotonic(), self.standing.step
         before, saved = self.standing.seconds, begun
@@ -202,7 +202,7 @@ class Training:
     # A step
 
     def _batches(self) -> Iterator[tuple[Tensor, Ids]]:
-        """What is left of this epoch: pixels and rows; every picture once, but for a rest too small for a batch."""
+        """The rest of this epoch: pixels and rows; every picture once, except a remainder smaller than a batch."""
         order = np.random.default_rng([self.settings.seed, self.standing.epoch]).permutation(len(self.data))
         groups = [order[at * self._batch : (at + 1) * self._batch] for at in range(self._per_epoch)]
         rest = groups[self.standing.place :]
@@ -211,7 +211,7 @@ class Training:
 
     def _one(self, pixels: Tensor, rows: Ids) -> float:
         settings, model = self.settings, self.model
-        # What is random inside a model (dropout) follows the step too.
+        # Randomness inside a model (dropout) depends on the step too.
         torch.manual_seed(_number(settings.seed, self.standing.step, 2))
         generator = torch.Generator().manual_seed(_number(settings.seed, self.standing.step, 0))
         side, look = model.preprocessing.size, model.preprocessing
@@ -251,7 +251,7 @@ class Training:
         return autocast(kind, wanted=self.settings.precision == "auto")
 
     def _texts(self, rows: Ids) -> tuple[Tensor, Tensor]:
-        """A text for each picture, drawn from what is said of it, and which texts are true of which pictures."""
+        """A random text for each picture, and which texts are true of which pictures."""
         draw = np.random.default_rng([self.settings.seed, self.standing.step, 1])
         pairs = self.data.pairs
         meanings = np.array([draw.choice(pairs.said[row]) for row in rows.tolist()], dtype=np.int64)
@@ -266,7 +266,7 @@ class Training:
             return sigmoid_loss(logits_of(seen, said, self.model.scale(), 0.0 if bias is None else bias), positive)
         return symmetric_nce(logits_of(seen, said, self.model.scale()), positive)
 
-    # Where the run is
+    # Progress
 
     def _done(self) -> float:
         shares = [0.0]
@@ -283,7 +283,7 @@ class Training:
 
     def _warmup(self) -> int:
         steps = self._steps
-        if steps is None:  # by the clock: as many as the time will hold, once that is known
+        if steps is None:  # limited by time: as many as will fit, once the speed is known
             pace = self.standing.seconds / max(1, self.standing.step)
             steps = int(60 * (self.settings.minutes or 0) / pace) if pace else self._per_epoch
         return max(1, int(self.settings.warmup * steps))
@@ -326,7 +326,7 @@ class Training:
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
-        """With the averaged weights in the model, where there are any."""
+        """Within the block, the model has the averaged weights, if there are any."""
         if self._average is None:
             yield
             return
@@ -344,7 +344,7 @@ class Training:
             load_into(self.model.module, read_state(path)[0], path)
 
     def save(self) -> None:
-        """Write the checkpoint that a later run goes on from."""
+        """Write the checkpoint from which a later run continues."""
         standing = self.standing
         tensors = with_prefix("model", dict(self.model.module.state_dict()))
         tensors |= with_prefix("optimiser", optimiser_tensors(self._optimiser))
@@ -383,5 +383,5 @@ class Training:
 
 
 def _number(*parts: int) -> int:
-    """A seed for torch from several numbers."""
+    """A seed for torch derived from several numbers."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)

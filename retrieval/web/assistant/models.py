@@ -43,6 +43,11 @@ class SearchArguments(FilterFields):
         False, description="Only pictures that answer the query by the gallery's own measure; there may be none."
     )
     min_score: float | None = Field(None, ge=-1, le=1, description="Leave out pictures below this cosine similarity.")
+    only: Literal["visual", "text", "names"] | None = Field(
+        None,
+        description="Search only what pictures show (visual), what can be read in them (text), or what they are "
+        "called: names, folders, tags, captions, places (names). Default: all, fused.",
+    )
     sort: Literal["score", "date", "name"] = Field(
         "score", description="Order of the pictures that are listed; date is newest first."
     )
@@ -61,7 +66,9 @@ class FoundPicture(BaseModel):
     rank: int = Field(description="From 1.")
     id: int = Field(description="Stays the same when the file is renamed or moved.")
     path: str
-    score: float = Field(description="Cosine similarity to the query, -1 to 1; comparable within one model.")
+    score: float | None = Field(
+        description="Cosine similarity to the query, -1 to 1; comparable within one model; null where there was none."
+    )
     relevance: float | None = Field(description="How well it answers the words, 0 to 1; with relevant only.")
     taken_at: str | None = Field(description="ISO 8601, by the camera's clock; null if not known.")
     width: int
@@ -70,6 +77,7 @@ class FoundPicture(BaseModel):
     camera: str | None
     latitude: float | None
     longitude: float | None
+    place: str | None = Field(description="The town and what it lies in, or the country.")
     tags: list[str] = Field(description="Given by people.")
 
 
@@ -101,6 +109,7 @@ class Description(BaseModel):
     years: list[Counted] = Field(description="Year of the camera's date.")
     tags: list[Counted] = Field(description="Given by people; the most frequent first.")
     predicted_tags: list[Counted] = Field(description="Believed by the model; the most frequent first.")
+    albums: list[str] = Field(description="Of people and of saved searches, for the filter `album`.")
     with_date: int
     with_place: int
     last_indexed: str | None

@@ -62,7 +62,7 @@ T = TypeVar("T")
 
 
 class _Offered(NamedTuple):
-    """A tool: what it is for, its arguments and answer, and who answers."""
+    """A tool: its purpose, its arguments and answer, and the function that answers."""
 
     title: str
     description: str
@@ -96,19 +96,19 @@ _TOOLS = {
 }
 
 
-class EngineThread:
-    """The one thread that holds the engine of a gallery, as the gallery is at the time of each question."""
+class AssistantEngine:
+    """The one thread that holds a gallery's engine, kept up to date with the gallery."""
 
     def __init__(self, gallery: Gallery) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="photoseek-engine")
         self._current = CurrentEngine(gallery)
 
     def wake(self) -> None:
-        """Begin to load model and index; what stands in the way is told to who asks."""
+        """Begin to load model and index; errors are reported to later callers."""
         self._pool.submit(self._wake)
 
     async def ask(self, job: Callable[[QueryEngine], T]) -> T:
-        """Run a job on the engine; raises what the job and opening the gallery raise."""
+        """Run a job on the engine; raises the errors of the job and of opening the gallery."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: job(self._current.engine()))
 
     def close(self) -> None:
@@ -125,14 +125,14 @@ class EngineThread:
 
 def serve_stdio(gallery: Gallery) -> None:
     """Answer an assistant on stdin and stdout until it hangs up, or Ctrl-C ends the process."""
-    # Nothing is held that would have to be put away; the thread that reads stdin would keep an interrupt waiting for
+    # There is nothing to clean up; the thread that reads stdin would delay an interrupt until
     # the next line.
     leave_on_interrupt()
     asyncio.run(_serve(gallery))
 
 
 async def _serve(gallery: Gallery) -> None:
-    thread = EngineThread(gallery)
+    thread = AssistantEngine(gallery)
     thread.wake()
     server = _server(thread)
     try:
@@ -142,7 +142,7 @@ async def _serve(gallery: Gallery) -> None:
         thread.close()
 
 
-def _server(thread: EngineThread) -> Server[Any]:
+def _server(thread: AssistantEngine) -> Server[Any]:
     async def tools(_context: ServerRequestContext[Any], _asked: PaginatedRequestParams | None) -> ListToolsResult:
         return ListToolsResult(tools=[_tool(name, offered) for name, offered in _TOOLS.items()])
 
@@ -171,8 +171,8 @@ def _tool(name: str, offered: _Offered) -> Tool:
     )
 
 
-async def _call(thread: EngineThread, name: str, values: Mapping[str, Any]) -> CallToolResult:
-    """The answer of a tool; whatever goes wrong is an answer, too: assistants read it and ask again."""
+async def _call(thread: AssistantEngine, name: str, values: Mapping[str, Any]) -> CallToolResult:
+    """The answer of a tool; errors are answers, too: assistants read them and try again."""
     if name not in _TOOLS:
         return _failed(f"there is no tool {name!r:.80}", f"there are {', '.join(_TOOLS)}")
     offered = _TOOLS[name]
@@ -214,7 +214,7 @@ def _wrong(error: Mapping[str, Any]) -> str:
 
 
 class _Kept(logging.Handler):
-    """Warnings of one job, which a person would read beside the answer."""
+    """Collects the warnings of one job, to be added to the answer."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

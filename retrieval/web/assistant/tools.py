@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from retrieval.catalog.albums import all_albums
 from retrieval.catalog.facets import value_counts, year_counts
 from retrieval.catalog.labels import predicted_counts, tag_counts
-from retrieval.encoders.names.models import is_builtin, is_known_image_only
+from retrieval.encoders.names.known_models import is_builtin, is_known_image_only
+from retrieval.errors import QueryError
 from retrieval.labels.reading import labels_of
 from retrieval.paths import as_text
 from retrieval.rendering.thumbnails import thumbnails
 from retrieval.search.english import english_hint
-from retrieval.search.language import parse_query
-from retrieval.search.pages import Listing, Page, find_page
+from retrieval.search.language import parse_question
+from retrieval.search.pages import Listing, Page, browse, find_page
 from retrieval.search.query import Query, picture_term
 from retrieval.streams import plural
 from retrieval.web.assistant.models import (
@@ -29,7 +32,8 @@ from retrieval.web.assistant.models import (
 if TYPE_CHECKING:
     from retrieval.catalog.records import ImageRecord
     from retrieval.filters import Filter
-    from retrieval.search.engine import Hit, QueryEngine
+    from retrieval.search.engine import QueryEngine
+    from retrieval.search.hits import Hit
 
 SHOWN = 6
 """Hits with a thumbnail: a picture of 256 pixels is some 90 tokens to a model that reads it, and 15 kB on the way."""
@@ -47,7 +51,7 @@ class Shown(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a tool found, and thumbnails of the first hits if they were asked for."""
+    """The result of a tool, and thumbnails of the first hits if requested."""
 
     found: Found | Description
     shown: Sequence[Shown] = ()
@@ -57,21 +61,27 @@ def search(engine: QueryEngine, asked: SearchArguments) -> Answer:
     """Hits of a query in photoseek's language.
 
     Raises:
-        RetrievalError: a query, filter or page that cannot be, as on the command line.
+        RetrievalError: an invalid query, filter or page, as on the command line.
     """
-    query = Query(parse_query(asked.query), asked.where(), asked.k, asked.min_score)
+    question = parse_question(asked.query)
+    where = question.where(asked.where())
     listing = Listing(relevant=asked.relevant, sort=asked.sort, page=asked.page)
-    page = find_page(engine, query, listing)
-    texts = [str(term.value) for term in query.terms if term.kind == "text" and term.weight > 0]
+    if question.terms:
+        page = find_page(engine, Query(question.terms, where, asked.k, asked.min_score, asked.only), listing)
+    elif asked.only is not None:
+        raise QueryError(f"there is no query that {asked.only} could be searched for", "give words, or omit only")
+    else:
+        page = browse(engine, where, listing, asked.k)
+    texts = [str(term.value) for term in question.terms if term.kind == "text" and term.weight > 0]
     hint = english_hint(texts, engine.encoder_row.name, nothing_matches=page.nearest is not None)
-    return _answer(engine, page, query.where, show=asked.thumbnails, hint=hint)
+    return _answer(engine, page, where, show=asked.thumbnails, hint=hint)
 
 
 def similar(engine: QueryEngine, asked: SimilarArguments) -> Answer:
     """Pictures that look like one; an image of the gallery is itself left out.
 
     Raises:
-        RetrievalError: no such picture, one that cannot be read, an address (nothing is fetched).
+        RetrievalError: no such picture, one that cannot be read, or an address (nothing is fetched).
     """
     term = picture_term(asked.picture)
     query = Query((term,), asked.where(), asked.k, asked.min_score)
@@ -97,6 +107,7 @@ def describe(engine: QueryEngine) -> Answer:
             years=_counted(year_counts(reader, _LISTED)),
             tags=_counted(tags),
             predicted_tags=_counted(predicted),
+            albums=[album.name for album in all_albums(reader)[:_LISTED]],
             with_date=summary["with_date"],
             with_place=summary["with_place"],
             last_indexed=None if run is None else run["started_at"],
@@ -128,7 +139,7 @@ def _picture(hit: Hit, tags: list[str]) -> FoundPicture:
         rank=hit.rank,
         id=image.id,
         path=as_text(image.path),
-        score=round(hit.score, 6),
+        score=None if math.isnan(hit.score) else round(hit.score, 6),
         relevance=None if hit.relevance is None else round(hit.relevance, 4),
         taken_at=image.taken_text(),
         width=image.width,
@@ -137,6 +148,7 @@ def _picture(hit: Hit, tags: list[str]) -> FoundPicture:
         camera=image.camera,
         latitude=image.latitude,
         longitude=image.longitude,
+        place=image.place,
         tags=list(dict.fromkeys(tags)),
     )
 

@@ -1,19 +1,22 @@
-"""``/duplicates``: groups of duplicates. They are shown, never moved: only the command line does that."""
+"""``/duplicates``: groups of duplicates, and moving all but their keepers to the gallery's trash."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from retrieval.catalog.reader import CatalogReader
 from retrieval.duplicates.finding import DEFAULT_LOOK_ALIKE
 from retrieval.duplicates.groups import Group
-from retrieval.errors import QueryError
-from retrieval.web.app_state import duplicates, readers
+from retrieval.errors import Busy, QueryError
+from retrieval.web.app_state import duplicates, readers, undos, writing
 from retrieval.web.duplicates.job import Result
-from retrieval.web.duplicates.models import Duplicates, Finding, Kind, KindTotal, group_out
+from retrieval.web.duplicates.models import Duplicates, Finding, Kind, KindTotal, TrashBody, Trashed, group_out
+from retrieval.web.duplicates.moving import move, planned
+from retrieval.web.edits.writing import REFUSED, may_write
 
 router = APIRouter(tags=["duplicates"])
 
@@ -44,7 +47,7 @@ class DuplicatesParams(BaseModel):
             if self.min_score is not None:
                 raise QueryError("min_score only applies to look-alikes", "add look_alikes=true")
             return None
-        # Each cosine is a search of its own: there are only so many of them.
+        # Each cosine is a separate search; rounding limits their number.
         return round(DEFAULT_LOOK_ALIKE if self.min_score is None else self.min_score, 2)
 
 
@@ -63,7 +66,7 @@ async def get_duplicates(
     """Groups with the picture to keep in front: same bytes first, then same pictures, then look-alikes.
 
     They are found in the background and remembered until the gallery changes; while that lasts, 202 says how far it
-    is. Nothing is moved or deleted here; for that there is ``photoseek duplicates --trash``.
+    is.
     """
     search, least = duplicates(request), asked.least()
 
@@ -76,6 +79,39 @@ async def get_duplicates(
         response.status_code = 202
         response.headers["Retry-After"] = "1"
     return answered
+
+
+@router.post(
+    "/duplicates/trash",
+    summary="Move duplicates to the gallery's trash",
+    dependencies=[Depends(may_write)],
+    responses={
+        400: {"description": "Pictures that are not duplicates of each other."},
+        503: {"description": "Duplicates are being found, or nothing is indexed yet."},
+        **REFUSED,
+    },
+)
+async def trash_duplicates(request: Request, asked: TrashBody) -> Trashed:
+    """Keep one picture of each group, and move the others to the trash in the gallery's folder.
+
+    The rules are those of ``photoseek duplicates --trash``: same bytes and same pictures only, keeper and copy are read
+    and compared with the catalog immediately before, and what people said about a copy is added to its keeper. Another
+    keeper than the proposed one may be chosen. Nothing is deleted, and `undo` of the answer puts everything back.
+    """
+    search = duplicates(request)
+
+    def found(reader: CatalogReader) -> Result:
+        result = search.ask(None, reader.change())
+        if isinstance(result, Finding):
+            raise Busy
+        return result
+
+    groups = (await readers(request).run(found)).found.groups
+    wanted = planned(groups, asked.groups)
+    done, trashed = await writing(request).with_gallery(partial(move, wanted))
+    search.forget()
+    undo = undos(request).keep("trash", trashed)
+    return done.model_copy(update={"undo": undo})
 
 
 def _page(result: Result, asked: DuplicatesParams) -> Duplicates:

@@ -1,8 +1,8 @@
 """Background search for duplicates: one at a time, its result cached until the catalog changes.
 
-Finding looks at pictures and may take minutes, so whoever asks is told how far it is and asks again. What it writes are
-perceptual hashes of pictures that were indexed before there were any, and these only while nobody else writes to the
-gallery (see ``duplicates.fill``): no index or label changes by that, and the next search need not decode them again.
+Finding reads pictures and may take minutes, so a client gets the progress and asks again. The only writes are
+perceptual hashes of pictures that were indexed before hashes existed, and only while nobody else writes to the
+gallery (see ``duplicates.fill``): that changes no index or label, and the next search need not decode them again.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 
 from retrieval.duplicates.finding import Found, find_duplicates
 from retrieval.gallery import Gallery
+from retrieval.server.job_queue import Stopping
 from retrieval.web.duplicates.models import Finding
-from retrieval.web.work.job_queue import Stopping
 
 logger = logging.getLogger("photoseek")
 
@@ -25,18 +25,18 @@ _REMEMBERED = 4
 _STOP_S = 2.0
 
 KEPT_TIMES, KEPT_S = 10.0, 60.0
-"""A result may be used for so many times as long as it took, and so many seconds at most, although the catalog changed:
-while an indexer commits every two seconds a larger gallery would otherwise never have one."""
+"""A result may be used for this many times as long as it took, and this many seconds at most, even if the catalog
+changed: while an indexer commits every two seconds a larger gallery would otherwise never have a result."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one search found.
+    """The result of one search.
 
     Attributes:
-        look_alikes: the least cosine of the third kind; None: it was left out.
-        change: of the catalog before the search.
-        kept_until: ``time.monotonic`` up to which it serves although the catalog changed.
+        look_alikes: the least cosine of the third kind; None: that kind was left out.
+        change: the catalog's change number before the search.
+        kept_until: ``time.monotonic`` until which it is valid even if the catalog changed.
         found_at: UTC, ISO 8601.
     """
 
@@ -47,8 +47,8 @@ class Result:
     found_at: str
 
 
-class Duplicates:
-    """May be asked from any thread.
+class DuplicatesJob:
+    """For any thread.
 
     Args:
         gallery: with or without a catalog.
@@ -64,15 +64,15 @@ class Duplicates:
         self._is_closed = False
 
     def ask(self, look_alikes: float | None, change: int) -> Result | Finding:
-        """What was found, or how far the search is; begins one if there is none. The search for another question that
-        is under way is finished first.
+        """The result, or the progress of the search; starts one if there is none. A search with other parameters that
+        is in progress is finished first.
 
         Args:
             look_alikes: the least cosine of the third kind; None leaves it out.
-            change: of the catalog now.
+            change: the catalog's change number now.
 
         Raises:
-            RetrievalError: the search that somebody asked for last could not be done.
+            RetrievalError: the previous search failed.
         """
         with self._lock:
             result = self._known(look_alikes, change)
@@ -89,8 +89,13 @@ class Duplicates:
                 self._thread.start()
             return self._progress
 
+    def forget(self) -> None:
+        """Forget all results: files were moved, so none of them is right any more."""
+        with self._lock:
+            self._results.clear()
+
     def close(self) -> None:
-        """End the search, if there is one, at its next step."""
+        """End the search, if one is running, at its next step."""
         self._is_closed = True
         thread = self._thread
         if thread is not None:
@@ -99,7 +104,7 @@ class Duplicates:
     def _known(self, look_alikes: float | None, change: int) -> Result | None:
         now = time.monotonic()
         for result in reversed(self._results.values()):
-            # Look-alikes come last, from what the other kinds left: without them, any result will do.
+            # Look-alikes are searched last, among the remaining pictures: without them, any result will do.
             if look_alikes in (None, result.look_alikes) and (result.change == change or now < result.kept_until):
                 return result
         return None
@@ -111,7 +116,7 @@ class Duplicates:
             result = self._found(look_alikes)
         except Stopping:
             return
-        except Exception as error:  # whoever asks next is told
+        except Exception as error:  # reported to the next caller
             with self._lock:
                 self._error, self._thread = error, None
             return

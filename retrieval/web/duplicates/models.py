@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from retrieval.catalog.records import ImageRecord
 from retrieval.duplicates.groups import Group, Member
-from retrieval.paths import as_text
+from retrieval.web.pictures.models import ListedPicture, listed
+from retrieval.web.search.models import MOST_ID
 
 Kind = Literal["same bytes", "same picture", "look-alike"]
 Count = Annotated[int, Field(ge=0)]
 
 MOST_OTHERS = 500
 """Pictures that are told of one group."""
+
+MOST_GROUPS = 200
+"""Groups of one request to move duplicates: each file is read in full before it is moved."""
 
 
 class WorstTile(BaseModel):
@@ -24,23 +28,10 @@ class WorstTile(BaseModel):
     box: tuple[float, float, float, float] = Field(description="Left, top, right, bottom: shares of the sides.")
 
 
-class DuplicatePicture(BaseModel):
-    """A picture of a group; fields as in a hit of a search."""
+class DuplicatePicture(ListedPicture):
+    """A picture of a group."""
 
-    id: int
-    name: str
-    path: str
-    width: int = Field(description="Pixels, as shown.")
-    height: int
-    taken_at: str | None
-    camera: str | None
-    latitude: float | None
-    longitude: float | None
-    format: str
-    bytes: int
-    colour: str | None = Field(description="#rrggbb, the average.")
     on_disk: Literal["same", "changed", "missing"]
-    hash: str = Field(description="Changes with the picture: the beginning of its content's hash.")
     cosine: float | None = Field(default=None, description="Of its embedding with the keeper's; null for same bytes.")
     turn: int = Field(default=1, description="EXIF orientation in which it shows what the keeper does; 1: not turned.")
     verdict: str | None = Field(
@@ -61,6 +52,40 @@ class DuplicateGroup(BaseModel):
     others: list[DuplicatePicture] = Field(max_length=MOST_OTHERS)
     others_total: Count = Field(description="How many there are; the list may be shorter.")
     bytes_of_others: Count
+
+
+class TrashGroup(BaseModel):
+    """Which pictures of a group are to go, and which one stays."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    keeper: Annotated[int, Field(ge=1, le=MOST_ID)]
+    others: list[Annotated[int, Field(ge=1, le=MOST_ID)]] = Field(min_length=1, max_length=MOST_OTHERS)
+
+
+class TrashBody(BaseModel):
+    """Duplicates to be moved to the gallery's trash."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    groups: list[TrashGroup] = Field(min_length=1, max_length=MOST_GROUPS)
+
+
+class Staying(BaseModel):
+    """A picture that was not moved."""
+
+    id: int
+    name: str
+    reason: str
+
+
+class Trashed(BaseModel):
+    """What was moved to the gallery's trash."""
+
+    ids: list[int] = Field(description="Pictures that are in the trash now.")
+    bytes: Count = Field(description="That these take.")
+    left: list[Staying] = Field(description="Pictures that stay where they are, each with the reason.")
+    undo: str | None = Field(description="For POST /undo/{token}: puts all of them back.")
 
 
 class KindTotal(BaseModel):
@@ -122,23 +147,7 @@ def _member(member: Member) -> DuplicatePicture:
 
 
 def _picture(image: ImageRecord) -> DuplicatePicture:
-    path = as_text(image.path)
-    return DuplicatePicture(
-        id=image.id,
-        name=path.rpartition("/")[2],
-        path=path,
-        width=image.width,
-        height=image.height,
-        taken_at=image.taken_text(),
-        camera=image.camera,
-        latitude=image.latitude,
-        longitude=image.longitude,
-        format=image.format,
-        bytes=image.size,
-        colour=None if image.colour is None else f"#{image.colour:06x}",
-        on_disk=image.on_disk(),
-        hash=image.content_hash.hex()[:16],
-    )
+    return DuplicatePicture(**listed(image), on_disk=image.on_disk())
 
 
 def _rounded(cosine: float | None) -> float | None:

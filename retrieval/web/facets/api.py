@@ -1,4 +1,4 @@
-"""``/facets`` and ``/tags``: counts of the gallery's pictures by their properties."""
+"""``/facets``, ``/tags`` and ``/albums``: counts of the gallery's pictures by their properties."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
+from retrieval.catalog.albums import all_albums
 from retrieval.catalog.labels import predicted_counts, tag_counts
 from retrieval.catalog.reader import CatalogReader
 from retrieval.errors import QueryError
+from retrieval.search.album_lists import album_values
+from retrieval.search.saved_search import resolved
 from retrieval.web.app_state import engine_thread, facets, lists, readers
 from retrieval.web.facets.map_cells import Box
-from retrieval.web.facets.models import FacetCounts, TagCount, Tags
+from retrieval.web.facets.models import Album, Albums, FacetCounts, TagCount, Tags
 from retrieval.web.search.models import SearchParams
 from retrieval.web.search.question import question_of
 
@@ -54,10 +57,12 @@ async def get_facets(request: Request, asked: Annotated[FacetParams, Query()]) -
     parameters as a search, and counts the pictures that it lists: order, place and bursts change nothing.
     """
     box, counting = _box(asked.box), facets(request)
-    only = await lists(request).narrowed(engine_thread(request), question_of(asked, asked))
-    return await readers(request).run(
-        lambda reader: counting.count(reader, asked.where(), only=only, box=box, most=asked.most)
-    )
+    question = question_of(asked, asked)
+    where = question.fields.where()
+    if where.album or where.no_album:
+        where = await engine_thread(request).run(lambda engine: resolved(engine, where))
+    only = await lists(request).narrowed(engine_thread(request), question)
+    return await readers(request).run(lambda reader: counting.count(reader, where, only=only, box=box, most=asked.most))
 
 
 @router.get("/tags", summary="Every tag of the gallery", responses=_NEEDED)
@@ -67,6 +72,18 @@ async def get_tags(
 ) -> Tags:
     """Tags that people gave, then those that the model predicts, each with the number of pictures that have it."""
     return await readers(request).run(lambda reader: _tags(reader, most))
+
+
+@router.get("/albums", summary="Every album of the gallery", responses=_NEEDED)
+async def get_albums(request: Request) -> Albums:
+    """Albums of pictures, and saved searches. The condition `album` of a search lists the pictures of either kind."""
+
+    def read(reader: CatalogReader) -> Albums:
+        found = album_values(reader, all_albums(reader))
+        shown = [Album(**{name: each[name] for name in Album.model_fields}) for each in found]
+        return Albums(total=len(shown), albums=shown)
+
+    return await readers(request).run(read)
 
 
 def _tags(reader: CatalogReader, most: int) -> Tags:

@@ -1,7 +1,7 @@
 """Count facets: the pictures that pass a filter, each field under the conditions on all other fields.
 
 In one pass over the catalog every picture gets the set of groups of conditions that it fails, and one that fails two
-groups is in no facet at all. A facet then counts the pictures that fail nothing but its own group. (Solr and Lucene
+groups is in no facet at all. A facet then counts the pictures that fail only its own group. (Solr and Lucene
 call this tagged filters and drill-sideways.)
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from indexes.base import Ids
 from retrieval.catalog.facets import failing
+from retrieval.catalog.places import Place
 from retrieval.catalog.reader import CatalogReader
 from retrieval.filters import Filter
-from retrieval.filters.conditions import COUNTED, fields
+from retrieval.filters.conditions import COUNTED, PAIRED, fields
 from retrieval.paths import as_text, is_below
 from retrieval.web.facets.columns import Codes, Columns, TagPairs, follow
 from retrieval.web.facets.map_cells import Box, box_around, cells_in
@@ -28,6 +29,7 @@ from retrieval.web.facets.models import (
     FacetCounts,
     FolderCount,
     MonthCount,
+    PlaceCount,
     Places,
     TagCount,
     ValueCount,
@@ -44,25 +46,25 @@ for _name, _condition in fields():
 _REMEMBERED = 64
 
 _NONE = ""
-"""In place of a facet: no condition is left out."""
+"""Used in place of a facet: no condition is left out."""
 
-_REST, _OUT = 1, (1 << 16) - 1
-"""The bit of the conditions that are left out for no facet, and all bits: a picture that is in none."""
+_REST, _OUT = 1, (1 << 32) - 1
+"""The bit of the conditions that are left out for no facet; and all bits, for a picture that is in no facet."""
 
 
 class Only(Protocol):
-    """Pictures that are counted, where not all of them are."""
+    """The pictures to count, if not all of them."""
 
     @property
     def name(self) -> str:
-        """Equal for equal ones."""
+        """Equal for equal selections."""
 
     def ids(self, reader: CatalogReader) -> Ids:
         """(n,) ids, in no order."""
 
 
 Chosen = NDArray[np.bool_] | None
-"""Which rows are counted; None: all of them, for which nothing has to be copied."""
+"""The rows that are counted; None: all of them, for which nothing has to be copied."""
 
 
 class Facets:
@@ -86,9 +88,9 @@ class Facets:
         """The facets of the present pictures under a filter.
 
         Args:
-            only: the pictures that are counted at all; None: every one.
-            box: of the map that cells of places are for; None: around all of them.
-            most: values that are told of one facet, the most frequent ones. Years and months are told all.
+            only: the pictures to count; None: every one.
+            box: the part of the map to divide into cells; None: the box around all places.
+            most: the number of values returned for a facet, the most frequent ones. All years and months are returned.
 
         Raises:
             GalleryError: the catalog cannot be read.
@@ -120,20 +122,21 @@ class Facets:
 
 
 class _Counting:
-    """One answer: the state that its facets share."""
+    """The state shared by the facets of one answer."""
 
     def __init__(
         self, reader: CatalogReader, columns: Columns, where: Filter, ids: Ids | None, most: int
     ) -> None:  # fmt: skip
         self._columns, self._where, self._most = columns, where, most
         self._asked = _by_group(where)
-        self._fails = None if where.is_empty() else _fails(reader, columns, self._asked)
+        is_every = where.is_empty() and not reader.has_hidden()
+        self._fails = None if is_every else _fails(reader, columns, self._asked)
         if ids is not None:
             rows, known = columns.rows_of(ids)
             counted = np.zeros(len(columns.ids), np.bool_)
             counted[rows[known]] = True
-            fails = np.zeros(len(columns.ids), np.uint16) if self._fails is None else self._fails
-            self._fails = np.where(counted, fails, np.uint16(_OUT))
+            fails = np.zeros(len(columns.ids), np.uint32) if self._fails is None else self._fails
+            self._fails = np.where(counted, fails, np.uint32(_OUT))
         self._roots = reader.roots()
         self._chosen: dict[int, Chosen] = {}
 
@@ -142,6 +145,7 @@ class _Counting:
         months = _counts(self._columns.coded["month"], dated)
         parents, folders = self._folders()
         values: Any = {facet.field: self._values(facet.group) for facet in COUNTED}
+        values |= {facet.field: self._paired(facet.group) for facet in PAIRED}
         return FacetCounts(
             total=self._total(self._under(_NONE)),
             years=_years(months),
@@ -151,6 +155,7 @@ class _Counting:
             folders=folders,
             tags=self._tags(),
             places=self._places(box),
+            named_places=self._named_places(),
             **values,
         )
 
@@ -160,7 +165,7 @@ class _Counting:
             return None
         own = 1 << list(self._asked).index(group) if group in self._asked else _REST
         if own not in self._chosen:
-            self._chosen[own] = (self._fails & np.uint16(_OUT - own)) == 0
+            self._chosen[own] = (self._fails & np.uint32(_OUT - own)) == 0
         return self._chosen[own]
 
     def _total(self, chosen: Chosen) -> int:
@@ -170,6 +175,12 @@ class _Counting:
         names = self._columns.names[group].texts
         counts = _counts(self._columns.coded[group], self._under(group))
         named = ((names[code], count) for code, count in counts.items())
+        return [ValueCount(value=name, count=count) for name, count in _first(named, self._most)]
+
+    def _paired(self, group: str) -> list[ValueCount]:
+        chosen, pairs = self._under(group), self._columns.paired[group]
+        counts = _counts(pairs.codes, None if chosen is None else chosen[pairs.rows])
+        named = ((pairs.names.texts[code], count) for code, count in counts.items())
         return [ValueCount(value=name, count=count) for name, count in _first(named, self._most)]
 
     def _tags(self) -> list[TagCount]:
@@ -186,7 +197,7 @@ class _Counting:
         return found
 
     def _folders(self) -> tuple[list[FolderCount], list[FolderCount]]:
-        """The folders that were asked for or indexed, and those one level below them."""
+        """The folders that were filtered by or indexed, and those one level below them."""
         tops = [str(folder) for folder in self._where.under] or _topmost(self._roots)
         counts = _counts(self._columns.coded["folder"], self._under("folder"))
         parents: Counter[str] = Counter(dict.fromkeys(tops, 0))
@@ -195,7 +206,7 @@ class _Counting:
             path = self._columns.folders.get(id_)
             within = [] if path is None else [top for top in tops if is_below(path, top)]
             parents.update(dict.fromkeys(within, count))
-            # Several tops may be nested: a folder is the same child of whichever it is below.
+            # Several top folders may be nested: a folder is the same child of each one above it.
             children.update(dict.fromkeys({_child(path, top) for top in within if path and path != top}, count))
         largest = _first(children.items(), self._most)
         return [_folder(path, parents[path]) for path in tops], [_folder(*each) for each in sorted(largest)]
@@ -208,18 +219,36 @@ class _Counting:
         seen = box or around
         return Places(count=len(places), box=around, cells=[] if seen is None else cells_in(places, seen))
 
+    def _named_places(self) -> list[PlaceCount]:
+        """Towns, and the regions and countries they lie in; of equal counts, the containing place first."""
+        chosen, pairs, named = self._under("place"), self._columns.located, self._columns.named
+        counts: Counter[str] = Counter()
+        for code, count in _counts(pairs.codes, None if chosen is None else chosen[pairs.rows]).items():
+            place = named.get(pairs.names.texts[code])
+            for key in () if place is None else filter(None, (place.key, place.region, place.country)):
+                counts[key] += count
+        found = sorted((key for key in counts if key in named), key=lambda key: (-counts[key], named[key].full_name))
+        return [_place_count(named, key, counts[key]) for key in found[: self._most]]
+
+
+def _place_count(named: Mapping[str, Place], key: str, count: int) -> PlaceCount:
+    place = named[key]
+    around = named.get((place.region if place.kind == "town" else None) or place.country or "")
+    parent = None if around is None else around.full_name
+    return PlaceCount(place=place.full_name, name=place.name, kind=place.kind, parent=parent, count=count)
+
 
 def _by_group(where: Filter) -> dict[str, dict[str, Any]]:
-    """The conditions of a filter, by the facet that is counted without them; first, under ``_NONE``, the others."""
+    """The conditions of a filter, by the facet that is counted without them; the others first, under ``_NONE``."""
     asked = dict(where.asked())
     groups = {group: {name: asked.pop(name) for name in names if name in asked} for group, names in GROUPS.items()}
     return {_NONE: asked} | {group: conditions for group, conditions in groups.items() if conditions}
 
 
-def _fails(reader: CatalogReader, columns: Columns, asked: dict[str, dict[str, Any]]) -> NDArray[np.uint16]:
-    """(n,) for every picture the groups that it fails, a bit each in their order; all bits if it is in no facet."""
+def _fails(reader: CatalogReader, columns: Columns, asked: dict[str, dict[str, Any]]) -> NDArray[np.uint32]:
+    """(n,) for every picture the groups that it fails, one bit each in their order; all bits if it is in no facet."""
     rest, *groups = (Filter(**conditions) for conditions in asked.values())
-    result = np.full(len(columns.ids), _OUT, np.uint16)
+    result = np.full(len(columns.ids), _OUT, np.uint32)
     for fails, ids in failing(reader, rest, groups).items():
         rows, known = columns.rows_of(ids)
         result[rows[known]] = fails
@@ -227,7 +256,7 @@ def _fails(reader: CatalogReader, columns: Columns, asked: dict[str, dict[str, A
 
 
 def _counts(codes: Codes, chosen: Chosen) -> dict[int, int]:
-    """Code -> how often it is there, ascending; ``UNKNOWN`` is left out."""
+    """Code -> number of occurrences, ascending; ``UNKNOWN`` is left out."""
     codes = codes if chosen is None else codes[chosen]
     counts = np.bincount(codes[codes >= 0])
     used = np.flatnonzero(counts)
@@ -235,7 +264,7 @@ def _counts(codes: Codes, chosen: Chosen) -> dict[int, int]:
 
 
 def _first(counts: Iterable[tuple[str, int]], most: int) -> list[tuple[str, int]]:
-    """The most frequent ones."""
+    """The most frequent values."""
     return sorted(counts, key=lambda each: (-each[1], each[0]))[:most]
 
 
@@ -251,7 +280,7 @@ def _topmost(folders: Sequence[str]) -> list[str]:
 
 
 def _child(path: str, folder: str) -> str:
-    """The folder one level below ``folder`` that ``path`` is, or lies in."""
+    """The folder one level below ``folder`` that equals or contains ``path``."""
     begin = len(folder.rstrip(os.sep)) + 1
     end = path.find(os.sep, begin)
     return path if end < 0 else path[:end]

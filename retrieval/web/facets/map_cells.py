@@ -21,7 +21,7 @@ Places = NDArray[np.float64]
 def box_around(places: Places) -> Box | None:
     """The smallest box that holds all places; None if there are none.
 
-    It goes over the 180th meridian only where that makes it less than half as wide: Fiji, but not the whole world.
+    It crosses the 180th meridian only if that makes it less than half as wide: Fiji, but not the whole world.
     """
     if len(places) == 0:
         return None
@@ -39,10 +39,10 @@ def box_around(places: Places) -> Box | None:
 def cells_in(places: Places, box: Box) -> list[Cell]:
     """The places in a box, counted in at most ``MOST_CELLS`` cells that are nearly square on the ground.
 
-    A cell is told by the mean of its own places, so that one place stays where it is.
+    A cell is placed at the mean of its own places, so that a single place keeps its position.
     """
     south, west, north, east = box
-    wide = east - west if west <= east else east - west + 360  # never a remainder: 360 would become 0
+    wide = east - west if west <= east else east - west + 360  # not a remainder: 360 would become 0
     along = (places[:, 1] - west) % 360
     inside = (places[:, 0] >= south) & (places[:, 0] <= north) & (along <= wide)
     latitude, along = places[inside, 0], along[inside]

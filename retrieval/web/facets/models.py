@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field, create_model
 
-from retrieval.filters.conditions import COUNTED
+from retrieval.filters.conditions import COUNTED, PAIRED
 
 Count = Annotated[int, Field(ge=0)]
 Latitude = Annotated[float, Field(ge=-90, le=90)]
@@ -50,6 +50,16 @@ class TagCount(BaseModel):
     source: Literal["people", "predicted"]
 
 
+class PlaceCount(BaseModel):
+    """A town, a region or a country, and how many pictures were taken in it."""
+
+    place: str = Field(description="With what it lies in, as the condition `place` takes it.")
+    name: str
+    kind: Literal["town", "region", "country"]
+    parent: str | None = Field(description="The `place` around it; null for a country.")
+    count: Count
+
+
 class Cell(BaseModel):
     """Pictures that were taken near each other, in their middle; degrees, WGS 84."""
 
@@ -75,7 +85,7 @@ if TYPE_CHECKING:
         def __getattr__(self, name: str) -> list[ValueCount]: ...
 
 else:
-    _Values = create_model("_Values", **{facet.field: list[ValueCount] for facet in COUNTED})
+    _Values = create_model("_Values", **{facet.field: list[ValueCount] for facet in (*COUNTED, *PAIRED)})
 
 
 class FacetCounts(_Values):
@@ -92,6 +102,26 @@ class FacetCounts(_Values):
     folders: list[FolderCount] = Field(description="One level below parents, by path.")
     tags: list[TagCount]
     places: Places
+    named_places: list[PlaceCount] = Field(description="Countries, regions and towns, the most frequent first.")
+
+
+class Album(BaseModel):
+    """An album."""
+
+    id: int = Field(description="For /albums/{album_id}; it stays when the album is renamed.")
+    name: str
+    kind: Literal["pictures", "search"] = Field(description="People put pictures in, or it is a saved search.")
+    pictures: Count | None = Field(description="How many are in it; null for a saved search, which stays live.")
+    cover_id: int | None = Field(description="The picture that stands for it.")
+    search: str | None = Field(description="What a saved search looks for, as a command line says it.")
+    created_at: str
+
+
+class Albums(BaseModel):
+    """Every album of the gallery, by name."""
+
+    total: Count
+    albums: list[Album]
 
 
 class Tags(BaseModel):

@@ -16,14 +16,14 @@ from retrieval.web.front.problems import Problem, problem_of
 from retrieval.web.settings import Settings
 
 _ALWAYS_ANSWERED = ("/healthz", "/api/v1/healthz")
-_LAST_WORDS_S = 1.0  # for a handler that was told to stop
+_LAST_WORDS_S = 1.0  # for a handler that was cancelled
 _DISCARD_S = 3.0
 _CLOSE = {"Connection": "close"}
 
 
 @dataclass
 class _Body:
-    """How far the body of a request has come, in bytes, and when all of it has to be there."""
+    """How many bytes of a request's body have arrived, and when all of it has to be there."""
 
     most: int
     until: float
@@ -32,7 +32,7 @@ class _Body:
 
 
 class Limits:
-    """Counts requests and bodies; stops working for a client that is gone.
+    """Counts requests and bodies; stops a handler whose client has disconnected.
 
     Args:
         settings: ``max_requests``, ``max_json_bytes``, ``max_upload_bytes``, ``max_bodies_bytes``, ``body_wait_s``,
@@ -42,7 +42,7 @@ class Limits:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app, self._settings = app, settings
         self._running = 0
-        self._held = 0  # bytes of the bodies of those
+        self._held = 0  # bytes of the bodies of these requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -59,7 +59,7 @@ class Limits:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        if "transfer-encoding" in headers and "content-length" in headers:  # a proxy may go by the other one
+        if "transfer-encoding" in headers and "content-length" in headers:  # a proxy may use the other one
             said = "the request says its length twice", "send Content-Length or Transfer-Encoding, not both"
             await Problem(400, *said, instance=scope["path"], headers=_CLOSE)(scope, receive, send)
             return
@@ -73,7 +73,7 @@ class Limits:
         most = self._settings.max_upload_bytes if is_upload else self._settings.max_json_bytes
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > most:
-            if "expect" not in headers:  # who asks before sending need not send it
+            if "expect" not in headers:  # a client that asks before sending need not send it
                 await _discard(receive, most)
             await Problem(413, *_too_large(most), instance=scope["path"], headers=_CLOSE)(scope, receive, send)
             return
@@ -84,7 +84,7 @@ class Limits:
             self._held -= body.taken
 
     def _bounded(self, receive: Receive, body: _Body) -> Receive:
-        """``receive`` for a body that keeps coming and is not too large, whatever it said of its length."""
+        """``receive`` for a body that must keep arriving and not be too large, whatever its declared length."""
 
         async def bounded() -> Message:
             if body.is_complete:
@@ -110,9 +110,9 @@ class Limits:
 
 
 async def _while_wanted(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a request without a body; if its client leaves before the answer, stop.
+    """Answer a request without a body; if its client disconnects before the answer, stop.
 
-    A page that searches as one types lets go of its question at every key: these must not keep the model from the
+    A page that searches while one types abandons its request at every key: these must not keep the model from the
     last one.
     """
     is_answered, gone = False, asyncio.Event()
@@ -136,10 +136,10 @@ async def _while_wanted(app: ASGIApp, scope: Scope, receive: Receive, send: Send
         await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
         gone.set()
         if not is_answered:
-            answering.cancel()  # does nothing to what is done
+            answering.cancel()  # does nothing if it is done
         await asyncio.wait((answering,))
         if not answering.cancelled():
-            answering.result()  # or what was raised
+            answering.result()  # or raise its exception
     finally:
         leaving.cancel()
         answering.cancel()
@@ -147,7 +147,7 @@ async def _while_wanted(app: ASGIApp, scope: Scope, receive: Receive, send: Send
 
 
 async def _discard(receive: Receive, most: int) -> None:
-    """Take the rest of a body, within reason: who is still sending when the connection closes never reads why."""
+    """Read the rest of a body, up to a limit: a client still sending when the connection closes never reads why."""
     taken = 0
     with suppress(TimeoutError):
         async with asyncio.timeout(_DISCARD_S):

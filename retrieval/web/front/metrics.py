@@ -9,7 +9,9 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 
-Stage = Literal["wait", "encode", "search", "records", "thumbnail", "decode"]
+from retrieval.server.job_queue import Meter
+
+Stage = Literal["search", "records", "thumbnail", "decode"]
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -34,9 +36,22 @@ WAITING = Gauge("photoseek_jobs_waiting", "Jobs that wait for a thread.", ["queu
 
 @contextmanager
 def stage(name: Stage) -> Iterator[None]:
-    """Time what is done inside; from any thread."""
+    """Time the enclosed block; from any thread."""
     start = time.perf_counter()
     try:
         yield
     finally:
         STAGE_SECONDS.labels(name).observe(time.perf_counter() - start)
+
+
+class QueueMeter(Meter):
+    """Reports the job queues and the engine thread in these metrics."""
+
+    def waiting(self, queue: str, jobs: int) -> None:
+        WAITING.labels(queue).set(jobs)
+
+    def spent(self, stage: str, seconds: float) -> None:
+        STAGE_SECONDS.labels(stage).observe(seconds)
+
+    def texts(self, how: str, count: int) -> None:
+        TEXTS.labels(how).inc(count)

@@ -24,6 +24,7 @@ from retrieval.errors import (
     SettingsError,
     SpecError,
     TextNotSupported,
+    UnknownAlbum,
     UnknownEncoder,
     UnknownImage,
     UnreadableImage,
@@ -34,11 +35,12 @@ logger = logging.getLogger("photoseek")
 
 MEDIA_TYPE = "application/problem+json"
 _TYPES = "https://photoseek.invalid/problems/"
-_STATUS: Sequence[tuple[type[RetrievalError], int]] = (  # the first that fits
+_STATUS: Sequence[tuple[type[RetrievalError], int]] = (  # the first matching class counts
     (PageExpired, 409),
     (TextNotSupported, 422),
     (UnreadableImage, 415),
     (UnknownImage, 404),
+    (UnknownAlbum, 404),
     (GalleryNotFound, 503),
     (GalleryLocked, 409),
     (Busy, 503),
@@ -46,14 +48,14 @@ _STATUS: Sequence[tuple[type[RetrievalError], int]] = (  # the first that fits
     (SettingsError, 400),
     (SpecError, 400),
     (UnknownEncoder, 400),
-    (RetrievalError, 503),  # a gallery or a model that cannot be used as it is: its two lines say what to do
+    (RetrievalError, 503),  # a gallery or a model that is unusable as it is: the two lines of the error say what to do
 )
-_PLAIN = {  # what starlette says, in our words
+_PLAIN = {  # starlette's messages, in our words
     "Not Found": "there is nothing at this address\nthe page is at /, the API is told at /api/v1/openapi.json",
     "Method Not Allowed": "this address is not asked in this way\nthe API is told at /api/v1/openapi.json",
 }
 _METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
-_SHOWN_ERRORS = 20  # of a request that breaks more rules than a person would read
+_SHOWN_ERRORS = 20  # of a request with more errors than a person would read
 
 SCHEMA = {
     "type": "object",
@@ -80,9 +82,9 @@ class Problem(JSONResponse):
     Args:
         status: of the response.
         title: what happened, in one line.
-        detail: what can be done, or nothing.
-        kind: a class of errors, whose name becomes the problem's type; None is the status' own meaning.
-        instance: the path that was asked for.
+        detail: what the person can do, or empty.
+        kind: an error class, whose name becomes the problem's type; None means that of the status.
+        instance: the requested path.
     """
 
     media_type = MEDIA_TYPE
@@ -108,7 +110,7 @@ class Problem(JSONResponse):
 
 
 def problem_of(error: Exception, instance: str | None = None) -> Problem:
-    """The problem that an error is to a client; what is not a person's doing is logged and not told."""
+    """The problem that a client gets for an error; errors of the program are logged and their details withheld."""
     if isinstance(error, RetrievalError):
         status = next(status for kind, status in _STATUS if isinstance(error, kind))
         return Problem(status, error.message, error.hint, kind=type(error), instance=instance)
@@ -116,7 +118,7 @@ def problem_of(error: Exception, instance: str | None = None) -> Problem:
         title, _, detail = _PLAIN.get(error.detail, str(error.detail)).partition("\n")
         return Problem(error.status_code, title, detail, instance=instance, headers=error.headers)
     known = explained(error)
-    # A file of ours that is not there is a fault of the program, not of the machine: its log has the traceback.
+    # A missing file of ours is a fault of the program, not of the machine: its log has the traceback.
     if known is not None and not isinstance(error, FileNotFoundError):
         logger.error("%s could not be answered: %s", instance, known.message)
         return problem_of(known, instance)
@@ -139,7 +141,7 @@ async def _answered(request: Request, error: Exception) -> Problem:
 
 
 def _allowed(request: Request) -> list[str]:
-    """Every method of an address; starlette names those of the first route that has it."""
+    """Every method of an address; starlette names only those of the first route that has it."""
     scopes = [{**request.scope, "method": method} for method in _METHODS]
     routes = request.app.router.routes
     return [s["method"] for s in scopes if any(route.matches(dict(s))[0] is Match.FULL for route in routes)]
@@ -163,5 +165,5 @@ def _type_of(kind: type[Exception] | None) -> str:
 
 
 def _shown(text: str) -> str:
-    """Text that JSON can carry: what is half a character, in a file's name or in a question, becomes U+FFFD."""
+    """Text that JSON can carry: half a character (a lone surrogate), in a file name or a query, becomes U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -13,7 +13,7 @@ from retrieval.web.settings import Settings
 
 
 def patient(settings: Settings) -> type[H11Protocol]:
-    """The class of a server's connections, with its limits."""
+    """The class of a server's connections, with the limits of its settings."""
 
     class Patient(_PatientProtocol):
         limits = settings
@@ -22,7 +22,7 @@ def patient(settings: Settings) -> type[H11Protocol]:
 
 
 class _PatientProtocol(H11Protocol):
-    """Closes connections whose headers do not come, whose answers are not read, or which are one too many."""
+    """Closes connections whose headers do not arrive, whose answers are not read, or that exceed the limit."""
 
     limits: Settings
 
@@ -60,7 +60,7 @@ class _PatientProtocol(H11Protocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """What is not HTTP is answered with a problem as everything else is."""
+        """Answer input that is not HTTP with a problem, like all other errors."""
         problem = {"type": "about:blank", "title": "this is not a request in HTTP/1.1", "status": 400}
         headers = [(b"content-type", b"application/problem+json"), (b"connection", b"close")]
         answer = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
@@ -68,11 +68,11 @@ class _PatientProtocol(H11Protocol):
             for event in (answer, h11.Data(data=json.dumps(problem).encode()), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         except h11.LocalProtocolError:
-            pass  # an answer to something before it is under way
+            pass  # an answer to an earlier request is in progress
         self.transport.close()
 
     def _is_idle(self) -> bool:
-        """True while no request is in progress whose headers are complete."""
+        """True while no request with complete headers is in progress."""
         return self.cycle is None or self.cycle.response_complete
 
     def _await_headers(self) -> None:

@@ -1,8 +1,8 @@
-"""Access control, as pure ASGI so that streams stay streams.
+"""Access control, and the headers that browsers enforce; as pure ASGI so that responses can be streamed.
 
-A page on the internet can make a browser on this machine send requests to loopback. Three things keep it out: the name
-in ``Host`` (a name that was rebound to 127.0.0.1 is not ours), where the browser says that the request comes from, and
-a token where one is set.
+A page on the internet can make a browser on this machine send requests to loopback. Three checks refuse these: the name
+in ``Host`` (a name that was rebound to 127.0.0.1 is not ours), the origin of the request as the browser states it, and
+a token if one is set.
 """
 
 from __future__ import annotations
@@ -13,21 +13,40 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from urllib.parse import parse_qsl, urlencode
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from retrieval.web.front import sign_in
 from retrieval.web.front.problems import Problem
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _SAFE = ("GET", "HEAD", "OPTIONS")
-_NO_TOKEN_NEEDED = ("/healthz", "/api/v1/healthz")
+_NO_TOKEN_NEEDED = ("/healthz", "/api/v1/healthz", "/manifest.webmanifest")
+_OF_THE_PROGRAM = "/static/"
+"""Files that everybody who installs the program has, the same in every gallery; the form for the token needs some."""
 _A_YEAR_S = 365 * 24 * 3600
+
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self'; "
+    "connect-src 'self'; manifest-src 'self'; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+DATA_POLICY = "default-src 'none'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+"""For responses other than pages: if a browser displays one as a page all the same, it can do nothing."""
+
+_ALWAYS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
 
 
 def host_name(header: str) -> str:
-    """The name in a ``Host`` header or an address that was given, in lower case, without port and brackets."""
+    """The name in a ``Host`` header or a given address, in lower case, without port and brackets."""
     if header.startswith("["):
         return header[1:].partition("]")[0].lower()
     name, _, port = header.rpartition(":")
@@ -43,11 +62,11 @@ def is_wildcard(host: str) -> bool:
 
 
 class HostCheck:
-    """Refuses requests to a name that is not this server's.
+    """Refuses requests to a name other than this server's.
 
     Args:
-        host: what is listened on. Where that is every address, any address in figures is accepted: an address
-            needs no DNS, so nothing can have been rebound.
+        host: the address listened on. If it means every address, any numeric address is accepted: an address
+            needs no DNS, so it cannot have been rebound.
         names: further names.
     """
 
@@ -72,11 +91,11 @@ class HostCheck:
 
 
 class OriginCheck:
-    """Refuses what another site's page makes a browser send.
+    """Refuses requests that another site's page makes a browser send.
 
-    Browsers say where a request comes from (``Sec-Fetch-Site``, or ``Origin`` where it is not safe); programs say
-    nothing and are let through. What is safe to repeat may come from elsewhere as a navigation (a link) only: nobody
-    else's page has to learn from our timing what is in a gallery, or to keep the model busy.
+    Browsers state where a request comes from (``Sec-Fetch-Site``, or ``Origin`` if the method is not safe);
+    programs state nothing and are allowed. Requests with a safe method from elsewhere are allowed only as a navigation
+    (a link): other sites' pages must not learn from response times what is in a gallery, or keep the model busy.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -91,10 +110,12 @@ class OriginCheck:
 
 
 class TokenCheck:
-    """Asks for the token: as ``Authorization: Bearer``, or in the cookie that ``/?token=`` sets once.
+    """Requires the token: as ``Authorization: Bearer``, or in the cookie that the form or ``/?token=`` sets once.
 
-    The cookie holds a keyed hash, not the token, and a page's scripts cannot read it. Its name depends on the token,
-    because browsers share cookies between the ports of a host.
+    The cookie holds a keyed hash, not the token, and page scripts cannot read it. Its name depends on the token,
+    because browsers share cookies between the ports of a host. A browser sends it also when somebody follows a link
+    from another site (``SameSite=Lax``), so that shared searches open; with any other request from there it does not,
+    and `OriginCheck` refuses these as well.
     """
 
     def __init__(self, app: ASGIApp, token: str) -> None:
@@ -104,16 +125,23 @@ class TokenCheck:
         self._proof = self._derived(b"page")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _NO_TOKEN_NEEDED:
+        if scope["type"] != "http" or scope["path"] in _NO_TOKEN_NEEDED or scope["path"].startswith(_OF_THE_PROGRAM):
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
         asked = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         given = [value for name, value in asked if name == "token"]
         if given and scope["path"] == "/" and scope["method"] == "GET" and self._is_token(given[0]):
-            await self._signed_in(asked)(scope, receive, send)
+            await self._signed_in(asked, scope)(scope, receive, send)
+        elif sign_in.is_filled_in(scope, headers):
+            token = await sign_in.token_in(receive)
+            known = token is not None and self._is_token(token)
+            answer = self._signed_in(asked, scope) if known else sign_in.form(headers, is_wrong=True)
+            await answer(scope, receive, send)
         elif self._is_known(headers):
             await self._app(scope, receive, send)
+        elif sign_in.wants_page(scope, headers):
+            await sign_in.form(headers, is_wrong=bool(given))(scope, receive, send)
         else:
             title = "this server asks for its token"
             hint = "open the address with ?token=TOKEN once, or send: Authorization: Bearer TOKEN"
@@ -127,11 +155,19 @@ class TokenCheck:
         cookies = cookie_parser(headers.get("cookie", ""))
         return hmac.compare_digest(cookies.get(self._cookie, "").encode(), self._proof.encode())
 
-    def _signed_in(self, asked: list[tuple[str, str]]) -> Response:
-        """To the same address without the token, which so stays in no history."""
+    def _signed_in(self, asked: list[tuple[str, str]], scope: Scope) -> Response:
+        """Redirect to the same address without the token, so that it stays in no browser history."""
         rest = urlencode([(name, value) for name, value in asked if name != "token"])
         answer = Response(status_code=303, headers={"Location": "/" + (f"?{rest}" if rest else "")})
-        answer.set_cookie(self._cookie, self._proof, max_age=_A_YEAR_S, path="/", httponly=True, samesite="strict")
+        answer.set_cookie(
+            self._cookie,
+            self._proof,
+            max_age=_A_YEAR_S,
+            path="/",
+            httponly=True,
+            samesite="lax",
+            secure=scope.get("scheme") == "https",
+        )
         return answer
 
     def _is_token(self, given: str) -> bool:
@@ -150,7 +186,7 @@ def _is_address(name: str) -> bool:
 
 
 def _is_own(method: str, headers: Headers) -> bool:
-    """False if a browser says that a request comes from another origin than ours."""
+    """False if a browser states that a request comes from another origin than ours."""
     site = headers.get("sec-fetch-site")
     if method in _SAFE:
         return site in (None, "same-origin", "none") or headers.get("sec-fetch-mode") == "navigate"
@@ -158,3 +194,23 @@ def _is_own(method: str, headers: Headers) -> bool:
     if origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower():
         return False
     return site in (None, "same-origin", "none")
+
+
+class BrowserHeaders:
+    """Adds these headers; those set by a handler itself (for caching, say) stay."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                is_page = headers.get("content-type", "").startswith("text/html")
+                headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else DATA_POLICY)
+                headers.setdefault("Cache-Control", "no-store")  # responses depend on somebody's private pictures
+                for name, value in _ALWAYS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, sent if scope["type"] == "http" else send)

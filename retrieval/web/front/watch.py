@@ -9,15 +9,15 @@ import time
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from retrieval.server.job_queue import Stopping
 from retrieval.web.front.metrics import IN_PROGRESS, REQUEST_SECONDS, REQUESTS
 from retrieval.web.front.problems import problem_of
-from retrieval.web.work.job_queue import Stopping
 
 logger = logging.getLogger("photoseek")
 
 
 class Watch:
-    """Stands around the checks, too: what they refuse is counted."""
+    """Outside the checks, too, so that refused requests are counted."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -37,7 +37,7 @@ class Watch:
         IN_PROGRESS.inc()
         try:
             error = await self._outcome(scope, receive, watched)
-            if isinstance(error, ClientDisconnect):  # cut off while it was being sent: nobody waits for an answer
+            if isinstance(error, ClientDisconnect):  # disconnected during the upload: no client waits for an answer
                 logger.debug("%s: the client left", scope["path"])
             elif error is not None and not status:
                 await problem_of(error, scope["path"])(scope, receive, watched)
@@ -45,14 +45,14 @@ class Watch:
                 logger.error("%s ended early: %s", scope["path"], error, exc_info=error)
         finally:
             IN_PROGRESS.dec()
-            route = getattr(scope.get("route"), "path", "other")  # of what exists: strangers must not invent labels
+            route = getattr(scope.get("route"), "path", "other")  # no labels made by strangers
             REQUESTS.labels(route, status or "left").inc()
             REQUEST_SECONDS.labels(route).observe(time.perf_counter() - start)
 
     async def _outcome(self, scope: Scope, receive: Receive, send: Send) -> Exception | None:
         try:
             await self._app(scope, receive, send)
-        except asyncio.CancelledError:  # the server stops and has waited long enough
+        except asyncio.CancelledError:  # the server is stopping and has waited long enough
             return Stopping()
         except Exception as error:
             return error

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 from starlette.responses import StreamingResponse
 
 from retrieval.catalog.reader import CatalogReader
 from retrieval.errors import Busy, GalleryNotFound
 from retrieval.paths import as_text
 from retrieval.web.app_state import index_job, readers, settings, stopping
+from retrieval.web.edits.writing import REFUSED, may_write
 from retrieval.web.indexing.folders import allowed_folders
 from retrieval.web.indexing.job import MOST_LISTENERS
 from retrieval.web.indexing.models import Failing, IndexAnswer, IndexRequest, IndexState
@@ -44,9 +45,11 @@ async def get_index(request: Request) -> IndexAnswer:
 
 @router.post(
     "/index",
+    dependencies=[Depends(may_write)],
     status_code=202,
     summary="Start an indexing run",
-    responses={
+    responses=REFUSED
+    | {
         400: {"description": "A folder that the gallery does not know, or that is none."},
         409: {"description": "This server or another process is writing to the gallery."},
     },
@@ -68,8 +71,9 @@ async def start_index(request: Request, asked: IndexRequest) -> IndexState:
 
 @router.delete(
     "/index",
+    dependencies=[Depends(may_write)],
     summary="Stop the indexing run",
-    responses={202: {"description": "It was asked to stop.", "model": IndexState}},
+    responses=REFUSED | {202: {"description": "It was asked to stop.", "model": IndexState}},
 )
 async def stop_index(request: Request, response: Response) -> IndexState:
     """Nothing is lost: what was read is kept, and the next run continues from there. Without a run nothing happens."""

@@ -1,9 +1,9 @@
 """The folders that may be indexed over HTTP.
 
-Whoever can send a request to the server could otherwise have any folder of this machine read, and then look at its
-pictures: another program, or a page that the browser has open. So a folder has to lie in one that was once given on
-the command line, unless the server was started with ``--allow-new-folders``. Others are refused without looking
-whether they exist.
+Otherwise anyone who can send a request to the server, such as another program or a page open in the browser, could
+have any folder of this machine read, and then look at its pictures. So a folder has to lie in one that was given on
+the command line before, unless the server was started with ``--allow-new-folders``. Others are refused without
+checking whether they exist.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from retrieval.paths import is_below
 
 
 class FolderRefused(SettingsError):
-    """Not a folder that may be indexed over HTTP."""
+    """The folder may not be indexed over HTTP."""
 
 
 def allowed_folders(asked: Sequence[str], roots: Sequence[str], *, may_add: bool) -> list[str]:
     """The folders, symbolic links resolved.
 
     Args:
-        asked: whole paths; none stands for all roots.
+        asked: absolute paths; none means all roots.
         roots: the folders that were given to ``photoseek index``.
-        may_add: others are allowed, too.
+        may_add: other folders are allowed, too.
 
     Raises:
-        FolderRefused: a folder that the gallery does not know.
-        SettingsError: not a whole path, nothing there, or not a folder; or nothing to do at all.
+        FolderRefused: a folder that is not known to the gallery.
+        SettingsError: not an absolute path, nothing there, or not a folder; or no folders at all.
     """
     if not asked and not roots:
         raise SettingsError("no folder was given and none was indexed before", "run: photoseek index FOLDER")

@@ -1,8 +1,8 @@
 """The indexing run started by the server: a child process, so that searches stay fast.
 
-It runs the command line of this installation with ``--json-progress``; what it says becomes one value, the state, which
-is replaced four times a second. Listeners get the newest state when they are ready for it, so one that is slow misses
-states and keeps nothing waiting in memory.
+It runs the command line of this installation with ``--json-progress``; its output becomes one value, the state, which
+is replaced four times a second. Listeners get the newest state when they are ready for it, so a slow one misses
+states and does not make any pile up in memory.
 """
 
 from __future__ import annotations
@@ -29,16 +29,20 @@ logger = logging.getLogger("photoseek")
 
 
 LAST_PATIENCE_S = 2.0
-"""A run that was asked to stop commits what is in flight. When the server leaves and that takes longer than
-``Settings.stop_within_s``, it is asked again, which cuts it short; after so long again it is killed, which the catalog
-survives, too."""
+"""A run that was asked to stop commits its work in progress. If the server is stopping and that takes longer than
+``Settings.stop_within_s``, it is asked again, which shortens it; after the same time again it is killed, which the
+catalog survives, too."""
+
+INSIST_AFTER_S = 30.0
+"""A run heeds the first signal within seconds. One that does not, because a disk does not answer, say, is asked again
+after this time, and then killed."""
 
 HEARTBEAT_S = 15.0
 MOST_LISTENERS = 32
 
 _LONGEST_LINE = 16 << 20  # the report names every folder that could not be walked
 _SAID = 8192
-_NICE = 5  # of two that want the same core, the search goes first
+_NICE = 5  # if two processes want the same core, the search goes first
 
 
 class IndexJob:
@@ -54,6 +58,7 @@ class IndexJob:
         self._state = IndexState()
         self._process: Process | None = None
         self._task: asyncio.Task[None] | None = None
+        self._insisting: asyncio.Task[None] | None = None
         self._is_closed = False
         self._number, self._name = 0, secrets.token_hex(4)
         self._changed = asyncio.Event()
@@ -61,19 +66,19 @@ class IndexJob:
 
     @property
     def state(self) -> IndexState:
-        """How the run stands, or how the last one ended."""
+        """The state of the run, or the final state of the last one."""
         return self._state
 
     @property
     def listeners(self) -> int:
-        """How many listen to the events now; no more than ``MOST_LISTENERS`` should."""
+        """How many clients listen to the events now; at most ``MOST_LISTENERS`` should."""
         return self._listeners
 
     async def start(self, folders: Sequence[str]) -> IndexState:
         """Start a run.
 
         Args:
-            folders: whole paths, allowed and resolved (see ``index_folders``); empty: every known one.
+            folders: absolute paths, allowed and resolved (see ``index_folders``); empty: every known one.
 
         Raises:
             GalleryLocked: this server or another process is writing to the gallery.
@@ -81,7 +86,7 @@ class IndexJob:
         """
         if self._state.running or self._is_closed:
             raise GalleryLocked("this server is already indexing", "wait until it has finished, or stop it")
-        # Said before anything is waited for: a second request finds it.
+        # Set before the first await, so that a second request sees it.
         before, self._process = self._state, None
         self._say(
             IndexState(
@@ -95,22 +100,23 @@ class IndexJob:
             self._say(before)
             raise
         self._task = asyncio.create_task(self._follow(self._process), name="photoseek-index-job")
-        if self._is_closed or self._state.state == "stopping":  # meanwhile
+        if self._is_closed or self._state.state == "stopping":  # changed in the meantime
             self._ask()
         return self._state
 
     def stop(self) -> IndexState:
-        """Ask the run to stop, if there is one: what it has done stays, and the next one goes on from there."""
+        """Ask the run to stop, if there is one: its finished work stays, and the next one continues from there."""
         if self._state.state in ("starting", "running"):
             self._say(self._state.model_copy(update={"state": "stopping"}))
             self._ask()
+            self._insisting = asyncio.create_task(self._insist(INSIST_AFTER_S), name="photoseek-index-stop")
         return self._state
 
     async def close(self, *, at_once: bool = False) -> None:
         """Stop the run and wait until it has ended.
 
         Args:
-            at_once: whoever stops the server insists: the run is killed, which loses what it had not yet committed.
+            at_once: the server is stopped by force: the run is killed, and its uncommitted work is lost.
         """
         self._is_closed = True
         if self._task is None or self._task.done():
@@ -118,20 +124,16 @@ class IndexJob:
         self.stop()
         if at_once:
             self._kill()
-        for patience, next_step in ((self._settings.stop_within_s, self._ask), (LAST_PATIENCE_S, self._kill)):
-            done, _ = await asyncio.wait((self._task,), timeout=patience)
-            if done:
-                return
-            next_step()
+        await self._insist(self._settings.stop_within_s)
         await self._task
 
     async def events(self, stopping: asyncio.Event, seen: str = "") -> AsyncIterator[str]:
-        """The state now and whenever it changes, as server-sent events, until the run ends or the server stops.
+        """The state now and at every change, as server-sent events, until the run ends or the server stops.
 
-        ``state`` comes first, then ``progress``; ``report`` is the last one. Each has a whole :class:`IndexState`.
+        ``state`` comes first, then ``progress``; ``report`` is the last one. Each contains a whole :class:`IndexState`.
 
         Args:
-            seen: the id of the last event that the listener knows.
+            seen: the id of the last event that the listener received.
 
         """
         self._listeners += 1
@@ -153,12 +155,12 @@ class IndexJob:
             self._listeners -= 1
 
     def knows(self, seen: str) -> bool:
-        """True if there is nothing to tell, now or later, to a listener that has seen this event."""
+        """True if there are no events, now or later, for a listener that has seen this one."""
         return not self._state.running and seen == self._id
 
     @property
     def _id(self) -> str:
-        """Of the present state; no other server's, since a listener may come back to one that was started again."""
+        """The id of the present state; differs between servers, since a listener may reconnect to a restarted one."""
         return f"{self._name}-{self._number}"
 
     def _say(self, state: IndexState) -> None:
@@ -179,7 +181,7 @@ class IndexJob:
                 stdout=PIPE,
                 stderr=PIPE,
                 limit=_LONGEST_LINE,
-                start_new_session=True,  # Ctrl-C in the terminal is the server's, which then stops the run itself
+                start_new_session=True,  # Ctrl-C in the terminal is for the server, which then stops the run itself
             )
         except (OSError, ValueError) as error:
             raise GalleryError(f"cannot start indexing: {error}", "run: photoseek index") from error
@@ -187,8 +189,18 @@ class IndexJob:
             os.setpriority(os.PRIO_PROCESS, process.pid, os.getpriority(os.PRIO_PROCESS, 0) + _NICE)
         return process
 
+    async def _insist(self, within_s: float) -> None:
+        """Ask a run again that does not end in this time, and then kill it."""
+        for patience, next_step in ((within_s, self._ask), (LAST_PATIENCE_S, self._kill)):
+            if self._task is None:  # it has not been started yet, and will be asked then
+                return
+            done, _ = await asyncio.wait((self._task,), timeout=patience)
+            if done:
+                return
+            next_step()
+
     def _ask(self) -> None:
-        # SIGTERM is to the run what Ctrl-C is. A shell's background job ignores SIGINT, and so would its child.
+        # The run handles SIGTERM like Ctrl-C. A shell's background job ignores SIGINT, and so would its child.
         if self._process is not None:
             with suppress(ProcessLookupError):
                 self._process.terminate()
@@ -204,7 +216,7 @@ class IndexJob:
         try:
             async for line in process.stdout:
                 self._take(line)
-        except ValueError:  # a line beyond all bounds: the rest is of no use
+        except ValueError:  # a line above the limit: the rest is of no use
             self._kill()
         said, code = await draining, await process.wait()
         self._say(self._ended(code, said))
@@ -222,7 +234,7 @@ class IndexJob:
         self._say(self._state.model_copy(update=known))
 
     def _ended(self, code: int, said: str) -> IndexState:
-        """The last state of a run that ended with this exit code and these last words on stderr."""
+        """The last state of a run that ended with this exit code and this last output on stderr."""
         report = self._state.report
         now: dict[str, Any] = {"running": False, "finished_at": _now(), "seconds_left": None}
         if report is not None and code in (0, 1, 130):
@@ -236,7 +248,7 @@ class IndexJob:
 
 
 def _clean(facts: dict[str, Any]) -> dict[str, Any]:
-    """The paths of folders that could not be walked may be no text."""
+    """Paths of folders that could not be walked may not be valid text."""
     return {name: as_text(value) if isinstance(value, str) else value for name, value in facts.items()}
 
 
@@ -251,7 +263,7 @@ async def _any_set(*events: asyncio.Event, within_s: float) -> bool:
 
 
 async def _tail(stream: asyncio.StreamReader) -> str:
-    """The end of what is said; read all the time, since a full pipe would hold the run up."""
+    """The end of the output; read all the time, since a full pipe would block the run."""
     kept = b""
     while piece := await stream.read(_SAID):
         kept = (kept + piece)[-_SAID:]
@@ -259,7 +271,7 @@ async def _tail(stream: asyncio.StreamReader) -> str:
 
 
 def _two_lines(said: str) -> TwoLines:
-    """What the command line said of its error (see ``retrieval.program``)."""
+    """The command line's two lines about its error (see ``retrieval.program``)."""
     _, found, rest = f"\n{said}".rpartition("\nphotoseek: ")
     if not found:
         return TwoLines(title="the indexing run ended unexpectedly", detail="the log of photoseek serve says more")

@@ -49,7 +49,7 @@ class IndexState(BaseModel):
     device: str | None = None
     started_at: str | None = Field(default=None, description="UTC, ISO 8601.")
     finished_at: str | None = None
-    stage: Literal["walk", "encode", "index"] | None = None
+    stage: Literal["walk", "encode", "index", "text", "faces"] | None = None
     done: Count = Field(default=0, description="Files settled, unchanged ones included.")
     total: Count | None = Field(default=None, description="Files that will be met; null until they are counted.")
     encoded: Count = Field(default=0, description="Pictures that went through the encoder.")

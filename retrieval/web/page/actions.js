@@ -1,6 +1,7 @@
 /** What one can ask for with a picture: others like it, more or less of what it shows. */
 
 import { toast } from "./toast.js";
+import { t } from "./words.js";
 
 /** @param {{state: typeof import("./state.js")}} shared */
 export function createActions({ state }) {
@@ -11,23 +12,25 @@ export function createActions({ state }) {
     const before = state.get();
     const on = !before[side].includes(id);
     if (on && side === "less" && !state.isRanked()) {
-      toast("Say first what to look for", { detail: "Then pictures can be left out that are not it." });
+      toast(t("lean.ask_first"), { detail: t("lean.ask_first_help") });
       return;
     }
     const without = list => list.filter(one => one !== id);
     state.update({ [side]: on ? [...before[side], id] : without(before[side]), [other]: without(before[other]) });
     if (!document.querySelector("dialog[open]")) return;
-    toast(on ? `${side === "more" ? "More" : "Less"} like ${hit.name}` : `No longer ${side} like ${hit.name}`);
+    toast(t(`lean.${side}${on ? "" : "_no_longer"}`, { name: hit.name }));
   }
 
   /** Pictures like this one, of those that pass the present filters. */
   function similar(hit) {
     state.update({
-      q: "", not: [], more: [], less: [], like: [String(hit.id)], sort: "", reverse: false, relevant: false, min_score: "",
+      q: "", not: [], more: [], less: [], like: [String(hit.id)], sort: "", reverse: false, weaker: false, min_score: "",
       view: "grid", open: "",
     });
   }
 
+  const leanOf = id => ["more", "less"].find(side => state.get()[side].includes(String(id))) ?? "";
+
   const acts = { more: hit => lean("more", hit), less: hit => lean("less", hit), similar };
-  return { ...acts, run: (act, hit) => acts[act]?.(hit) };
+  return { ...acts, leanOf, run: (act, hit) => acts[act]?.(hit) };
 }

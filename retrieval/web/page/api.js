@@ -8,6 +8,7 @@
  * @property {number|null} relevance
  * @property {boolean|null} relevant
  * @property {number} burst         pictures of the same scene that stand behind this one
+ * @property {{[source: string]: string[]}} matched  words of the query, of the sources other than the picture that have them
  * @property {string} name
  * @property {string} path
  * @property {number} width
@@ -17,9 +18,12 @@
  * @property {string} format
  * @property {number} bytes
  * @property {string|null} colour   "#rrggbb", the average
+ * @property {"inside"|"beside"|null} motion  where its short video is, if it has one
  * @property {"same"} on_disk
  * @property {string} hash
  */
+
+import { t } from "./words.js";
 
 const BASE = "/api/v1";
 
@@ -59,7 +63,7 @@ export function isAbort(error) {
 
 /**
  * Ask the API.
- * @param {"GET"|"POST"|"DELETE"} method
+ * @param {"GET"|"POST"|"PATCH"|"DELETE"} method
  * @param {string} path below /api/v1, with a leading slash
  * @param {{params?: URLSearchParams|Record<string, unknown>, body?: unknown, signal?: AbortSignal}} [options]
  *   body: FormData is sent as it is, anything else as JSON
@@ -74,7 +78,7 @@ export async function request(method, path, { params, body, signal } = {}) {
 }
 
 async function send(method, url, body, signal) {
-  const options = { method, signal, headers: { Accept: "application/json" }, credentials: "same-origin" };
+  const options = { method, signal, headers: { Accept: "application/json", "X-Requested-With": "photoseek" }, credentials: "same-origin" };
   if (body instanceof FormData) options.body = body;
   else if (body !== undefined) {
     options.body = JSON.stringify(body);
@@ -87,7 +91,7 @@ async function send(method, url, body, signal) {
   } catch (error) {
     if (isAbort(error)) throw error;
     reached(false);
-    throw new Problem({ status: 0, title: "The server does not answer", detail: "Is photoseek serve still running?" });
+    throw new Problem({ status: 0, title: t("problem.down"), detail: t("problem.down_help") });
   }
 }
 
@@ -99,7 +103,7 @@ async function problemOf(response) {
   } catch {
     // Not from photoseek: a proxy's page, or a connection that ended early.
   }
-  const title = said.title || `The server answered ${response.status}`;
+  const title = said.title || t("problem.status", { status: String(response.status) });
   return new Problem({ status: response.status, title, detail: said.detail || "", type: said.type, retryAfter });
 }
 
@@ -122,6 +126,9 @@ export const get = (path, options) => request("GET", path, options);
 /** @param {string} path @param {unknown} body @param {{params?: any, signal?: AbortSignal}} [options] */
 export const post = (path, body, options) => request("POST", path, { ...options, body });
 
+/** @param {string} path @param {unknown} body */
+export const patch = (path, body) => request("PATCH", path, { body });
+
 /** @param {string} path @param {{signal?: AbortSignal}} [options] */
 export const remove = (path, options) => request("DELETE", path, options);
 
@@ -130,14 +137,20 @@ export const remove = (path, options) => request("DELETE", path, options);
  * @param {{id: number|string, hash?: string}} picture @param {240|480|1024} size pixels of the longer side
  */
 export function thumbnail(picture, size) {
-  return `${BASE}/images/${picture.id}/thumbnail?size=${size}${picture.hash ? `&v=${picture.hash}` : ""}`;
+  return `${BASE}/images/${picture.id}/thumbnail?size=${size}${picture.hash ? `&v=${picture.hash}` : ""}${moment(picture)}`;
 }
+
+/** Of a video the frame that is meant. */
+const moment = ({ time_s: time }) => (typeof time === "number" ? `&t=${time}` : "");
 
 /** Address of the original file. @param {number|string} id */
 export const file = id => `${BASE}/images/${id}/file`;
 
+/** Address of the short video of a motion photo or a live photo. @param {number|string} id */
+export const motion = id => `${BASE}/images/${id}/motion`;
+
 /** Address of a large WebP, for what browsers do not draw. @param {{id: number|string, hash?: string}} picture */
-export const view = ({ id, hash = "" }) => `${BASE}/images/${id}/view?v=${hash}`;
+export const view = ({ id, hash = "", time_s }) => `${BASE}/images/${id}/view?v=${hash}${moment({ time_s })}`;
 
 /** Address of anything of the API, for links. @param {string} path @param {any} [params] */
 export const address = (path, params) => BASE + path + queryText(params);

@@ -3,34 +3,40 @@
 import { h, size } from "./parts.js";
 import { icon } from "./tiles.js";
 import * as uploads from "./uploads.js";
+import { inside, t } from "./words.js";
 
-const PICTURES = { like: "Like", more: "More like", less: "Less like" };
-const WORDS = { not: "Not" };
+const PICTURES = ["like", "more", "less"];
 const nameOf = path => path.replace(/[/\\]+$/, "").split(/[/\\]/).pop() || path;
 const placeName = text => {
   const [lat, lon, far] = text.split(",");
-  return `${Number(lat).toFixed(1)}°, ${Number(lon).toFixed(1)}°${far ? ` within ${far}` : ""}`;
+  if (!Number.isFinite(Number(lat))) return t("chip.within", { place: text.replace(/,[^,]*$/, ""), far: text.replace(/^.*,/, "") });
+  const place = `${Number(lat).toFixed(1)}°, ${Number(lon).toFixed(1)}°`;
+  return far ? t("chip.within", { place, far }) : place;
 };
 const FILTER_WORDS = {
-  under: value => ["In", nameOf(value)],
-  after: value => ["From", value],
-  before: value => ["Before", value],
-  added_after: value => ["Added since", value.slice(0, 10)],
-  min_width: value => ["Width from", `${value} px`],
-  min_height: value => ["Height from", `${value} px`],
-  max_width: value => ["Width up to", `${value} px`],
-  max_height: value => ["Height up to", `${value} px`],
-  min_bytes: value => ["File from", /^\d+$/.test(value) ? size(Number(value)) : value],
-  max_bytes: value => ["File up to", /^\d+$/.test(value) ? size(Number(value)) : value],
-  iso: value => ["ISO", value],
-  near: value => ["Near", placeName(value)],
-  glob: value => ["Path", value],
-  untagged: () => ["", "Without tags"],
+  under: value => [t("chip.in"), nameOf(value)],
+  after: value => [t("chip.from"), value],
+  before: value => [t("condition.before"), value],
+  added_after: value => [t("chip.added_since"), value.slice(0, 10)],
+  min_width: value => [t("chip.width_from"), t("pixels", { n: value })],
+  min_height: value => [t("chip.height_from"), t("pixels", { n: value })],
+  max_width: value => [t("chip.width_to"), t("pixels", { n: value })],
+  max_height: value => [t("chip.height_to"), t("pixels", { n: value })],
+  min_bytes: value => [t("chip.file_from"), /^\d+$/.test(value) ? size(Number(value)) : value],
+  max_bytes: value => [t("chip.file_to"), /^\d+$/.test(value) ? size(Number(value)) : value],
+  near: value => [t("condition.near"), placeName(value)],
+  place: value => [t("chip.in"), value],
+  country: value => [t("chip.in"), value],
+  glob: value => [t("chip.path"), value],
+  text: value => [t("chip.reads"), value],
+  untagged: () => ["", t("filters.untagged")],
+  undated: () => ["", t("days.undated")],
+  unplaced: () => ["", t("chip.unplaced")],
 };
 const say = (name, value) => {
   const plain = name.replace(/^no_/, "");
-  const [label, text] = FILTER_WORDS[plain]?.(value) ?? [plain[0].toUpperCase() + plain.slice(1).replaceAll("_", " "), value];
-  return [name === plain ? label : `Not ${label.toLowerCase()}`, text];
+  const [label, text] = FILTER_WORDS[plain]?.(value) ?? [t(`condition.${plain}`), value];
+  return [name === plain ? label : t("chip.without", { label: inside(label) }), text];
 };
 
 /**
@@ -39,12 +45,12 @@ const say = (name, value) => {
  */
 export function mount(element, { state, api, results }) {
   const names = new Map(); // id -> name, of pictures that are in no list any more
-  const list = h("ul", { class: "chips", "aria-label": "What is searched for" });
-  const clear = h("button", { type: "button", class: "chip-clear", onclick: reset }, "Clear all");
+  const list = h("ul", { class: "chips", "aria-label": t("chips.label") });
+  const clear = h("button", { type: "button", class: "chip-clear", onclick: reset }, t("clear_all"));
   element.append(list, clear);
 
   function reset() {
-    state.update({ ...state.withoutFilters(), not: [], more: [], less: [], like: [], relevant: false, min_score: "", group_minutes: "" });
+    state.update({ ...state.withoutFilters(), not: [], more: [], less: [], like: [], weaker: false, min_score: "", group_minutes: "" });
     document.getElementById("q").focus();
   }
 
@@ -54,8 +60,8 @@ export function mount(element, { state, api, results }) {
       "li", { class: `chip ${kind}` },
       picture,
       label && h("span", { class: "chip-label" }, label),
-      h("span", { class: "chip-text", title: text }, text),
-      h("button", { type: "button", class: "chip-off", "aria-label": `Remove ${what}`, onclick: off }, icon("close")),
+      h("span", { class: "chip-text", title: text, dir: "auto" }, text),
+      h("button", { type: "button", class: "chip-off", "aria-label": t("chip.remove", { what }), onclick: off }, icon("close")),
     );
   }
 
@@ -66,7 +72,7 @@ export function mount(element, { state, api, results }) {
     else if (!isUpload && !names.has(id)) lookUp(id);
     const source = isUpload ? uploads.preview(id) : api.thumbnail(known ?? { id }, 240);
     const picture = source ? h("img", { src: source, alt: "" }) : h("span", { class: "chip-blank" }, icon("picture"));
-    const text = isUpload ? uploads.nameOf(id) : names.get(id) || `picture ${id}`;
+    const text = isUpload ? uploads.nameOf(id) : names.get(id) || t("chip.picture", { id });
     return chip(field, label, text, () => without(field, id), picture);
   }
 
@@ -94,13 +100,13 @@ export function mount(element, { state, api, results }) {
   function draw() {
     const now = state.get();
     const chips = [];
-    for (const [field, label] of Object.entries(PICTURES)) for (const id of now[field]) chips.push(pictureChip(field, label, id));
-    for (const word of now.not) chips.push(chip("less", WORDS.not, word, () => without("not", word)));
+    for (const field of PICTURES) for (const id of now[field]) chips.push(pictureChip(field, t(`chip.${field}`), id));
+    for (const word of now.not) chips.push(chip("less", t("chip.not"), word, () => without("not", word)));
     for (const name of state.FILTERS) {
       const values = Array.isArray(now[name]) ? now[name] : now[name] ? [now[name]] : [];
       for (const value of values) chips.push(chip("filter", ...say(name, String(value)), () => without(name, value)));
     }
-    if (now.min_score) chips.push(chip("filter", "Score from", now.min_score, () => without("min_score")));
+    if (now.min_score) chips.push(chip("filter", t("chip.score_from"), now.min_score, () => without("min_score")));
     list.replaceChildren(...chips);
     clear.hidden = chips.length < 2;
     element.hidden = !chips.length || now.view !== "grid";

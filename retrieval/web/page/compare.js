@@ -1,11 +1,13 @@
 // Two pictures side by side, one over the other by turns, or what differs between them; with their facts below.
 
 import { copy, count, h, size } from "./parts.js";
+import { createLayer } from "./layers.js";
 import { icon } from "./tiles.js";
 import { toast } from "./toast.js";
+import { decimal, list as joined, t } from "./words.js";
 import { createZoomPan } from "./zoompan.js";
 
-const MODES = [["side", "Side by side", "1"], ["flicker", "By turns", "2"], ["difference", "Difference", "3"]];
+const MODES = [["side", t("compare.side"), "1"], ["flicker", t("compare.flicker"), "2"], ["difference", t("compare.difference"), "3"]];
 const SHARP = 1.5; // from this zoom on the original is worth loading
 const PAN = { ArrowLeft: [0.15, 0], ArrowRight: [-0.15, 0], ArrowUp: [0, 0.15], ArrowDown: [0, -0.15] };
 
@@ -15,20 +17,24 @@ export function createCompare({ api, nameOf }) {
   const stage = h("div", { class: "pair" }, panes);
   const place = h("p", { class: "compare-place", "aria-live": "polite" });
   const facts = h("table", { class: "pair-facts" });
-  const modes = h("div", { class: "tabs", role: "group", "aria-label": "How to compare" },
+  const modes = h("div", { class: "tabs", role: "group", "aria-label": t("compare.how") },
     MODES.map(([name, text, key]) => h("button", { type: "button", "data-mode": name, title: `${text} (${key})`, onclick: () => setMode(name) }, text)));
   const plain = (name, text, run, kind = "") => h("button", { type: "button", class: `plain ${kind}`, "aria-label": text, title: text, onclick: run }, icon(name));
-  const dialog = h("dialog", { class: "compare", "aria-label": "Compare pictures" },
-    h("header", { class: "compare-head" }, plain("left", "Previous pair (←)", () => go(-1)), plain("right", "Next pair (→)", () => go(1)), place, modes,
-      plain("plus", "Zoom in (+)", () => zoom.zoom(1.6), "zoom"), plain("minus", "Zoom out (−)", () => zoom.zoom(1 / 1.6), "zoom"), plain("close", "Close (Esc)", () => dialog.close())),
+  const dialog = h("dialog", { class: "compare", "aria-label": t("compare.label") },
+    h("header", { class: "compare-head" }, plain("left", `${t("compare.previous")} (←)`, () => go(-1)), plain("right", `${t("compare.next")} (→)`, () => go(1)), place, modes,
+      plain("plus", `${t("zoom.in")} (+)`, () => zoom.zoom(1.6), "zoom"), plain("minus", `${t("zoom.out")} (−)`, () => zoom.zoom(1 / 1.6), "zoom"), plain("close", `${t("close")} (${t("key.escape")})`, () => dialog.close())),
     stage,
     h("div", { class: "compare-facts" }, facts,
-      h("p", { class: "keys" }, ...[["←", "→"], ["2", "Space"], ["3"], ["+", "−"], ["0"]].map((keys, at) => h("span", null, keys.map((key) => h("kbd", null, key)), ["next pair", "by turns", "difference", "zoom", "fit"][at])))));
+      h("p", { class: "keys" }, ...[["←", "→"], ["2", t("key.space")], ["3"], ["+", "−"], ["0"]].map((keys, at) => h("span", null, keys.map((key) => h("kbd", null, key)), [t("compare.key_next"), t("compare.key_turns"), t("compare.key_difference"), t("compare.key_zoom"), t("compare.key_fit")][at])))));
   const zoom = createZoomPan(stage, () => panes);
   let [pairs, at, mode, back] = [[], 0, "side", false];
   document.body.append(dialog);
   dialog.addEventListener("keydown", onKey);
-  dialog.addEventListener("close", () => panes.forEach((pane) => pane.replaceChildren()));
+  const layer = createLayer(() => dialog.close());
+  dialog.addEventListener("close", () => {
+    layer.closed();
+    panes.forEach((pane) => pane.replaceChildren());
+  });
   zoom.onZoom((scale) => scale >= SHARP && sharpen());
 
   function pair() {
@@ -64,7 +70,7 @@ export function createCompare({ api, nameOf }) {
     const two = pair();
     stage.className = `pair ${mode}`;
     for (const button of modes.children) button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
-    const words = [h("b", null, "Keep"), pairs[at][0].kind === "look-alike" ? "Look-alike" : "Copy"];
+    const words = [h("b", null, t("duplicates.keep")), t(pairs[at][0].kind === "look-alike" ? "duplicates.look_alike" : "duplicates.copy")];
     if (mode === "side") panes.forEach((pane, side) => pane.replaceChildren(picture(two[side]), h("figcaption", null, words[side], ` ${nameOf(two[side])}`)));
     else {
       panes[0].replaceChildren(...two.map(picture), h("figcaption", null));
@@ -74,14 +80,15 @@ export function createCompare({ api, nameOf }) {
     if (keep) zoom.apply();
     else zoom.reset();
     const [group, index] = pairs[at];
-    place.textContent = `${count(at + 1)} of ${count(pairs.length)} · ${group.kind}${group.others.length > 1 ? `, ${index + 2} of ${group.others.length + 1}` : ""}`;
+    place.textContent = [t("viewer.place", { rank: at + 1, total: pairs.length }), t(`duplicates.${group.kind.replace(/\W/g, "_")}`),
+      group.others.length > 1 && t("viewer.place", { rank: index + 2, total: group.others.length + 1 })].filter(Boolean).join(" · ");
     table(two, group);
   }
 
   function label() {
     if (mode === "side") return;
     const two = pair();
-    const text = mode === "difference" ? "What differs is bright; black is the same" : `${back ? "Copy" : "Keep"}: ${nameOf(two[back ? 1 : 0])}. Space or a click changes`;
+    const text = mode === "difference" ? t("compare.difference_help") : t("compare.flicker_help", { which: t(back ? "duplicates.copy" : "duplicates.keep"), name: nameOf(two[back ? 1 : 0]) });
     panes[0].querySelector("figcaption").textContent = text;
   }
 
@@ -98,27 +105,27 @@ export function createCompare({ api, nameOf }) {
   function table([keeper, other], group) {
     const folder = (one) => one.path.slice(0, Math.max(1, one.path.lastIndexOf("/")));
     const rows = [
-      ["Name", nameOf],
-      ["Folder", folder],
-      ["Dimensions", (one) => `${one.width} × ${one.height}`],
-      ["File size", (one) => `${size(one.bytes)} (${count(one.bytes)} bytes)`],
-      ["Format", (one) => one.format],
-      ["Taken", (one) => (one.taken_at ? one.taken_at.replace("T", " ").slice(0, 19) : "not known")],
+      [t("fact.name"), nameOf],
+      [t("fact.folder"), folder],
+      [t("fact.dimensions"), (one) => `${one.width} × ${one.height}`],
+      [t("fact.file_size"), (one) => t("fact.bytes", { size: size(one.bytes), n: one.bytes })],
+      [t("condition.format"), (one) => one.format],
+      [t("fact.taken"), (one) => (one.taken_at ? one.taken_at.replace("T", " ").slice(0, 19) : t("fact.not_known"))],
     ];
     const body = rows.map(([name, read]) => {
       const [a, b] = [read(keeper), read(other)];
-      return h("tr", { class: a === b ? "" : "differs" }, h("th", { scope: "row" }, name), h("td", null, a), h("td", null, b, a === b && h("span", { class: "sr" }, " (same)")));
+      return h("tr", { class: a === b ? "" : "differs" }, h("th", { scope: "row" }, name), h("td", null, a), h("td", null, b, a === b && h("span", { class: "sr" }, ` (${t("compare.same")})`)));
     });
-    const near = [other.cosine !== null && other.cosine !== undefined && `cosine ${other.cosine.toFixed(3)}`, other.bits !== null && other.bits !== undefined && `${other.bits} of 64 bits differ`].filter(Boolean).join(", ");
-    const how = near || (group.kind === "same bytes" ? "byte for byte the same" : "");
-    const head = (text, one) => h("th", { scope: "col" }, text, h("button", { type: "button", "aria-label": `Copy the path of ${nameOf(one)}`, onclick: () => copyPath(one) }, "Copy path"));
+    const near = joined([typeof other.cosine === "number" && t("compare.cosine", { value: decimal(other.cosine, 3) }), typeof other.bits === "number" && t("compare.bits", { n: other.bits })].filter(Boolean));
+    const how = near || (group.kind === "same bytes" ? t("compare.same_bytes") : "");
+    const head = (text, one) => h("th", { scope: "col" }, text, h("button", { type: "button", "aria-label": t("compare.copy_path_of", { name: nameOf(one) }), onclick: () => copyPath(one) }, t("copy.path")));
     facts.replaceChildren(
-      h("thead", null, h("tr", null, h("td"), head("Keep", keeper), head(group.kind === "look-alike" ? "Look-alike" : "Copy", other))),
-      h("tbody", null, body, h("tr", null, h("th", { scope: "row" }, "Likeness"), h("td", { colspan: 2 }, how))));
+      h("thead", null, h("tr", null, h("td"), head(t("duplicates.keep"), keeper), head(t(group.kind === "look-alike" ? "duplicates.look_alike" : "duplicates.copy"), other))),
+      h("tbody", null, body, h("tr", null, h("th", { scope: "row" }, t("compare.likeness")), h("td", { colspan: 2 }, how))));
   }
 
   async function copyPath(one) {
-    if (await copy(one.path)) toast("Path copied", { detail: one.path });
+    if (await copy(one.path)) toast(t("copy.path_done"), { detail: one.path });
   }
 
   function onKey(event) {
@@ -127,7 +134,6 @@ export function createCompare({ api, nameOf }) {
     const chosen = MODES.find(([, , key]) => key === event.key);
     if (chosen) setMode(chosen[0]);
     else if (event.key === " " && !onButton) flick();
-    else if (event.key === "f") flick();
     else if (event.key === "d") setMode(mode === "difference" ? "side" : "difference");
     else if (event.key === "+" || event.key === "=") zoom.zoom(1.6);
     else if (event.key === "-") zoom.zoom(1 / 1.6);
@@ -154,6 +160,7 @@ export function createCompare({ api, nameOf }) {
       [pairs, at, mode, back] = [list, index, "side", false];
       show();
       if (!dialog.open) dialog.showModal();
+      layer.opened();
       stage.tabIndex = -1;
       stage.focus();
     },

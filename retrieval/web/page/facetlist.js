@@ -1,6 +1,7 @@
 // One facet of the filters: a section that opens, and a list of values with counts, the chosen ones first.
 
 import { count, h } from "./parts.js";
+import { has, t } from "./words.js";
 
 const SHOWN = 6;
 const SEARCHABLE = 12; // longer lists have a search of their own
@@ -11,7 +12,7 @@ const SEARCHABLE = 12; // longer lists have a search of their own
  * @param {...any} body
  */
 export function section({ title, open = true, onClear }, ...body) {
-  const clear = h("button", { type: "button", class: "facet-clear", hidden: true, "aria-label": `Clear: ${title}` }, "Clear");
+  const clear = h("button", { type: "button", class: "facet-clear", hidden: true, "aria-label": t("filters.clear_one", { title }) }, t("clear"));
   clear.addEventListener("click", () => {
     element.querySelector("summary").focus(); // the button goes away with what it clears
     onClear();
@@ -31,14 +32,15 @@ export function section({ title, open = true, onClear }, ...body) {
 
 /**
  * The values of a facet.
- * @param {{name: string, onToggle: (value: string, on: boolean) => void}} what name: for labels, in the plural
+ * @param {{name: string, onToggle: (value: string, on: boolean) => void}} what name: of the condition
  * @typedef {{value: string, count: number, label?: string}} Value
  */
 export function facetList({ name, onToggle }) {
+  const searchName = t(has(`filters.search_${name}`) ? `filters.search_${name}` : "filters.search");
   const list = h("ul", { class: "facet-list" });
-  const search = h("input", { type: "search", class: "facet-search", placeholder: `Search ${name}`, "aria-label": `Search ${name}`, hidden: true });
+  const search = h("input", { type: "search", class: "facet-search", placeholder: searchName, "aria-label": searchName, hidden: true });
   const more = h("button", { type: "button", class: "facet-more", hidden: true });
-  const none = h("p", { class: "facet-none", hidden: true }, "Nothing of that name");
+  const none = h("p", { class: "facet-none", hidden: true }, t("filters.none"));
   const element = h("div", { class: "facet-body" }, search, list, none, more);
   const rows = new Map();
   let values = [];
@@ -63,7 +65,7 @@ export function facetList({ name, onToggle }) {
       const box = h("input", { type: "checkbox", onchange: () => onToggle(entry.value, box.checked) });
       const told = h("span", { class: "facet-count" });
       const text = entry.label ?? entry.value;
-      made = { told, box, element: h("li", null, h("label", { class: "facet-value", title: text }, box, h("span", { class: "facet-name" }, text), told)) };
+      made = { told, box, element: h("li", null, h("label", { class: "facet-value", title: text }, box, h("span", { class: "facet-name", dir: "auto" }, text), told)) };
       rows.set(entry.value, made);
     }
     made.told.textContent = entry.count === null ? "" : count(entry.count);
@@ -88,7 +90,7 @@ export function facetList({ name, onToggle }) {
     search.hidden = values.length <= SEARCHABLE && !search.value;
     none.hidden = !text || rest.length > 0;
     more.hidden = (fits && !all) || Boolean(text) || values.length <= SHOWN + 1;
-    more.textContent = all ? "Show fewer" : `Show ${count(rest.length - shown.length)} more`;
+    more.textContent = all ? t("show_fewer") : t("show_more", { n: rest.length - shown.length });
   }
 
   return {

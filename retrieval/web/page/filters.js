@@ -1,22 +1,21 @@
 // The panel of filters: what there is under the present filters, counted, and what is chosen of it.
 
+import { COUNTED, RANGES } from "./conditions.js"; // made by the server, of its table of conditions
 import { facetList, section } from "./facetlist.js";
 import { folders } from "./folders.js";
 import { histogram } from "./histogram.js";
-import { count, h, plural } from "./parts.js";
-import { amount } from "./wording.js";
+import { placeTree } from "./placetree.js";
+import { h } from "./parts.js";
+import { has, t } from "./words.js";
 
+const CLOSED = ["lens", "iso", "format"]; // until somebody opens them
 const LISTS = [
-  { field: "camera", facet: "cameras", title: "Camera", name: "cameras" },
-  { field: "lens", facet: "lenses", title: "Lens", name: "lenses", open: false },
-  { field: "tag", facet: "tags", title: "Tags", name: "tags", people: true },
-  { field: "tag", facet: "tags", title: "Predicted tags", name: "predicted tags", people: false, open: false },
-  { field: "orientation", facet: "orientations", title: "Shape", name: "shapes" },
-  { field: "format", facet: "formats", title: "Format", name: "formats", open: false },
+  ...Object.entries(COUNTED).map(([field, facet]) => ({ field, facet, title: t(`condition.${field}`), name: field, open: !CLOSED.includes(field) })),
+  { field: "tag", facet: "tags", title: t("details.tags"), name: "tag", people: true },
+  { field: "tag", facet: "tags", title: t("filters.predicted"), name: "predicted", people: false, open: false },
 ];
-const WIDTHS = [["", "Any"], ["1280", "1280"], ["1920", "1920"], ["2560", "2560"], ["3840", "3840"]];
-const RANGES = [["iso", "ISO", "100-400"], ["aperture", "Aperture", "f/1.4-f/4"], ["exposure", "Exposure", "1/500-1/60"], ["focal_length", "Focal length", "35-85 mm"]];
-const DAYS = [[1, "A day"], [7, "A week"], [30, "A month"], [365, "A year"]];
+const WIDTHS = ["1280", "1920", "2560", "3840"];
+const DAYS = [[1, "day"], [7, "week"], [30, "month"], [365, "year"]];
 const ORDER = ["sort", "reverse", "group_minutes"];
 const DELAY = 150; // facets may come later than pictures, and should not take the server from them
 
@@ -26,10 +25,10 @@ const DELAY = 150; // facets may come later than pictures, and should not take t
  */
 export function mount(element, { state, api, results }) {
   const chosen = h("span", { class: "filters-count" });
-  const clearAll = h("button", { type: "button", class: "facet-clear", hidden: true, onclick: clear }, "Clear all");
+  const clearAll = h("button", { type: "button", class: "facet-clear", hidden: true, onclick: clear }, t("clear_all"));
   const close = h("button", { type: "button", class: "button primary filters-done", onclick: shut });
   const trouble = h("p", { class: "filters-trouble", role: "alert", hidden: true });
-  const heading = h("div", { class: "filters-head" }, h("h2", null, "Filters", chosen), clearAll);
+  const heading = h("div", { class: "filters-head" }, h("h2", null, t("filters.title"), chosen), clearAll);
   const parts = [dates(state), inFolders(state), ...LISTS.map((one) => list(state, one)), more(state), map(state, (box) => api.get("/facets", { params: new URLSearchParams([...params(), ["box", box]]) }))];
   element.append(heading, trouble, h("div", { class: "facets" }, parts.map((part) => part.element)), close);
   let [asked, facets, roots, asking, waiting] = [null, null, [], null, 0];
@@ -47,7 +46,7 @@ export function mount(element, { state, api, results }) {
     const now = state.get();
     const set = state.FILTERS.reduce((sum, name) => sum + (Array.isArray(now[name]) ? now[name].length : now[name] ? 1 : 0), 0);
     chosen.textContent = set ? String(set) : "";
-    chosen.setAttribute("aria-label", set ? `, ${plural(set, "condition")}` : "");
+    chosen.setAttribute("aria-label", set ? `, ${t("filters.conditions", { n: set })}` : "");
     clearAll.hidden = !set;
     if (!facets) return;
     for (const part of parts) part.update(facets, now, roots);
@@ -56,7 +55,7 @@ export function mount(element, { state, api, results }) {
   function params() {
     const now = state.get();
     // Words alone only rank; where they leave pictures out, the others are counted.
-    const narrows = now.relevant || now.min_score || now.less.length || now.like.length;
+    const narrows = (now.q.trim() && !now.weaker) || now.min_score || now.less.length || now.like.length;
     const query = new URLSearchParams();
     for (const [name, value] of state.toQuery()) if (state.FILTERS.includes(name) || (narrows && !ORDER.includes(name))) query.append(name, value);
     return query;
@@ -96,17 +95,19 @@ export function mount(element, { state, api, results }) {
     if ([...changed].some((name) => state.FILTERS.includes(name))) show();
     if (params().toString() !== asked) soon();
   });
-  results.subscribe(() => {
+  let isJudged = false;
+  results.subscribe((event) => {
     const list = results.list();
-    if (list) close.textContent = `Show ${lower(amount(list, state.isRanked()))}`;
+    // Which pictures are good matches may become known a little later than the pictures, and is counted then.
+    if (event === "list" && list.relevant !== null && !isJudged) soon({ always: true });
+    if (event === "list") isJudged = list.relevant !== null;
+    if (list) close.textContent = t("filters.show", { n: list.total });
   });
   addEventListener("gallery-changed", () => soon({ always: true }));
   api.watch?.((reachable) => reachable && soon({ always: !facets }));
   load();
   return { refresh: () => load({ always: true }) };
 }
-
-const lower = (text) => text[0].toLowerCase() + text.slice(1);
 
 function toggled(values, value, on) {
   const others = values.filter((one) => one.toLowerCase() !== value.toLowerCase());
@@ -135,27 +136,29 @@ function list(state, { field, facet, title, name, people, open = true }) {
 }
 
 const isPeople = (entry) => entry.source !== "predicted";
-const label = (field, value) => (field === "orientation" ? value[0].toUpperCase() + value.slice(1) : value);
+const label = (field, value) => (has(`value.${field}.${value}`) ? t(`value.${field}.${value}`) : value);
 
 function dates(state) {
   const slider = histogram((range) => state.update({ after: range.after ?? "", before: range.before ?? "" }));
-  const undated = h("p", { class: "facet-note" });
-  const own = section({ title: "Date", onClear: () => state.update({ after: "", before: "" }) }, slider.element, undated);
+  const undated = h("button", { type: "button", class: "link facet-note", onclick: () => state.update({ undated: !state.get().undated, after: "", before: "" }) });
+  const own = section({ title: t("filters.date"), onClear: () => state.update({ after: "", before: "", undated: false, day: [] }) }, slider.element, undated);
   return {
     element: own.element,
-    update(facets, { after, before }) {
+    update(facets, { after, before, undated: only, day }) {
       const some = facets.months.length > 0;
       if (some) slider.update(facets.months, after || null, before || null);
       slider.element.hidden = !some;
-      undated.textContent = facets.undated ? `${plural(facets.undated, "picture")} without a date` : "";
-      own.update(some, Number(Boolean(after)) + Number(Boolean(before)));
+      undated.textContent = facets.undated ? t("filters.undated", { n: facets.undated }) : "";
+      undated.hidden = !facets.undated;
+      undated.setAttribute("aria-pressed", String(only));
+      own.update(some || only, Number(Boolean(after)) + Number(Boolean(before)) + Number(only) + day.length);
     },
   };
 }
 
 function inFolders(state) {
   const way = folders((under) => state.update({ under }));
-  const own = section({ title: "Folder", onClear: () => state.update({ under: [] }) }, way.element);
+  const own = section({ title: t("fact.folder"), onClear: () => state.update({ under: [] }) }, way.element);
   return {
     element: own.element,
     update(facets, { under }, roots) {
@@ -167,29 +170,36 @@ function inFolders(state) {
 
 /** Conditions without counts: a least width, when a picture came into the gallery, what a camera was set to, and no tag. */
 function more(state) {
-  const width = h("select", { "aria-label": "Least width in pixels", onchange: () => state.update({ min_width: width.value }) });
-  const added = h("select", { "aria-label": "Added to the gallery", onchange: () => state.update({ added_after: added.value }) });
+  const width = h("select", { "aria-label": t("filters.least_width"), onchange: () => state.update({ min_width: width.value }) });
+  const added = h("select", { "aria-label": t("filters.added"), onchange: () => state.update({ added_after: added.value }) });
   const untagged = h("input", { type: "checkbox", onchange: () => state.update({ untagged: untagged.checked }) });
-  const ranges = RANGES.map(([name, text, example]) => {
-    const field = h("input", { type: "text", placeholder: example, maxlength: 100, "aria-label": `${text}, a value or a range`, onchange: () => state.update({ [name]: field.value.split(",").map((value) => value.trim()) }) });
+  const unplaced = h("input", { type: "checkbox", onchange: () => state.update({ unplaced: unplaced.checked }) });
+  const words = h("input", { type: "text", maxlength: 200, placeholder: t("filters.words_example"), "aria-label": t("details.words"), onchange: () => state.update({ text: words.value.trim() ? [words.value.trim()] : [] }) });
+  const ranges = Object.entries(RANGES).map(([name, examples]) => {
+    const text = t(`condition.${name}`);
+    const field = h("input", { type: "text", placeholder: examples, maxlength: 100, "aria-label": t("filters.range", { name: text }), onchange: () => state.update({ [name]: field.value.split(",").map((value) => value.trim()) }) });
     return { name, field, row: h("label", { class: "facet-row" }, text, field) };
   });
-  const nothing = { min_width: "", min_height: "", added_after: "", untagged: false, ...Object.fromEntries(RANGES.map(([name]) => [name, []])) };
+  const nothing = { min_width: "", min_height: "", added_after: "", untagged: false, unplaced: false, text: [], ...Object.fromEntries(Object.keys(RANGES).map((name) => [name, []])) };
   const own = section(
-    { title: "More", open: false, onClear: () => state.update(nothing) },
+    { title: t("filters.more"), open: false, onClear: () => state.update(nothing) },
     h("div", { class: "facet-body facet-rows" },
-      h("label", { class: "facet-row" }, "At least wide", width),
-      h("label", { class: "facet-row" }, "Added within", added),
+      h("label", { class: "facet-row" }, t("filters.at_least_wide"), width),
+      h("label", { class: "facet-row" }, t("filters.added_within"), added),
+      h("label", { class: "facet-row" }, t("filters.words"), words),
       ranges.map(({ row }) => row),
-      h("label", { class: "facet-value" }, untagged, h("span", { class: "facet-name" }, "Without tags"))),
+      h("label", { class: "facet-value" }, untagged, h("span", { class: "facet-name" }, t("filters.untagged"))),
+      h("label", { class: "facet-value" }, unplaced, h("span", { class: "facet-name" }, t("chip.unplaced")))),
   );
   const day = (back) => new Date(Date.now() - back * 86_400_000).toISOString().slice(0, 10);
   return {
     element: own.element,
     update(_facets, now) {
-      options(width, WIDTHS.map(([value, text]) => [value, value ? `${count(Number(value))} px` : text]), now.min_width, `${now.min_width} px`);
-      options(added, [["", "Any time"], ...DAYS.map(([back, text]) => [day(back), text])], now.added_after, `since ${now.added_after}`);
+      options(width, [["", t("filters.any")], ...WIDTHS.map((value) => [value, t("pixels", { n: Number(value) })])], now.min_width, t("pixels", { n: now.min_width }));
+      options(added, [["", t("filters.any_time")], ...DAYS.map(([back, name]) => [day(back), t(`filters.within_${name}`)])], now.added_after, t("filters.since", { date: now.added_after }));
       untagged.checked = now.untagged;
+      unplaced.checked = now.unplaced;
+      words.value = now.text.join(" ");
       for (const { name, field } of ranges) field.value = now[name].join(", ");
       const set = Object.keys(nothing).reduce((sum, name) => sum + (Array.isArray(now[name]) ? now[name].length : Number(Boolean(now[name]))), 0);
       own.update(true, set);
@@ -206,13 +216,15 @@ function options(select, choices, value, other) {
 
 /** The map comes with outlines of continents, so it is fetched only for galleries that have places. */
 function map(state, ask) {
-  const own = section({ title: "Place", onClear: () => state.update({ near: [] }) });
+  const tree = placeTree((value, on) => state.update({ place: toggled(state.get().place, value, on) }));
+  const own = section({ title: t("condition.place"), onClear: () => state.update({ near: [], place: [], country: [] }) }, tree.element);
   let [box, last] = [null, null];
   return {
     element: own.element,
-    update(facets, { near }) {
+    update(facets, { near, place, country }) {
       const { places } = facets;
-      own.update(places.count > 0, near.length);
+      own.update(places.count > 0, near.length + place.length + country.length);
+      tree.update(facets.named_places, place);
       if (!places.count && !near.length) return;
       last = [places, near];
       if (box) box.then((made) => made.update(...last));

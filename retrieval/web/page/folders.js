@@ -1,6 +1,7 @@
 // Folders as a way down: where one is as a trail, what lies below with counts.
 
 import { count, h } from "./parts.js";
+import { t } from "./words.js";
 
 const SHOWN = 8;
 const parent = (path) => path.slice(0, path.lastIndexOf("/")) || "/";
@@ -17,7 +18,7 @@ export function trail(path, roots) {
 
 /** @param {(under: string[]) => void} onUnder */
 export function folders(onUnder) {
-  const here = h("nav", { class: "trail", "aria-label": "Folder" });
+  const here = h("nav", { class: "trail", "aria-label": t("fact.folder") });
   const list = h("ul", { class: "facet-list" });
   const more = h("button", { type: "button", class: "facet-more", hidden: true, onclick: () => ((all = true), draw()) });
   const element = h("div", { class: "facet-body" }, here, list, more);
@@ -32,7 +33,7 @@ export function folders(onUnder) {
   function draw() {
     const steps = under.length === 1 ? trail(under[0], roots) : under;
     const above = [
-      h("button", { type: "button", onclick: () => go(null) }, "All folders"),
+      h("button", { type: "button", onclick: () => go(null) }, t("filters.all_folders")),
       ...steps.map((path, at) =>
         at === steps.length - 1 && under.length === 1
           ? h("span", { "aria-current": "location", title: path }, last(path))
@@ -46,11 +47,11 @@ export function folders(onUnder) {
     list.replaceChildren(
       ...shown.map((entry) =>
         h("li", null, h("button", { type: "button", class: "facet-value", title: entry.path, onclick: () => go(entry.path) },
-          h("span", { class: "facet-name folder" }, entry.name), h("span", { class: "facet-count" }, count(entry.count)))),
+          h("span", { class: "facet-name folder", dir: "auto" }, entry.name), h("span", { class: "facet-count" }, count(entry.count)))),
       ),
     );
     more.hidden = shown.length === sorted.length;
-    more.textContent = `Show ${count(sorted.length - shown.length)} more`;
+    more.textContent = t("show_more", { n: sorted.length - shown.length });
   }
 
   return {

@@ -4,11 +4,13 @@
  */
 
 import { Arrangement } from "./arrangement.js";
+import { createHeadings } from "./headings.js";
 import { h } from "./parts.js";
 import { BLOCK } from "./results.js";
 import { toQuery } from "./state.js";
-import { createBlank, createCell, placeCell, thumbnailSize } from "./tiles.js";
+import { createBlank, createCell, leanCell, placeCell, thumbnailSize } from "./tiles.js";
 import * as thumbs from "./thumbs.js";
+import { t } from "./words.js";
 
 const GAP = 4;
 const CUT_HEIGHT = 64;
@@ -16,23 +18,26 @@ const FAST = 4; // pixels per ms; nobody sees a picture that passes faster
 const SETTLED = 90; // ms without scrolling after which what is on screen is worth loading
 const REMEMBERED = 250; // ms without scrolling after which the history is told the place; browsers limit how often
 
-const NOTHING = { total: 0, cut: null, blocks: new Map() };
+const NOTHING = { total: 0, cut: null, days: null, blocks: new Map() };
 const UNKNOWN = { ...NOTHING, total: 80 }; // what stands there until the first answer
 
 /**
  * @param {HTMLElement} element
- * @param {{results: any, api: any, isPicked: (id: string|number) => boolean, href: (hit: any) => string}} shared
+ * @param {{results: any, api: any, isPicked: (id: string|number) => boolean, href: (hit: any) => string, leanOf: (id: string|number) => string, hideWeaker: () => void}} shared
  */
-export function createGrid(element, { results, api, isPicked, href }) {
+export function createGrid(element, { results, api, isPicked, href, leanOf, hideWeaker }) {
   const places = new Arrangement(BLOCK);
+  const headings = createHeadings(document.getElementById("headings"));
+  const watchers = new Set(); // of the places of all pictures
   const cells = new Map(); // rank -> element; a negative rank stands for a picture that is not loaded
-  const cutLine = h("p", { class: "cut" });
+  const cutText = h("span"), cutLine = h("p", { class: "cut" }, cutText, h("button", { type: "button", class: "button", onclick: hideWeaker }, t("cut.hide")));
   let width = 0, current = 1, frame = 0, settle = 0, remember = 0;
   let seenTop = 0, seenAt = 0, speed = 0, pinned = null;
+  let scale = 1; // of the height of rows
   let asked = ""; // what the pictures shown are the answer to
 
   const above = () => -element.getBoundingClientRect().top; // pixels of the grid above the screen
-  const target = () => (width < 600 ? 120 : width > 2600 ? 280 : 220);
+  const target = () => Math.round((width < 600 ? 120 : width > 2600 ? 280 : 220) * scale);
 
   function arrange(anchor = here()) {
     if (!width) return;
@@ -42,6 +47,7 @@ export function createGrid(element, { results, api, isPicked, href }) {
     for (const [key, cell] of cells) removeOrMove(key, cell);
     if (anchor) goTo(anchor);
     draw();
+    for (const watcher of watchers) watcher();
   }
 
   function removeOrMove(key, cell) {
@@ -75,9 +81,11 @@ export function createGrid(element, { results, api, isPicked, href }) {
     const ahead = view * (speed > FAST ? 0.3 : 1);
     const from = y - ahead, to = y + view + ahead;
     const blocks = fill(from, to);
+    headings.draw(places.headsBetween(from, to));
     drawCut(from, to);
     const middle = y + view / 2;
-    const away = number => Math.max(places.tops[number] - middle, middle - places.tops[number + 1], 0);
+    const edge = rank => places.box(Math.min(rank, places.total)).top;
+    const away = number => Math.max(edge(number * BLOCK + 1) - middle, middle - edge((number + 1) * BLOCK), 0);
     results.want([...blocks].sort((a, b) => away(a) - away(b)));
     clearTimeout(settle);
     if (speed <= FAST) loadThumbnails(y, view);
@@ -112,7 +120,7 @@ export function createGrid(element, { results, api, isPicked, href }) {
   const isHeld = (key, cell) => key > 0 && cell.contains(document.activeElement) && Boolean(results.known(key));
 
   function add(key, hit, before) {
-    const cell = hit ? createCell(hit, { href: href(hit), total: places.total, picked: isPicked(hit.id) }) : createBlank();
+    const cell = hit ? createCell(hit, { href: href(hit), total: places.total, picked: isPicked(hit.id), lean: leanOf(hit.id) }) : createBlank();
     placeCell(cell, places.box(Math.abs(key)));
     if (hit?.rank === current) setStops(cell, true);
     cells.set(key, cell);
@@ -135,7 +143,8 @@ export function createGrid(element, { results, api, isPicked, href }) {
       cutLine.remove();
       return;
     }
-    cutLine.textContent = places.cut === 0 ? "Nothing clearly matches. The nearest pictures:" : "Weaker matches";
+    cutText.textContent = places.cut === 0 ? t("cut.nearest") : t("cut.weaker", { n: places.total - places.cut });
+    cutLine.lastChild.hidden = places.cut === 0;
     cutLine.style.top = `${top}px`;
     if (!cutLine.isConnected) element.append(cutLine);
   }
@@ -182,7 +191,7 @@ export function createGrid(element, { results, api, isPicked, href }) {
   function reveal(rank) {
     const box = places.box(rank);
     if (!box) return;
-    const head = document.getElementById("top").offsetHeight + 8;
+    const head = document.getElementById("top").offsetHeight + headings.stuck() + 8;
     const y = above(), top = box.top - y, bottom = top + box.height;
     if (top < head) scrollBy({ top: top - head, behavior: "instant" });
     else if (bottom > innerHeight - 8) scrollBy({ top: bottom - innerHeight + 8, behavior: "instant" });
@@ -203,7 +212,8 @@ export function createGrid(element, { results, api, isPicked, href }) {
     asked = toQuery().toString();
     if (!keep && !anchor) scrollTo({ top: 0, behavior: "instant" });
     arrange(anchor);
-    if (hadFocus) focus(Math.min(current, places.total));
+    // What still has it is not gone to: somebody may have scrolled away from it.
+    if (hadFocus && !element.contains(document.activeElement)) focus(Math.min(current, places.total));
   }
 
   function onScroll() {
@@ -232,7 +242,24 @@ export function createGrid(element, { results, api, isPicked, href }) {
   history.scrollRestoration = "manual";
 
   return {
-    places, focus, reveal, setCurrent,
+    places,
+    /** Scroll to a height of the grid. @param {number} y */
+    scrollToHeight: y => scrollBy({ top: Math.round(y - above()), behavior: "instant" }),
+    above,
+    /** Make the rows of pictures higher or lower. @param {number} factor 1: as usual */
+    resize(factor) {
+      const anchor = here();
+      scale = factor;
+      places.clear();
+      arrange(anchor);
+    },
+    /** Show anew which pictures more or less like them is asked for. */
+    showLeaning() {
+      for (const cell of cells.values()) if (cell.dataset.id && (cell.dataset.lean ?? "") !== leanOf(cell.dataset.id)) leanCell(cell, leanOf(cell.dataset.id));
+    },
+    /** Call a function whenever the places of pictures have changed. @param {() => void} watcher */
+    onPlaces: watcher => watchers.add(watcher),
+    focus, reveal, setCurrent,
     redraw: draw,
     current: () => current,
     cell: rank => cells.get(rank),

@@ -1,17 +1,19 @@
-// What is in the gallery twice: groups in three kinds, the one to keep marked. Looks only; the command line moves.
+// What is in the gallery twice: groups in three kinds, the one to keep marked; copies are moved to the trash, and back.
 
+import { mayEdit, once } from "./edits.js";
 import { createCompare } from "./compare.js";
-import { copy, count, h, plural, quoted, size } from "./parts.js";
+import { copy, count, h, quoted, size } from "./parts.js";
 import { icon } from "./tiles.js";
 import { toast, toastError } from "./toast.js";
+import { has, parts, t } from "./words.js";
 
 const PAGE = 40; // groups at a time
 const SHOWN = 12; // pictures of a group before "more"
 const POLL = 700; // ms between questions while they are being found
 const KINDS = [
-  ["same bytes", "Same bytes", "The same file, more than once."],
-  ["same picture", "Same picture", "Stored again in another size, format or quality."],
-  ["look-alike", "Look-alikes", "Bursts, crops and edits. Never moved by the command: look at each."],
+  ["same bytes", t("duplicates.same_bytes"), t("duplicates.same_bytes_help")],
+  ["same picture", t("duplicates.same_picture"), t("duplicates.same_picture_help")],
+  ["look-alike", t("duplicates.look_alikes"), t("duplicates.look_alikes_help")],
 ];
 
 const nameOf = (picture) => picture.name;
@@ -23,22 +25,21 @@ const nameOf = (picture) => picture.name;
 export function createGroups(element, { state, api }) {
   const summary = h("p", { class: "panel-lead", "aria-live": "polite" });
   const alike = h("input", { type: "checkbox", onchange: () => load() });
-  const tabs = h("div", { class: "tabs", role: "group", "aria-label": "Kind" });
-  const bar = h("progress", { "aria-label": "Looking for duplicates" });
+  const tabs = h("div", { class: "tabs", role: "group", "aria-label": t("condition.kind") });
+  const bar = h("progress", { "aria-label": t("duplicates.looking") });
   const told = h("p", { class: "panel-note" });
   const working = h("div", { class: "panel-working", hidden: true }, bar, told);
   const trouble = h("div", { class: "panel-trouble", role: "alert", hidden: true });
   const groups = h("div", { class: "groups" });
-  const end = h("button", { type: "button", class: "button groups-more", hidden: true, onclick: () => next() }, "Show more groups");
+  const end = h("button", { type: "button", class: "button groups-more", hidden: true, onclick: () => next() }, t("duplicates.more_groups"));
   const command = h("code", { tabIndex: 0 });
   const advice = h("div", { class: "advice", hidden: true },
-    h("p", null, h("b", null, "Nothing is deleted here."), " This page only looks. To move all but the keepers to the gallery's trash, run this command; it first says what it would do, and ",
-      h("code", null, "--undo"), " puts everything back."),
+    h("p", null, h("b", null, t("duplicates.nothing_deleted")), " ", parts("duplicates.advice", { undo: h("code", null, "--undo") })),
     h("div", { class: "shell" }, command,
-      h("button", { type: "button", class: "button", onclick: copyCommand }, icon("copy"), h("span", null, "Copy command"))));
+      h("button", { type: "button", class: "button", onclick: copyCommand }, icon("copy"), h("span", null, t("copy.command")))));
   element.append(
     h("div", { class: "panel" },
-      h("header", { class: "panel-head" }, h("h1", null, "Duplicates"), h("label", { class: "check" }, alike, h("span", null, "Also look-alikes"))),
+      h("header", { class: "panel-head" }, h("h1", null, t("views.duplicates")), h("label", { class: "check" }, alike, h("span", null, t("duplicates.also_look_alikes")))),
       summary, working, trouble, advice, tabs, groups, end));
   const compare = createCompare({ api, nameOf });
   const all = []; // [group, index of other] of what is listed, for going through with the arrow keys
@@ -78,7 +79,7 @@ export function createGroups(element, { state, api }) {
     groups.classList.add("stale");
     if (answer.total) [bar.max, bar.value] = [answer.total, answer.done];
     else bar.removeAttribute("value");
-    told.textContent = answer.total ? `${stageName(answer.stage)}: ${count(answer.done)} of ${count(answer.total)}` : `${stageName(answer.stage)}…`;
+    told.textContent = answer.total ? t("progress.of", { stage: stageName(answer.stage), done: answer.done, total: answer.total }) : `${stageName(answer.stage)}…`;
     polling = setTimeout(() => state.get().view === "duplicates" ? load() : (loaded = false), POLL);
     return null;
   }
@@ -89,7 +90,7 @@ export function createGroups(element, { state, api }) {
     working.hidden = true;
     trouble.hidden = false;
     trouble.replaceChildren(h("p", null, h("b", null, error.title ?? String(error))), error.detail && h("p", null, error.detail),
-      h("button", { type: "button", class: "button", onclick: load }, "Try again"));
+      h("button", { type: "button", class: "button", onclick: load }, t("try_again")));
   }
 
   function show() {
@@ -97,11 +98,11 @@ export function createGroups(element, { state, api }) {
     const sum = (field) => KINDS.reduce((all, [name]) => all + kinds[name][field], 0);
     const [many, others, bytes] = [sum("groups"), sum("others"), sum("bytes") - kinds["look-alike"].bytes];
     summary.textContent = many
-      ? `${plural(others, "picture")} in ${plural(many, "group")} beside the ones to keep${bytes ? `. Without the copies there would be ${size(bytes)} more room` : ""}.`
-      : `No duplicates among ${plural(found.images, "picture")}.`;
-    if (found.unseen) summary.append(` ${plural(found.unseen, "picture")} could not be looked at: missing, or changed since the last run.`);
+      ? t("duplicates.summary", { pictures: t("count.pictures", { n: others }), groups: t("duplicates.groups", { n: many }) }) + (bytes ? ` ${t("duplicates.room", { size: size(bytes) })}` : "")
+      : t("duplicates.none", { n: found.images });
+    if (found.unseen) summary.append(` ${t("duplicates.unseen", { n: found.unseen })}`);
     tabs.hidden = !many;
-    tabs.replaceChildren(...[["", "All", ""], ...KINDS].filter(([name]) => !name || kinds[name].groups).map(([name, text, help]) => {
+    tabs.replaceChildren(...[["", t("duplicates.all"), ""], ...KINDS].filter(([name]) => !name || kinds[name].groups).map(([name, text, help]) => {
       const number = name ? kinds[name].groups : many;
       return h("button", { type: "button", "aria-pressed": String(kind === name), title: help, onclick: () => choose(name) }, `${text} `, h("span", { class: "tab-count" }, count(number)));
     }));
@@ -138,28 +139,60 @@ export function createGroups(element, { state, api }) {
     const members = h("div", { class: "members" });
     const fill = (most) => {
       const some = group.others.slice(0, most);
-      members.replaceChildren(member(group.keeper, "Keep", group.keeper, () => open(first)), ...some.map((other, at) => member(other, "", group.keeper, () => open(first + at))));
+      members.replaceChildren(member(group.keeper, t("duplicates.keep"), group.keeper, () => open(first), group), ...some.map((other, at) => member(other, "", group.keeper, () => open(first + at), group)));
       const hidden = group.others_total - some.length;
       // Of very large groups the server tells only the first ones.
-      if (hidden && some.length < group.others.length) members.append(h("button", { type: "button", class: "button", onclick: () => fill(Infinity) }, `${count(hidden)} more`));
-      else if (hidden) members.append(h("p", { class: "panel-note" }, `and ${count(hidden)} more`));
+      if (hidden && some.length < group.others.length) members.append(h("button", { type: "button", class: "button", onclick: () => fill(Infinity) }, t("more", { n: hidden })));
+      else if (hidden) members.append(h("p", { class: "panel-note" }, t("and_more", { n: hidden })));
     };
     fill(SHOWN);
+    const acts = h("p", { class: "group-acts" });
+    const drawActs = () => acts.replaceChildren(h("button", { type: "button", class: "button", onclick: () => resolve([group]) }, icon("trash"), t("duplicates.trash", { n: group.others.length })));
+    if (mayEdit() && group.kind !== "look-alike") drawActs();
     const title = KINDS.find(([name]) => name === group.kind)?.[1] ?? group.kind;
     return h("article", { class: "group" },
-      h("h2", null, h("span", { class: `kind ${group.kind.replaceAll(" ", "-")}` }, title), plural(group.others_total + 1, "picture"),
-        group.kept_because.length ? h("span", { class: "group-bytes" }, `kept: ${group.kept_because.join("; ")}`) : "",
-        h("span", { class: "group-bytes" }, group.kind === "look-alike" ? "" : `${size(group.bytes_of_others)} in copies`)),
-      members);
+      h("h2", null, h("span", { class: `kind ${group.kind.replaceAll(" ", "-")}` }, title), t("count.pictures", { n: group.others_total + 1 }),
+        group.kept_because.length ? h("span", { class: "group-bytes" }, t("duplicates.kept_because", { why: group.kept_because.join("; ") })) : "",
+        h("span", { class: "group-bytes" }, group.kind === "look-alike" ? "" : t("duplicates.in_copies", { size: size(group.bytes_of_others) }))),
+      members, acts);
   }
 
-  function member(picture, mark, keeper, run) {
+  /** Make another picture the one to keep: the two change places. */
+  function keepInstead(group, other) {
+    const at = group.others.indexOf(other);
+    group.others[at] = group.keeper;
+    group.keeper = other;
+    group.kept_because = [];
+    redraw();
+  }
+
+  function redraw() {
+    const shown = [...new Set(all.map(([group]) => group))];
+    all.length = 0;
+    groups.replaceChildren();
+    const before = offset;
+    add(shown);
+    offset = before;
+  }
+
+  /** All but the keepers go to the trash in the gallery's folder; "Undo" puts them back. */
+  async function resolve(chosen) {
+    const body = { groups: chosen.map(({ keeper, others }) => ({ keeper: keeper.id, others: others.map(({ id }) => id) })) };
+    const answer = await once(() => api.post("/duplicates/trash", body), ({ ids }) => t("duplicates.moved", { n: ids.length }));
+    if (!answer) return;
+    if (answer.left.length) toast(t("duplicates.left", { n: answer.left.length, reason: `${answer.left[0].name}: ${answer.left[0].reason}` }), { kind: "error" });
+    load();
+  }
+
+  function member(picture, mark, keeper, run, group) {
     const img = h("img", { src: api.thumbnail(picture, 240), alt: "", loading: "lazy", decoding: "async" });
     const dims = h("span", { class: picture.width * picture.height < keeper.width * keeper.height ? "less" : "" }, `${picture.width} × ${picture.height}`);
-    return h("button", { type: "button", class: `member ${mark ? "keep" : ""}`, title: picture.path, "aria-label": `Compare ${nameOf(picture)}${mark ? ", the one to keep" : ""}`, onclick: run },
+    const tile = h("button", { type: "button", class: `member ${mark ? "keep" : ""}`, title: picture.path, "aria-label": t(mark ? "duplicates.compare_keeper" : "duplicates.compare", { name: nameOf(picture) }), onclick: run },
       h("span", { class: "member-picture" }, img, mark && h("span", { class: "keep-mark" }, icon("check"), mark)),
-      h("span", { class: "member-name" }, nameOf(picture)),
+      h("span", { class: "member-name", dir: "auto" }, nameOf(picture)),
       h("span", { class: "member-facts" }, dims, ` · ${picture.format} · ${size(picture.bytes)}`));
+    if (mark || !mayEdit() || group.kind === "look-alike") return tile;
+    return h("div", { class: "member-choice" }, tile, h("button", { type: "button", class: "button", "aria-label": t("duplicates.keep_named", { name: nameOf(picture) }), onclick: () => keepInstead(group, picture) }, t("duplicates.keep_this")));
   }
 
   function open(at) {
@@ -167,14 +200,14 @@ export function createGroups(element, { state, api }) {
   }
 
   async function copyCommand() {
-    if (await copy(command.textContent)) toast("Command copied", { detail: "Add --yes to it when its answer is what you want." });
-    else toast("The browser does not let this page copy", { kind: "error" });
+    if (await copy(command.textContent)) toast(t("copy.command_done"), { detail: t("duplicates.add_yes") });
+    else toast(t("copy.refused"), { kind: "error" });
   }
 
   async function say() {
     try {
       const { gallery } = await api.get("/stats");
-      command.textContent = `photoseek duplicates --trash${gallery ? ` --gallery ${quoted(gallery)}` : ""}`;
+      command.textContent = "photoseek duplicates --trash" + (gallery ? ` --gallery ${quoted(gallery)}` : "");
     } catch {
       command.textContent = "photoseek duplicates --trash";
     }
@@ -189,7 +222,8 @@ export function createGroups(element, { state, api }) {
     if (!loaded) load();
   }
   state.subscribe((now, changed) => changed.has("view") && visit(now));
-  addEventListener("gallery-changed", () => {
+  api.watch((reachable) => reachable && !loaded && visit(state.get()));
+  for (const name of ["gallery-changed", "labels-changed"]) addEventListener(name, () => {
     loaded = false;
     visit(state.get());
   });
@@ -197,5 +231,6 @@ export function createGroups(element, { state, api }) {
 }
 
 function stageName(stage) {
-  return stage ? stage[0].toUpperCase() + stage.slice(1) : "Looking for duplicates";
+  const key = `duplicates.stage_${stage.replace(/\W/g, "_")}`;
+  return t(has(key) ? key : "duplicates.looking");
 }

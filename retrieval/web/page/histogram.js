@@ -1,11 +1,12 @@
 // When the pictures were taken: bars of months or years, two handles, and a brush over the bars.
 
-import { h, plural, s } from "./parts.js";
+import { h, s } from "./parts.js";
+import { date, t } from "./words.js";
 
 const WIDTH = 300;
 const HEIGHT = 56;
 const MOST_BARS = 75; // below four units of the drawing a bar can no longer be pointed at
-const NAMES = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const NEAREST = 0.14; // of the width, between the middles of two years
 const KEYS = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -12, PageUp: 12 };
 
 /** "2019-07" or any longer date -> months since year 0. @param {string} text */
@@ -25,9 +26,9 @@ export function monthText(month) {
   return `${String(Math.floor(month / 12)).padStart(4, "0")}-${String((month % 12) + 1).padStart(2, "0")}`;
 }
 
-/** Months since year 0 -> "Jul 2019". @param {number} month */
+/** Months since year 0 -> "Jul 2019" in English. @param {number} month */
 export function monthName(month) {
-  return `${NAMES[month % 12]} ${Math.floor(month / 12)}`;
+  return date(new Date(`${monthText(month)}-01T00:00:00Z`), { month: "short", year: "numeric", timeZone: "UTC" });
 }
 
 /** A range of months as people say it. @param {number} low @param {number} high inclusive */
@@ -63,7 +64,7 @@ export function histogram(onRange) {
   let [from, to] = [0, 0];
   let filter = { after: null, before: null };
   const drawing = s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" });
-  const handles = ["Earliest month", "Latest month"].map((label, side) =>
+  const handles = [t("histogram.earliest"), t("histogram.latest")].map((label, side) =>
     h("span", { class: "handle", role: "slider", tabIndex: 0, "aria-label": label, "data-side": side, onkeydown: onKey }),
   );
   const track = h("div", { class: "histogram-track" }, drawing, handles);
@@ -159,12 +160,12 @@ export function histogram(onRange) {
       return month + data.step - 1 < from || month > to ? sum : sum + n;
     }, 0);
     const whole = data.step === 1 || ((from - data.low) % data.step === 0 && (to + 1 - data.low) % data.step === 0);
-    told.replaceChildren(h("b", null, rangeName(from, to)), whole ? ` ${plural(inside, "picture")}` : "");
+    told.replaceChildren(h("b", null, rangeName(from, to)), whole ? ` ${t("count.pictures", { n: inside })}` : "");
   }
 
   function tellBar(month) {
     const n = data.counts[(month - data.low) / data.step];
-    told.replaceChildren(h("b", null, rangeName(month, month + data.step - 1)), ` ${plural(n, "picture")}`);
+    told.replaceChildren(h("b", null, rangeName(month, month + data.step - 1)), ` ${t("count.pictures", { n })}`);
   }
 
   function draw() {
@@ -186,17 +187,24 @@ export function histogram(onRange) {
     const years = [];
     for (let year = Math.ceil(data.low / 12); year * 12 <= data.high; year += 1) years.push(year);
     const every = Math.ceil(years.length / 6);
+    const share = (year) => Math.min(0.94, Math.max(0.06, (year * 12 + 6 - data.low) / (data.high - data.low + 1)));
+    let last = -1;
     return years
       .filter((_, index) => index % every === 0)
+      .filter((year) => {
+        // Those at the edges are moved inwards, where the next one may stand already.
+        const fits = share(year) - last >= NEAREST;
+        if (fits) last = share(year);
+        return fits;
+      })
       .map((year) => {
         const choose = () => {
           [from, to] = [Math.max(data.low, year * 12), Math.min(data.high, year * 12 + 11)];
           place();
           send();
         };
-        const label = h("button", { type: "button", onclick: choose, "aria-label": `Only ${year}` }, String(year));
-        const share = (year * 12 + 6 - data.low) / (data.high - data.low + 1);
-        label.style.left = `${Math.min(0.94, Math.max(0.06, share)) * 100}%`;
+        const label = h("button", { type: "button", onclick: choose, "aria-label": t("histogram.only", { year: String(year) }) }, String(year));
+        label.style.left = `${share(year) * 100}%`;
         return label;
       });
   }

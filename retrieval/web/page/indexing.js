@@ -6,6 +6,7 @@ import { changesText, progressText } from "./indexwords.js";
 import { whenSeen } from "./lazily.js";
 import { h } from "./parts.js";
 import { toast } from "./toast.js";
+import { t } from "./words.js";
 
 /**
  * @param {HTMLElement} element
@@ -14,7 +15,7 @@ import { toast } from "./toast.js";
 export function mount(element, { state, api, results }) {
   const job = createIndexJob(api);
   const mark = createMark(state);
-  document.getElementById("theme").before(mark.element);
+  document.getElementById("menu-button").before(mark.element);
 
   job.subscribe((now, before) => {
     if (now) mark.update(now);
@@ -26,7 +27,7 @@ export function mount(element, { state, api, results }) {
     dispatchEvent(new Event("gallery-changed"));
     if (state.get().view === "index") return;
     if (now.error) toast(now.error.title, { kind: "error", detail: now.error.detail });
-    else if (now.report) toast(now.report.interrupted ? "Indexing stopped" : "Indexing is done", { detail: changesText(now.report) });
+    else if (now.report) toast(t(now.report.interrupted ? "indexing.was_stopped" : "indexing.is_done"), { detail: changesText(now.report) });
   }
 
   whenSeen(state, "index", "indexing.css", async () => {
@@ -53,8 +54,8 @@ function createMark(state) {
       if (!now.running) return;
       const share = now.total ? now.done / now.total : 0;
       ring.style.setProperty("--share", `${Math.round(share * 360)}deg`);
-      text.textContent = now.total ? `${Math.floor(share * 100)}%` : "…";
-      element.setAttribute("aria-label", `Indexing: ${progressText(now)}`);
+      text.textContent = now.total ? t("percent", { n: Math.floor(share * 100) }) : "…";
+      element.setAttribute("aria-label", `${t("views.indexing")}: ${progressText(now)}`);
       element.title = progressText(now);
     },
   };

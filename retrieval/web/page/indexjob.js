@@ -8,7 +8,7 @@ const WAITS = [1, 2, 4, 8, 15]; // seconds until the next attempt to follow
  * @typedef {object} Job as `IndexAnswer` of the API
  * @property {boolean} running
  * @property {"idle"|"starting"|"running"|"stopping"|"stopped"|"done"|"failed"} state
- * @property {"walk"|"encode"|"index"|null} stage
+ * @property {"walk"|"encode"|"index"|"text"|null} stage
  * @property {number} done
  * @property {number|null} total
  * @property {number|null} rate pictures a second

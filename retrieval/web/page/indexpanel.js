@@ -1,9 +1,11 @@
 // What the gallery holds, and the runs that bring it up to date: start, progress, stop, report, failures.
 
-import { copy, count, h, plural, quoted, size } from "./parts.js";
+import { copy, count, h, quoted, size } from "./parts.js";
 import { changesText, duration, progressText } from "./indexwords.js";
+import { mayEdit } from "./edits.js";
 import { icon } from "./tiles.js";
 import { toast, toastError } from "./toast.js";
+import { date, t } from "./words.js";
 
 /**
  * @param {HTMLElement} element
@@ -12,9 +14,9 @@ import { toast, toastError } from "./toast.js";
 export function createPanel(element, { state, api, job }) {
   const facts = h("dl", { class: "stats" });
   const picker = createFolders();
-  const start = h("button", { type: "button", class: "button primary", onclick: run }, "Look for new pictures");
-  const stop = h("button", { type: "button", class: "button", hidden: true, onclick: halt }, icon("stop"), h("span", null, "Stop"));
-  const bar = h("progress", { "aria-label": "Indexing" });
+  const start = h("button", { type: "button", class: "button primary", onclick: run }, t("indexing.start"));
+  const stop = h("button", { type: "button", class: "button", hidden: true, onclick: halt }, icon("stop"), h("span", null, t("stop")));
+  const bar = h("progress", { "aria-label": t("views.indexing") });
   const told = h("p", { class: "panel-note" });
   const working = h("div", { class: "panel-working", hidden: true }, bar, told);
   const report = h("div", { class: "report", role: "status" });
@@ -22,8 +24,8 @@ export function createPanel(element, { state, api, job }) {
   const trouble = h("div", { class: "panel-trouble", role: "alert", hidden: true });
   element.append(
     h("div", { class: "panel" },
-      h("header", { class: "panel-head" }, h("h1", null, "Indexing")), trouble, facts,
-      h("section", { class: "card" }, h("h2", null, "Folders"), picker.element, h("div", { class: "card-actions" }, start, stop), working, report),
+      h("header", { class: "panel-head" }, h("h1", null, t("views.indexing"))), trouble, facts,
+      h("section", { class: "card" }, h("h2", null, t("indexing.folders")), picker.element, h("div", { class: "card-actions" }, start, stop), working, report),
       failures));
   let folders = [];
 
@@ -33,7 +35,7 @@ export function createPanel(element, { state, api, job }) {
     try {
       const asked = picker.chosen();
       if (asked) await job.start(asked);
-      else toast("Choose a folder first");
+      else toast(t("indexing.choose_first"));
     } catch (error) {
       toastError(error);
     }
@@ -69,16 +71,17 @@ export function createPanel(element, { state, api, job }) {
   function offer(now) {
     picker.update(folders, Boolean(now?.may_add));
     picker.lock(Boolean(now?.running));
-    start.hidden = Boolean(now?.running) || (!folders.length && !now?.may_add);
+    picker.element.hidden = !mayEdit();
+    start.hidden = !mayEdit() || Boolean(now?.running) || (!folders.length && !now?.may_add);
     start.disabled = Boolean(now?.running);
   }
 
   function nothingYet(gallery) {
-    const command = `photoseek index ${gallery ? `--gallery ${quoted(gallery)} ` : ""}FOLDER`;
+    const command = "photoseek index " + (gallery ? `--gallery ${quoted(gallery)} FOLDER` : "FOLDER");
     trouble.hidden = false;
-    trouble.replaceChildren(h("p", null, h("b", null, "No pictures are indexed yet.")), h("p", null, "Name the folder with your pictures once, in a terminal:"),
+    trouble.replaceChildren(h("p", null, h("b", null, t("empty.no_pictures"))), h("p", null, t("empty.no_pictures_help")),
       h("div", { class: "shell" }, h("code", { tabIndex: 0 }, command),
-        h("button", { type: "button", class: "button", onclick: async () => (await copy(command)) && toast("Command copied") }, icon("copy"), h("span", null, "Copy command"))));
+        h("button", { type: "button", class: "button", onclick: async () => (await copy(command)) && toast(t("copy.command_done")) }, icon("copy"), h("span", null, t("copy.command")))));
   }
 
   function explain(error) {
@@ -92,15 +95,15 @@ export function createPanel(element, { state, api, job }) {
       return;
     }
     offer(now);
-    stop.hidden = !now.running || now.state === "stopping";
+    stop.hidden = !mayEdit() || !now.running || now.state === "stopping";
     working.hidden = !now.running;
     if (now.running) {
       if (now.total) [bar.max, bar.value] = [now.total, now.done];
       else bar.removeAttribute("value");
       told.textContent = progressText(now);
-    } else if (now.error) ended("The run failed", now.error.title, now.error.detail);
+    } else if (now.error) ended(t("indexing.failed_run"), now.error.title, now.error.detail);
     else if (now.report) showReport(now.report);
-    else if (now.state === "stopped") ended("Stopped before the end", "Nothing was read yet.");
+    else if (now.state === "stopped") ended(t("indexing.stopped_early"), t("indexing.nothing_read"));
     showFailures(now.failures ?? []);
     if (before?.running && !now.running) loadFacts();
   }
@@ -111,20 +114,19 @@ export function createPanel(element, { state, api, job }) {
 
   // Moments are stored with their offset from UTC, and shown by the clock of whoever looks.
   function local(moment) {
-    const at = new Date(moment);
-    return new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 16).replace("T", " ");
+    return date(new Date(moment), { dateStyle: "medium", timeStyle: "short" });
   }
 
   function showReport(done, when) {
     if (done.error) {
-      ended(when ? `Last run, ${local(when)}: failed` : "Failed", done.error);
+      ended(when ? t("indexing.last_failed", { when: local(when) }) : t("indexing.failed_run"), done.error);
       return;
     }
     const seconds = done.seconds?.total;
     report.replaceChildren(
-      h("h3", null, done.interrupted ? "Stopped before the end" : when ? `Last run, ${local(when)}` : "Done"),
-      h("p", null, changesText(done), seconds ? h("span", { class: "soft" }, ` in ${duration(seconds)}`) : ""),
-      ...(done.problems ?? []).map((problem) => h("p", { class: "problem" }, h("b", null, problem.path), ` ${problem.reason}`, problem.images_kept ? `; ${plural(problem.images_kept, "picture")} kept as they are` : "")),
+      h("h3", null, done.interrupted ? t("indexing.stopped_early") : when ? t("indexing.last", { when: local(when) }) : t("indexing.done")),
+      h("p", null, changesText(done), seconds ? h("span", { class: "soft" }, ` · ${duration(seconds)}`) : ""),
+      ...(done.problems ?? []).map((problem) => h("p", { class: "problem" }, h("b", null, problem.path), ` ${problem.reason}`, problem.images_kept ? `; ${t("indexing.kept", { n: problem.images_kept })}` : "")),
     );
   }
 
@@ -135,8 +137,8 @@ export function createPanel(element, { state, api, job }) {
       return;
     }
     const rows = list.map((one) => h("li", null, h("code", null, one.path), h("span", null, one.reason)));
-    const box = h("details", { class: "card" }, h("summary", null, h("h2", null, `${plural(list.length, "file")} that cannot be used`)),
-      h("p", { class: "panel-note" }, "They are tried again when they change. Everything: ", h("code", null, "photoseek info --failures")), h("ul", null, rows));
+    const box = h("details", { class: "card" }, h("summary", null, h("h2", null, t("indexing.unusable", { n: list.length }))),
+      h("p", { class: "panel-note" }, t("indexing.unusable_help")), h("ul", null, rows));
     box.open = opened;
     failures.replaceChildren(box);
   }
@@ -147,6 +149,7 @@ export function createPanel(element, { state, api, job }) {
     loadFacts();
     job.refresh();
   });
+  api.watch((reachable) => reachable && !trouble.hidden && loadFacts());
   if (job.current()) show(job.current());
   else job.refresh();
   loadFacts();
@@ -155,9 +158,9 @@ export function createPanel(element, { state, api, job }) {
 /** The folders to look through, and one more where the server was started so that it may take new ones. */
 function createFolders() {
   const list = h("ul", { class: "folder-list" });
-  const more = h("input", { type: "text", id: "new-folder", autocomplete: "off", spellcheck: "false", placeholder: "/home/me/Pictures" });
-  const row = h("p", { class: "new-folder", hidden: true }, h("label", { for: "new-folder" }, "Another folder on the server"), more);
-  const set = h("fieldset", { class: "folders" }, h("legend", { class: "sr" }, "Folders to look through"), list, row);
+  const more = h("input", { type: "text", id: "new-folder", autocomplete: "off", spellcheck: "false", placeholder: t("indexing.folder_example") });
+  const row = h("p", { class: "new-folder", hidden: true }, h("label", { for: "new-folder" }, t("indexing.another")), more);
+  const set = h("fieldset", { class: "folders" }, h("legend", { class: "sr" }, t("indexing.folders_label")), list, row);
   let known = [];
   return {
     element: set,
@@ -185,10 +188,10 @@ function tiles(stats) {
   const year = (date) => date?.slice(0, 4);
   const [first, last] = [year(stats.first_taken_at), year(stats.last_taken_at)];
   return [
-    ["Pictures", count(stats.images), formats],
-    first && ["Taken", first === last ? first : `${first} – ${last}`, `date of ${count(stats.with_date)}, place of ${count(stats.with_place)} known`],
-    model && ["Model", model.name, stats.index ? `index ${stats.index}` : ""],
-    ["On disk", size(disk), "catalog, index and thumbnails"],
-    stats.failures ? ["Cannot be used", count(stats.failures), plural(stats.failures, "file")] : null,
+    [t("views.pictures"), count(stats.images), formats],
+    first && [t("fact.taken"), first === last ? first : `${first} – ${last}`, t("indexing.known", { dates: stats.with_date, places: stats.with_place })],
+    model && [t("indexing.model"), model.name, stats.index ? t("indexing.index", { kind: stats.index }) : ""],
+    [t("fact.on_disk"), size(disk), t("indexing.on_disk")],
+    stats.failures ? [t("indexing.cannot"), count(stats.failures), t("indexing.files", { n: stats.failures })] : null,
   ].filter(Boolean);
 }

@@ -1,29 +1,30 @@
 // How an indexing run reads.
 
-import { count, plural } from "./parts.js";
+import { count } from "./parts.js";
+import { decimal, list as joined, t } from "./words.js";
 
-const STAGES = { walk: "Looking for pictures", encode: "Reading pictures", index: "Finishing the index" };
-const CHANGES = [["added", "added"], ["updated", "changed"], ["moved", "moved"], ["restored", "back"], ["encoded_again", "read again"], ["retired", "gone"], ["failed", "could not be read"]];
+const STAGES = ["walk", "encode", "index", "text", "faces"];
+const CHANGES = ["added", "updated", "moved", "restored", "encoded_again", "retired", "failed"];
 
 /** How far it is. @param {any} now */
 export function progressText(now) {
-  if (now.state === "stopping") return "Stopping. What was read stays.";
-  const stage = STAGES[now.stage] ?? "Starting";
-  const parts = [now.total ? `${stage}: ${count(now.done)} of ${count(now.total)}` : `${stage}${now.done ? `: ${count(now.done)}` : "…"}`];
-  if (now.rate) parts.push(`${now.rate.toFixed(1)} a second`);
-  if (now.seconds_left > 5 && now.stage === "encode") parts.push(`about ${duration(now.seconds_left)} left`);
+  if (now.state === "stopping") return t("indexing.stopping");
+  const stage = t(`indexing.stage_${STAGES.includes(now.stage) ? now.stage : "start"}`);
+  const parts = [now.total ? t("progress.of", { stage, done: now.done, total: now.total }) : stage + (now.done ? `: ${count(now.done)}` : "…")];
+  if (now.rate) parts.push(t("indexing.rate", { n: decimal(now.rate, 1) }));
+  if (now.seconds_left > 5 && now.stage === "encode") parts.push(t("indexing.left", { time: duration(now.seconds_left) }));
   return parts.join(" · ");
 }
 
 /** What it did. @param {any} report */
 export function changesText(report) {
-  const parts = CHANGES.filter(([name]) => report[name]).map(([name, text]) => `${count(report[name])} ${text}`);
-  return parts.length ? parts.join(", ") : `Nothing new: ${plural(report.images ?? 0, "picture")} as before`;
+  const parts = CHANGES.filter((name) => report[name]).map((name) => t(`indexing.${name}`, { n: report[name] }));
+  return parts.length ? joined(parts) : t("indexing.nothing_new", { n: report.images ?? 0 });
 }
 
 /** @param {number} seconds */
 export function duration(seconds) {
-  if (seconds < 90) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  if (seconds < 90) return t("seconds", { n: seconds < 10 ? decimal(seconds, 1) : count(Math.round(seconds)) });
   const minutes = Math.round(seconds / 60);
-  return minutes < 90 ? plural(minutes, "minute") : `${(minutes / 60).toFixed(1)} hours`;
+  return minutes < 90 ? t("minutes", { n: minutes }) : t("hours", { n: decimal(minutes / 60, 1) });
 }

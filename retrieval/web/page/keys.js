@@ -1,10 +1,12 @@
 /** Keys: one table for what they do and for the page that lists them. */
 
+import { languageChoice } from "./appearance.js";
 import { h } from "./parts.js";
 import { icon } from "./tiles.js";
+import { parts, t } from "./words.js";
 
 const entries = [];
-const NAMES = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc", " ": "Space" };
+const NAMES = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", " ": t("key.space"), Escape: t("key.escape"), Shift: t("key.shift"), Ctrl: t("key.ctrl"), click: t("key.click") };
 
 /**
  * Give keys a meaning.
@@ -13,12 +15,12 @@ const NAMES = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: 
  * @param {(event: KeyboardEvent) => void} run
  * @param {{group?: string, when?: (event: KeyboardEvent) => boolean}} [how] when: whether they have it now
  */
-export function add(keys, label, run, { group = "Everywhere", when = () => true } = {}) {
+export function add(keys, label, run, { group = t("keys.everywhere"), when = () => true } = {}) {
   entries.push({ keys, label, run, group, when });
 }
 
 /** List keys that others take care of. @param {[string, string][]} rows key and label @param {string} [group] */
-export function describe(rows, group = "Pictures") {
+export function describe(rows, group = t("views.pictures")) {
   for (const [key, label] of rows) entries.push({ keys: key.split(" "), label, run: null, group, when: () => false });
 }
 
@@ -44,7 +46,7 @@ export function mount(dialog) {
   };
   document.getElementById("help-button").addEventListener("click", open);
   dialog.addEventListener("click", event => event.target === dialog && dialog.close());
-  add(["?"], "This list", open, { when: () => !document.querySelector("dialog[open]") });
+  add(["?"], t("keys.this_list"), open, { when: () => !document.querySelector("dialog[open]") });
 }
 
 function contents(dialog) {
@@ -57,11 +59,10 @@ function contents(dialog) {
   }
   const lists = [...groups].map(([group, rows]) => h("section", null, h("h3", null, group), h("dl", null, rows)));
   return [
-    h("div", { class: "dialog-head" }, h("h2", { id: "help-title" }, "Searching, and keys"),
-      h("button", { type: "button", class: "plain", "aria-label": "Close", onclick: () => dialog.close() }, icon("close"))),
-    h("p", null, "Describe what a picture shows: ", h("q", null, "a dog on the beach"), ". ",
-      h("q", null, "beach + sunset - people"), " adds and takes away; ", h("q", null, "2:beach + sunset"),
-      " makes one count twice. Drop or paste a picture anywhere to find others like it."),
+    h("div", { class: "dialog-head" }, h("h2", { id: "help-title" }, t("help.title")),
+      h("button", { type: "button", class: "plain", "aria-label": t("close"), onclick: () => dialog.close() }, icon("close"))),
+    h("p", null, parts("help.searching", Object.fromEntries(["plain", "sum", "weight"].map(name => [name, h("q", null, t(`help.example_${name}`))])))),
     h("div", { class: "key-groups" }, lists),
+    languageChoice(),
   ];
 }

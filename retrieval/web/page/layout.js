@@ -37,10 +37,7 @@ export function aspect(picture) {
  */
 export function layOut(aspects, measure, { fill, cut = null }) {
   const count = aspects.length;
-  const layout = {
-    left: new Int32Array(count), top: new Int32Array(count), width: new Int32Array(count),
-    height: new Int32Array(count), total: 0, cutTop: null,
-  };
+  const layout = emptyLayout(count);
   if (cut === null) {
     layout.total = section(layout, aspects, 0, count, 0, measure, fill);
     return layout;
@@ -50,11 +47,17 @@ export function layOut(aspects, measure, { fill, cut = null }) {
   return layout;
 }
 
+/** A layout of so many pictures, none of which has a place yet. @param {number} count @returns {Layout} */
+export const emptyLayout = count => ({
+  left: new Int32Array(count), top: new Int32Array(count), width: new Int32Array(count),
+  height: new Int32Array(count), total: 0, cutTop: null,
+});
+
 /**
  * Rows of pictures `from` to `to`: those breaks whose heights are nearest to the target, by squares, of all that there
  * are. As a row holds no more than a few pictures, that takes linear time.
  */
-function section(layout, aspects, from, to, top, measure, fill) {
+export function section(layout, aspects, from, to, top, measure, fill) {
   const breaks = breaksOf(aspects, from, to, measure, fill);
   for (let i = 0; i + 1 < breaks.length; i++) {
     top += place(layout, aspects, breaks[i], breaks[i + 1], top, measure, fill || i + 2 < breaks.length);

@@ -2,6 +2,7 @@
 
 import { h } from "./parts.js";
 import { toastError } from "./toast.js";
+import { t } from "./words.js";
 
 /** @type {Map<string, Promise<void>>} */
 const sheets = new Map();
@@ -18,7 +19,7 @@ function load(name) {
     link.addEventListener("error", () => {
       sheets.delete(name);
       link.remove();
-      reject(new Error(`${name} cannot be loaded`));
+      reject(new Error(t("problem.not_loaded", { name })));
     });
     document.head.append(link);
   });

@@ -1,7 +1,8 @@
 // Where the pictures were taken: a map without tiles. Dots of counts over outlines that come with the page; a circle
 // drawn here is the filter `near`.
 
-import { count, h, plural, s } from "./parts.js";
+import { count, h, s } from "./parts.js";
+import { t } from "./words.js";
 import { circlePoints, distance, nearName, nearText, parseNear, placeName, radians, turned } from "./places.js";
 import { LAND, PER_DEGREE } from "./land.js";
 
@@ -28,24 +29,24 @@ export function mapbox(onNear, cellsIn) {
     viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
     tabindex: "0",
     role: "application",
-    "aria-label": "Map of where pictures were taken. Arrows move it, plus and minus zoom, Enter searches around its centre.",
+    "aria-label": t("map.label"),
     onkeydown: onKey,
     onpointerdown: onDown,
     onwheel: onWheel,
   });
   const button = (label, text, run) => h("button", { type: "button", "aria-label": label, title: label, onclick: run }, text);
-  const arm = button("Draw a circle", "◯", () => setArmed(!armed));
+  const arm = button(t("map.circle"), "◯", () => setArmed(!armed));
   const tools = h(
     "div",
     { class: "map-tools" },
-    button("Zoom in", "+", () => zoom(0.5)),
-    button("Zoom out", "−", () => zoom(2)),
-    button("Show all places", "⤢", () => fit()),
+    button(t("zoom.in"), "+", () => zoom(0.5)),
+    button(t("zoom.out"), "−", () => zoom(2)),
+    button(t("map.fit"), "⤢", () => fit()),
     arm,
   );
   const told = h("output", { class: "map-told" });
   const list = h("ul", { class: "facet-list" });
-  const places_ = h("details", { class: "map-places" }, h("summary", null, "Places on the map as a list"), list);
+  const places_ = h("details", { class: "map-places" }, h("summary", null, t("map.list")), list);
   const element = h("div", { class: "mapbox" }, h("div", { class: "map-frame" }, svg, tools, told), places_);
 
   // Degrees of longitude shrink towards the poles; drawing them by the cosine of the middle keeps shapes true there.
@@ -65,7 +66,7 @@ export function mapbox(onNear, cellsIn) {
     armed = value;
     arm.setAttribute("aria-pressed", String(armed));
     svg.classList.toggle("armed", armed);
-    told.textContent = armed ? "Drag from the middle of the place outwards" : "";
+    told.textContent = armed ? t("map.drag") : "";
   }
 
   function zoom(factor, around = view) {
@@ -94,7 +95,7 @@ export function mapbox(onNear, cellsIn) {
     draw();
     listPlaces();
   }
-  let asked = 0;
+  let [asked, hint] = [0, 0];
 
   function clamp() {
     view.lat = Math.max(-80, Math.min(80, view.lat));
@@ -115,7 +116,14 @@ export function mapbox(onNear, cellsIn) {
     moved();
   }
 
+  /** A wheel that is on its way down the panel does not stop at the map. */
   function onWheel(event) {
+    if (!event.ctrlKey && !event.metaKey && document.activeElement !== svg) {
+      told.textContent = t("map.wheel");
+      clearTimeout(hint);
+      hint = setTimeout(() => (told.textContent = ""), 1500);
+      return;
+    }
     event.preventDefault();
     zoom(event.deltaY > 0 ? 1.25 : 0.8, placeAt(event));
   }
@@ -182,7 +190,8 @@ export function mapbox(onNear, cellsIn) {
   }
 
   function outline(points) {
-    return `M${points.map(([lon, lat]) => `${x(lon).toFixed(1)} ${y(lat).toFixed(1)}`).join("L")}Z`;
+    const corners = points.map(([lon, lat]) => `${x(lon).toFixed(1)} ${y(lat).toFixed(1)}`);
+    return `M${corners.join("L")}Z`;
   }
 
   function graticule() {
@@ -208,7 +217,7 @@ export function mapbox(onNear, cellsIn) {
     const dots = places.cells.map((cell, index) => {
       const lon = view.lon + ((((cell.lon - view.lon + 180) % 360) + 360) % 360) - 180;
       const place = { cx: x(lon).toFixed(1), cy: y(cell.lat).toFixed(1), r: (3 + 7 * Math.sqrt(cell.count / most)).toFixed(1) };
-      return s("circle", { class: "dot", "data-cell": index, ...place }, s("title", null, plural(cell.count, "picture")));
+      return s("circle", { class: "dot", "data-cell": index, ...place }, s("title", null, t("count.pictures", { n: cell.count })));
     });
     const circles = [...chosen.map(parseNear), drawing].filter(Boolean).map((at) => s("path", { class: "near", d: outline(circlePoints(at)) }));
     svg.replaceChildren(...worlds, graticule(), ...circles, ...dots, ...ruler());
@@ -218,7 +227,7 @@ export function mapbox(onNear, cellsIn) {
     const km = view.span * KM_PER_DEGREE * squeeze();
     const nice = [5000, 2000, 1000, 500, 200, 100, 50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1].find((size) => size < km / 4) ?? 0.1;
     const width = (nice / km) * WIDTH;
-    const text = nice < 1 ? `${nice * 1000} m` : `${count(nice)} km`;
+    const text = nice < 1 ? t("metres", { n: nice * 1000 }) : t("kilometres", { n: nice });
     return [
       s("path", { class: "ruler", d: `M8 ${HEIGHT - 12}v4h${width.toFixed(1)}v-4` }),
       s("text", { class: "ruler-text", x: 12 + width, y: HEIGHT - 7 }, text),

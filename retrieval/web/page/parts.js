@@ -1,4 +1,6 @@
-// Small parts that every module of the page builds with: elements from plain values, and how numbers read.
+// Small parts that every module of the page builds with: elements from plain values.
+
+export { count, size } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const PROPERTIES = new Set(["checked", "disabled", "hidden", "value", "indeterminate", "tabIndex", "textContent"]);
@@ -30,21 +32,11 @@ function fill(element, props, children) {
   return element;
 }
 
-/** 12345 -> "12,345". @param {number} value */
-export const count = (value) => value.toLocaleString("en");
-
-/** "1 picture", "2 pictures". @param {number} n @param {string} one @param {string} [many] */
-export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
-
-/** 3400000 -> "3.4 MB", in powers of 1000 as disks are sold. @param {number} bytes */
-export function size(bytes) {
-  const units = ["B", "kB", "MB", "GB", "TB"];
-  let at = 0;
-  while (bytes >= 999.5 && at < units.length - 1) {
-    bytes /= 1000;
-    at += 1;
-  }
-  return `${at === 0 || bytes >= 99.5 ? Math.round(bytes) : bytes.toFixed(1)} ${units[at]}`;
+/** 83.4 -> "1:23", 3723 -> "1:02:03": a time in a video, cut to the second. @param {number} seconds */
+export function clock(seconds) {
+  const two = (value) => String(value).padStart(2, "0");
+  const [hours, minutes, rest] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, Math.floor(seconds) % 60];
+  return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 }
 
 /** A path as a shell takes it. @param {string} text */

@@ -1,6 +1,6 @@
 // Places and circles on the globe, as numbers, as the API's text, and in words.
 
-import { count } from "./parts.js";
+import { decimal, t } from "./words.js";
 
 const EARTH_KM = 6371.0088; // mean radius, as the server has it
 
@@ -24,16 +24,18 @@ export function nearText({ lat, lon, km }) {
   return `${Number(lat.toFixed(digits))},${Number(lon.toFixed(digits))},${Number(km.toPrecision(2))}km`;
 }
 
-/** 48.858, 2.294 -> "48.9° N, 2.3° E". @param {number} lat @param {number} lon @param {number} [digits] */
+/** 48.858, 2.294 -> "48.9° N, 2.3° E" in English. @param {number} lat @param {number} lon @param {number} [digits] */
 export function placeName(lat, lon, digits = 1) {
-  return `${Math.abs(lat).toFixed(digits)}° ${lat < 0 ? "S" : "N"}, ${Math.abs(lon).toFixed(digits)}° ${lon < 0 ? "W" : "E"}`;
+  const degrees = (value, direction) => `${decimal(Math.abs(value), digits)}° ${t(`direction.${direction}`)}`;
+  return `${degrees(lat, lat < 0 ? "south" : "north")}, ${degrees(lon, lon < 0 ? "west" : "east")}`;
 }
 
 /** A circle in words. @param {string} near */
 export function nearName(near) {
   const at = parseNear(near);
   if (!at) return near;
-  return `${at.km < 1 ? `${Math.round(at.km * 1000)} m` : `${count(Number(at.km.toPrecision(3)))} km`} around ${placeName(at.lat, at.lon)}`;
+  const far = at.km < 1 ? t("metres", { n: Math.round(at.km * 1000) }) : t("kilometres", { n: Number(at.km.toPrecision(3)) });
+  return t("map.around", { far, place: placeName(at.lat, at.lon) });
 }
 
 /** Kilometres along a great circle (haversine). */

@@ -7,6 +7,8 @@
  * @property {number} total
  * @property {boolean} capped       more pictures than the list holds
  * @property {number|null} relevant how many hits answer the query; null where nobody judged
+ * @property {number|null} weaker   how many more there are that are weaker matches and left out; null if that is not known
+ * @property {[string|null, number][]|null} days  of the whole list, where it is in the order of dates
  * @property {number|null} cut      how many stand before the weaker ones; null where there are none, or nobody judged
  * @property {number} change        of the gallery
  * @property {object} answer        all of the first answer, but its hits
@@ -40,6 +42,7 @@ export function createResults({ state, api }) {
     const params = new URLSearchParams(asked);
     params.set("offset", String(offset));
     params.set("k", String(k));
+    if (!offset) params.set("days", "true");
     return params;
   }
 
@@ -83,8 +86,9 @@ export function createResults({ state, api }) {
     const total = answer.total;
     const relevant = answer.relevant_total ?? null;
     const cut = relevant !== null && relevant < total ? relevant : null; // in every order the good ones come first
+    const days = answer.days && answer.days.reduce((sum, [, n]) => sum + n, 0) === total ? answer.days : null;
     list = {
-      total, relevant, cut, capped: Boolean(answer.total_is_capped), change: answer.change, answer: rest, blocks: new Map(),
+      total, relevant, cut, days, weaker: answer.weaker ?? null, capped: Boolean(answer.total_is_capped), change: answer.change, answer: rest, blocks: new Map(),
     };
     keepBlock(0, hits);
   }
@@ -192,8 +196,10 @@ export function createResults({ state, api }) {
     return ids;
   }
 
-  state.subscribe((_state, _changed, how) => {
-    if (state.toQuery().toString() !== asked) search({ how });
+  state.subscribe((_state, changed, how) => {
+    // Weaker matches come below the good ones, or go: nothing else moves.
+    const keep = changed.size === 1 && changed.has("weaker") && how !== "pop";
+    if (state.toQuery().toString() !== asked) search({ how, keep });
   });
 
   return {

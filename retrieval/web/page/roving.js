@@ -1,5 +1,7 @@
 /** Clicks and keys among the pictures: one of them at a time can be reached with tab, arrows lead to the others. */
 
+import { t } from "./words.js";
+
 const HELD = 500; // ms; as long as phones take it
 
 /**
@@ -14,7 +16,12 @@ export function mount(element, { state, results, grid, actions, keys }) {
     if (!hit) return;
     const act = event.target.closest(".act");
     if (act) actions.run(act.dataset.act, hit);
-    else if (event.target.closest("a.tile") && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+    else if (event.target.closest("a.tile") && event.shiftKey) {
+      // As at its check mark; by itself a browser would open another window.
+      event.preventDefault();
+      const how = { bubbles: true, cancelable: true, shiftKey: true };
+      event.target.closest(".cell").querySelector(".pick").dispatchEvent(new MouseEvent("click", how));
+    } else if (event.target.closest("a.tile") && !event.ctrlKey && !event.metaKey) {
       event.preventDefault();
       state.update({ open: String(hit.id) });
     }
@@ -51,14 +58,14 @@ export function mount(element, { state, results, grid, actions, keys }) {
     if (event.defaultPrevented) event.stopImmediatePropagation();
   }, { capture: true });
 
-  const here = { group: "Pictures", when: event => element.contains(event.target) && !document.querySelector("dialog[open]") };
+  const here = { group: t("views.pictures"), when: event => element.contains(event.target) && !document.querySelector("dialog[open]") };
   const go = to => grid.focus(Math.min(Math.max(to, 1), results.total()));
   const row = step => {
     const next = grid.places.neighbour(grid.current(), step);
     if (next) grid.focus(next);
     else if (step < 0) document.getElementById("q").focus();
   };
-  keys.describe([["ArrowLeft ArrowUp ArrowDown ArrowRight", "To the next picture on that side"], ["Enter", "Look at the picture"]]);
+  keys.describe([["ArrowLeft ArrowUp ArrowDown ArrowRight", t("keys.next")], ["Enter", t("keys.open")]]);
   keys.add(["ArrowLeft"], "", () => go(grid.current() - 1), here);
   keys.add(["ArrowRight"], "", () => go(grid.current() + 1), here);
   keys.add(["ArrowUp"], "", () => row(-1), here);
@@ -69,7 +76,7 @@ export function mount(element, { state, results, grid, actions, keys }) {
     const hit = results.known(grid.current());
     if (hit) actions.run(name, hit);
   }, here);
-  act("s", "similar", "Similar pictures");
-  act("m", "more", "More like this");
-  act("l", "less", "Less like this");
+  act("s", "similar", t("act.similar"));
+  act("m", "more", t("act.more"));
+  act("l", "less", t("act.less"));
 }

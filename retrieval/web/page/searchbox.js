@@ -1,4 +1,4 @@
-/** The words, with results while they are typed; the order; and whether weaker matches are shown. */
+/** The words, with results while they are typed; the order; one picture of each scene. */
 
 const PAUSE = 120; // ms without a key; less asks for words that nobody meant, more is felt
 const SCENE_MINUTES = "5";
@@ -17,7 +17,8 @@ export function mount({ state, results, grid }) {
     if (box.value.trim() === state.get().q.trim()) return;
     const push = !begun;
     begun = true;
-    state.update({ q: box.value.trim(), view: "grid", open: "" }, { push });
+    // Other words are another question: the best come first again, and weaker matches stay out of the way.
+    state.update({ q: box.value.trim(), sort: "", reverse: false, weaker: false, view: "grid", open: "" }, { push });
   }
 
   box.addEventListener("input", () => {
@@ -47,7 +48,6 @@ export function mount({ state, results, grid }) {
   box.value = state.get().q;
 
   mountOrder(state);
-  mountWeaker(state, results);
   mountBursts(state);
 }
 
@@ -74,20 +74,5 @@ function mountBursts(state) {
   const show = () => (box.checked = state.get().group_minutes !== "");
   box.addEventListener("change", () => state.update({ group_minutes: box.checked ? SCENE_MINUTES : "" }));
   state.subscribe(show);
-  show();
-}
-
-function mountWeaker(state, results) {
-  const label = document.getElementById("weaker-label");
-  const box = /** @type {HTMLInputElement} */ (document.getElementById("weaker"));
-  const show = () => {
-    const { relevant } = state.get();
-    const judged = results.list()?.relevant ?? null;
-    label.hidden = !relevant && judged === null;
-    box.checked = relevant;
-  };
-  box.addEventListener("change", () => state.update({ relevant: box.checked }));
-  state.subscribe(show);
-  results.subscribe(show);
   show();
 }

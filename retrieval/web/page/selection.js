@@ -4,6 +4,7 @@
 import { h } from "./parts.js";
 import { icon } from "./tiles.js";
 import { toastError } from "./toast.js";
+import { t } from "./words.js";
 
 /** id -> its hit, or null for what was never loaded. @type {Map<string, any>} */
 const picked = new Map();
@@ -11,13 +12,19 @@ const picked = new Map();
 /** @param {string|number} id */
 export const isPicked = (id) => picked.has(String(id));
 
+/** Ids of what is selected. @returns {string[]} */
+export const selected = () => [...picked.keys()];
+
+/** Select exactly these. @type {(ids: string[]) => void} */
+export let select = () => {};
+
 /**
  * @param {HTMLElement} element
  * @param {{state: any, api: any, results: any, keys: any}} page
  */
 export function mount(element, { state, api, results, keys }) {
   const pictures = document.getElementById("results");
-  const whole = h("a", { class: "plain", download: "photoseek.csv", href: "#", title: "Export this list as CSV", "aria-label": "Export this list as CSV" }, icon("download"));
+  const whole = h("a", { class: "plain", download: "photoseek.csv", href: "#", title: t("selection.export_list"), "aria-label": t("selection.export_list") }, icon("download"));
   whole.addEventListener("click", () => (whole.href = api.address("/export", state.toQuery())));
   document.getElementById("bar").append(whole);
   let [anchor, bar] = [/** @type {number|null} */ (null), /** @type {Promise<any>|null} */ (null)];
@@ -27,10 +34,26 @@ export function mount(element, { state, api, results, keys }) {
     const cell = box?.closest("[data-rank]");
     if (cell) toggle(cell, box.checked, event.shiftKey);
   });
+  // On the picture itself Shift extends the selection, too; a link would open a window.
+  pictures.addEventListener("click", (event) => {
+    const tile = /** @type {Element} */ (event.target).closest("a.tile");
+    if (!tile || !event.shiftKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    const cell = tile.closest(".cell[data-rank]");
+    if (cell) toggle(cell, anchor === null ? !isPicked(cell.dataset.id) : true, true);
+  });
   // A shift-click would mark text between the two pictures.
-  pictures.addEventListener("mousedown", (event) => event.shiftKey && event.target.closest(".pick") && event.preventDefault());
+  pictures.addEventListener("mousedown", (event) => event.shiftKey && event.target.closest(".cell") && event.preventDefault());
+
+  select = (ids) => {
+    const wanted = new Set(ids);
+    for (const id of picked.keys()) if (!wanted.has(id)) picked.delete(id);
+    for (const id of ids) put(id, true);
+    show();
+  };
 
   function put(id, on) {
+    if (on && (results.hit(id)?.on_disk ?? "same") !== "same") return;
     if (!on) picked.delete(String(id));
     else if (!picked.has(String(id))) picked.set(String(id), results.hit(id) ?? null);
   }
@@ -50,12 +73,11 @@ export function mount(element, { state, api, results, keys }) {
     anchor = rank;
   }
 
-  /** Everything that is loaded. @returns {number} how much that is */
-  function selectAll() {
-    const hits = [...(results.list()?.blocks.values() ?? [])].flat().filter(Boolean);
-    for (const hit of hits) put(hit.id, true);
+  /** Everything that is loaded, or these ids as well. @param {number[]} [ids] */
+  function selectAll(ids = []) {
+    for (const hit of [...(results.list()?.blocks.values() ?? [])].flat()) if (hit) put(hit.id, true);
+    for (const id of ids) put(id, true);
     show();
-    return hits.length;
   }
 
   function clear() {
@@ -78,16 +100,17 @@ export function mount(element, { state, api, results, keys }) {
   }
 
   const noDialog = () => !document.querySelector("dialog[open]");
-  keys.add(["x"], "Select the picture, or no longer", ({ target }) => {
+  keys.add(["x"], t("keys.select"), ({ target }) => {
     const cell = target.closest(".cell");
     toggle(cell, !isPicked(cell.dataset.id), false);
-  }, { group: "Pictures", when: ({ target }) => Boolean(target.closest?.(".cell[data-id]")) && noDialog() });
+  }, { group: t("views.pictures"), when: ({ target }) => Boolean(target.closest?.(".cell[data-id]")) && noDialog() });
   keys.add(["Escape"], "", clear, { when: () => picked.size > 0 && noDialog() && state.get().view === "grid" });
-  keys.describe([["Shift + click", "Select all from the last one to here"], ["Ctrl + a", "Select all that are loaded"]]);
+  keys.describe([["Shift + click", t("keys.select_range")], ["Ctrl + a", t("keys.select_all")]]);
   document.addEventListener("keydown", (event) => {
     const writing = event.target.closest?.("input:not([type=checkbox]), textarea, select");
     if (event.key !== "a" || !(event.ctrlKey || event.metaKey) || writing || state.get().view !== "grid" || !noDialog()) return;
     event.preventDefault();
     selectAll();
+    bar?.then((made) => made.all());
   });
 }

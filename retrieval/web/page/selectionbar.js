@@ -1,50 +1,85 @@
 // What can be done with the selected pictures: their paths, a table, the files, or others like them.
 
-import { copy, count, h, plural, save, size } from "./parts.js";
+import { LISTS, NUMBERS } from "./conditions.js"; // made by the server, of its table of conditions
+import { mayEdit } from "./edits.js";
+import { styled } from "./lazily.js";
+import { copy, count, h, save, size } from "./parts.js";
 import { icon } from "./tiles.js";
 import { toast, toastError } from "./toast.js";
+import { parts, t } from "./words.js";
 
+const LISTED = new Set(["q", "not", "more", "less", "like", ...LISTS]);
+const COUNTED = new Set(["min_score", "group_minutes", ...NUMBERS]);
 const EXAMPLES = 20; // of "more like these": further ones hardly move the mean, and each stands in the URL
 const AT_ONCE = 6;
 const MOST = 500; // pictures that the server puts into one zip file
 
 /**
  * @param {HTMLElement} element
- * @param {{picked: Map<string, any>, state: any, api: any, results: any, selectAll: () => number, clear: () => void}} page
+ * @param {{picked: Map<string, any>, state: any, api: any, results: any, selectAll: (ids?: number[]) => void, clear: () => void}} page
  */
 export function createBar(element, { picked, state, api, results, selectAll, clear }) {
   const told = h("output", { class: "selection-told" });
   const button = (name, text, run) =>
     h("button", { type: "button", class: "button", title: text, onclick: run }, icon(name), h("span", null, text));
-  const zip = button("zip", "Download", downloadZip);
+  const zip = button("zip", t("selection.download"), downloadZip);
+  const everything = button("check", "", all);
+  const editing = button("tag", t("label.edit"), toggleEditing);
+  editing.hidden = !mayEdit();
+  const panel = h("div", { class: "edit-many", hidden: true });
+  let fields = null;
   element.setAttribute("role", "region");
-  element.setAttribute("aria-label", "Selection");
+  element.setAttribute("aria-label", t("selection.label"));
   element.append(
     told,
     h("div", { class: "selection-actions" },
-      button("check", "Select all", all),
-      button("copy", "Copy paths", copyPaths),
-      button("download", "Export CSV", exportCsv),
+      everything,
+      editing,
+      button("copy", t("selection.copy_paths"), copyPaths),
+      button("download", t("selection.export"), exportCsv),
       zip,
-      button("plus", "More like these", () => alike("more")),
-      button("minus", "Less like these", () => alike("less"))),
-    h("button", { type: "button", class: "plain", "aria-label": "Clear selection", title: "Clear selection (Esc)", onclick: clear }, icon("close")),
+      button("plus", t("selection.more"), () => alike("more")),
+      button("minus", t("selection.less"), () => alike("less"))),
+    h("button", { type: "button", class: "plain", "aria-label": t("selection.clear"), title: `${t("selection.clear")} (${t("key.escape")})`, onclick: clear }, icon("close")),
   );
+  element.append(panel);
   let leaving = null; // what calls off a download
 
-  function all() {
-    const loaded = selectAll();
-    if (results.total() > loaded) toast(`${plural(loaded, "loaded picture")} of ${count(results.total())} selected`, { detail: "Scroll on to load more of them." });
+  /** Everything that the list shows, loaded or not. */
+  async function all() {
+    selectAll();
+    if (picked.size >= results.total()) return;
+    try {
+      const { ids, total_is_capped: capped } = await api.post("/selection", question(state.toQuery()));
+      selectAll(ids);
+      if (capped) toast(t("select.capped", { n: ids.length }));
+    } catch (error) {
+      toastError(error);
+    }
+  }
+
+  async function toggleEditing() {
+    panel.hidden = !panel.hidden;
+    editing.setAttribute("aria-expanded", String(!panel.hidden));
+    if (panel.hidden) return;
+    const [{ fieldsOfMany }] = await Promise.all([import("./editfields.js"), styled("edits.css")]);
+    if (!fields) panel.append((fields = fieldsOfMany(api, () => [...picked.keys()], state)).element);
+    fields.draw();
+    panel.querySelector("button, input")?.focus();
   }
 
   function show() {
     element.hidden = picked.size === 0;
+    if (!picked.size) panel.hidden = true;
+    const total = results.total();
+    everything.hidden = picked.size >= total;
+    everything.lastElementChild.textContent = everything.title = t("select.all", { n: total });
     if (!picked.size) leaving?.abort();
     const hits = [...picked.values()];
     const known = hits.reduce((sum, hit) => sum + (hit?.bytes ?? 0), 0);
-    told.replaceChildren(h("b", null, count(picked.size)), " selected", known ? h("span", { class: "selection-size" }, size(known)) : "");
-    zip.lastElementChild.textContent = leaving ? "Stop" : "Download";
-    zip.title = leaving ? "Stop the download" : `Download ${plural(picked.size, "picture")} as a zip file${known ? `, ${size(known)}` : ""}`;
+    told.replaceChildren(...parts("selection.count", { n: picked.size, count: h("b", null, count(picked.size)) }), known ? h("span", { class: "selection-size" }, size(known)) : "");
+    zip.lastElementChild.textContent = t(leaving ? "stop" : "selection.download");
+    zip.title = leaving ? t("selection.stop") : t("selection.download_help", { n: picked.size }) + (known ? `, ${size(known)}` : "");
   }
 
   /** Everything that is known of what is selected; what was never loaded is asked for. */
@@ -61,8 +96,8 @@ export function createBar(element, { picked, state, api, results, selectAll, cle
   async function copyPaths() {
     try {
       const paths = (await records()).map((record) => record.path);
-      if (await copy(paths.join("\n"))) toast(`${plural(paths.length, "path")} copied`);
-      else toast("The browser does not let this page copy", { kind: "error", detail: "Export CSV has the paths too." });
+      if (await copy(paths.join("\n"))) toast(t("selection.paths_copied", { n: paths.length }));
+      else toast(t("copy.refused"), { kind: "error", detail: t("selection.export_has_paths") });
     } catch (error) {
       toastError(error);
     }
@@ -86,7 +121,7 @@ export function createBar(element, { picked, state, api, results, selectAll, cle
     });
     if (answer.ok) return answer;
     const said = await answer.json().catch(() => ({}));
-    throw Object.assign(new Error(said.title ?? `The server answered ${answer.status}`), { title: said.title, detail: said.detail });
+    throw Object.assign(new Error(said.title ?? t("problem.status", { status: String(answer.status) })), { title: said.title, detail: said.detail });
   }
 
   async function downloadZip() {
@@ -98,15 +133,16 @@ export function createBar(element, { picked, state, api, results, selectAll, cle
     show();
     const ids = [...picked.keys()].map(Number);
     const files = Math.ceil(ids.length / MOST);
-    let done = 0;
-    const tell = (bytes) => (zip.lastElementChild.textContent = `Stop (${size((done += bytes))})`);
+    let done = 0, leftOut = 0;
+    const tell = (bytes) => (zip.lastElementChild.textContent = `${t("stop")} (${size((done += bytes))})`);
     try {
       for (let file = 0; file < files; file += 1) {
         const part = ids.slice(file * MOST, (file + 1) * MOST);
         const answer = await fetched("/download", { ids: part }, leaving.signal);
+        leftOut += Number(answer.headers.get("Photoseek-Left-Out")) || 0;
         save(await counted(answer, tell), files > 1 ? `photoseek-${file + 1}.zip` : "photoseek.zip");
       }
-      toast(`${plural(ids.length, "picture")} downloaded`, { detail: size(done) });
+      toast(t("selection.downloaded", { n: ids.length - leftOut }), { detail: leftOut ? `${size(done)}. ${t("zip.left_out", { n: leftOut })}` : size(done) });
     } catch (error) {
       toastError(error);
     }
@@ -117,13 +153,13 @@ export function createBar(element, { picked, state, api, results, selectAll, cle
   function alike(which) {
     const other = which === "more" ? "less" : "more";
     const ids = [...picked.keys()].slice(0, EXAMPLES);
-    if (picked.size > EXAMPLES) toast(`Going by the first ${EXAMPLES} of them`);
+    if (picked.size > EXAMPLES) toast(t("selection.first", { n: EXAMPLES }));
     const now = state.get();
     clear();
     state.update({ [which]: [...now[which], ...ids], [other]: now[other].filter((id) => !ids.includes(id)) });
   }
 
-  return { show };
+  return { show, all };
 }
 
 /** An answer's body as a blob, which the browser keeps on disk if it is large; an array of pieces would be in memory. */
@@ -135,4 +171,17 @@ function counted(answer, tell) {
     },
   });
   return new Response(answer.body.pipeThrough(counting), { headers: { "Content-Type": "application/zip" } }).blob();
+}
+
+/** The parameters of a search as the fields of its body: lists, numbers and yes or no by their meaning. @param {URLSearchParams} params */
+function question(params) {
+  const body = {};
+  for (const name of new Set(params.keys())) {
+    const values = params.getAll(name);
+    const [value] = values;
+    if (LISTED.has(name)) body[name] = values;
+    else body[name] = value === "true" ? true : COUNTED.has(name) ? Number(value) : value;
+  }
+  for (const name of ["more", "less"]) if (body[name]) body[name] = body[name].map(Number);
+  return body;
 }

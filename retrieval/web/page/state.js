@@ -10,7 +10,7 @@
  * @property {string[]} like        ids of pictures, or of uploads ("u1..."), that hits should resemble
  * @property {string} sort          "" (best match, or newest when nothing is searched for), "score", "date", "name"
  * @property {boolean} reverse
- * @property {boolean} relevant     only hits that answer the query
+ * @property {boolean} weaker       also hits that do not answer the words, after those that do
  * @property {string} view          "grid", "duplicates", "index"
  * @property {string} open          id of the picture in the viewer, or ""
  * and one property for each filter, under the names of the API (see LISTS, TEXTS, FLAGS).
@@ -22,7 +22,7 @@ import * as conditions from "./conditions.js";
 const QUERY_LISTS = ["not", "more", "less", "like"];
 const LISTS = [...QUERY_LISTS, ...conditions.LISTS];
 const TEXTS = ["q", "sort", "min_score", "group_minutes", ...conditions.TEXTS, "view", "open"];
-const FLAGS = ["reverse", "relevant", ...conditions.FLAGS];
+const FLAGS = ["reverse", "weaker", ...conditions.FLAGS];
 const DEFAULTS = { view: "grid" };
 const LOOK = ["view", "open"]; // how results are looked at, not which they are
 
@@ -87,6 +87,8 @@ export function isRanked(state = current) {
 export function toQuery(state = current) {
   const params = toParams(state);
   for (const name of LOOK) params.delete(name);
+  params.delete("weaker");
+  if (state.q.trim()) params.set("weaker", state.weaker ? "after" : "fold");
   return params;
 }
 

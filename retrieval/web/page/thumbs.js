@@ -6,6 +6,9 @@
 const AT_ONCE = 4;
 const INSTANT = 60; // ms; what comes sooner was in the cache, and fading it in would only flicker
 
+/** Whether this browser asks for less to be sent: pictures of fewer pixels, and none that nobody looks at yet. */
+export const isSaving = () => Boolean(/** @type {any} */ (navigator).connection?.saveData) || matchMedia("(prefers-reduced-data: reduce)").matches;
+
 const running = new Map(); // img -> address
 let waiting = new Map();
 
@@ -53,6 +56,7 @@ function start(img, address) {
     img.onload = img.onerror = null;
     if (performance.now() - began < INSTANT) img.classList.add("instant");
     img.classList.add(state);
+    if (state === "broken") img.dispatchEvent(new Event("thumbnail-broken", { bubbles: true }));
     pump();
   };
   running.set(img, address);

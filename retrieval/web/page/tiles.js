@@ -8,12 +8,14 @@
  *   </div>
  */
 
-import { h, plural, s } from "./parts.js";
+import { clock, h, s } from "./parts.js";
+import { isSaving } from "./thumbs.js";
+import { has, t } from "./words.js";
 
 const ACTS = [
-  ["more", "more", "More like this"],
-  ["less", "less", "Less like this"],
-  ["similar", "similar", "Similar pictures"],
+  ["more", "more", t("act.more")],
+  ["less", "less", t("act.less")],
+  ["similar", "similar", t("act.similar")],
 ];
 
 /** An icon of the page. @param {string} name */
@@ -34,9 +36,9 @@ const blank = h("div", { class: "cell waiting", "aria-hidden": "true" });
 
 /**
  * @param {import("./api.js").Hit} hit
- * @param {{href: string, total: number, picked: boolean}} how
+ * @param {{href: string, total: number, picked: boolean, lean: string}} how lean: "more" or "less" like it is asked for, or ""
  */
-export function createCell(hit, { href, total, picked }) {
+export function createCell(hit, { href, total, picked, lean }) {
   const cell = /** @type {HTMLElement} */ (pattern.cloneNode(true));
   const [tile, pick, acts] = cell.children;
   cell.dataset.id = tile.dataset.id = pick.dataset.id = String(hit.id);
@@ -49,19 +51,40 @@ export function createCell(hit, { href, total, picked }) {
   tile.firstChild.alt = hit.name;
   if (hit.colour) tile.style.backgroundColor = hit.colour;
   pick.checked = picked;
-  pick.setAttribute("aria-label", `Select ${hit.name}`);
-  for (const button of acts.children) button.setAttribute("aria-label", `${button.title}: ${hit.name}`);
+  pick.setAttribute("aria-label", t("tile.select", { name: hit.name }));
+  for (const button of acts.children) button.setAttribute("aria-label", t("tile.act", { act: button.title, name: hit.name }));
   mark(cell, tile, hit);
+  if (lean) leanCell(cell, lean);
   return cell;
 }
 
+/** Show whether more or less like a picture is asked for. @param {HTMLElement} cell @param {string} lean "more", "less" or "" */
+export function leanCell(cell, lean) {
+  cell.dataset.lean = lean;
+  for (const act of cell.querySelectorAll(".act:not([data-act=similar])")) act.setAttribute("aria-pressed", String(act.dataset.act === lean));
+}
+
 function mark(cell, tile, hit) {
+  if (typeof hit.duration_s === "number") {
+    const length = clock(hit.duration_s);
+    tile.append(h("span", { class: "badge length", title: t("tile.video", { length }) }, icon("play"), length, h("span", { class: "sr" }, ` ${t("tile.is_video")}`)));
+    tile.title = t("tile.at", { name: hit.name, time: clock(hit.time_s ?? 0) });
+  }
+  if (hit.motion)
+    tile.append(h("span", { class: "badge length", title: t("tile.motion") }, icon("play"), h("span", { class: "sr" }, ` ${t("tile.motion")}`)));
+  const words = Object.entries(hit.matched ?? {});
+  if (words.length) {
+    const why = words.map(([source, found]) => `${named(source)}: ${found.join(", ")}`).join("; ");
+    tile.append(h("span", { class: "badge why", title: t("tile.found_by", { why }) }, words.map(([source]) => named(source)).join(", ")));
+  }
   if (hit.burst > 0) {
-    const more = plural(hit.burst, "more picture");
-    tile.append(h("span", { class: "badge", title: `${more} of this scene` }, `+${hit.burst}`,
-      h("span", { class: "sr" }, ` ${more} of this scene`)));
+    const more = t("tile.burst", { n: hit.burst });
+    tile.append(h("span", { class: "badge", title: more }, `+${hit.burst}`, h("span", { class: "sr" }, ` ${more}`)));
   }
 }
+
+/** What of a picture has a word of the query. */
+const named = source => (has(`source.${source}`) ? t(`source.${source}`) : source);
 
 /** The place of a picture that is not known yet. */
 export const createBlank = () => /** @type {HTMLElement} */ (blank.cloneNode(false));
@@ -79,6 +102,6 @@ export function placeCell(cell, box) {
  */
 export function thumbnailSize(width, height, ratio) {
   const shown = Math.max(width, height * ratio, height, width / ratio);
-  const pixels = shown * Math.min(devicePixelRatio || 1, 2);
+  const pixels = shown * (isSaving() ? 1 : Math.min(devicePixelRatio || 1, 2));
   return pixels <= 240 * 1.15 ? 240 : pixels <= 480 * 1.6 ? 480 : 1024;
 }

@@ -1,6 +1,7 @@
 // Short messages at the edge of the page, which go away by themselves unless they need an answer.
 
 import { h } from "./parts.js";
+import { t } from "./words.js";
 
 const SECONDS = 6;
 let shelf = null;
@@ -21,9 +22,9 @@ export function toast(text, { kind = "info", detail = "", action } = {}) {
   const note = h(
     "div",
     { class: `toast ${kind}` },
-    h("div", { class: "toast-text" }, h("p", null, text), detail && h("p", { class: "toast-detail" }, detail)),
+    h("div", { class: "toast-text" }, h("p", { dir: "auto" }, text), detail && h("p", { class: "toast-detail", dir: "auto" }, detail)),
     action && h("button", { type: "button", class: "button", onclick: () => (close(), action.run()) }, action.label),
-    h("button", { type: "button", class: "toast-close", "aria-label": "Dismiss", onclick: close }, "×"),
+    h("button", { type: "button", class: "toast-close", "aria-label": t("toast.dismiss"), onclick: close }, "×"),
   );
   let timer = 0;
   const wait = () => (timer = setTimeout(close, (kind === "error" || action ? 2 : 1) * SECONDS * 1000));

@@ -3,8 +3,11 @@
  * model sees in them, under an id; the small preview stays in this tab.
  */
 
+import { t } from "./words.js";
+
 const KEY = "photoseek.upload.";
 const SIDE = 96;
+const SLIP = 24; // pixels
 const watchers = new Set();
 const previews = new Map();
 
@@ -26,10 +29,10 @@ function remembered(id) {
 export const preview = id => remembered(id).source ?? "";
 
 /** @param {string} id */
-export const nameOf = id => remembered(id).name ?? "your picture";
+export const nameOf = id => remembered(id).name ?? t("upload.yours");
 
 async function remember(id, file) {
-  const entry = { name: file.name || "pasted picture", source: "" };
+  const entry = { name: file.name || t("upload.pasted"), source: "" };
   previews.set(id, entry);
   try {
     const bitmap = await createImageBitmap(file, { resizeHeight: SIDE, resizeQuality: "medium" });
@@ -50,11 +53,11 @@ async function remember(id, file) {
 export function mount({ state, api, toast, toastError }) {
   const overlay = document.getElementById("drop");
   const chooser = /** @type {HTMLInputElement} */ (document.getElementById("picture"));
-  let depth = 0, own = null, sending = null;
+  let depth = 0, own = null, sending = null, from = [0, 0];
 
   async function searchWith(file) {
     if (file.type && !file.type.startsWith("image/")) {
-      toast(`${file.name} is not a picture`, { kind: "error" });
+      toast(t("upload.no_picture", { name: file.name }), { kind: "error" });
       return;
     }
     sending?.abort();
@@ -66,7 +69,7 @@ export function mount({ state, api, toast, toastError }) {
     try {
       const answer = await api.post("/search", form, { signal: sending.signal });
       await remember(answer.upload, file);
-      state.update({ like: [answer.upload], q: "", not: [], more: [], less: [], sort: "", reverse: false, relevant: false, min_score: "", view: "grid", open: "" });
+      state.update({ like: [answer.upload], q: "", not: [], more: [], less: [], sort: "", reverse: false, weaker: false, min_score: "", view: "grid", open: "" });
     } catch (error) {
       toastError(error);
     } finally {
@@ -93,7 +96,10 @@ export function mount({ state, api, toast, toastError }) {
     overlay.hidden = true;
   };
   // A picture of the page itself can be dropped too; browsers then offer a file, which need not be uploaded.
-  addEventListener("dragstart", event => (own = event.target.closest?.(".cell")?.dataset.id ?? null));
+  addEventListener("dragstart", event => {
+    own = event.target.closest?.(".cell")?.dataset.id ?? null;
+    from = [event.clientX, event.clientY];
+  });
   addEventListener("dragend", () => {
     own = null;
     done();
@@ -113,7 +119,10 @@ export function mount({ state, api, toast, toastError }) {
     own = null;
     done();
     const file = event.dataTransfer.files[0];
-    if (mine) state.update({ like: [mine], q: "", more: [], less: [], not: [], open: "" });
+    // A hand that slips while it clicks means the click.
+    const slipped = Math.hypot(event.clientX - from[0], event.clientY - from[1]) < SLIP;
+    if (mine && slipped) state.update({ open: mine });
+    else if (mine) state.update({ like: [mine], q: "", more: [], less: [], not: [], open: "" });
     else if (file) searchWith(file);
   });
 }

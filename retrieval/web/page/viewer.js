@@ -1,8 +1,15 @@
-/** One picture over the whole screen: the next and the one before, zoom, what is known of it. */
+/** One picture over the whole screen: the next and the one before, zoom, what is known of it, and what to take away. */
 
-import { count, h } from "./parts.js";
+import { h } from "./parts.js";
 import { createDetails } from "./details.js";
+import { createFilmstrip } from "./filmstrip.js";
+import { askedWords, createPlaces } from "./places-of-words.js";
+import { createPlayer } from "./player.js";
+import { createSlideshow } from "./slideshow.js";
+import { createTakeaway } from "./takeaway.js";
+import { isSaving } from "./thumbs.js";
 import { icon } from "./tiles.js";
+import { t } from "./words.js";
 import { createZoomPan } from "./zoompan.js";
 
 const DRAWN = new Set(["JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "ICO"]); // what browsers draw by themselves
@@ -10,6 +17,8 @@ const LARGEST = 1024;
 const ENLARGED = 3; // times its size, at most, a small picture is shown
 const SWIPE = 60; // pixels
 const KEY = "photoseek.details";
+const PAN = 0.12; // of what is seen, for one press of an arrow
+const AHEAD = 2; // pictures that are loaded before they are asked for, and one behind
 
 /**
  * @param {HTMLDialogElement} dialog
@@ -17,30 +26,47 @@ const KEY = "photoseek.details";
  * @param {boolean} opened what is open now is an entry of the history, which going back takes away
  */
 export function mount(dialog, { state, api, results, grid, actions, keys, toastError }, opened) {
-  let hit = null, turn = 0, wanted = 0;
+  let hit = null, turn = 0, wanted = 0, heading = 1;
   const shot = h("img", { class: "shot", alt: "", draggable: "false" });
-  const pane = h("div", { class: "pane" }, shot);
+  const player = createPlayer(api, shot);
+  const pane = h("div", { class: "pane" }, shot, player.element, player.problem);
   const stage = h("div", { class: "stage", tabIndex: -1, autofocus: true }, pane);
   const zoom = createZoomPan(stage, () => [pane]);
-  const details = createDetails({ state, api, toastError });
-  const name = h("h2", { class: "viewer-name", id: "viewer-name" }), place = h("p", { class: "viewer-place" });
+  const places = createPlaces(pane);
+  const details = createDetails({ state, api, toastError, words: () => askedWords(state.get()), places });
+  const name = h("h2", { class: "viewer-name", id: "viewer-name", dir: "auto" }), place = h("p", { class: "viewer-place" });
   const share = h("p", { class: "viewer-zoom", "aria-live": "polite" });
   const button = (symbol, label, run, cls = "") =>
     h("button", { type: "button", class: `plain ${cls}`, "aria-label": label, title: label, onclick: run }, icon(symbol));
-  const more = button("more", "More like this (m)", () => lean("more"));
-  const less = button("less", "Less like this (l)", () => lean("less"));
-  const info = button("info", "Details (i)", toggleDetails);
-  const before = button("left", "Previous picture (←)", () => step(-1), "turn before");
-  const after = button("right", "Next picture (→)", () => step(1), "turn after");
+  const more = button("more", `${t("act.more")} (m)`, () => lean("more"));
+  const less = button("less", `${t("act.less")} (l)`, () => lean("less"));
+  const info = button("info", `${t("details.title")} (i)`, toggleDetails);
+  const motion = button("play", `${t("viewer.motion")} (v)`, toggleMotion);
+  const strip = createFilmstrip({ results, api, state });
+  const takeaway = createTakeaway({ api, picture: () => hit });
+  const slideshow = createSlideshow(dialog, { next: () => step(1), isReady: () => dialog.classList.contains("sharp"), onChange: sayPlaying });
+  const play = button("play", t("viewer.play"), slideshow.toggle);
+  const before = button("left", `${t("viewer.previous")} (←)`, () => step(-1), "turn before");
+  const after = button("right", `${t("viewer.next")} (→)`, () => step(1), "turn after");
   dialog.setAttribute("aria-labelledby", "viewer-name");
   dialog.append(
     h("div", { class: "viewer-bar" },
-      button("close", "Close (Esc)", close),
+      button("close", `${t("close")} (${t("key.escape")})`, close),
       h("div", { class: "viewer-title" }, name, place),
-      share, more, less, button("similar", "Similar pictures (s)", () => actions.similar(hit)),
-      button("fit", "Whole picture or every pixel (z)", toggleZoom, "wide"), info),
-    h("div", { class: "viewer-body" }, h("div", { class: "stage-frame" }, stage, before, after), details.element));
+      share, motion, more, less, button("similar", `${t("act.similar")} (s)`, () => actions.similar(hit)),
+      button("fit", `${t("viewer.fit")} (z)`, toggleZoom, "wide"), play,
+      button("full", t("viewer.full"), () => slideshow.toggleFull(), "wide"), takeaway.element, info),
+    h("div", { class: "viewer-body" }, h("div", { class: "stage-frame" }, stage, before, after), details.element), strip.element);
   setDetails(localStorage.getItem(KEY) === "true" && matchMedia("(min-width: 900px)").matches);
+
+  function toggleMotion() {
+    if (hit?.motion) player.toggleMotion(hit);
+  }
+
+  function sayPlaying(on) {
+    play.replaceChildren(icon(on ? "stop" : "play"));
+    play.setAttribute("aria-pressed", String(on));
+  }
 
   function lean(side) {
     if (hit) actions[side](hit);
@@ -78,15 +104,20 @@ export function mount(dialog, { state, api, results, grid, actions, keys, toastE
     pane.style.maxWidth = `${hit.width * ENLARGED}px`;
     pane.style.maxHeight = `${hit.height * ENLARGED}px`;
     zoom.reset();
+    takeaway.close();
     sayWhere();
+    player.show(hit);
+    motion.hidden = !hit.motion;
     load();
-    if (!details.element.hidden) details.show(hit);
+    places.clear();
+    if (!details.element.hidden || askedWords(state.get()).length) details.show(hit);
   }
 
   function sayWhere() {
     const known = results.hit(hit.id);
     const rank = known?.rank ?? null;
-    place.textContent = rank ? `${count(rank)} of ${count(results.total())}` : "";
+    place.textContent = rank ? t("viewer.place", { rank, total: results.total() }) : "";
+    strip.show(rank);
     before.disabled = !rank || rank <= 1;
     after.disabled = !rank || rank >= results.total();
     const { more: towards, less: away } = state.get();
@@ -108,7 +139,7 @@ export function mount(dialog, { state, api, results, grid, actions, keys, toastE
     shot.src = api.thumbnail(now, 480);
     dialog.classList.remove("sharp");
     const pixels = Math.max(now.width, now.height) * fits() * Math.min(devicePixelRatio || 1, 2) * zoom.scale();
-    const original = pixels > LARGEST * 1.15 && now.on_disk !== "missing";
+    const original = !isSaving() && pixels > LARGEST * 1.15 && now.on_disk !== "missing" && typeof now.duration_s !== "number";
     for (const address of original ? [api.thumbnail(now, LARGEST), best(now)] : [api.thumbnail(now, LARGEST)]) {
       const loaded = await fetched(address);
       if (mine !== wanted) return;
@@ -131,17 +162,28 @@ export function mount(dialog, { state, api, results, grid, actions, keys, toastE
 
   async function preload() {
     const rank = results.hit(hit.id)?.rank;
-    if (!rank) return;
-    for (const other of [rank + 1, rank - 1]) {
+    if (!rank || isSaving()) return;
+    const others = Array.from({ length: AHEAD }, (_, n) => rank + heading * (n + 1));
+    for (const other of [...others, rank - heading]) {
       const next = await results.at(other);
       if (next) new Image().src = api.thumbnail(next, LARGEST);
     }
   }
 
+  /** @returns {Promise<boolean>} whether there is such a picture */
   async function step(by) {
     const rank = hit && results.hit(hit.id)?.rank;
     const next = rank ? await results.at(rank + by) : null;
-    if (next) state.update({ open: String(next.id) }, { push: false });
+    if (!next || !hit) return false;
+    heading = Math.sign(by);
+    state.update({ open: String(next.id) }, { push: false });
+    return true;
+  }
+
+  /** An arrow leads to the next picture; in an enlarged one to what lies on that side. */
+  function arrow(dx, dy) {
+    if (zoom.scale() > 1) zoom.pan(-dx * PAN, -dy * PAN);
+    else if (dx) step(dx);
   }
 
   function toggleZoom() {
@@ -150,13 +192,13 @@ export function mount(dialog, { state, api, results, grid, actions, keys, toastE
   }
 
   zoom.onZoom(scale => {
-    share.textContent = hit && scale > 1 ? `${Math.round(scale * fits() * (devicePixelRatio || 1) * 100)} %` : "";
+    share.textContent = hit && scale > 1 ? t("viewer.zoom", { percent: Math.round(scale * fits() * (devicePixelRatio || 1) * 100) }) : "";
     if (hit && scale > 1 && !shot.src.endsWith(best(hit))) sharpen();
   });
 
   async function sharpen() {
     const mine = wanted;
-    if (hit.on_disk === "missing" || !dialog.classList.contains("sharp")) return;
+    if (hit.on_disk === "missing" || typeof hit.duration_s === "number" || !dialog.classList.contains("sharp")) return;
     const address = best(hit);
     if ((await fetched(address)) && mine === wanted) shot.src = address;
   }
@@ -171,6 +213,9 @@ export function mount(dialog, { state, api, results, grid, actions, keys, toastE
     if (dialog.open) dialog.close();
     wanted += 1;
     turn += 1;
+    player.stop();
+    slideshow.stop();
+    takeaway.close();
     shot.removeAttribute("src");
     const rank = hit && results.hit(hit.id)?.rank;
     hit = null;
@@ -183,7 +228,14 @@ export function mount(dialog, { state, api, results, grid, actions, keys, toastE
     if (changed.has("open")) now.open ? open(now.open) : shut();
     else if (hit) sayWhere();
   });
-  results.subscribe(event => hit && (event === "list" || event === "block") && sayWhere());
+  results.subscribe(event => {
+    if (!hit || (event !== "list" && event !== "block")) return;
+    sayWhere();
+    if (event !== "list") return;
+    // Its score and rank are those of the question before.
+    hit = results.hit(hit.id) ?? { ...hit, score: null, rank: null };
+    if (!details.element.hidden) details.show(hit);
+  });
   dialog.addEventListener("cancel", event => {
     event.preventDefault();
     close();
@@ -195,13 +247,21 @@ export function mount(dialog, { state, api, results, grid, actions, keys, toastE
 
   function mountKeys() {
     const onKey = (names, run, when = () => dialog.open) => keys.add(names, "", run, { when });
-    onKey(["ArrowLeft"], () => step(-1));
-    onKey(["ArrowRight"], () => step(1));
-    onKey([" "], () => step(1), event => dialog.open && !event.target.closest("button, a"));
+    onKey(["ArrowLeft"], () => arrow(-1, 0));
+    onKey(["ArrowRight"], () => arrow(1, 0));
+    onKey(["ArrowUp"], () => arrow(0, -1));
+    onKey(["ArrowDown"], () => arrow(0, 1));
+    onKey(["PageUp"], () => step(-1));
+    onKey(["PageDown"], () => step(1));
+    onKey(["f"], () => slideshow.toggleFull());
+    onKey(["p"], slideshow.toggle);
+    onKey(["c"], takeaway.copy);
+    onKey([" "], () => (slideshow.isPlaying() ? slideshow.stop() : step(1)), event => dialog.open && !event.target.closest("button, a"));
     onKey(["i"], toggleDetails);
+    onKey(["v"], toggleMotion);
     onKey(["+", "="], () => zoom.zoom(1.4));
     onKey(["-"], () => zoom.zoom(1 / 1.4));
-    onKey(["z", "0"], toggleZoom);
+    onKey(["z"], toggleZoom);
     onKey(["m"], () => lean("more"));
     onKey(["l"], () => lean("less"));
     onKey(["s"], () => hit && actions.similar(hit));

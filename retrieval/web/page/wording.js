@@ -1,7 +1,8 @@
 /** What the page says: how many pictures there are, and what to do where there are none. */
 
-import { count, h, plural } from "./parts.js";
+import { h } from "./parts.js";
 import { icon } from "./tiles.js";
+import { list as joined, t } from "./words.js";
 
 /**
  * How many pictures the list has, in words: the one place where the page says so. The list's own numbers, for facets may
@@ -9,20 +10,18 @@ import { icon } from "./tiles.js";
  * @param {import("./results.js").List} list @param {boolean} ranked whether anything is looked for
  */
 export function amount({ total, relevant, capped }, ranked) {
-  const all = capped ? `The best ${count(total)} pictures` : plural(total, "picture");
-  if (!ranked || relevant === null) return all;
-  const good = plural(relevant, "good match", "good matches");
-  if (relevant === total) return total ? (capped ? `The best ${good}` : good) : all;
-  const of = capped ? `the best ${count(total)}` : count(total);
-  return relevant ? `${good} of ${of}` : `No good match among ${of} pictures`;
+  const best = capped ? "_best" : "";
+  if (!ranked || relevant === null || total === 0) return t(`count.pictures${best}`, { n: total });
+  if (relevant === total) return t(`count.good${best}`, { n: relevant });
+  return relevant ? t(`count.good_of${best}`, { n: relevant, total }) : t(`count.none_good${best}`, { n: total });
 }
 
 /** What is told of pictures that are left out because of their files. @param {{missing: number, changed: number}} skipped */
 function skippedWords({ missing, changed }) {
-  const parts = [missing && `${plural(missing, "file")} missing`, changed && `${plural(changed, "file")} changed since ${changed === 1 ? "it was" : "they were"} indexed`];
-  return parts.filter(Boolean).join(", ");
+  return joined([missing && t("skipped.missing", { n: missing }), changed && t("skipped.changed", { n: changed })].filter(Boolean));
 }
 
+const NAME = document.title; // as the server names the page
 const AFTER = 600; // ms until a count is read out: not one for each letter that is typed
 
 /**
@@ -37,16 +36,17 @@ export function mount({ state, api, results, toastError }) {
     if (!list) return;
     const told = amount(list, state.isRanked());
     counted.replaceChildren(told);
-    counted.title = typeof list.answer.took_ms === "number" ? `Found in ${list.answer.took_ms.toFixed(0)} ms` : "";
+    counted.classList.toggle("strong", state.isRanked() && list.relevant > 0);
+    counted.title = typeof list.answer.took_ms === "number" ? t("count.took", { ms: Math.round(list.answer.took_ms) }) : "";
     const hint = list.answer.query?.hint;
     if (hint) counted.append(h("span", { class: "soft hint" }, ` · ${hint}`));
     const unknown = list.answer.query?.unknown;
     if (unknown) counted.append(h("span", { class: "soft" }, ` · ${unknown}`));
     const skipped = skippedWords(list.answer.skipped);
-    if (skipped) counted.append(h("span", { class: "soft", title: "They are skipped. Plug the drive in, or index the folder again." }, ` · ${skipped}`));
+    if (skipped) counted.append(h("span", { class: "soft", title: t("skipped.help") }, ` · ${skipped}`));
     clearTimeout(timer);
-    timer = setTimeout(() => (announce.textContent = list.total ? told.replace(/( of [\d,]+)$/, "$1 pictures") : "No pictures"), AFTER);
-    document.title = [state.get().q, "photoseek"].filter(Boolean).join(" · ");
+    timer = setTimeout(() => (announce.textContent = list.total ? told : t("count.none")), AFTER);
+    document.title = [state.get().q, NAME].filter(Boolean).join(" · ");
   }
 
   function show(name, ...content) {
@@ -60,29 +60,25 @@ export function mount({ state, api, results, toastError }) {
     show("empty", h("div", { class: "empty-icon" }, icon(symbol)), h("h2", null, title), h("p", null, text), ...more);
 
   function sayNothingFound() {
-    const { q, relevant } = state.get();
+    const { q } = state.get();
     const skipped = skippedWords(results.list().answer.skipped);
     if (skipped)
-      return big("warning", "The files of these pictures are gone", `${skipped}. Plug the drive in that they are on, or index the folder again.`,
-        button("Look again", () => results.search({ keep: true }), "primary"));
-    const asked = q ? `“${q}”` : "that";
-    if (relevant)
-      return big("search", `No picture clearly shows ${asked}`, results.list().answer.query.hint ?? "The model may still have near misses.",
-        button("Show the nearest pictures", () => state.update({ relevant: false }), "primary"));
+      return big("warning", t("empty.files_gone"), t("empty.files_gone_help", { skipped }),
+        button(t("empty.look_again"), () => results.search({ keep: true }), "primary"));
     if (state.isFiltered())
-      return big("filter", "No picture passes these filters", "Some of them together leave nothing over.",
-        button("Clear the filters", () => state.update(state.withoutFilters()), "primary"));
-    if (state.isRanked()) return big("search", `Nothing found for ${asked}`, "Try other words, or fewer.");
+      return big("filter", t("empty.filtered"), t("empty.filtered_help"),
+        button(t("filters.clear"), () => state.update(state.withoutFilters()), "primary"));
+    if (state.isRanked()) return big("search", q ? t("empty.nothing", { q }) : t("empty.nothing_that"), t("empty.nothing_help"));
     return sayNothingIndexed();
   }
 
   async function sayNothingIndexed() {
     const command = h("code", null, "photoseek index ~/Pictures");
-    big("picture", "No pictures yet", "Let photoseek look through a folder once; then search it with words. In a terminal:",
+    big("picture", t("empty.no_pictures"), t("empty.no_pictures_help"),
       h("p", { class: "command" }, command));
     try {
       const known = await api.get("/stats");
-      if (known.folders?.length && !message.hidden) message.append(button(`Index ${plural(known.folders.length, "known folder")} now`, start, "primary"));
+      if (known.folders?.length && !message.hidden) message.append(button(t("empty.index_known", { n: known.folders.length }), start, "primary"));
     } catch {
       // The two lines above are the answer.
     }
@@ -109,23 +105,23 @@ export function mount({ state, api, results, toastError }) {
     if (problem.status === 410 || (problem.status === 404 && state.get().like.some(id => id.startsWith("u")))) return sayForgotten();
     const [first, ...rest] = problem.title.split("\n");
     show("hint", h("p", null, h("strong", null, first)), rest.length ? h("pre", null, rest.join("\n")) : "", h("p", null, problem.detail),
-      state.isFiltered() ? button("Clear the filters", () => state.update(state.withoutFilters())) : "");
+      state.isFiltered() ? button(t("filters.clear"), () => state.update(state.withoutFilters())) : "");
     announce.textContent = first;
   }
 
   const isMissing = problem => problem.type?.endsWith("/gallery-not-found");
 
   function sayForgotten() {
-    big("picture", "That picture is no longer known here", "Pictures that you search with are kept in memory only, for a while. Add it again.",
-      button("Choose a picture", () => document.getElementById("pick-picture").click(), "primary"));
+    big("picture", t("empty.forgotten"), t("empty.forgotten_help"),
+      button(t("empty.choose_picture"), () => document.getElementById("pick-picture").click(), "primary"));
   }
 
   function sayUnreachable(problem, waits) {
     let left = waits;
     const text = h("span", { "aria-hidden": "true" });
-    const why = problem.status === 0 ? "photoseek does not answer. What you see is from before." : "photoseek is busy.";
-    const tick = () => (text.textContent = left > 0 ? `Trying again in ${left} s` : "Trying again …");
-    banner.replaceChildren(icon("warning"), h("span", null, why), text, button("Try now", () => results.search({ keep: true })));
+    const why = t(problem.status === 0 ? "banner.down" : "banner.busy");
+    const tick = () => (text.textContent = left > 0 ? t("banner.again_in", { n: left }) : t("banner.again"));
+    banner.replaceChildren(icon("warning"), h("span", null, why), text, button(t("banner.now"), () => results.search({ keep: true })));
     banner.hidden = false;
     tick();
     ticking = setInterval(() => {

@@ -17,7 +17,7 @@ export function createZoomPan(frame, panes) {
     x = Math.max(-reach, Math.min(reach, x));
     y = Math.max(-reach, Math.min(reach, y));
     for (const pane of panes()) {
-      for (const picture of pane.querySelectorAll("img")) picture.style.transform = `translate(${x * 100}%, ${y * 100}%) scale(${scale})`;
+      for (const picture of pane.querySelectorAll("img, svg")) picture.style.transform = `translate(${x * 100}%, ${y * 100}%) scale(${scale})`;
     }
     frame.classList.toggle("zoomed", scale > 1);
     for (const listener of listeners) listener(scale);

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from enum import IntEnum
+from pathlib import Path as FilePath
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
+from pydantic import StringConstraints
 from starlette.responses import Response
 
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.records import FileChanged, ImageRecord
+from retrieval.catalog.texts import texts_of
 from retrieval.errors import UnknownImage
 from retrieval.labels.reading import labels_of
-from retrieval.pictures.formats import DRAWN_BY_BROWSERS, MEDIA_TYPES, media_type, sniff
+from retrieval.pictures.formats import DRAWN_BY_BROWSERS, MEDIA_TYPES, PLAYED_BY_BROWSERS, is_still, media_type
+from retrieval.pictures.motion import MOTION_TYPES, media_type_of_motion
 from retrieval.rendering.thumbnail_store import FORM
+from retrieval.rendering.thumbnails import thumbnail_key
+from retrieval.search.shots import mates
 from retrieval.web import app_state
+from retrieval.web.edits.writing import may_write
+from retrieval.web.front.problems import CONTENT
+from retrieval.web.pictures import showing
 from retrieval.web.pictures.file_response import PICTURE_HEADERS, OpenFileResponse, disposition, is_known
-from retrieval.web.pictures.models import ImageDetails, details
-from retrieval.web.pictures.thumbnails import VIEW
+from retrieval.web.pictures.models import ImageDetails, Showable, details, text_out
+from retrieval.web.pictures.thumbnails import VIEW, Thumbnails
 
 router = APIRouter(tags=["images"])
 
@@ -27,12 +38,24 @@ _Handler = TypeVar("_Handler", bound=Callable[..., Awaitable[Response]])
 
 _IMMUTABLE = "private, max-age=31536000, immutable"
 _ASK_AGAIN = "private, no-cache"
-_HEAD_BYTES = 512  # of a file, which say what it is
+_SHOWN_BY_BROWSERS = DRAWN_BY_BROWSERS | PLAYED_BY_BROWSERS
+_HEAD_BYTES = 512  # of a file, which identify its type
 
 ImageId = Annotated[int, Path(ge=1, le=2**63 - 1, description="From a hit; it stays when a file is renamed or moved.")]
 Version = Annotated[
     str | None,
     Query(max_length=64, description="The picture's `hash`. If it is right, the answer may be kept forever."),
+]
+
+Words = Annotated[
+    Sequence[Annotated[str, StringConstraints(max_length=1000)]],
+    Query(max_length=50, description="What the places of are marked in its text: words, phrases in quotes."),
+]
+
+
+Time = Annotated[
+    float | None,
+    Query(ge=0, le=1e7, allow_inf_nan=False, description="Of a video: seconds from its beginning. Ignored otherwise."),
 ]
 
 
@@ -56,12 +79,17 @@ _FILE: dict[int | str, dict[str, Any]] = {
     206: _binary("The part of it that `Range` asks for.", *MEDIA_TYPES),
     304: _NOT_MODIFIED,
 }
+_MOTION: dict[int | str, dict[str, Any]] = {
+    200: _binary("The video.", *MOTION_TYPES),
+    206: _binary("The part of it that `Range` asks for.", *MOTION_TYPES),
+    304: _NOT_MODIFIED,
+}
 
 
 def _get_and_head(
     path: str, summary: str, responses: dict[int | str, dict[str, Any]]
 ) -> Callable[[_Handler], _Handler]:
-    """Answer both methods: by one route, so that ``Allow`` names both; two more say so in the documentation."""
+    """Answer both methods with one route, so that ``Allow`` names both; two more routes document them."""
 
     def added(handler: _Handler) -> _Handler:
         router.api_route(path, methods=["GET", "HEAD"], include_in_schema=False)(handler)
@@ -73,27 +101,62 @@ def _get_and_head(
 
 
 @router.get("/images/{id}", summary="What is known of a picture")
-async def image(request: Request, id: ImageId) -> ImageDetails:
-    """Its metadata, the tags and captions that people gave it, and the tags that the model predicts."""
+async def image(request: Request, id: ImageId, words: Words = ()) -> ImageDetails:
+    """Its metadata, the tags and captions that people gave it, the tags that the model predicts, the words in it."""
     at = f"{request.url.path.rpartition('/')[0]}/{id}"
 
     def read(reader: CatalogReader) -> ImageDetails:
         _record(reader, id)
-        return details(labels_of(reader, [id])[0], at)
+        text = text_out(texts_of(reader, [id]).get(id), words)
+        return details(labels_of(reader, [id])[0], at, mates(reader, [id]).get(id, ()), text)
 
     return await app_state.readers(request).run(read)
 
 
+@router.get("/images/{id}/shown", summary="Whether its file can be shown in the file manager")
+async def can_be_shown(request: Request, id: ImageId) -> Showable:
+    """True for a client on the server's machine, if that has a screen and a file manager."""
+    image = await app_state.readers(request).run(lambda reader: _record(reader, id))
+    return Showable(showable=showing.is_local(request) and bool(showing.commands(FilePath(image.path))))
+
+
+@router.post(
+    "/images/{id}/shown",
+    status_code=204,
+    summary="Show its file in the file manager",
+    dependencies=[Depends(may_write)],
+    responses={
+        403: {"description": "The client is not on the server's machine, or as for what writes.", "content": CONTENT},
+        404: {"description": "No such picture, or its file is not there.", "content": CONTENT},
+        501: {"description": "There is no screen or no file manager.", "content": CONTENT},
+    },
+)
+async def show(request: Request, id: ImageId) -> None:
+    """Opens a window on the machine of the server, for a client there."""
+    if not showing.is_local(request):
+        raise HTTPException(403, "a file can only be shown on the machine of the server\ncopy its path instead")
+    image = await app_state.readers(request).run(lambda reader: _record(reader, id))
+    if image.on_disk() == "missing":
+        raise HTTPException(404, "the file is not there\nmount its drive, or run: photoseek index")
+    if not await asyncio.to_thread(showing.show, showing.commands(FilePath(image.path))):
+        raise HTTPException(501, "this machine has no file manager that can be opened\ncopy the path instead")
+
+
 @_get_and_head("/images/{id}/thumbnail", "A small picture", _SMALL)
-async def thumbnail(request: Request, id: ImageId, size: Size = Size.SMALL, v: Version = None) -> Response:
-    """The picture upright, in sRGB and without metadata, as WebP of at most so many pixels a side, never enlarged."""
-    return await _small(request, id, int(size), v)
+async def thumbnail(
+    request: Request, id: ImageId, size: Size = Size.SMALL, v: Version = None, t: Time = None
+) -> Response:
+    """The picture upright, in sRGB and without metadata, as WebP of at most so many pixels a side, never enlarged.
+
+    Of a video one of its frames.
+    """
+    return await _small(request, id, int(size), v, t)
 
 
 @_get_and_head("/images/{id}/view", "A picture that any browser draws", _SMALL)
-async def view(request: Request, id: ImageId, v: Version = None) -> Response:
+async def view(request: Request, id: ImageId, v: Version = None, t: Time = None) -> Response:
     """As a thumbnail of at most 2048 pixels a side: stands in for originals that browsers do not draw."""
-    return await _small(request, id, VIEW, v)
+    return await _small(request, id, VIEW, v, t)
 
 
 @_get_and_head("/images/{id}/file", "The original file", _FILE)
@@ -118,31 +181,80 @@ def _file(image: ImageRecord, condition: str | None) -> Response:
     opened = image.open()
     try:
         head = opened.read(_HEAD_BYTES)
-        if sniff(head) != image.format:
+        if not is_still(head, image.format):
             raise FileChanged(f"{image.path} was a {image.format}")
         headers = {
             "Cache-Control": _ASK_AGAIN,
             "Content-Disposition": disposition(
-                "inline" if image.format in DRAWN_BY_BROWSERS else "attachment", os.path.basename(image.path)
+                "inline" if image.format in _SHOWN_BY_BROWSERS else "attachment", os.path.basename(image.path)
             ),
         }
         if is_known(condition, tag):
             opened.close()
             return Response(status_code=304, headers={"ETag": tag, **headers})
-        kind = media_type(head)
+        kind = media_type(head, image.format)
         return OpenFileResponse(opened, image.size, image.mtime_ns, tag=tag, media_type=kind, headers=headers)
     except BaseException:
         opened.close()
         raise
 
 
-async def _small(request: Request, id_: int, side: int, version: str | None) -> Response:
+@_get_and_head("/images/{id}/motion", "The short video of a picture", _MOTION)
+async def motion(request: Request, id: ImageId) -> Response:
+    """The video of a motion photo, which is inside its file, or of a live photo, which is a file beside it.
+
+    404: the picture has none. 410: the file has changed since it was indexed.
+    """
+    condition = request.headers.get("if-none-match")
+
+    def opened(reader: CatalogReader) -> Response:
+        image = _record(reader, id)
+        try:
+            if image.motion == "beside" and image.clip is not None:
+                return _file(_record(reader, image.clip), condition)
+            return _inside(image, condition)
+        except OSError as error:
+            raise _gone(error) from error
+
+    return await app_state.readers(request).run(opened)
+
+
+def _inside(image: ImageRecord, condition: str | None) -> Response:
+    """The video of a motion photo."""
+    if image.motion_offset is None or image.motion_bytes is None:
+        raise HTTPException(404, "this picture has no short video\nuse a picture with `motion`")
+    tag = f'"{image.content_hash.hex()}-motion"'
+    headers = {"Cache-Control": _ASK_AGAIN}
+    opened = image.open()
+    try:
+        opened.seek(image.motion_offset)
+        kind = media_type_of_motion(opened.read(_HEAD_BYTES))
+        if is_known(condition, tag):
+            opened.close()
+            return Response(status_code=304, headers={"ETag": tag, **headers})
+        return OpenFileResponse(
+            opened,
+            image.motion_bytes,
+            image.mtime_ns,
+            tag=tag,
+            media_type=kind,
+            headers=headers,
+            offset=image.motion_offset,
+        )
+    except BaseException:
+        opened.close()
+        raise
+
+
+async def _small(request: Request, id_: int, side: int, version: str | None, time: float | None) -> Response:
     thumbnails = app_state.thumbnails(request)
     condition = request.headers.get("if-none-match")
 
     def looked_up(reader: CatalogReader) -> tuple[ImageRecord, str, bytes | None]:
         image = _record(reader, id_)
-        tag = f'W/"{image.content_hash.hex()[:32]}-{side}-{FORM}"'
+        if time is not None and image.duration_s is not None:
+            image = replace(image, time_s=round(min(time, image.duration_s), 3))
+        tag = f'W/"{thumbnail_key(image).hex()[:32]}-{side}-{FORM}"'
         known = is_known(condition, tag)
         return image, tag, b"" if known else thumbnails.find(image, side)
 
@@ -155,9 +267,18 @@ async def _small(request: Request, id_: int, side: int, version: str | None) -> 
         try:
             data = await thumbnails.make(image, side)
         except OSError as error:
-            raise _gone(error) from error
+            # Of a file that is gone, any size that was made while it was there says more than none.
+            data = await app_state.readers(request).run(lambda _: _any_size(thumbnails, image))
+            if data is None:
+                raise _gone(error) from error
+            headers = {"Cache-Control": "no-store", **PICTURE_HEADERS}
     headers["Content-Length"] = str(len(data))
     return Response(b"" if request.method == "HEAD" else data, media_type="image/webp", headers=headers)
+
+
+def _any_size(thumbnails: Thumbnails, image: ImageRecord) -> bytes | None:
+    """The largest small picture that is stored."""
+    return next((data for size in sorted(Size, reverse=True) if (data := thumbnails.find(image, int(size)))), None)
 
 
 def _gone(error: OSError) -> HTTPException:

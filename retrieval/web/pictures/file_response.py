@@ -14,16 +14,16 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from retrieval.paths import as_text
-from retrieval.web.front.headers import DATA_POLICY
 from retrieval.web.front.problems import Problem
+from retrieval.web.front.security import DATA_POLICY
 
 PICTURE_HEADERS = {
-    # Whatever is inside a file: it is no page, and if it were, it could do nothing. Browsers style the page that
+    # Whatever a file contains, it is not a page, and if it were, it could do nothing. Browsers style the page that
     # they make around a lone picture.
-    "Content-Security-Policy": f"{DATA_POLICY}; style-src 'unsafe-inline'; sandbox",
+    "Content-Security-Policy": f"{DATA_POLICY}; media-src 'self'; style-src 'unsafe-inline'; sandbox",
     "X-Content-Type-Options": "nosniff",
 }
-"""What every response with a picture carries."""
+"""Headers of every response with a picture."""
 
 _BLOCK = 256 << 10
 _RANGE = re.compile(r"bytes=[ \t]*(\d{0,18})-(\d{0,18})[ \t]*", re.ASCII | re.IGNORECASE)
@@ -31,23 +31,32 @@ _TOKEN = "!#$&+-.^_`|~"
 
 
 class OpenFileResponse(Response):
-    """The bytes of an open file, which it closes; a part of them if the request asks for one.
+    """The bytes of an open file (or of a stretch of it), which it closes; a part if the request asks for one.
 
-    Several parts at once are answered with the whole file, as RFC 9110, 14.2 allows.
+    A request for several parts is answered with the whole file, as RFC 9110, 14.2 allows.
 
     Args:
         file: open for reading.
-        size: bytes.
+        size: how many bytes.
         mtime_ns: of the file.
         tag: the entity tag of these bytes.
-        media_type: see there.
-        headers: more of them.
+        offset: where they begin in the file.
+        media_type: of the response.
+        headers: further headers.
     """
 
     def __init__(
-        self, file: BinaryIO, size: int, mtime_ns: int, *, tag: str, media_type: str, headers: Mapping[str, str]
+        self,
+        file: BinaryIO,
+        size: int,
+        mtime_ns: int,
+        *,
+        tag: str,
+        media_type: str,
+        headers: Mapping[str, str],
+        offset: int = 0,
     ) -> None:
-        self._file, self._size, self._tag = file, size, tag
+        self._file, self._size, self._tag, self._offset = file, size, tag, offset
         self._modified = formatdate(mtime_ns // 1_000_000_000, usegmt=True)
         own = {
             "Content-Length": str(size),
@@ -79,7 +88,7 @@ class OpenFileResponse(Response):
             self._file.close()
 
     def _may_be_part(self, headers: Headers) -> bool:
-        """False if the part is asked for under a condition that does not hold: the client has another version."""
+        """False if the part is requested under a condition that does not hold: the client has another version."""
         return headers.get("if-range", self._tag) in (self._tag, self._modified)
 
     async def _send(self, start: int, end: int, send: Send) -> None:
@@ -92,14 +101,14 @@ class OpenFileResponse(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _read(self, at: int, count: int) -> bytes:
-        self._file.seek(at)
+        self._file.seek(self._offset + at)
         return self._file.read(count)
 
 
 def asked_part(header: str | None, size: int) -> tuple[int, int] | None:
     """The half-open range of bytes that a ``Range`` header asks for; None if the file has no such bytes.
 
-    What is not one range of bytes is ignored, and the whole file given. Reference: RFC 9110, 14.1.2 and 14.2.
+    Anything other than one range of bytes is ignored, and the whole file sent. Reference: RFC 9110, 14.1.2 and 14.2.
     """
     found = None if header is None else _RANGE.fullmatch(header)
     first, last = ("", "") if found is None else found.groups()

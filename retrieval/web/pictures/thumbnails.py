@@ -12,22 +12,22 @@ from retrieval.catalog.records import ImageRecord
 from retrieval.encoders.onnx.encoder import available_cpus
 from retrieval.gallery import Gallery
 from retrieval.rendering.thumbnail_store import ThumbnailStore
-from retrieval.rendering.thumbnails import as_webp, look_at, side_of
-from retrieval.web.front.metrics import stage
+from retrieval.rendering.thumbnails import as_webp, look_at, side_of, thumbnail_key
+from retrieval.server.job_queue import Job, JobQueue, finish
+from retrieval.web.front.metrics import QueueMeter, stage
 from retrieval.web.settings import Settings
-from retrieval.web.work.job_queue import Job, JobQueue, finish
 
 VIEW = 2048
-"""Pixels of the longer side of what stands in for a picture that browsers cannot draw."""
+"""Pixels of the longer side of the replacement for a picture that browsers cannot display."""
 
-_MOST_THREADS = 4  # of which each may hold a decoded picture
+_MOST_THREADS = 4  # each may hold a decoded picture
 _LARGE_PIXELS = 50_000_000  # such pictures are decoded one at a time: 200 MB and more
 _MOST_WAITING = 256
 
 
 @dataclass
 class _UnderWay:
-    """A thumbnail that is being made, or waits to be; and how many requests wait for it."""
+    """A thumbnail that is being made or waiting to be made; and how many requests wait for it."""
 
     job: Job
     result: asyncio.Future[bytes]
@@ -38,33 +38,34 @@ class Thumbnails:
     """The thumbnails of one gallery.
 
     Args:
-        gallery: where they are kept.
+        gallery: where the thumbnails are stored.
         settings: ``thumbnail_bytes``.
     """
 
     def __init__(self, gallery: Gallery, settings: Settings) -> None:
         self._store = ThumbnailStore(gallery.path, settings.thumbnail_bytes)
-        self._under_way: dict[tuple[bytes, int], _UnderWay] = {}  # touched by the event loop alone
+        self._under_way: dict[tuple[bytes, int], _UnderWay] = {}  # used on the event loop only
         self._large = threading.Lock()
-        self._queue = JobQueue("thumbnails", self._work, max(1, min(_MOST_THREADS, available_cpus())), _MOST_WAITING)
+        threads = max(1, min(_MOST_THREADS, available_cpus()))
+        self._queue = JobQueue("thumbnails", self._work, threads, _MOST_WAITING, QueueMeter())
         self._queue.start()
 
     def find(self, image: ImageRecord, side: int) -> bytes | None:
-        """A thumbnail that was made before, as WebP; reads the disk, so not for the event loop."""
-        return self._store.find(image.content_hash, side_of(image, side))
+        """A thumbnail that was made before, as WebP; reads the disk, so do not call it on the event loop."""
+        return self._store.find(thumbnail_key(image), side_of(image, side))
 
     async def make(self, image: ImageRecord, side: int) -> bytes:
-        """A thumbnail as WebP, from the file; requests for the same one while it is made get the same one.
+        """A thumbnail as WebP, from the file; simultaneous requests for the same one share it.
 
-        When all who asked have gone before it was begun, it is not made.
+        If all clients have disconnected before it was begun, it is not made.
 
         Raises:
-            FileChanged: the file is not the one that was indexed.
+            FileChanged: the file has changed since it was indexed.
             OSError: there is no file, or it cannot be read.
-            UnreadableImage: it cannot be decoded any more.
-            Busy: too many wait already.
+            UnreadableImage: it can no longer be decoded.
+            Busy: too many are waiting already.
         """
-        key = image.content_hash, side_of(image, side)
+        key = thumbnail_key(image), side_of(image, side)
         making = self._under_way.get(key)
         if making is None:
             making = self._under_way[key] = self._begun(image, key)
@@ -77,7 +78,7 @@ class Thumbnails:
                 self._forget(key, making)
 
     def close(self) -> None:
-        """Make no more; a thumbnail in the making is not waited for."""
+        """Make no more thumbnails; one in progress is not waited for."""
         self._queue.close(0)
         self._store.close()
 
@@ -91,7 +92,7 @@ class Thumbnails:
         if self._under_way.get(key) is making:
             del self._under_way[key]
         if making.result.done() and not making.result.cancelled():
-            making.result.exception()  # nobody may be left to see it, which is no mistake
+            making.result.exception()  # there may be no request left to see it, which is not an error
 
     # On the threads
 
@@ -100,7 +101,7 @@ class Thumbnails:
             finish(job, _nothing)
 
     def _made(self, image: ImageRecord, side: int) -> bytes:
-        known = self._store.find(image.content_hash, side)  # made since it was asked for
+        known = self._store.find(thumbnail_key(image), side)  # made since the request arrived
         if known is not None:
             return known
         with stage("thumbnail"):
@@ -108,7 +109,7 @@ class Thumbnails:
             with self._large if is_large else nullcontext(), stage("decode"):
                 picture = look_at(image, side)
             data = as_webp(picture)
-            self._store.add(image.content_hash, side, data)
+            self._store.add(thumbnail_key(image), side, data)
         return data
 
 

@@ -131,6 +131,6 @@ async def _answered(request: Request, question: Question, asked: PageFields, upl
     lists, engine_thread = app_state.lists(request), app_state.engine_thread(request)
     ranked = await lists.find(engine_thread, question)
     start = start_of(ranked, asked.offset, asked.cursor)
-    do = partial(answer, ranked, Slice(start, asked.k, since, upload))
+    do = partial(answer, ranked, Slice(start, asked.k, since, upload, asked.days))
     body = await lists.read(ranked, engine_thread, app_state.readers(request), start.offset + asked.k, do)
     return Response(body, media_type=JSON)

@@ -14,18 +14,18 @@ from indexes.base import Vectors
 from retrieval.errors import Busy, EncoderError
 from retrieval.labels.zeroshot import scale_and_bias
 from retrieval.search.calibration import Calibration, everyday, kept_calibration, new_calibration, unlikely
-from retrieval.web.work.job_queue import Stopping
+from retrieval.server.job_queue import Stopping
 
 if TYPE_CHECKING:
     from retrieval.search.engine import QueryEngine
-    from retrieval.web.work.engine_thread import EngineThread
+    from retrieval.server.engine_thread import EngineThread
 
 logger = logging.getLogger("photoseek")
 
 T = TypeVar("T")
 
 _TEXTS_AT_ONCE = 8
-"""A search that comes while seven hundred texts are embedded (seconds with a large text tower) waits for so many."""
+"""Texts embedded at once, of seven hundred (seconds with a large text tower): a search waits for at most this many."""
 
 _TRY_AGAIN_S = 0.5
 
@@ -39,7 +39,7 @@ class Calibrations:
         self._has_failed = False
 
     def of(self, engine: QueryEngine) -> Calibration | None:
-        """The calibration; None if it has to be measured. On the engine thread."""
+        """The calibration; None if it still has to be measured. On the engine thread."""
         key = (engine.encoder_row.fingerprint, len(engine.index))
         if self._known is not None and self._known[0] == key:
             return self._known[1]
@@ -49,15 +49,15 @@ class Calibrations:
         return found
 
     def start(self, engine_thread: EngineThread) -> None:
-        """Measure, unless that is going on, or went wrong before."""
+        """Start measuring, unless that is in progress or failed before."""
         if not self._has_failed:
             self._running(engine_thread)
 
     async def measured(self, engine_thread: EngineThread) -> None:
-        """Measure and wait for it.
+        """Measure, and wait for the result.
 
         Raises:
-            RetrievalError: what the engine raised.
+            RetrievalError: raised by the engine.
         """
         await asyncio.shield(self._running(engine_thread))
 
@@ -87,13 +87,13 @@ class Calibrations:
         await _patiently(engine_thread, partial(self._finish, rows, whose))
 
     def _finish(self, rows: dict[str, Vectors], whose: set[str], engine: QueryEngine) -> None:
-        if whose == {engine.encoder_row.fingerprint}:  # else the model was exchanged meanwhile
+        if whose == {engine.encoder_row.fingerprint}:  # otherwise the model was replaced in the meantime
             new_calibration(engine, lambda texts: np.stack([rows[text] for text in texts]))
 
 
 def _needs_nothing(engine: QueryEngine) -> Calibration | None:
-    """The calibration of an encoder whose own probabilities are used; None for others, and for one that is not there
-    any more, with whose embeddings pictures are still found."""
+    """The calibration of an encoder whose own probabilities are used; None for others, and for an encoder that is no
+    longer installed, whose embeddings can still be searched."""
     try:
         has_bias = scale_and_bias(engine.encoder.spec)[1] is not None
     except EncoderError:
@@ -106,7 +106,7 @@ def _embedded(texts: Sequence[str], engine: QueryEngine) -> tuple[str, Vectors]:
 
 
 async def _patiently(engine_thread: EngineThread, do: Callable[[QueryEngine], T]) -> T:
-    """People's searches come first: where there are too many of them, wait."""
+    """People's searches come first: if too many of them are waiting, wait."""
     while True:
         try:
             return await engine_thread.run(do)

@@ -18,23 +18,26 @@ from starlette.types import Receive, Scope, Send
 from retrieval.errors import Busy, UnknownImage
 from retrieval.output import cell
 from retrieval.search.ranking import MOST_LISTED
+from retrieval.server.job_queue import Stopping
 from retrieval.web import app_state
 from retrieval.web.front.problems import RESPONSES
 from retrieval.web.search.archive import packed
 from retrieval.web.search.hits import hit_of, hits_of
 from retrieval.web.search.models import DownloadBody, ExportBody, HitOut, ListFields, ListParams
 from retrieval.web.search.question import question_of
-from retrieval.web.work.job_queue import Stopping
 
 if TYPE_CHECKING:
     from retrieval.catalog.reader import CatalogReader
     from retrieval.search.ranked import Content
+    from retrieval.web.readers import Readers
     from retrieval.web.search.kept_list import KeptList
-    from retrieval.web.work.readers import Readers
 
 T = TypeVar("T")
 
 router = APIRouter(tags=["download"])
+
+LEFT_OUT = "Photoseek-Left-Out"
+"""The header with the number of pictures that are not in an archive, as far as can be told before it is packed."""
 
 MOST_BYTES = 8 << 30
 """Of the originals in one archive."""
@@ -68,8 +71,8 @@ _PACKED = _said(
 
 
 class _Attachment(StreamingResponse):
-    """A file that is made while it is sent. Where the client leaves, its making is ended at once: left to the garbage
-    collector, an archive would be closed before the entry that is open in it, and that would be told as a fault.
+    """A file that is created while it is sent. If the client disconnects, the generator is closed at once: left to the
+    garbage collector, an archive would be closed before its open entry, and that would be reported as an error.
     """
 
     def __init__(
@@ -112,8 +115,11 @@ async def download(request: Request, asked: DownloadBody) -> StreamingResponse:
     if (size := sum(record.size for record in records)) > MOST_BYTES:
         raise HTTPException(413, f"{size / 1e9:.1f} GB are too large for one archive\nchoose fewer pictures")
     known = {record.id for record in records}
-    pieces = packed(records, [image_id for image_id in ids if image_id not in known])
-    return _Attachment(pieces, "application/zip", "photoseek.zip")
+    unknown = [image_id for image_id in ids if image_id not in known]
+    absent = await app_state.readers(request).run(lambda _: sum(record.on_disk() != "same" for record in records))
+    attachment = _Attachment(packed(records, unknown), "application/zip", "photoseek.zip")
+    attachment.headers[LEFT_OUT] = str(absent + len(unknown))
+    return attachment
 
 
 async def _exported(request: Request, asked: ExportBody) -> StreamingResponse:
@@ -141,7 +147,7 @@ async def _rows(readers: Readers, blocks: Sequence[Callable[[CatalogReader], byt
 
 
 async def _patiently(readers: Readers, do: Callable[[CatalogReader], T]) -> T:
-    """In the middle of an answer there is no other one to give: wait while others are served."""
+    """After an answer has begun it cannot become an error: wait while others are served."""
     for _ in range(_TRIES):
         try:
             return await readers.run(do)
@@ -155,7 +161,7 @@ async def _patiently(readers: Readers, do: Callable[[CatalogReader], T]) -> T:
 def _listed(
     ranked: KeptList, content: Content, start: int, ranks: Iterator[int], reader: CatalogReader
 ) -> bytes:  # fmt: skip
-    """The rows of some ranks of the whole list; what is missing or changed has none, and takes up no rank."""
+    """The rows of some ranks of the whole list; missing or changed files have no row and take up no rank."""
     ids = content.ids[start : start + _ROWS]
     records = [record for record in reader.records(ids.tolist()) if record.on_disk() == "same"]
     part = content.taken(np.isin(content.ids, [record.id for record in records]))

@@ -11,6 +11,7 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    WithJsonSchema,
     create_model,
 )
 from pydantic.json_schema import JsonSchemaValue
@@ -24,7 +25,7 @@ MOST_BYTES = 10**18
 
 
 class OneOrMore:
-    """One value stands for a list of one, as it does in a URL."""
+    """Accepts a single value as a list of one, as in a URL."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return no_info_before_validator_function(_listed, handler(source))
@@ -42,26 +43,32 @@ def _number_as_text(value: Any) -> Any:
     return f"{value:f}" if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-# SQLite and the file system both end a text at a NUL, so that none can be what somebody means.
+# SQLite and the file system both end a text at a NUL, so a text with one cannot be meant.
 _Text = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00]+$")]
+_SPAN = {"type": "string", "minLength": 1, "maxLength": 100, "examples": ["100-400", ">=1600"]}
 _VALUES: dict[str, Any] = {
     "date": Annotated[str, Field(max_length=100, examples=["2023-06-01 18:30", "3 weeks ago"])],
     "moment": Annotated[str, Field(max_length=100, examples=["2023-06-01T18:30:00+02:00", "yesterday"])],
     "pixels": Annotated[int, Field(ge=1, le=999_999_999)],
     "bytes": Annotated[int, Field(ge=1, le=MOST_BYTES)] | Annotated[str, Field(max_length=40, examples=["2MB"])],
     "circle": Annotated[str, Field(max_length=100, examples=["48.858,2.294,5km"])],
+    "day": Annotated[str, Field(max_length=20, examples=["12-24", "today"])],
+    "stars": Annotated[int, Field(ge=1, le=5)],
     "span": Annotated[
-        str, BeforeValidator(_number_as_text), Field(min_length=1, max_length=100, examples=["100-400", ">=1600"])
+        str,
+        BeforeValidator(_number_as_text),
+        Field(min_length=1, max_length=100),
+        WithJsonSchema({"anyOf": [{"type": "number"}, _SPAN]}),
     ],
 }
-"""Kind of a condition -> the type of one value, if it is not any text."""
+"""Kind of a condition -> the type of one value, if not any text is allowed."""
 
 _MOST = {"circle": 20}
-"""Kind of a condition -> how many values it takes, if these are not 50."""
+"""Kind of a condition -> the maximum number of values, if not 50."""
 
 
 def _field(condition: Condition, *, is_twin: bool) -> Any:
-    """The type and the field of a condition, or of its twin, which the other one's description speaks for."""
+    """The type and the field of a condition, or of its twin, which has no description of its own."""
     said = None if is_twin else f"Pictures {condition.help}"
     if condition.kind == "flag":
         return bool, Field(False, description=said)

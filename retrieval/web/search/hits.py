@@ -1,26 +1,28 @@
-"""A slice of a list as JSON: records, state of the files, and relevance where it is known."""
+"""A slice of a list as JSON: records, state of the files, and relevance if known."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from retrieval.paths import as_text
 from retrieval.search.english import english_hint
+from retrieval.search.moments import best_moments
 from retrieval.search.ranked import Content
 from retrieval.search.ranking import Neighbour
 from retrieval.search.verified import check_scores
 from retrieval.web.front.metrics import stage
+from retrieval.web.pictures.models import listed
 from retrieval.web.search.kept_list import KeptList, Start, next_of
 from retrieval.web.search.models import HitOut, QueryOut, SearchAnswer, SkippedOut, TermOut
 
 if TYPE_CHECKING:
     from retrieval.catalog.reader import CatalogReader
     from retrieval.catalog.records import ImageRecord, OnDisk
+    from retrieval.search.hits import Reason
 
 
 class Slice(NamedTuple):
@@ -29,18 +31,20 @@ class Slice(NamedTuple):
     Attributes:
         start: where it begins.
         k: how many ranks are in it.
-        since: when the request came, of ``time.perf_counter``.
+        since: when the request arrived, by ``time.perf_counter``.
         upload: the id of the picture that came with the request.
+        days: whether the days of the whole list are wanted.
     """
 
     start: Start
     k: int
     since: float
     upload: str | None = None
+    days: bool = False
 
 
 def answer(ranked: KeptList, wanted: Slice, reader: CatalogReader, content: Content) -> bytes:
-    """JSON of a :class:`SearchAnswer`. On a reader's thread."""
+    """The JSON of a :class:`SearchAnswer`. On a reader's thread."""
     with stage("records"):
         start = wanted.start.within(content)
         if not start:
@@ -58,6 +62,8 @@ def answer(ranked: KeptList, wanted: Slice, reader: CatalogReader, content: Cont
             query=_understood(ranked, relevant_total),
             cut=None if relevant is None else relevant.cut,
             relevant_total=relevant_total,
+            weaker=_weaker(ranked, reader),
+            days=ranked.days(reader, content) if wanted.days else None,
             nearest=content.nearest,
             skipped=_skipped(ranked),
             upload=wanted.upload,
@@ -80,24 +86,30 @@ def hits_of(
 
     Args:
         records: of these ranks.
-        judging: also where the list was not made by relevance.
+        judging: also compute relevance if the list was not made by it.
 
     Raises:
-        IndexDamaged: the catalog says something else of them than the saved index.
+        IndexDamaged: the catalog and the saved index disagree about them.
     """
     ids = [record.id for record in records]
     scores = ranked.scores(content, ids, start)
     if ranked.recipe.ranking is not None and reader.change() == ranked.change:  # otherwise embeddings may be newer
-        ranking = ranked.recipe.ranking
-        check_scores(ranking.index.spec, reader, ranked.recipe.row, ranking.direction, scores)
+        ranking, row = ranked.recipe.ranking, ranked.recipe.row
+        best = {} if ranking.moments is None else best_moments(reader, row, ranking.direction, records)
+        records = [replace(each, time_s=best[each.id].time_s) if each.id in best else each for each in records]
+        scores |= {image_id: found.score for image_id, found in best.items()}
+        stills = {image_id: score for image_id, score in scores.items() if image_id not in best}
+        check_scores(ranking.index.spec, reader, row, ranking.direction, stills)
     relevance = _relevance(ranked, content, ids, scores, start, reader, judging)
     cut = None if ranked.recipe.relevant is None else ranked.recipe.relevant.cut
+    answers = set() if ranked.recipe.ranking is None else set(ranked.recipe.ranking.answers.tolist())
     found = []
     for rank, record in enumerate(records, start + 1):
         value = relevance.get(record.id)
         burst = 0 if content.burst is None else int(content.burst[rank - 1])
-        is_relevant = None if value is None or cut is None else value >= cut
-        found.append(hit_of(record, "same", rank, scores.get(record.id), value, is_relevant, burst))
+        is_relevant = None if value is None or cut is None else value >= cut or record.id in answers
+        reason = ranked.recipe.reason(record.id)
+        found.append(hit_of(record, "same", rank, scores.get(record.id), value, is_relevant, burst, reason))
     return found
 
 
@@ -109,18 +121,21 @@ def hit_of(
     relevance: float | None = None,
     relevant: bool | None = None,
     burst: int = 0,
+    reason: Reason | None = None,
 ) -> HitOut:
     """A picture as the API shows it."""
-    path = as_text(record.path)
     return HitOut.model_construct(
-        id=record.id, rank=rank, score=None if score is None else round(score, 6),
-        relevance=None if relevance is None else round(relevance, 4), relevant=relevant, burst=burst,
-        name=os.path.basename(path), path=path, width=record.width, height=record.height,
-        taken_at=record.taken_text(), camera=record.camera,
-        latitude=record.latitude, longitude=record.longitude, format=record.format, bytes=record.size,
-        colour=None if record.colour is None else f"#{record.colour:06x}",
-        on_disk=on_disk, hash=record.content_hash.hex()[:16],
-    )  # fmt: skip
+        **listed(record),
+        rank=rank,
+        score=None if score is None else round(score, 6),
+        relevance=None if relevance is None else round(relevance, 4),
+        relevant=relevant,
+        burst=burst,
+        found_by=[] if reason is None else list(reason.by),
+        matched={} if reason is None else {source: list(words) for source, words in reason.words.items()},
+        visual_rank=None if reason is None else reason.visual_rank,
+        on_disk=on_disk,
+    )
 
 
 def _relevance(
@@ -141,7 +156,7 @@ def _relevance(
 
 
 def _relevant_total(ranked: KeptList, content: Content, reader: CatalogReader) -> int | None:
-    """How many pictures of the list answer the query; None if nobody knows, or they are too many to count."""
+    """How many pictures of the list answer the query; None if unknown, or too many to count."""
     recipe = ranked.recipe
     if content.relevant is not None:
         return content.relevant
@@ -150,9 +165,19 @@ def _relevant_total(ranked: KeptList, content: Content, reader: CatalogReader) -
     found = recipe.relevant.among(recipe.ranking, reader)
     if found.is_capped:
         return None
-    if recipe.is_plain:  # which holds every picture, but need not be made to its end
+    if recipe.is_plain:  # such a list holds every picture, but need not be made to its end
         return sum(image_id not in ranked.absent for image_id in found.ids.tolist())
     return int(np.count_nonzero(np.isin(content.ids, found.ids)))
+
+
+def _weaker(ranked: KeptList, reader: CatalogReader) -> int | None:
+    """How many pictures are left out only because they are weaker matches; None if none are, or if that is unknown."""
+    recipe, fields = ranked.recipe, ranked.question.fields
+    is_folded = fields.weaker == "fold" and fields.relevant and recipe.relevant is not None
+    if not is_folded or recipe.ranking is None or fields.min_score is not None or fields.group_minutes is not None:
+        return None
+    assert recipe.relevant is not None
+    return max(0, recipe.ranking.limit - len(recipe.relevant.among(recipe.ranking, reader).ids))
 
 
 def _skipped(ranked: KeptList) -> SkippedOut:

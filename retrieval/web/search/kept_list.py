@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from retrieval.web.search.question import Question
 
 LOOK_AGAIN_S = 5.0
-"""After so long, whoever asks for the beginning of a list has the files looked at again that were absent."""
+"""After this long, a request for the beginning of a list has its absent files checked again."""
 
-_OVERHEAD = 4096  # a list's own objects: each key that is typed makes a list
+_OVERHEAD = 4096  # a list's own objects: each key typed makes a list
 
 
 class KeptList(RankedList):
-    """A list that the server keeps for whoever asks for another part of it.
+    """A list that the server keeps for requests for other parts of it.
 
     Attributes:
-        name: digest of what was asked.
-        change: of the catalog.
-        state: a number that stands for all of the gallery that decides the list: tags, too, which are no change.
+        name: digest of the question.
+        change: the catalog's change number.
+        state: a number for all of the gallery that decides the list, including tags, which have no change number.
         question, where: what was asked.
-        unknown: what is told of pictures that are left out because of what the catalog does not know; may be empty.
-        growing: held while the list is made.
+        unknown: the message about pictures left out because the catalog lacks data about them; may be empty.
+        growing: a lock held while the list is made.
     """
 
     def __init__(
@@ -51,12 +51,12 @@ class KeptList(RankedList):
         self._looked_at = 0.0
 
     def grow(self, reader: CatalogReader, end: int) -> Content:
-        """See :class:`retrieval.search.ranked_list.RankedList`; the time is measured."""
+        """See :class:`retrieval.search.ranked_list.RankedList`; also measures the time."""
         with stage("search"):
             return super().grow(reader, end)
 
     def look_again(self) -> None:
-        """Forget what is absent, unless that was seen just now: a drive may be back."""
+        """Forget which files are absent, unless that was checked just now: a drive may be back."""
         now = time.monotonic()
         with self._lock:
             if now - self._looked_at > LOOK_AGAIN_S:
@@ -66,7 +66,7 @@ class KeptList(RankedList):
                     self._settled(self._made)
 
     def judged_by(self, relevant: Relevant | None) -> None:
-        """What hits are judged by became known after the list was made."""
+        """Set the judge of hits, if it became known only after the list was made."""
         with self._lock:
             self.recipe = replace(self.recipe, relevant=relevant)
 
@@ -80,7 +80,7 @@ class Start(NamedTuple):
 
     Attributes:
         offset: how many ranks come before it.
-        last: id of the last of them, where a cursor says so: others before it may have gone since.
+        last: id of the last of them, if a cursor gives it: others before it may have disappeared since.
     """
 
     offset: int
@@ -93,10 +93,10 @@ class Start(NamedTuple):
 
 
 def start_of(ranked: KeptList, offset: int, cursor: str | None) -> Start:
-    """Where the part that is asked for begins.
+    """Where the requested part begins.
 
     Raises:
-        QueryError: the cursor is none, or belongs to another question; or a place was given as well.
+        QueryError: the cursor is invalid or belongs to another question; or an offset was given as well.
         PageExpired: the gallery changed.
     """
     if cursor is None:
@@ -108,7 +108,7 @@ def start_of(ranked: KeptList, offset: int, cursor: str | None) -> Start:
 
 
 def next_of(ranked: KeptList, content: Content, end: int) -> str | None:
-    """The cursor of what follows rank ``end``; None at the end of the list."""
+    """The cursor of the part after rank ``end``; None at the end of the list."""
     if end >= content.total or not len(content.ids):
         return None
     return Cursor(end, int(content.ids[min(end, len(content.ids)) - 1]), ranked.name, ranked.state).text()

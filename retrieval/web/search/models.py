@@ -8,6 +8,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from retrieval.search.pages import MAX_MINUTES
 from retrieval.search.ranking import MOST_LISTED
+from retrieval.web.pictures.models import ListedPicture
 from retrieval.web.search.filter_fields import FilterFields, OneOrMore
 
 MOST_HITS = 500
@@ -51,9 +52,22 @@ class ListFields(FilterFields):
     )
     reverse: bool = Field(False, description="The other way round; what has no date still comes last.")
     relevant: bool = Field(False, description="Only hits that answer a search by words.")
+    weaker: Literal["fold", "after"] | None = Field(
+        None,
+        description="Where hits of a search by words can be judged: fold leaves out those that do not answer it, "
+        "unless none does; after lists them after those that do. Default: by score alone.",
+    )
     min_score: float | None = Field(None, ge=-1, le=1, allow_inf_nan=False, description="Leave out hits below it.")
     group_minutes: float | None = Field(
         None, gt=0, le=MAX_MINUTES, allow_inf_nan=False, description="Of a scene within so many minutes only the best."
+    )
+    only: Literal["visual", "text", "names"] | None = Field(
+        None,
+        description="Search only what pictures show (visual), what can be read in them (text), or what they are "
+        "called: names, folders, tags, captions, places (names). Default: all, fused.",
+    )
+    raw_pairs: Literal["jpeg", "raw"] | None = Field(
+        None, description="Which file stands for a shot in RAW and JPEG, which is one hit: its JPEG, if not said."
     )
 
 
@@ -67,6 +81,7 @@ class PageFields(ListFields):
         max_length=512,
         description="`next` of the answer before, for `offset`; 409 when the gallery changed.",
     )
+    days: bool = Field(False, description="Also how many pictures of the whole list were taken on each day.")
 
 
 def _several(description: str, most: int) -> Any:
@@ -152,28 +167,20 @@ class DownloadBody(BaseModel):
     ids: list[Id] = Field(min_length=1, max_length=MOST_HITS)
 
 
-class HitOut(BaseModel):
-    """A picture in a list."""
+class HitOut(ListedPicture):
+    """A picture in a list of hits."""
 
-    id: int
     rank: int = Field(description="From 1, in the whole list.")
     score: float | None = Field(description="Cosine similarity to the query; null where there was none.")
     relevance: float | None = Field(description="How well it answers a search by words, from 0 to 1, if known.")
     relevant: bool | None = Field(description="Whether that reaches `cut`.")
     burst: int = Field(description="How many more pictures of the same scene it stands for.")
-    name: str
-    path: str
-    width: int = Field(description="Pixels, as shown.")
-    height: int
-    taken_at: str | None
-    camera: str | None
-    latitude: float | None
-    longitude: float | None
-    format: str
-    bytes: int
-    colour: str | None = Field(description="#rrggbb, the average.")
+    found_by: list[str] = Field(
+        description="What found it, where its cosine alone does not decide: visual, name, tag, caption, place, text."
+    )
+    matched: dict[str, list[str]] = Field(description="Of each of these, the words of the query that it has.")
+    visual_rank: int | None = Field(description="Its rank by cosine alone in such a list, where that counted.")
     on_disk: Literal["same"] = Field(description="Pictures whose files are missing or changed are skipped.")
-    hash: str = Field(description="Changes with the picture: the beginning of its content's hash.")
 
 
 class TermOut(BaseModel):
@@ -213,6 +220,15 @@ class SearchAnswer(BaseModel):
     cut: float | None = Field(description="The relevance from which a hit answers the query.")
     relevant_total: int | None = Field(
         description="How many do, where that is known; in any other order than by score, they come first."
+    )
+    weaker: int | None = Field(
+        description="How many more would be listed without `weaker=fold`; null where nothing was left out by it, or "
+        "that is not known."
+    )
+    days: list[tuple[str | None, int]] | None = Field(
+        description="Days in the order of the list, by the camera's clock, each with its number of pictures: "
+        "2023-12-24, 2023-12 or 2023 as far as the date is known, or null. A day is repeated where pictures that do "
+        "not answer follow those that do. Null: not asked for, or the list is not in the order of dates."
     )
     nearest: float | None = Field(description="Score of the nearest picture, where none was relevant.")
     skipped: SkippedOut

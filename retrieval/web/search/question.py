@@ -10,9 +10,9 @@ import numpy as np
 
 from indexes.base import Vectors
 from retrieval.errors import QueryError
-from retrieval.search.feedback import Rocchio, rocchio
-from retrieval.search.language import parse_query
-from retrieval.search.query import Query, Term, combine, parse_term
+from retrieval.search.feedback import judged
+from retrieval.search.language import Asked, parse_question
+from retrieval.search.query import Term, combine, parse_term
 
 if TYPE_CHECKING:
     from retrieval.search.engine import QueryEngine
@@ -36,14 +36,14 @@ class Uploaded(NamedTuple):
 
 @dataclass(frozen=True)
 class Question:
-    """Which list is asked for.
+    """The request for a list.
 
     Attributes:
         terms: words, and pictures of the gallery.
         uploads: other pictures.
-        more, less: pictures of the gallery that were judged.
-        left_out: pictures that are not listed: the less liked ones, and those that others are to be similar to.
-        fields: filter and order as they were given.
+        more, less: liked and disliked pictures of the gallery.
+        left_out: pictures that are not listed: the disliked ones, and those that the others should be similar to.
+        fields: filter and order as given.
     """
 
     terms: tuple[Term, ...]
@@ -55,25 +55,32 @@ class Question:
 
     @property
     def texts(self) -> list[str]:
-        """What has to be embedded."""
+        """The texts to embed."""
+        if self.is_by_words:
+            return []
         return [str(term.value) for term in self.terms if term.kind == "text"]
 
     @property
     def is_browsing(self) -> bool:
-        """Nothing is looked for."""
+        """True if there is no query."""
         return not (self.terms or self.uploads or self.more)
 
     @property
+    def is_by_words(self) -> bool:
+        """True if the content of pictures does not count."""
+        return self.fields.only in ("text", "names")
+
+    @property
     def is_words_only(self) -> bool:
-        """A search by words, which can be judged for relevance."""
-        pictures = self.uploads or self.more or self.less
+        """True for a search by words, which can be judged for relevance."""
+        pictures = self.uploads or self.more or self.less or self.is_by_words
         return bool(self.terms) and not pictures and all(term.kind == "text" for term in self.terms)
 
 
 def question_of(
     asked: QuestionFields, fields: ListFields, terms: Sequence[TermBody] = (), uploaded: str | None = None
 ) -> Question:
-    """What a request asks for.
+    """The question of a request.
 
     Args:
         asked, fields: of the request.
@@ -81,9 +88,10 @@ def question_of(
         uploaded: the id of the picture that came with the request.
 
     Raises:
-        QueryError: an unreadable query, one that only says what to avoid, or one that names a file or an address.
+        QueryError: an unreadable query, one with negative terms only, or one that names a file or an address.
     """
-    found = [term for text in asked.q if text.strip() for term in parse_query(text, allow_urls=True)]
+    questions = [parse_question(text, allow_urls=True) for text in asked.q if text.strip()]
+    found = [term for question in questions for term in question.terms]
     if any(term.kind in ("image", "url") for term in found):
         raise QueryError("queries over HTTP cannot contain files or addresses", "upload the picture, or use img:id:7")
     found += [parse_term("text", text, sign=-1) for text in asked.without if text.strip()]
@@ -99,58 +107,55 @@ def question_of(
         raise QueryError(*_ONLY_AVOIDS)
     alone = len(parts) == len(asked.like) and all(part.kind == "id" for part in kept)
     like = [int(str(part.value)) for part in kept] if alone else []
+    fields = _narrowed(fields, questions)
+    if fields.only in ("text", "names"):
+        if uploads or more or less or not any(term.kind == "text" and term.weight > 0 for term in kept):
+            raise QueryError(f"{fields.only} can be searched by words only", "give words, or leave only out")
+        if fields.min_score is not None or fields.relevant:
+            raise QueryError(f"with {fields.only} only nothing is judged", "omit min_score and relevant")
     return Question(kept, uploads, more, less, tuple(dict.fromkeys((*less, *like))), fields)
 
 
-def direction_of(engine: QueryEngine, question: Question, uploads: Mapping[str, Vectors]) -> Vectors | None:
-    """(1, dim) unit vector that a question means; None if nothing is looked for. On the engine thread.
+def _narrowed(fields: ListFields, questions: Sequence[Asked]) -> ListFields:
+    """The fields, combined with the conditions in a query."""
+    added: dict[str, list[str]] = {}
+    for question in questions:
+        own = question.where(None)
+        for name, values in [] if own is None else own.asked():
+            added[name] = [*added.get(name, getattr(fields, name)), *map(str, values)]
+    return fields.model_copy(update=added) if added else fields
 
-    What was asked is moved towards the liked pictures and away from the others by Rocchio's formula.
+
+def direction_of(engine: QueryEngine, question: Question, uploads: Mapping[str, Vectors]) -> Vectors | None:
+    """(1, dim) unit vector of a question; None if there is no query. On the engine thread.
+
+    The query vector is moved towards the liked pictures and away from the others by Rocchio's formula.
 
     Args:
         uploads: id -> (dim,) unit vector.
 
     Raises:
-        QueryError: it cancels out.
-        UnknownImage: a picture that the gallery does not hold.
+        QueryError: the vectors cancel out.
+        UnknownImage: a picture that is not in the gallery.
         TextNotSupported: words for an image-only encoder.
     """
-    if question.is_browsing:
+    if question.is_browsing or question.is_by_words:
         return None
-    more, less = _stored(engine, question.more), _stored(engine, question.less)
-    if not question.terms and not question.uploads:
-        assert more is not None
-        return rocchio(more[:1], more, less, Rocchio(query=0.0))
-    base = _asked(engine, question, uploads)
-    return base if more is None and less is None else rocchio(base, more, less)
-
-
-def words_of(question: Question) -> Query:
-    """The words of a question, for what is judged against them."""
-    return Query(question.terms)
+    asked = _asked(engine, question, uploads) if question.terms or question.uploads else None
+    return judged(engine, asked, question.more, question.less)
 
 
 def _asked(engine: QueryEngine, question: Question, uploads: Mapping[str, Vectors]) -> Vectors:
     texts = engine.embedded(question.texts) if question.texts else {}
     rows, weights = [], []
     for term in question.terms:
-        is_text = term.kind == "text"
-        rows.append(texts[str(term.value)].vector if is_text else _one(engine, int(str(term.value))))
+        value = str(term.value)
+        rows.append(texts[value].vector if term.kind == "text" else engine.stored([int(value)])[0])
         weights.append(term.weight)
     for upload in question.uploads:
         rows.append(uploads[upload.id])
         weights.append(upload.weight)
     return combine(np.stack(rows), weights)
-
-
-def _stored(engine: QueryEngine, ids: Sequence[int]) -> Vectors | None:
-    return np.stack([_one(engine, image_id) for image_id in ids]) if ids else None
-
-
-def _one(engine: QueryEngine, image_id: int) -> Vectors:
-    """(dim,) the embedding of a picture of the gallery."""
-    vector: Vectors = engine.direction(Query((Term("id", image_id),)))[0]
-    return vector
 
 
 def _given(term: TermBody) -> Term | Uploaded:

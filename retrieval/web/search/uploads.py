@@ -23,11 +23,15 @@ if TYPE_CHECKING:
     from retrieval.catalog.encoders import EncoderRow
     from retrieval.encoders.base import Preprocessing
     from retrieval.search.engine import QueryEngine
-    from retrieval.web.work.engine_thread import EngineThread
+    from retrieval.server.engine_thread import EngineThread
 
 MOST_PIXELS = 100_000_000
-"""Of an uploaded picture: 300 MB decoded. (A large JPEG is decoded at a fraction of its size and may have more.)"""
+"""Pixels of an uploaded picture: 300 MB decoded. (A large JPEG is decoded at reduced size and may have more.)"""
 
+MOST_SECONDS = 10
+"""CPU time to decode an uploaded picture that has to be decoded in another process; 100 megapixels take 4 s."""
+
+_AT_ONCE = 4
 _REMEMBERED = 64
 _MOST_PARTS = 8
 _MOST_HEADER = 4096
@@ -35,8 +39,8 @@ _MOST_TEXT = 1 << 20
 _HINT = "send multipart/form-data with a part named picture, and one named query with JSON"
 
 
-class Form(NamedTuple):
-    """What a form holds.
+class UploadForm(NamedTuple):
+    """The content of a form.
 
     Attributes:
         picture: a file's bytes.
@@ -47,13 +51,13 @@ class Form(NamedTuple):
     query: bytes
 
 
-async def read_form(content_type: str, stream: AsyncIterator[bytes], most_bytes: int) -> Form:
+async def read_form(content_type: str, stream: AsyncIterator[bytes], most_bytes: int) -> UploadForm:
     """The parts ``picture`` and ``query`` of a form.
 
-    Frameworks spool parts to files beyond a size; these bytes stay in memory, which ``most_bytes`` bounds.
+    Frameworks write large parts to temporary files; these bytes stay in memory, limited by ``most_bytes``.
 
     Raises:
-        QueryError: not a form, or not such a form.
+        QueryError: not a form, or one with other parts.
         HTTPException: 413.
     """
     _, options = parse_options_header(content_type.encode("latin-1", "replace"))
@@ -71,11 +75,11 @@ async def read_form(content_type: str, stream: AsyncIterator[bytes], most_bytes:
         raise QueryError("the form cannot be parsed", _HINT) from error
     if "picture" not in parts.found:
         raise QueryError("the form has no picture", _HINT)
-    return Form(bytes(parts.found["picture"]), bytes(parts.found.get("query", b"")))
+    return UploadForm(bytes(parts.found["picture"]), bytes(parts.found.get("query", b"")))
 
 
 class _Parts:
-    """Collects a form's parts as the parser meets them."""
+    """Collects a form's parts as the parser reports them."""
 
     def __init__(self) -> None:
         self.found: dict[str, bytearray] = {}
@@ -131,18 +135,19 @@ class _Parts:
 
 
 class Uploads:
-    """The vectors of the pictures that were uploaded last, under ids that say nothing. Used on the event loop alone."""
+    """The vectors of the pictures uploaded last, under opaque ids. Used on the event loop only."""
 
     def __init__(self) -> None:
         self._vectors: OrderedDict[str, tuple[str, Vectors]] = OrderedDict()
         self._key = secrets.token_bytes(32)
-        self._decoding = asyncio.Semaphore(1)  # of what may be 300 MB each, one at a time
+        # Their memory is limited elsewhere; more at a time would only compete for the cores.
+        self._decoding = asyncio.Semaphore(_AT_ONCE)
 
     async def add(self, engine_thread: EngineThread, data: bytes) -> str:
         """Embed a picture and return its id; the same picture has the same id as long as the server runs.
 
         Raises:
-            UnreadableImage: no picture, a damaged one, or one with too many pixels.
+            UnreadableImage: not a picture, a damaged one, one with too many pixels, or one that takes too long.
         """
         row, preprocessing = await engine_thread.run(_wanted)
         name = "u1." + blake3(data + row.fingerprint.encode(), key=self._key).hexdigest()[:32]
@@ -171,7 +176,7 @@ class Uploads:
 
 
 def forgotten() -> HTTPException:
-    """What is said of an upload that is not known any more."""
+    """The error for an upload that is no longer known."""
     return HTTPException(410, "the uploaded picture was forgotten\nupload it again")
 
 
@@ -180,16 +185,27 @@ def _wanted(engine: QueryEngine) -> tuple[EncoderRow, Preprocessing]:
 
 
 async def _embedded(engine_thread: EngineThread, data: bytes, preprocessing: Preprocessing) -> Vectors:
-    """(dim,): decoded on a thread of its own, since a large picture takes seconds; encoded on the engine thread."""
+    """(dim,): decoded on a separate thread, since a large picture takes seconds; encoded on the engine thread.
+
+    If the client leaves, or the server stops, a picture that takes long is given up.
+    """
+    from retrieval.pictures.decoders import Abandonment, abandonable
     from retrieval.pictures.images import read_picture
 
+    given_up = Abandonment()
+
     def decoded() -> Vectors:
-        with stage("decode"):
-            return read_picture(data, preprocessing, max_pixels=MOST_PIXELS).pixels[None]  # type: ignore[return-value]
+        with stage("decode"), abandonable(given_up):
+            picture = read_picture(data, preprocessing, max_pixels=MOST_PIXELS, seconds=MOST_SECONDS)
+            return picture.pixels[None]  # type: ignore[return-value]
 
     if not data:
         raise UnreadableImage("the uploaded picture is empty")
-    pixels = await asyncio.to_thread(decoded)
+    try:
+        pixels = await asyncio.to_thread(decoded)
+    except asyncio.CancelledError:
+        given_up.set()
+        raise
 
     def encoded(engine: QueryEngine) -> Vectors:
         vector: Vectors = engine.encoder.encode_images(pixels)[0]  # type: ignore[arg-type]

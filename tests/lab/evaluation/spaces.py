@@ -1,4 +1,4 @@
-"""Random unit vectors with known right answers, and what a slow reader would compute from them."""
+"""Random unit vectors with known right answers, and slow reference computations."""
 
 from __future__ import annotations
 

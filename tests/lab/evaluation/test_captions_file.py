@@ -1,4 +1,4 @@
-"""Files of captions, well formed and not."""
+"""Files of captions, valid and invalid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Accuracy, mean per-class recall, confusion: by hand, and against open_clip's and k-NN code of others."""
+"""Accuracy, mean per-class recall, confusion: by hand, and compared with open_clip's and other k-NN code."""
 
 from __future__ import annotations
 

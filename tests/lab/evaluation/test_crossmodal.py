@@ -1,4 +1,4 @@
-"""Both directions of the Karpathy protocol: by hand, and against the metric code of others."""
+"""Both directions of the Karpathy protocol: by hand, and compared with other metric code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Embeddings of files: both schedules, what a gallery has, what cannot be read."""
+"""Embeddings of files: both pipelines, reuse from a gallery, unreadable files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logistic regression: the optimum, not something near it."""
+"""Logistic regression: the exact optimum, not an approximation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ranks: by hand, against a plain sort, and what ties and blocks do."""
+"""Ranks: by hand, compared with a plain sort, with ties and blocks."""
 
 from __future__ import annotations
 

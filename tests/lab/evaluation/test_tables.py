@@ -1,4 +1,4 @@
-"""How results look."""
+"""Output of results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``photoseek eval`` does, from files to tables, with an encoder whose answers are known, and the built-in one."""
+"""``photoseek eval`` from files to tables, with an encoder with known results, and the built-in one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The evaluation with encoders that run on torch: random weights, so the figures are chance, and the sizes exact."""
+"""Evaluation with encoders on torch: with random weights, so results are at chance level, and sizes are exact."""
 
 from __future__ import annotations
 

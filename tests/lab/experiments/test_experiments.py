@@ -1,4 +1,4 @@
-"""Every experiment in its quick setting, and what it rests on: real training, seeds, costs, pictures."""
+"""Every experiment in its quick setting, and its components: real training, seeds, costs, pictures."""
 
 from __future__ import annotations
 
@@ -32,11 +32,21 @@ from retrieval.lab.experiments import (
 from retrieval.lab.experiments.__main__ import app
 from retrieval.lab.experiments.data import Data, load
 from retrieval.lab.experiments.drawn import CLASSES, draw_folders
-from retrieval.lab.experiments.learning import accuracy, classify, learn, made, mflops, outputs, parameters
+from retrieval.lab.experiments.learning import (
+    accuracy,
+    classify,
+    convolutional,
+    learn,
+    made,
+    mflops,
+    outputs,
+    parameters,
+    transformer,
+    without_positions,
+)
 from retrieval.lab.experiments.outcome import QUICK_NOTE, Outcome, compared
 from retrieval.lab.experiments.page import OTHERS, marks, write_section
 from retrieval.lab.experiments.setting import FULL, QUICK
-from retrieval.lab.experiments.towers import convolutional, transformer, without_positions
 from retrieval.lab.explain.cost import attention_flops, image_parts, total
 from retrieval.lab.explain.shape import VisionShape
 

@@ -1,4 +1,4 @@
-"""The masked autoencoder against the paper's procedure and against transformers' implementation."""
+"""The masked autoencoder compared with the paper's procedure and with transformers' implementation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What models show from inside: against the arithmetic written out, and ONNX against torch."""
+"""Internals of models: compared with the written-out arithmetic, and ONNX with torch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_hybrid_in_onnx_form_shows_its_attention(tmp_path: Path) -> None:
     from retrieval.encoders.onnx.encoder import OnnxEncoder
     from retrieval.lab.explain.graph import read_graph
     from retrieval.lab.explain.graph_shape import graph_shape
-    from retrieval.lab.explain.onnx_attention import attentions
+    from retrieval.lab.explain.onnx_maps import attentions
     from retrieval.lab.training.builtin.text_stage import tower_for
     from retrieval.lab.training.export import export_towers
     from retrieval.lab.training.towers import ImageTower, ImageTowerConfig
@@ -162,12 +162,12 @@ class TestTorch:
         pytest.importorskip("onnx")
         encoder = self.encoder(tiny_models["clip"])
         from retrieval.encoders.install.export import export_onnx
-        from retrieval.lab.explain import onnx_attention, torch_attention
+        from retrieval.lab.explain import onnx_maps, torch_attention
 
         made = export_onnx(encoder, tmp_path)
         exported: Any = load_encoder(str(made.folder))
         pixels = read_pixels(encoder, DOG)
-        ours, theirs = onnx_attention.attentions(exported, pixels), torch_attention.attentions(encoder, pixels)
+        ours, theirs = onnx_maps.attentions(exported, pixels), torch_attention.attentions(encoder, pixels)
         assert len(ours) == len(theirs) == 2
         for one, other in zip(ours, theirs, strict=True):
             assert np.allclose(one.reshape(other.shape), other, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Dense tokens and costs of graphs in ONNX form: against torch, and on pictures whose objects' places are known."""
+"""Dense tokens and costs of graphs in ONNX form: compared with torch, and on pictures with objects at known places."""
 
 # ruff: noqa: E402
 
@@ -28,7 +28,7 @@ from retrieval.encoders.torch.graph import write_graph
 from retrieval.errors import SettingsError
 from retrieval.lab.explain.graph import read_graph
 from retrieval.lab.explain.graph_cost import graph_cost
-from retrieval.lab.explain.onnx_dense import DenseTower, dense_map
+from retrieval.lab.explain.onnx_maps import DenseTower, dense_map
 from retrieval.lab.explain.show import Wish, explain
 from retrieval.lab.training.towers import Block
 from tests.conftest import EXAMPLES

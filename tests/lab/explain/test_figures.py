@@ -1,10 +1,10 @@
-"""Published figures: each of a model of the table, each with its source, and none that contradicts the table."""
+"""Published figures: each has a model in the table and a source, and none contradicts the table."""
 
 from __future__ import annotations
 
 import pytest
 
-from retrieval.encoders.names.models import MODELS
+from retrieval.encoders.names.known_models import MODELS
 from retrieval.lab.explain import figures
 from retrieval.lab.explain.figures import figures_of
 

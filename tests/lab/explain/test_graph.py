@@ -1,4 +1,4 @@
-"""Shapes read out of exported files, without an engine; and files that are not what they say."""
+"""Shapes read from exported files, without an engine; and invalid files."""
 
 from __future__ import annotations
 

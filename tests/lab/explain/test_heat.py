@@ -1,4 +1,4 @@
-"""Heat maps: an encoder whose eye is known, formulas against loops, and what people are told."""
+"""Heat maps: an encoder with known behaviour, formulas compared with loops, and the messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The claims of the account of vision transformers that explaining a model has to meet, one test for each."""
+"""The statements of the account of vision transformers about explaining a model, one test for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Formulas against the models that open_clip and timm build, on torch's meta device: nothing is stored."""
+"""Formulas compared with models built by open_clip and timm, on torch's meta device, which stores nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from retrieval.encoders.names.image_models import IMAGE_MODELS
-from retrieval.encoders.names.models import MODELS
+from retrieval.encoders.names.known_models import MODELS
 from retrieval.lab.explain.configs import config_shape
 from retrieval.lab.explain.cost import Part, image_parts, text_parts, total
 from retrieval.lab.explain.families import open_clip_shape, timm_shape

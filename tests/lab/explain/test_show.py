@@ -1,4 +1,4 @@
-"""The command's output: lines, JSON, page, drawings, and what it refuses."""
+"""The command's output: lines, JSON, page, drawings, and refused input."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_heat_of_a_dog_is_where_the_dog_is(tmp_path: Path, row: int, column:
 
 def test_measured_speed() -> None:
     from retrieval.encoders.registry import load_encoder
-    from retrieval.lab.explain.measure import measure
+    from retrieval.lab.explain.report import measure
 
     speed = measure(load_encoder("builtin-224", threads=1), seconds=0.2)
     assert speed.images_per_second > 0 and speed.seconds >= 0.2 and speed.callers == 1

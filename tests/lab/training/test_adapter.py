@@ -1,4 +1,4 @@
-"""The linear map: what it learns, how it is kept, and how a gallery uses it without reading a picture."""
+"""The linear map: training, storage, and use in a gallery without reading a picture."""
 
 from __future__ import annotations
 
@@ -173,7 +173,13 @@ def test_damaged_adapters_are_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsUnavailable, match="differs"):
         encoder.encode_images(np.zeros((1, 3, 16, 16), np.uint8))
     body = json.loads((tmp_path / "mine" / "adapter.json").read_text())
-    for change in ({"format": 9}, {"encoder": {**body["encoder"], "dim": "x"}}, {"base": {}}, {"blake3": "zz"}):
+    wrong = (
+        {"dim": "x"}, {"prompt_templates": "{}"}, {"prompt_templates": ["none"]}, {"prompt_templates": [7]},
+        {"logit_scale": "hot"}, {"logit_scale": 10**400}, {"logit_bias": float("nan")}, {"has_text": "yes"},
+        {"context_length": -1}, {"family": 3},
+    )  # fmt: skip
+    changes = [{"encoder": {**body["encoder"], **change}} for change in wrong]
+    for change in (*changes, {"format": 9}, {"base": {}}, {"blake3": "zz"}):
         (tmp_path / "mine" / "adapter.json").write_text(json.dumps({**body, **change}))
         with pytest.raises(WeightsUnavailable):
             read_adapter(tmp_path / "mine")
@@ -207,3 +213,18 @@ def test_an_adapter_costs_what_its_base_costs(tmp_path: Path) -> None:
     eye, zero = np.eye(base.spec.dim, dtype=np.float32), np.zeros(base.spec.dim, np.float32)
     encoder = adapted(write_adapter(tmp_path / "mine", base.spec, eye, zero, "mine"), base)
     assert costs_of(encoder) == costs_of(base) and costs_of(encoder).image_mb
+
+
+def test_the_frames_of_videos_are_adapted_too(tmp_path: Path, gallery: Gallery) -> None:
+    pytest.importorskip("av")
+    from tests.video_files import video
+
+    video(tmp_path / "videos" / "clip.mp4")
+    base = ColourEncoder(name="a")
+    Indexer(gallery, base).run(tmp_path / "videos")
+    encoder = adapter_of(base, tmp_path / "mine")
+    assert Indexer(gallery, encoder).run().adapted == 1
+    with QueryEngine(gallery, encoder) as engine:
+        assert len(engine.index) == 3
+        [hit] = engine.search(Query.text("blue", k=5))
+        assert hit.image.time_s is not None

@@ -1,4 +1,4 @@
-"""The text tower's lesson and stage: what it is taught, that a stopped run goes on, and in which number format."""
+"""The text tower's lesson and stage: its texts, continuing a stopped run, and the number format."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ from retrieval.lab.training.builtin.concepts import Vocabulary  # noqa: E402
 from retrieval.lab.training.builtin.phrases import Phrases, article  # noqa: E402
 from retrieval.lab.training.builtin.sentences import kept_apart, typed, weighted_names  # noqa: E402
 from retrieval.lab.training.builtin.sentences import lesson as written  # noqa: E402
-from retrieval.lab.training.builtin.text_stage import TextStage, TextTraining, fidelity, folded, warm_start  # noqa: E402
+from retrieval.lab.training.builtin.text_stage import (  # noqa: E402
+    TextStage,
+    TextTraining,
+    fidelity,
+    folded,
+    in_both_spaces,
+    warm_start,
+)
 from retrieval.lab.training.builtin.wordnet import WordNet  # noqa: E402
 from retrieval.lab.training.export import text_weights  # noqa: E402
 from retrieval.lab.training.towers import TextTower, TextTowerConfig  # noqa: E402
@@ -134,7 +141,11 @@ def taught(folder: Path, seed: int = 0) -> tuple[TextTraining, torch.Tensor, tor
         rows[at, :4] = torch.tensor([38, at, at % 3, 39])  # zero is a token too
     targets = torch.nn.functional.normalize(torch.randn(24, 384), dim=1).half()
     stage = TextStage(batch=24, rate=5e-3, warmup=5)
-    return TextTraining(TextTower(CONFIG), rows, targets, 24, COMMON, stage, folder, seed=seed), rows, targets
+    return (
+        TextTraining(TextTower(CONFIG), rows, targets, 24, in_both_spaces(COMMON), stage, folder, seed=seed),
+        rows,
+        targets,
+    )
 
 
 def _ticks() -> Callable[[], float]:

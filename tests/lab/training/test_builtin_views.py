@@ -1,4 +1,4 @@
-"""The pictures of the recipe: looks, views, drawn pages, and what the body makes of them, stored."""
+"""The pictures of the recipe: looks, views, drawn pages, and the stored outputs of the body."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the recipe of the built-in model knows of words: WordNet, concepts and their relations."""
+"""The vocabulary of the built-in model's recipe: WordNet, concepts and their relations."""
 
 from __future__ import annotations
 

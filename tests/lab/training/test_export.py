@@ -1,4 +1,4 @@
-"""Towers of our own, exported and run by the engines that users run, against torch."""
+"""Our own towers, exported and run by the engines that users run, compared with torch."""
 
 from __future__ import annotations
 

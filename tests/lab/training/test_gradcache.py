@@ -1,4 +1,4 @@
-"""Cached gradients are the whole batch's gradients, to rounding; and what plain accumulation would give is not."""
+"""Cached gradients equal those of the whole batch up to rounding; those of plain accumulation do not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses against matrices worked by hand, and against open_clip's own."""
+"""Losses compared with matrices computed by hand, and with open_clip's own."""
 
 from __future__ import annotations
 

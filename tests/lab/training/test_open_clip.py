@@ -1,4 +1,4 @@
-"""Training an open_clip model: the last blocks or all of it, and what comes out runs as any other."""
+"""Training an open_clip model: the last blocks or all of it; the result can be used like any other model."""
 
 from __future__ import annotations
 

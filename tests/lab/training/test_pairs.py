@@ -1,4 +1,4 @@
-"""What a training reads: captions, class folders, tars, a gallery; and how it is split."""
+"""Input of a training: captions, class folders, tars, a gallery; and how it is split."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from retrieval.encoders.base import Preprocessing
 from retrieval.errors import GalleryError, QueryError, SettingsError
 from retrieval.gallery import Gallery
 from retrieval.lab.training import sources as sources_module
-from retrieval.lab.training.pairs import pairs_of_gallery, read_pairs
+from retrieval.lab.training.pairs import pairs_of_gallery, read_pairs, split_by_content
 from retrieval.lab.training.pixels import load_pictures
 from retrieval.lab.training.sources import Source, read_tar
-from retrieval.lab.training.split import split_by_content
 from tests.pictures import save_picture
 
 LOOK = Preprocessing(size=16)

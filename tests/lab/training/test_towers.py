@@ -1,4 +1,4 @@
-"""The small model's parts, each against what the papers' equations say."""
+"""The small model's parts, each compared with the papers' equations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs: a CLIP from scratch that learns, one that goes on where it was stopped, and what is kept."""
+"""Runs: a CLIP that learns from scratch, one continued after a stop, and what is stored."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ from retrieval.lab.experiments.drawn import CLASSES, draw_folders
 from retrieval.lab.training.augment import Variation, vary
 from retrieval.lab.training.checkpoint import read_state, write_state
 from retrieval.lab.training.judging import both_ranks_of
-from retrieval.lab.training.pairs import read_pairs
+from retrieval.lab.training.pairs import read_pairs, split_by_content
 from retrieval.lab.training.pixels import Loaded, load_pictures
 from retrieval.lab.training.run import Plan, Told, train
 from retrieval.lab.training.small import from_scratch
-from retrieval.lab.training.split import split_by_content
 from retrieval.lab.training.start import Mode
 from retrieval.lab.training.trainable import freeze
 from retrieval.lab.training.trainer import BEST, LAST, Settings, Standing, Training

@@ -154,4 +154,4 @@ def test_sniffing_any_bytes_gives_a_format_or_a_reason(data: bytes) -> None:
 def test_extensions_are_lower_case_with_the_dot() -> None:
     assert all(extension == extension.lower() and extension.startswith(".") for extension in IMAGE_EXTENSIONS)
     usual = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".jp2", ".pnm", ".pbm", ".pgm", ".ppm"}
-    assert usual | {".heic", ".heif", ".avif", ".jxl"} <= IMAGE_EXTENSIONS
+    assert usual | {".heic", ".heif", ".avif"} <= IMAGE_EXTENSIONS

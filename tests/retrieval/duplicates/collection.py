@@ -1,4 +1,4 @@
-"""A folder in which it is known what is a duplicate of what."""
+"""A folder with known duplicates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``photoseek duplicates`` as it is typed."""
+"""``photoseek duplicates`` on the command line."""
 
 from __future__ import annotations
 

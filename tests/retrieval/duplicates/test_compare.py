@@ -1,4 +1,4 @@
-"""Pictures compared at their own detail: small things make another picture, compression makes none."""
+"""Pictures compared in full detail: small changes of content are detected, compression is ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is the same all over a picture and makes it another one: crops of gradients, tints, sharpening, small digits."""
+"""Differences over a whole picture: crops of gradients, tints, sharpening, small digits."""
 
 from __future__ import annotations
 

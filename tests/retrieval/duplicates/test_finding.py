@@ -1,4 +1,4 @@
-"""Three kinds of duplicates, told apart."""
+"""The three kinds of duplicates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from retrieval.duplicates import candidates, lookalikes
 from retrieval.duplicates.finding import Found, find_duplicates
 from retrieval.duplicates.groups import stars
 from retrieval.duplicates.keeper import by_size
-from retrieval.duplicates.rows import Columns
+from retrieval.duplicates.rows import ImageColumns
 from retrieval.errors import QueryError
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
@@ -113,8 +113,8 @@ def test_a_crowd_with_one_hash_costs_a_bounded_number_of_pairs(monkeypatch: pyte
     count = 400
     ones, width = np.ones(count, np.uint64), np.arange(100, 100 + count)
     none = np.full(count, -1)
-    columns = Columns(np.arange(count), width, np.full(count, 100), ones[:, None], ones.astype(bool), none)
-    search = object.__new__(candidates.Candidates)
+    columns = ImageColumns(np.arange(count), width, np.full(count, 100), ones[:, None], ones.astype(bool), none)
+    search = object.__new__(candidates.CandidatePairs)
     search._columns, search.crowded = columns, set()
     first, second = search._within(np.arange(count))
     assert len(first) == count - 1  # the largest with every other

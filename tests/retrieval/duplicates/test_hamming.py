@@ -1,4 +1,4 @@
-"""The search for near hashes finds what comparing all pairs finds."""
+"""The search for similar hashes gives the same result as comparing all pairs."""
 
 from __future__ import annotations
 

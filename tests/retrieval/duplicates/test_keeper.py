@@ -1,4 +1,4 @@
-"""The original is kept, what people said about the others stays with it, and all of it comes apart again."""
+"""The original is kept, labels of the others are added to it, and all of that can be undone."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from PIL import Image
 from benchmarks.duplicate_pictures import scene
 from retrieval.duplicates.finding import find_duplicates
 from retrieval.duplicates.keeper import KEEP, KeeperRule
-from retrieval.duplicates.links import targets_of_links
 from retrieval.duplicates.plan import make_plan
+from retrieval.duplicates.run import targets_of_links
 from retrieval.duplicates.trash import trash_duplicates
 from retrieval.duplicates.undo import undo_trash
 from retrieval.errors import SettingsError
 from retrieval.gallery import Gallery
+from retrieval.labels.albums import create_album
 from retrieval.labels.labelling import LabelEdit, edit_labels, find_images
 from retrieval.labels.reading import labels_of
+from retrieval.labels.sidecars import import_xmp
 from tests.retrieval.duplicates.collection import contents, index, trash
+from tests.retrieval.xmp_files import packet
 
 CAMERA = "IMG_0001.jpg"
 
@@ -107,6 +110,24 @@ def test_labels_are_merged_and_come_apart_again(gallery: Gallery, folder: Path) 
     assert said(gallery, folder / "enlarged.jpg") == {("beach", "user"), ("sea", "user"), ("at sea", "user")}
 
 
+def test_the_users_word_is_merged_before_that_of_xmp(gallery: Gallery, folder: Path) -> None:
+    """A copy that the user rated makes way for one that only XMP rates; the favourite stays one."""
+    (folder / f"{CAMERA}.xmp").write_bytes(packet(rating=2))
+    index(gallery, folder)
+    import_xmp(gallery)
+    edit_labels(gallery, [folder / "enlarged.jpg"], LabelEdit(rating=5, favourite=True))
+    create_album(gallery, "Best", [folder / "enlarged.jpg"])
+    trash(gallery, find_duplicates(gallery).groups)
+    with gallery.reader() as reader:
+        (labels,) = labels_of(reader, find_images(reader, [folder / CAMERA]))
+    assert (labels.rating, labels.ratings, labels.is_favourite) == (5, {"xmp": 2, "merged": 5}, True)
+    assert labels.albums == ["Best"]
+    undo_trash(gallery)
+    with gallery.reader() as reader:
+        (labels,) = labels_of(reader, find_images(reader, [folder / CAMERA]))
+    assert (labels.rating, labels.is_favourite, labels.albums) == (2, False, [])
+
+
 def test_ratings_are_merged_and_come_apart_again(gallery: Gallery, folder: Path) -> None:
     index(gallery, folder)
 
@@ -154,7 +175,7 @@ def test_names_of_one_file_are_no_duplicates(gallery: Gallery, folder: Path) -> 
 
 
 def test_sidecars_go_along_and_come_back(gallery: Gallery, folder: Path) -> None:
-    for name in ("junk.jpg.xmp", "enlarged.xmp", "saved again.xmp", "IMG_0001.xmp"):
+    for name in ("junk.jpg.xmp", "junk.jpg.xmp.orig", "enlarged.xmp", "saved again.xmp", "IMG_0001.xmp"):
         (folder / name).write_text(f"<{name}/>")
     (folder / "saved again.cr2").write_bytes(b"raw")  # whose sidecar it may be
     index(gallery, folder)

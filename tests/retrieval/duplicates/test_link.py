@@ -1,4 +1,4 @@
-"""Hard links in place of copies: only of equal bytes, in one step, and told apart from what cannot be."""
+"""Hard links instead of copies: only for equal bytes, in one step, with a reason for each refusal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page: whole in itself, nothing of a file name is markup, and never over a picture."""
+"""The page: self-contained, file names are never markup, and pictures are never overwritten."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moving duplicates away and back: nothing is lost, nothing is overwritten, and what is doubtful stays."""
+"""Moving duplicates away and back: nothing is lost or overwritten, and uncertain files are left alone."""
 
 from __future__ import annotations
 
@@ -201,6 +201,28 @@ def test_a_file_that_cannot_be_moved_is_told_and_the_others_go(
     assert contents(pictures) == before
 
 
+def test_a_picture_whose_sidecar_cannot_be_moved_stays_with_it(
+    doubled: Gallery, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies = [image for group in groups_of(doubled) for image in [member.image for member in group.others]]
+    for image in copies:
+        Path(f"{image.path}.xmp").write_text("<x/>")
+        Path(f"{os.path.splitext(image.path)[0]}.xmp").write_text("<y/>")  # noqa: PTH122
+    before = contents(pictures)
+
+    def stuck(source: str, target: str, digest: bytes) -> None:
+        if source.endswith(".xmp") and not source.endswith(tuple(f"{ending}.xmp" for ending in (".jpg", ".png"))):
+            raise OSError(errno.EACCES, "Permission denied")
+        move(source, target, digest)
+
+    monkeypatch.setattr(trash_module, "move", stuck)
+    outcomes = trash(doubled, groups_of(doubled))
+    assert outcomes and not any(outcome.done for outcome in outcomes)
+    assert contents(pictures) == before
+    with doubled.reader() as reader:
+        assert all(record.on_disk() == "same" for record in reader.records([image.id for image in copies]))
+
+
 def test_a_folder_that_cannot_be_written(doubled: Gallery, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: path != str(pictures / "copies") and real(path, mode))
@@ -225,7 +247,7 @@ def test_only_one_process_moves(doubled: Gallery) -> None:
                 act()
 
 
-@pytest.mark.parametrize("line", [b"[]\n", b"nothing\n", b'{"path": "x"}\n'])
+@pytest.mark.parametrize("line", [b"[]\n", b"nothing\n", b'{"path": "x"}\n', b"[" * 200_000 + b"\n"])
 def test_a_damaged_manifest_is_told(doubled: Gallery, line: bytes) -> None:
     trash(doubled, groups_of(doubled))
     (folder,) = manifest.trash_folders(doubled.path)
@@ -283,7 +305,7 @@ def test_killed_anywhere_everything_can_be_put_back(doubled: Gallery, pictures: 
         env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Tiny models, a stand-in hub that serves one of them, and caches of the tests' own."""
+"""Tiny models, a local stand-in for the hub that serves one of them, and private caches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tiny model in the layout that Immich publishes, made the way its exporter makes it."""
+"""A tiny model in the layout that Immich publishes, made in the same way as by its exporter."""
 
 from __future__ import annotations
 

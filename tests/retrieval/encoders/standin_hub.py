@@ -1,4 +1,4 @@
-"""A small model hub on loopback: repository listings, files with ranges and hashes, and mishaps on request."""
+"""A small model hub on loopback: repository listings, files with ranges and hashes, and simulated failures."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class Hub:
     ignore_ranges: bool = False
     private: set[str] = field(default_factory=set)
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
+    says: bytes = b""
     url: str = ""
 
     def listing(self, repository: str) -> dict[str, object]:
@@ -96,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(401, b"Invalid username or password.")
         if repository not in self.hub.repositories or revision not in ("main", COMMIT):
             return self._answer(404, b"Repository not found")
-        return self._answer(200, json.dumps(self.hub.listing(repository)).encode())
+        return self._answer(200, self.hub.says or json.dumps(self.hub.listing(repository)).encode())
 
     def _send(self, name: str, raw: bytes) -> None:
         if name in self.hub.corrupt:

@@ -1,4 +1,4 @@
-"""ClipEncoder against transformers' CLIP and SigLIP, with the same random weights: both towers, and logits.
+"""ClipEncoder compared with transformers' CLIP and SigLIP with the same random weights: both towers, and logits.
 
 What open_clip and we agree on could still be wrong together (activation, pooled position, padding, end token).
 """

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from retrieval.encoders.base import Preprocessing
@@ -24,6 +25,7 @@ from retrieval.encoders.files.description import (
     write_encoder_description,
 )
 from retrieval.encoders.installed import BUILTIN_FOLDER
+from retrieval.encoders.onnx.graph_ends import check_weights_listed
 from retrieval.errors import WeightsUnavailable
 
 TEXT = TextTower(
@@ -176,6 +178,11 @@ BAD: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
     ("logit_scale", lambda d: d.update(logit_scale="100")),
     ("prompt_templates", lambda d: d.update(prompt_templates=["no place"])),
     ("preprocessing.size", lambda d: d["preprocessing"].update(size=-1)),
+    ("preprocessing.size", lambda d: d["preprocessing"].update(size=30_000)),
+    ("preprocessing.resize_to", lambda d: d["preprocessing"].update(resize_to=30_000)),
+    ("dim", lambda d: d.update(dim=1 << 40)),
+    ("text.context_length", lambda d: d["text"].update(context_length=1 << 40)),
+    ("text.heads", lambda d: d["text"].update(heads=1 << 40)),
     ("preprocessing.resize", lambda d: d["preprocessing"].update(resize="stretch")),
     ("preprocessing.interpolation", lambda d: d["preprocessing"].update(interpolation="nearest")),
     ("preprocessing.mean", lambda d: d["preprocessing"].update(mean=[0.5])),
@@ -232,3 +239,16 @@ def test_the_built_in_folder_is_what_its_description_says(tmp_path: Path) -> Non
     copy = tmp_path / "copy"
     shutil.copytree(BUILTIN_FOLDER, copy)
     assert read_encoder_folder(copy).spec == read.spec
+
+
+def test_weights_in_a_file_without_a_hash_are_refused(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="makes a graph")
+    weight = onnx.numpy_helper.from_array(np.ones((2, 2), np.float32), "w")
+    onnx.external_data_helper.set_external_data(weight, "image.onnx.data")
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [2, 2]) for name in ("x", "y")]
+    node = onnx.helper.make_node("MatMul", ["x", "w"], ["y"])
+    graph = onnx.helper.make_graph([node], "g", [ends[0]], [ends[1]], [weight])
+    (tmp_path / "image.onnx").write_bytes(onnx.helper.make_model(graph).SerializeToString())
+    check_weights_listed(tmp_path, "image.onnx", ["image.onnx", "image.onnx.data"])
+    with pytest.raises(WeightsUnavailable, match="whose hash is not recorded"):
+        check_weights_listed(tmp_path, "image.onnx", ["image.onnx"])

@@ -1,4 +1,4 @@
-"""ClipEncoder where it meets a device: batches under way, the compiled tower, and CUDA itself where there is one."""
+"""ClipEncoder on a device: asynchronous batches, the compiled tower, and CUDA itself if there is a GPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An exported folder, run by the engine that users run, against open_clip itself."""
+"""An exported folder, run by the engine that users run, compared with open_clip itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Image-only encoders: where weights come from and what is refused, pooling, sizes, preprocessing, export, fetch."""
+"""Image-only encoders: source of weights and refusals, pooling, sizes, preprocessing, export, fetch."""
 
 from __future__ import annotations
 

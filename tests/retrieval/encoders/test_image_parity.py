@@ -1,4 +1,4 @@
-"""Image-only models against transformers' code, with the same random weights: largest difference of any feature.
+"""Image-only models compared with transformers' code with the same random weights: largest difference of any feature.
 
 Cosines hide mistakes here (unrelated pictures have cosine .95 under random weights), so features are compared, from
 models whose weights are scaled up until a wrong detail shows.

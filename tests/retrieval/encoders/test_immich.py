@@ -14,6 +14,7 @@ pytest.importorskip("open_clip")
 pytest.importorskip("onnx")
 pytest.importorskip("openvino")
 
+import onnx
 import torch
 
 from retrieval.encoders.files.description import read_encoder_folder
@@ -49,6 +50,21 @@ def change(file: str, **values: Any):
     return apply
 
 
+def external(location: str):
+    """The textual graph with a weight that is said to be in another file."""
+
+    def apply(folder: Path) -> None:
+        graph = onnx.load(str(folder / "textual/model.onnx"))
+        weight = next(each for each in graph.graph.initializer if each.raw_data)
+        onnx.external_data_helper.set_external_data(weight, location)
+        (folder / "textual/model.onnx").write_bytes(graph.SerializeToString())
+
+    return apply
+
+
+TEXT_CFG = {"context_length": 64}
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -58,6 +74,15 @@ def change(file: str, **values: Any):
         (lambda f: (f / "config.json").write_text("{"), "damaged"),
         (lambda f: (f / "textual/tokenizer.json").write_text("[]"), "no tokenizer"),
         (change("config.json", embed_dim=512), "different models"),
+        (change("config.json", embed_dim=[96]), "different models"),
+        (change("config.json", text_cfg={"context_length": "many"}), "context_length"),
+        (change("config.json", text_cfg={"context_length": [64]}), "context_length"),
+        (change("config.json", text_cfg={**TEXT_CFG, "tokenizer_kwargs": ["clean"]}), "tokenizer_kwargs"),
+        (change("config.json", text_cfg={**TEXT_CFG, "tokenizer_kwargs": {"clean": ["soap"]}}), "tokenizer.clean"),
+        (change("visual/preprocess_cfg.json", size={"height": 160}), "square"),
+        (change("visual/preprocess_cfg.json", size=[[160, 160]]), "square"),
+        (change("visual/preprocess_cfg.json", mean=[10**400, 0, 0]), "which mean"),
+        (external("../../elsewhere"), "leaves the folder"),
         (change("config.json", text_cfg={"context_length": 77}), "77 tokens"),
         (change("visual/preprocess_cfg.json", resize_mode="longest"), "longest"),
         (change("visual/preprocess_cfg.json", size=224), "visual/model.onnx takes"),

@@ -10,7 +10,7 @@ import pytest
 
 from retrieval.encoders.files.description import DESCRIPTION, hash_file, read_encoder_folder
 from retrieval.encoders.installed import BUILTIN_FOLDER, default_encoder_name, folder_for, installed, models_folder
-from retrieval.encoders.names.models import BUILTIN, CPU_DEFAULT
+from retrieval.encoders.names.known_models import BUILTIN, CPU_DEFAULT
 from retrieval.encoders.onnx.encoder import OnnxEncoder
 from retrieval.encoders.onnx.int8 import int8_fingerprint
 from retrieval.encoders.registry import load_encoder, load_encoder_by_fingerprint

@@ -1,4 +1,4 @@
-"""Remembered texts: when the text tower may sleep, what is kept, and that no state of the file is ever an error."""
+"""Cached texts: when no text tower is needed, what is stored, and that no state of the file causes an error."""
 
 from __future__ import annotations
 

@@ -147,6 +147,8 @@ def test_weights_of_another_shape(tmp_path: Path) -> None:
         {"positional_embedding": np.zeros((15, 16), np.float32)},
         {"text_projection": np.zeros((15, 8), np.float32)},
         {"token_embedding.weight": np.zeros(16, np.float32)},
+        {"positional_embedding": np.float32(1).reshape(())},
+        {block + "mlp.c_fc.weight": np.float32(1).reshape(())},
     ]
     for changed in cases:
         write_safetensors(tmp_path / "t.st", whole | changed)

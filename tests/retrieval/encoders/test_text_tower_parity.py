@@ -1,4 +1,4 @@
-"""The numpy text tower against open_clip's own, on random weights scaled up so that a wrong detail shows."""
+"""The numpy text tower compared with open_clip's own, with random weights scaled up so that mistakes show."""
 
 from __future__ import annotations
 

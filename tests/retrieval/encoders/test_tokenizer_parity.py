@@ -1,4 +1,4 @@
-"""Our ids against ``open_clip.tokenizer.SimpleTokenizer``, id by id."""
+"""Our token ids compared with those of ``open_clip.tokenizer.SimpleTokenizer``."""
 
 from __future__ import annotations
 

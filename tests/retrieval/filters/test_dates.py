@@ -11,6 +11,7 @@ import pytest
 
 from retrieval.errors import QueryError
 from retrieval.filters import parse_date, parse_filter
+from retrieval.filters.dates import parse_day
 
 pytest.importorskip("dateparser")
 
@@ -99,3 +100,18 @@ def test_digits_load_no_library() -> None:
         "assert 'dateparser' in sys.modules"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [("12-24", "12-24"), ("1-2", "01-02"), ("2023-12-24", "12-24"), ("02-29", "02-29"), (" Today ", "02-29"),
+     ("yesterday", "02-28"), ("tomorrow", "03-01")],
+)  # fmt: skip
+def test_a_day_of_the_year(text: str, day: str) -> None:
+    assert parse_day(text, datetime(2024, 2, 29, 23, 59)) == day
+
+
+@pytest.mark.parametrize("text", ["", "12", "2023-12", "13-01", "02-30", "2023-02-29", "christmas", "12-24-2023"])
+def test_what_is_no_day_of_the_year(text: str) -> None:
+    with pytest.raises(QueryError, match="not a day of the year"):
+        parse_day(text)

@@ -138,7 +138,7 @@ def test_what_can_hold_together_is_taken(conditions: dict[str, Any]) -> None:
         ({"camera": {"a": 1}}, "camera takes texts"),
         ({"camera": " "}, "empty camera"),
         ({"tag": " "}, "tag is empty"),
-        ({"near": "here"}, "parts"),
+        ({"near": "here"}, "no comma"),
         ({"tag": [str(n) for n in range(101)]}, "more than 100"),
     ],
 )

@@ -83,9 +83,13 @@ def test_what_people_write_is_a_place() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("paris", "1 parts"),
+        ("paris", "no comma"),
         ("48,858,2,294,5km", "5 parts"),
-        ("48.858,2.294", "2 parts"),
+        ("48.858,2.294", "radius '2.294'"),
+        ("48.858,5km", "2 parts"),
+        ("Paris,,5km", "not the name of a place"),
+        ("Paris,0km", "radius 0"),
+        ("Paris,five km", "radius 'five'"),
         ("x,2.294,5km", "latitude 'x'"),
         ("48.858,nan,5km", "longitude 'nan'"),
         ("48.858,2.294,km", "radius ''"),
@@ -101,4 +105,4 @@ def test_what_people_write_is_a_place() -> None:
 def test_what_is_no_place_is_told_by_its_part(text: str, words: str) -> None:
     with pytest.raises(QueryError, match=words) as caught:
         parse_near(text)
-    assert "48.858,2.294,5km" in caught.value.hint
+    assert "Paris" in caught.value.hint

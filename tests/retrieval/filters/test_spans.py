@@ -45,6 +45,12 @@ from retrieval.filters.spans import Span, parse_span
         ("focal_length", "35mm-85mm", Span(35, 85)),
         ("focal_length", "35-85 mm", Span(35, 85)),
         ("focal_length", "4.25", Span(4.25, 4.25)),
+        ("duration", "10s-60s", Span(10, 60)),
+        ("duration", ">=1:30", Span(90, None)),
+        ("duration", "0:05-1:02:03", Span(5, 3723)),
+        ("duration", "<5min", Span(None, 300, True)),
+        ("duration", "1.5 h", Span(5400, 5400)),
+        ("duration", "2m-1h", Span(120, 3600)),
     ],
 )
 def test_what_people_write(name: str, text: str, span: Span) -> None:
@@ -70,6 +76,9 @@ def test_what_people_write(name: str, text: str, span: Span) -> None:
         ("exposure", "1/0", "is not an exposure time"),
         ("exposure", "f/8", "is not an exposure time"),
         ("focal_length", "50cm", "is not a focal length"),
+        ("duration", "long", "is not a length"),
+        ("duration", "0:00", "is not a length"),
+        ("duration", "1:75", "is not a length"),
         ("iso", "400-100", "the range 400-100 ends before it begins"),
         ("exposure", "1/60-1/500", "the range 1/60-1/500 ends before it begins"),
     ],

@@ -11,7 +11,7 @@ import pytest
 
 from retrieval.catalog.batch import Batch
 from retrieval.catalog.writer import Catalog
-from retrieval.indexing.compare import FolderComparison, Looks
+from retrieval.indexing.comparison import FolderComparison, Looks
 from retrieval.indexing.report import IndexReport
 from retrieval.indexing.scan import FoundFile, FoundFolder
 from tests.retrieval.rows import encoder_spec, failure, image

@@ -17,7 +17,7 @@ import pytest
 from retrieval.encoders.base import Encoder
 from retrieval.encoders.registry import load_encoder
 from retrieval.gallery import Gallery
-from retrieval.indexing.compare import Looks
+from retrieval.indexing.comparison import Looks
 from retrieval.indexing.dry_run import DryRun
 from retrieval.indexing.indexer import Indexer
 from retrieval.indexing.report import IndexReport

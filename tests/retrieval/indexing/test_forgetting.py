@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from retrieval.catalog.albums import all_albums
 from retrieval.errors import UnknownImage
 from retrieval.gallery import Gallery
 from retrieval.indexing.forgetting import forget_paths, report_lines
 from retrieval.indexing.indexer import Indexer
+from retrieval.labels.albums import create_album
 from retrieval.labels.labelling import LabelEdit, edit_labels
+from retrieval.search.album_lists import album_hits
+from retrieval.search.engine import QueryEngine
+from retrieval.search.saved_search import SavedSearch
 from tests.conftest import PHOTOS
 from tests.fakes import ColourEncoder
 from tests.pictures import save_picture
@@ -89,6 +95,30 @@ def test_a_purge_leaves_no_name_label_vector_or_thumbnail_in_any_file(
     check_agreement(gallery, encoder)
     assert Indexer(gallery, encoder).run(photos).images == len(PHOTOS), "it stays away"
     assert [(word, holds(gallery, word)) for word in words] == [(word, []) for word in words]
+
+
+def test_a_purge_takes_its_name_out_of_saved_searches(indexed: Gallery, photos: Path, encoder: ColourEncoder) -> None:
+    folder = photos / "Geheim"
+    save_picture(folder / "one.png", "white", seed=7)
+    Indexer(indexed, encoder).run(photos)
+    kept = {"under": [str(photos / "trip")], "glob": ["trip/*.jpg"]}
+    hidden = {"under": [str(folder)], "no_under": [str(folder / "sub"), str(photos / "trip")], "glob": ["geheim/*"]}
+    create_album(indexed, "Both", recipe=SavedSearch(filter=hidden | {"iso": ["400"]}).to_text())
+    create_album(indexed, "Trip", recipe=SavedSearch(filter=kept).to_text())
+    forget_paths(indexed, [folder])
+    assert holds(indexed, "Geheim")
+    report = forget_paths(indexed, [folder], purge=True)
+    assert report.forgotten[0].searches == ("Both",)
+    assert any("saved search Both" in line for line in report_lines(report, purge=True))
+    assert holds(indexed, "Geheim") == [] and holds(indexed, "geheim") == []
+    with indexed.reader() as reader:
+        told = {album.name: json.loads(album.recipe or "{}")["filter"] for album in all_albums(reader)}
+    assert told["Trip"] == kept
+    assert told["Both"] == {
+        "under": ["/(purged)"], "no_under": ["/(purged)", str(photos / "trip")], "glob": ["(purged)/*"], "iso": ["400"],
+    }  # fmt: skip
+    with QueryEngine(indexed, encoder) as engine:
+        assert album_hits(engine, "Trip", 50)
 
 
 def test_a_purged_picture_leaves_an_index_that_was_open(indexed: Gallery, photos: Path, encoder: ColourEncoder) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ from indexes.base import Vectors
 from retrieval.encoders.base import Pixels
 from retrieval.errors import EncoderError
 from retrieval.gallery import Gallery
-from retrieval.indexing import pipeline
+from retrieval.indexing import candidates, pipeline
+from retrieval.indexing.candidates import Candidate
 from retrieval.indexing.indexer import Indexer
-from retrieval.indexing.pipeline import Candidate
-from retrieval.pictures import images
+from retrieval.pictures import decoding, optional
 from retrieval.pictures.passed_over import summed
 from retrieval.regular_files import NOT_REGULAR
 from tests.conftest import PHOTOS
@@ -149,10 +150,10 @@ def test_a_broken_link_is_noted_once_and_a_link_that_broke_is_retired(
 def _denying(monkeypatch: pytest.MonkeyPatch, *names: str, error: type[OSError] = PermissionError) -> None:
     read = pipeline.read_candidate
 
-    def denied(candidate: Candidate) -> tuple[bytes, Candidate]:
+    def denied(candidate: Candidate, between: Callable[[], None]) -> tuple[bytes, Candidate]:
         if candidate.name in names:
             raise error(13, "Permission denied")
-        return read(candidate)
+        return read(candidate, between)
 
     monkeypatch.setattr(pipeline, "read_candidate", denied)
 
@@ -222,7 +223,7 @@ def test_a_file_that_changes_while_it_is_read_is_tried_again(
 def test_a_file_over_the_limit_is_not_read(
     gallery: Gallery, photos: Path, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "MAX_FILE_BYTES", 5 << 20)
+    monkeypatch.setattr(candidates, "MAX_FILE_BYTES", 5 << 20)
     with (photos / "big.jpg").open("wb") as file:
         file.truncate(7 << 20)
     report = Indexer(gallery, encoder).run(photos)
@@ -269,9 +270,9 @@ def test_low_memory_is_no_fault_of_the_picture(
 
     with monkeypatch.context() as patch:
         if where == "read":
-            patch.setattr(pipeline, "open_regular", refuse)
+            patch.setattr(candidates, "open_regular", refuse)
         elif where == "decode":
-            patch.setattr(images, "open_image", refuse)
+            patch.setattr(decoding, "open_image", refuse)
         else:
             patch.setattr(encoder, "encode_images", refuse)
         report = Indexer(gallery, encoder).run(photos)
@@ -297,7 +298,7 @@ def test_decoders_say_in_many_ways_that_memory_is_short(
     def refuse(_data: bytes, _form: str) -> None:
         raise OSError(said)
 
-    monkeypatch.setattr(images, "open_image", refuse)
+    monkeypatch.setattr(decoding, "open_image", refuse)
     Indexer(gallery, encoder).run(photos)
     assert failing(gallery)["green.jpg"] == reason
 
@@ -305,7 +306,7 @@ def test_decoders_say_in_many_ways_that_memory_is_short(
 def test_a_file_that_becomes_a_pipe_before_it_is_read_keeps_nobody_waiting(
     gallery: Gallery, photos: Path, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = pipeline.open_regular
+    real = candidates.open_regular
 
     def swapped(path: str) -> object:
         if path.endswith("green.jpg") and not stat.S_ISFIFO(os.lstat(path).st_mode):
@@ -313,18 +314,19 @@ def test_a_file_that_becomes_a_pipe_before_it_is_read_keeps_nobody_waiting(
             os.mkfifo(path)
         return real(path)
 
-    monkeypatch.setattr(pipeline, "open_regular", swapped)
+    monkeypatch.setattr(candidates, "open_regular", swapped)
     report = Indexer(gallery, encoder).run(photos)
     assert (report.counts.added, failing(gallery)) == (len(PHOTOS) - 1, {"green.jpg": NOT_REGULAR})
 
 
 def test_what_is_no_picture_is_counted_by_kind_and_files_without_extension_are_looked_at(
-    gallery: Gallery, tmp_path: Path, encoder: ColourEncoder
+    gallery: Gallery, tmp_path: Path, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(optional.Extra, "is_installed", lambda self: False)
     folder = tmp_path / "photos"
     save_picture(folder / "a.png", "red", seed=1).rename(folder / "IMG_1")
     save_picture(folder / "b.jpg", "red", seed=2).rename(folder / "DSCF0001.MPO")
-    for name in ("c.CR2", "d.nef", "e.cr2", "f.mov", "g.psd", "h.txt", "README", "i.xyz", ".hidden", "Scan 2021.05.06"):
+    for name in ("c.CR2", "d.nef", "e.cr2", "f.mov", "g.psb", "h.txt", "README", "i.xyz", ".hidden", "Scan 2021.05.06"):
         (folder / name).write_text("x")
     report = Indexer(gallery, encoder).run(folder)
     assert (report.counts.added, report.failures_known) == (2, 0)
@@ -332,7 +334,7 @@ def test_what_is_no_picture_is_counted_by_kind_and_files_without_extension_are_l
         "RAW": {"cr2": 2, "nef": 1},
         "without extension": {"": 2},
         "video": {"mov": 1},
-        "other picture formats": {"psd": 1},
+        "other picture formats": {"psb": 1},
         "documents": {"txt": 1},
         "other files": {"xyz": 1},
     }

@@ -19,8 +19,10 @@ from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.writer import Catalog
 from retrieval.encoders.base import Pixels
 from retrieval.errors import EncoderError, WeightsUnavailable
+from retrieval.indexing import candidates as candidates_module
 from retrieval.indexing import pipeline as pipeline_module
-from retrieval.indexing.pipeline import Candidate, Pipeline, Results
+from retrieval.indexing.candidates import Candidate
+from retrieval.indexing.pipeline import Pipeline, Results
 from retrieval.indexing.schedules import BATCHES, LOOKAHEAD
 from retrieval.pictures.images import content_hash
 from tests.fakes import ColourEncoder
@@ -45,7 +47,7 @@ def left_after(before: list[threading.Thread]) -> list[threading.Thread]:
     """Threads that came since, and do not end."""
     new = [thread for thread in threading.enumerate() if thread not in before]
     for thread in new:
-        thread.join(300)
+        thread.join(600)
     return [thread for thread in new if thread.is_alive()]
 
 
@@ -172,7 +174,7 @@ def test_a_quiet_walk_does_not_hold_back_a_batch_that_is_not_full(
     def files() -> Iterator[Candidate | None]:
         nonlocal arrived
         yield from many[:3]
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 600
         while len(rows) < 3 and time.monotonic() < deadline:
             time.sleep(0.005)
             yield None
@@ -297,7 +299,7 @@ def test_a_walk_that_fails_ends_the_run(catalog_path: Path, many: list[Candidate
 def test_a_file_that_is_too_large_is_not_read(
     catalog_path: Path, many: list[Candidate], encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline_module, "MAX_FILE_BYTES", many[0].size - 1)
+    monkeypatch.setattr(candidates_module, "MAX_FILE_BYTES", many[0].size - 1)
     row = outcomes(run(encoder, catalog_path, many[:1]))[0]
     assert isinstance(row, FailedImage) and "limit is" in row.reason and not row.is_transient
 
@@ -346,7 +348,7 @@ def test_ctrl_c_while_a_thread_starts_closes_no_connection_under_it(
     def interrupted_start(thread: threading.Thread) -> None:
         start(thread)
         if "worker" in thread.name or "decode" in thread.name:
-            assert asking.wait(300)
+            assert asking.wait(600)
             raise KeyboardInterrupt
 
     def slow_find(reader: CatalogReader, digest: bytes, encoder_id: int) -> object:

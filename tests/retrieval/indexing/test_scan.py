@@ -161,8 +161,8 @@ def test_a_link_into_a_folder_that_may_not_be_entered_is_reported(
             raise PermissionError(errno.EACCES, "Permission denied", path)
         return real_stat(path, **options)
 
-    def is_folder(entry: os.DirEntry[str]) -> bool:
-        return original(Refusing(entry) if entry.name == "link" else entry)  # type: ignore[arg-type]
+    def is_folder(entry: os.DirEntry[str], readable: frozenset[str]) -> bool:
+        return original(Refusing(entry) if entry.name == "link" else entry, readable)  # type: ignore[arg-type]
 
     class Refusing:
         def __init__(self, entry: os.DirEntry[str]) -> None:

@@ -7,14 +7,14 @@ test fails.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
+from retrieval.indexing import schedules
 from retrieval.indexing.schedules import BATCHES, PIECE, ahead_of_device
 
-PATIENCE = 20.0
+PATIENCE = 600.0
 SIZE = 64
 
 
@@ -111,7 +111,7 @@ def test_two_batches_go_through_the_device_while_the_caller_is_busy() -> None:
 
 def test_look_ahead_is_bounded_while_the_device_is_slow() -> None:
     device, taken, most, given = Device(), [], 0, 0
-    device.hold = lambda batch: time.sleep(0.002)
+    device.hold = lambda batch: device.wait_for("decoded", min(batch + BATCHES - 1, 29))
     for result in running(device, batches(30, taken), workers=4):
         most = max(most, len(taken) - given)
         assert result[0] // SIZE == given
@@ -161,14 +161,22 @@ def test_an_error_anywhere_reaches_the_caller_and_ends_all_threads(where: str) -
     assert max(batch for _, batch in device.events) <= 3 + BATCHES
 
 
-def test_a_stop_yields_what_is_prepared_without_a_gap_and_prepares_no_more() -> None:
-    device, stopped, reached, prepared = Device(), threading.Event(), threading.Event(), []
+def test_a_stop_yields_what_is_prepared_without_a_gap_and_prepares_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    device, prepared = Device(), []
+    stopped, reached, cancelled = threading.Event(), threading.Event(), threading.Event()
+    cancel = schedules._Batch.cancel
+
+    def noticed_cancel(batch: schedules._Batch[list[int]]) -> bool:
+        answer = cancel(batch)
+        cancelled.set()
+        return answer
+
+    monkeypatch.setattr(schedules._Batch, "cancel", noticed_cancel)
 
     def prepare(items: Sequence[int]) -> list[int]:
         if items[0] >= 2 * SIZE:  # the third batch is still being decoded when the stop comes
             reached.set()
-            assert stopped.wait(PATIENCE)
-            time.sleep(0.05)  # the caller is faster than the decoders
+            assert cancelled.wait(PATIENCE)
         prepared.extend(items)
         return list(items)
 

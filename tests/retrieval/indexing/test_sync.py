@@ -297,7 +297,7 @@ def test_the_kind_that_was_asked_for_is_built_and_given_up_again(setup: Setup) -
     pytest.importorskip("faiss")
     setup.keeper().finish()
     setup.catalog.set_index_spec("HNSW16")
-    assert setup.keeper().finish() == "HNSW16 (asked for with --index-spec)"
+    assert setup.keeper().finish() == "HNSW16 (asked for with --index)"
     assert setup.saved() == ("HNSW16", 1)
     assert len(setup.check().index) == 40
     setup.catalog.set_index_spec(None)
@@ -312,7 +312,7 @@ def test_a_kind_that_needs_more_pictures_waits_for_them(setup: Setup) -> None:
     assert setup.saved() == ("Exact", 1)
     more = [image(setup.at, f"more {number}.jpg") for number in range(30)]
     setup.catalog.commit(Batch(indexed=more), setup.encoder)
-    assert setup.keeper().finish() == "IVF64,Flat (asked for with --index-spec)"
+    assert setup.keeper().finish() == "IVF64,Flat (asked for with --index)"
     assert setup.saved() == ("IVF64,Flat", 2)
     setup.check()
 

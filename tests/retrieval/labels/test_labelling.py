@@ -18,13 +18,15 @@ from retrieval.gallery import Gallery
 from retrieval.indexing import indexer as indexer_module
 from retrieval.indexing.forgetting import forget_paths
 from retrieval.indexing.indexer import Indexer
-from retrieval.labels.labelling import LabelEdit, edit_labels, find_images
+from retrieval.labels.labelling import LabelEdit, edit_labels, find_images, parse_rating
 from retrieval.labels.reading import labels_of
+from retrieval.labels.sidecars import import_xmp
 from retrieval.labels.tagging import tag_gallery
 from tests.fakes import ColourEncoder
 from tests.pictures import replace_picture, save_picture
 from tests.retrieval.rows import filled, image
 from tests.retrieval.states import move, rows
+from tests.retrieval.xmp_files import packet
 
 FILES = {"red": "red-1.jpg", "green": "green.jpg", "blue": "trip/blue-1.jpg"}
 
@@ -33,6 +35,9 @@ def said(gallery: Gallery) -> dict[str, tuple[list[str], list[str]]]:
     """File name -> tags and captions of every present picture that has any."""
     with gallery.reader() as reader:
         found = labels_of(reader, reader.select(Filter()).tolist())
+    for each in found:  # what else the fixture says goes where the tags go
+        with_tags = bool({tag.text for tag in each.tags} & FILES.keys())
+        assert (each.rating, each.is_favourite) == ((4, True) if with_tags else (None, False)), each.image.path
     return {
         os.path.basename(x.image.path): ([t.text for t in x.tags], [c.text for c in x.captions])
         for x in found
@@ -42,16 +47,16 @@ def said(gallery: Gallery) -> dict[str, tuple[list[str], list[str]]]:
 
 @pytest.fixture
 def labelled(indexed: Gallery, photos: Path) -> Gallery:
-    """Three pictures tagged with their colour's name."""
+    """Three pictures tagged with their colour's name, of four stars, and favourites."""
     for colour, name in FILES.items():
-        edit_labels(indexed, [photos / name], LabelEdit(tags=(colour,), caption=f"{colour}!"))
+        edit_labels(indexed, [photos / name], LabelEdit(tags=(colour,), caption=f"{colour}!", rating=4, favourite=True))
     return indexed
 
 
 def test_tags_and_captions_come_and_go(indexed: Gallery, photos: Path) -> None:
     first = edit_labels(indexed, [photos / "green.jpg"], LabelEdit(tags=("Beach", "beach ", "sea"), caption="One."))
-    assert vars(first) == {
-        "pictures": 1, "tags_added": 2, "tags_removed": 0, "captions_added": 1, "captions_removed": 0
+    assert {name: count for name, count in vars(first).items() if count} == {
+        "pictures": 1, "tags_added": 2, "captions_added": 1
     }  # fmt: skip
     assert said(indexed) == {"green.jpg": (["beach", "sea"], ["One."])}
     again = edit_labels(indexed, [photos / "green.jpg"], LabelEdit(tags=("BEACH",), caption="One."))
@@ -88,11 +93,63 @@ def test_targets_are_pictures_folders_and_ids(indexed: Gallery, photos: Path, mo
         {"tags": ("a",), "without_tags": ("A ",)},
         {"caption": " "},
         {"caption": "x", "without_caption": True},
+        {"rating": 6},
+        {"rating": -2},
+        {"rating": 3, "without_rating": True},
     ],
 )
 def test_edits_that_say_nothing_or_too_much_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(QueryError):
         LabelEdit(**wrong)  # type: ignore[arg-type]
+
+
+def test_ratings_and_favourites_come_and_go(indexed: Gallery, photos: Path) -> None:
+    green = [photos / "green.jpg"]
+
+    def now() -> tuple[int | None, bool]:
+        with indexed.reader() as reader:
+            (labels,) = labels_of(reader, find_images(reader, green))
+        return labels.rating, labels.is_favourite
+
+    first = edit_labels(indexed, [photos], LabelEdit(rating=2, favourite=True))
+    assert (first.ratings_added, first.favourites_added) == (6, 6) and now() == (2, True)
+    again = edit_labels(indexed, green, LabelEdit(rating=2, favourite=True))
+    assert (again.ratings_added, again.ratings_removed, again.favourites_added) == (0, 0, 0)
+    edit_labels(indexed, green, LabelEdit(rating=-1))
+    assert now() == (-1, True)
+    edit_labels(indexed, green, LabelEdit(rating=0, favourite=False))
+    assert now() == (0, False)
+    edit_labels(indexed, green, LabelEdit(without_rating=True))
+    assert now() == (None, False)
+    assert rows(indexed, "SELECT DISTINCT source, rating FROM ratings") == [("user", 2)]
+
+
+def test_the_users_rating_counts_before_that_of_xmp_which_is_kept(indexed: Gallery, photos: Path) -> None:
+    (photos / "green.jpg.xmp").write_bytes(packet(rating=3))
+    edit_labels(indexed, [photos / "green.jpg"], LabelEdit(rating=5))
+    assert import_xmp(indexed).changed == 1
+    assert import_xmp(indexed).changed == 0, "the user's rating is no news of XMP"
+    with indexed.reader() as reader:
+        (labels,) = labels_of(reader, find_images(reader, [photos / "green.jpg"]))
+        assert labels.ratings == {"user": 5, "xmp": 3} and labels.rating == 5
+        for where, count in ((Filter(rating="5"), 1), (Filter(rating=3), 0), (Filter(min_rating=4), 1)):
+            assert len(reader.select(where)) == count
+    edit_labels(indexed, [photos / "green.jpg"], LabelEdit(without_rating=True))
+    with indexed.reader() as reader:
+        assert len(reader.select(Filter(rating="3"))) == 1 and len(reader.select(Filter(no_rating="0"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "read"), [("4", (4, False)), ("-1", (-1, False)), (" Rejected", (-1, False)), ("REMOVE", (None, True))]
+)
+def test_ratings_as_people_type_them(text: str, read: tuple[int | None, bool]) -> None:
+    assert parse_rating(text) == read
+
+
+@pytest.mark.parametrize("text", ["6", "-2", "", "four", "4.5", "²", "--1"])
+def test_what_is_no_rating(text: str) -> None:
+    with pytest.raises(QueryError, match="no rating"):
+        parse_rating(text)
 
 
 def test_only_the_users_own_tags_can_be_taken_away(

@@ -17,7 +17,8 @@ from retrieval.catalog.batch import Batch
 from retrieval.encoders.base import unit
 from retrieval.filters import Filter
 from retrieval.search.bursts import ALIKE
-from retrieval.search.engine import Hit, QueryEngine
+from retrieval.search.engine import QueryEngine
+from retrieval.search.hits import Hit
 from retrieval.search.pages import Listing, find_page
 from retrieval.search.query import Query, Term
 from tests.retrieval.lists.made import Row, made_gallery

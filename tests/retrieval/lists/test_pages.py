@@ -21,7 +21,8 @@ from retrieval.filters import Filter
 from retrieval.gallery import Gallery
 from retrieval.labels.labelling import LabelEdit, edit_labels
 from retrieval.search import pages, ranking
-from retrieval.search.engine import Hit, QueryEngine
+from retrieval.search.engine import QueryEngine
+from retrieval.search.hits import Hit
 from retrieval.search.pages import Listing, Page, find_page
 from retrieval.search.query import Query, Term
 from tests.retrieval.lists.made import Row, made_gallery

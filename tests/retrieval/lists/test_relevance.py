@@ -15,10 +15,11 @@ import pytest
 from retrieval.errors import QueryError
 from retrieval.gallery import Gallery
 from retrieval.search.calibration import calibration_of, everyday, kept_calibration, unlikely
-from retrieval.search.engine import Hit, QueryEngine
+from retrieval.search.engine import QueryEngine
+from retrieval.search.hits import Hit
 from retrieval.search.pages import Listing, find_page
 from retrieval.search.query import Query, Term
-from retrieval.search.relevance import CUT, SIGMOID_CUT, cut_of, relevances
+from retrieval.search.relevance import CUT, SIGMOID_CUT, cut_of, pool_of, relevances
 from retrieval.search.smoothing import POOL
 from tests.retrieval.lists.made import Row, WordEncoder, made_gallery
 
@@ -70,7 +71,9 @@ def judged(engine: QueryEngine, query: Query) -> list[Hit]:
     ids, scores = [hit.image.id for hit in hits], [hit.score for hit in hits]
     direction = engine.direction(query)
     nearest = engine.index.search(direction, POOL).ids[0]
-    values = relevances(calibration_of(engine), direction, ids, scores, nearest, engine.reader, engine.encoder_row)
+    calibration, row = calibration_of(engine), engine.encoder_row
+    pool = pool_of(calibration, direction, nearest[nearest >= 0], engine.reader, row)
+    values = relevances(calibration, direction, ids, scores, pool, engine.reader, row)
     return [replace(hit, relevance=value) for hit, value in zip(hits, values, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""Groups of a gallery: every picture in one, nearest first, named by what sets them apart."""
+"""Groups of a gallery: every picture is in one, nearest first, with distinctive names."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ from retrieval.filters import Filter
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from retrieval.overview_maps.atlas import Atlas, Place
-from retrieval.overview_maps.groups import group_gallery, usual_count
+from retrieval.overview_maps.groups import group_gallery, name_groups, usual_count
 from retrieval.overview_maps.layout import choose_method, lay_out, pca
-from retrieval.overview_maps.names import name_groups
 from retrieval.overview_maps.page import write_atlas_page
 from tests.fakes import COLOURS, ColourEncoder
 from tests.pictures import save_picture

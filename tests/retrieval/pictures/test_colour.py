@@ -1,4 +1,4 @@
-"""Every mode a file can store, and colour profiles."""
+"""Every mode that a file can store, and colour profiles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dates as they are found in pictures: what is known is kept, and no more is made of it."""
+"""Dates as they occur in pictures: everything known is kept, and nothing is invented."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Colours that are declared without a profile: the pixels against formulas of their own, and what must not change."""
+"""Colours declared without a profile: pixels compared with independent formulas, and what must not change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of other than 8 bits in PNG, PNM, BMP and JPEG 2000: read right, or refused by name."""
+"""Samples other than 8 bits in PNG, PNM, BMP and JPEG 2000: read correctly, or refused by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JPEGs by way of a device: every step but the device itself, run by torch on the CPU, against the usual way."""
+"""JPEGs decoded on a device: all steps but the device itself, run by torch on the CPU, compared with the usual way."""
 
 from __future__ import annotations
 

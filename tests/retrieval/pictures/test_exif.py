@@ -1,4 +1,4 @@
-"""What is read from EXIF, and what is left out as nonsense."""
+"""What is read from EXIF, and which values are ignored as invalid."""
 
 from __future__ import annotations
 

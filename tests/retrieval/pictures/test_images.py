@@ -1,4 +1,4 @@
-"""Files to pixels: orientation, limits, damage, silence and threads."""
+"""From files to pixels: orientation, limits, damage, suppressed messages and threads."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from PIL import Image
 
 from retrieval.encoders.base import Preprocessing
 from retrieval.errors import UnreadableImage
-from retrieval.pictures import formats
+from retrieval.pictures import formats, jpeg_structure
+from retrieval.pictures.decoding import MAX_PIXELS, picture_in
 from retrieval.pictures.images import IMAGE_EXTENSIONS, content_hash, read_picture, read_whole
+from retrieval.pictures.memory import Budget
 from retrieval.pictures.quiet import quietly
 
 SMALL = Preprocessing(32)
@@ -248,9 +250,9 @@ def test_jpeg_that_libjpeg_buffers_whole_has_no_such_exception() -> None:
     assert reason(progressive, max_pixels=200_000) == "1 megapixels, limit is 0"
     assert reason(as_jpeg_of(progressive, 60_000, 60_000)) == "3600 megapixels, limit is 268"
     baseline = encoded(gradient(100, 80), "JPEG")
-    assert not formats.jpeg_is_buffered_whole(baseline)
+    assert not jpeg_structure.jpeg_is_buffered_whole(baseline)
     scan = baseline.index(b"\xff\xda")
-    assert formats.jpeg_is_buffered_whole(baseline[: scan + 4] + b"\x01" + baseline[scan + 5 :])
+    assert jpeg_structure.jpeg_is_buffered_whole(baseline[: scan + 4] + b"\x01" + baseline[scan + 5 :])
 
 
 @pytest.mark.parametrize("name", valid_files())
@@ -276,8 +278,10 @@ def test_truncated_files_say_so(name: str) -> None:
     ],
 )
 def test_bad_files_have_a_reason(data: bytes, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(formats._PLUGINS, "JXL", ("no_such_module", "JXLImageFile"))
-    assert reason(data) == expected
+    monkeypatch.setitem(formats._PLUGINS, "JXL", ("no_such_module", "JXLImageFile"))  # of this process
+    with pytest.raises(UnreadableImage) as caught:
+        picture_in(data, SMALL, MAX_PIXELS, Budget())
+    assert caught.value.reason == expected
 
 
 def test_metadata_bomb_is_refused() -> None:
@@ -290,7 +294,7 @@ def test_metadata_bomb_is_refused() -> None:
 def test_the_missing_decoder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(formats._PLUGINS, "HEIF", ("no_such_module", "HeifImageFile"))
     with pytest.raises(UnreadableImage) as caught:
-        read_picture(valid_files()["HEIF"], SMALL)
+        picture_in(valid_files()["HEIF"], SMALL, MAX_PIXELS, Budget())
     assert caught.value.reason == "no HEIF decoder installed"
     assert "pillow-heif" in caught.value.hint
 
@@ -299,7 +303,7 @@ def test_memory_error_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("retrieval.pictures.images.flatten", fail)
+    monkeypatch.setattr("retrieval.pictures.decoding.flatten", fail)
     assert reason(encoded(gradient(40, 30), "PNG")) == "not enough memory"
 
 
@@ -317,6 +321,12 @@ def test_jxl_size_comes_from_the_header(header: str, size: tuple[int, int]) -> N
     assert formats.jxl_size(stream) == size
     assert formats.jxl_size(container + bytes(4) + b"jxlc" + stream) == size
     assert formats.jxl_size(container + bytes(4) + b"jxlp" + bytes(4) + stream) == size
+    long = b"\x00\x00\x00\x01junk" + (20).to_bytes(8, "big") + bytes(4)  # lengths of 64 bits
+    whole = (16 + len(stream)).to_bytes(8, "big")
+    assert formats.jxl_size(container + long + b"\x00\x00\x00\x01jxlc" + whole + stream) == size
+    assert formats.jxl_size(container + long + b"\x00\x00\x00\x01jxlp" + whole + bytes(4) + stream) == size
+    with pytest.raises(UnreadableImage):
+        formats.jxl_size(container + long)
     with pytest.raises(UnreadableImage):
         formats.jxl_size(container)
 
@@ -392,7 +402,7 @@ def test_content_hash_is_blake3_of_everything() -> None:
 
 
 def test_extensions() -> None:
-    wanted = ".jpg .jpeg .jpe .png .webp .gif .bmp .tif .tiff .heic .heif .hif .avif .jxl .jp2 .j2k .pnm .pbm .pgm .ppm"
+    wanted = ".jpg .jpeg .jpe .png .webp .gif .bmp .tif .tiff .heic .heif .hif .avif .psd .jp2 .j2k .pnm .pbm .pgm .ppm"
     assert set(wanted.split()) <= IMAGE_EXTENSIONS
     assert all(e == e.lower() and e.startswith(".") for e in IMAGE_EXTENSIONS)
     assert not IMAGE_EXTENSIONS & {".pdf", ".eps", ".svg", ".mp4", ".txt"}

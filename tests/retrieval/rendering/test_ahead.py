@@ -1,4 +1,4 @@
-"""Thumbnails made ahead: all of them, the newest first where there is no room for all, and missing colours."""
+"""Thumbnails made ahead: all of them, or the newest if there is not enough room, and missing colours."""
 
 from __future__ import annotations
 

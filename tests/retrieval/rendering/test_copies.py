@@ -11,7 +11,8 @@ from retrieval.errors import SettingsError
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from retrieval.rendering.copies import place_hits
-from retrieval.search.engine import Hit, QueryEngine
+from retrieval.search.engine import QueryEngine
+from retrieval.search.hits import Hit
 from retrieval.search.query import Query
 from tests.fakes import ColourEncoder
 from tests.pictures import save_picture

@@ -1,4 +1,4 @@
-"""What is sent is read back by decoders written from the protocols' descriptions."""
+"""The output is decoded again by decoders written from the protocols' descriptions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from retrieval.gallery import Gallery
 from retrieval.rendering.preview import write_preview
 from retrieval.rendering.protocols import blocks, iterm, kitty, sixel
 from retrieval.rendering.terminal import Terminal
-from retrieval.search.engine import Hit, QueryEngine
+from retrieval.search.engine import QueryEngine
+from retrieval.search.hits import Hit
 from retrieval.search.query import Query
 
 

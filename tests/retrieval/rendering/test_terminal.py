@@ -1,4 +1,4 @@
-"""Finding out what a terminal can draw: by its environment, and by asking one that answers as real ones do."""
+"""Detecting what a terminal can draw: from its environment, and from the responses of real terminals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import pytest
 
 from retrieval.errors import SettingsError
-from retrieval.rendering.terminal import Terminal, by_answer, by_environment, cell_by_answer, find_terminal
+from retrieval.rendering.terminal import Terminal, ask, by_answer, by_environment, cell_by_answer, find_terminal
 
 KITTY = b"\x1b_Gi=31;OK\x1b\\\x1bP>|kitty(0.35.2)\x1b\\\x1b[6;36;18t\x1b[?62;c"
 FOOT = b"\x1bP>|foot(1.16.2)\x1b\\\x1b[6;22;11t\x1b[?62;4;22c"
@@ -142,3 +142,14 @@ def test_what_is_no_terminal_draws_only_by_force() -> None:
     assert find_terminal(out, out, "kitty", environ={}) == Terminal("kitty", 80, (10, 20))
     with pytest.raises(SettingsError, match="no drawing method"):
         find_terminal(out, out, "vt52")
+
+
+def test_a_terminal_that_refuses_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise termios.error(5, "Input/output error")
+
+    monkeypatch.setattr(os, "tcgetpgrp", lambda _: os.getpgrp())
+    for name in ("tty.setcbreak", "termios.tcsetattr"):
+        monkeypatch.setattr(name, refuse)
+        with terminal(b"") as (stream, _):
+            assert ask(stream, stream, 0.01) == b""

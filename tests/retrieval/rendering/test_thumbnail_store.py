@@ -1,4 +1,4 @@
-"""The file of thumbnails: what it remembers, how large it gets, and what it survives."""
+"""The thumbnail cache: its content, its size limit, and its behaviour when damaged."""
 
 from __future__ import annotations
 
@@ -242,9 +242,9 @@ def test_several_processes_use_it_and_one_that_is_killed_harms_nothing(tmp_path:
     for worker in workers:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "ready\n"
-    assert [workers[0].wait(60), workers[1].wait(60)] == [0, 0]
+    assert [workers[0].wait(600), workers[1].wait(600)] == [0, 0]
     workers[2].send_signal(signal.SIGKILL)
-    workers[2].wait(60)
+    workers[2].wait(600)
     for worker in workers:
         assert worker.stdout is not None
         worker.stdout.close()

@@ -26,7 +26,8 @@ from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from retrieval.labels.labelling import LabelEdit, edit_labels
 from retrieval.pictures.images import read_picture
-from retrieval.search.engine import Hit, QueryEngine
+from retrieval.search.engine import QueryEngine
+from retrieval.search.hits import Hit
 from retrieval.search.pages import Listing, find_page
 from retrieval.search.query import Query, Term, combine
 from tests.conftest import PHOTOS
@@ -108,7 +109,7 @@ def test_terms_of_every_kind_are_combined(engine: QueryEngine, photos: Path, enc
 
 def test_a_negative_term_pushes_away(engine: QueryEngine) -> None:
     plain = names(engine.search(Query.text("yellow")))
-    without = names(engine.search(Query((Term("text", "yellow"), Term("text", "red", -0.9)))))
+    without = names(engine.search(Query((Term("text", "yellow"), Term("text", "red", -0.9)), only="visual")))
     assert plain[0] == "yellow.jpg"
     assert without[0] == "green.jpg"
     with pytest.raises(QueryError, match="cancel"):
@@ -305,7 +306,7 @@ def test_a_filter_is_listed_once_and_again_after_a_change(
         listed.append(where)
         return select(reader, where, encoder_id)
 
-    monkeypatch.setattr(selection, "select", counting)
+    monkeypatch.setattr("retrieval.search.saved_search.select", counting)
     query = Query.text("red", where=Filter(format=["png"]))  # type: ignore[arg-type]  # a list is taken as well
     with QueryEngine(indexed, encoder) as engine:
         before = engine.search(query)

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.errors import QueryError
-from retrieval.search.language import QuerySyntaxError, parse_arguments, parse_query
+from retrieval.filters import Filter
+from retrieval.search.language import Asked, QuerySyntaxError, parse_arguments, parse_query, parse_question
 from retrieval.search.query import Term
 
 
@@ -107,18 +108,59 @@ def test_addresses_need_leave(text: str) -> None:
 
 
 def test_arguments_of_a_shell_with_signs_of_their_own() -> None:
-    assert parse_arguments(["beach", "+", "sunset", "-", "2:people"]) == parse_query("beach + sunset - 2:people")
-    assert parse_arguments(["a bird", "2:flying"]) == (words("a bird"), words("flying", 2))
-    assert parse_arguments(["a", "-", "b + c - d"]) == (words("a"), words("b", -1), words("c", -1), words("d", 1))
-    assert parse_arguments(["red", "bird", "2:fast", "up"]) == (words("red bird"), words("fast", 2), words("up"))
-    assert parse_arguments(["a dog", "cat", "-", "a", "b"]) == (words("a dog"), words("cat"), words("a b", -1))
-    assert parse_arguments(["rot", "vogel", "-5", "grad"]) == (words("rot vogel -5 grad"),)
-    assert parse_arguments(["dog", "img:id:3", "cat"])[1:] == (Term("id", 3), words("cat"))
-    assert parse_arguments([]) == ()
+    assert parse_arguments(["beach", "+", "sunset", "-", "2:people"]).terms == parse_query("beach + sunset - 2:people")
+    assert parse_arguments(["a bird", "2:flying"]).terms == (words("a bird"), words("flying", 2))
+    assert parse_arguments(["a", "-", "b + c - d"]).terms == (words("a"), words("b", -1), words("c", -1), words("d", 1))
+    assert parse_arguments(["red", "bird", "2:fast", "up"]).terms == (words("red bird"), words("fast", 2), words("up"))
+    assert parse_arguments(["a dog", "cat", "-", "a", "b"]).terms == (words("a dog"), words("cat"), words("a b", -1))
+    assert parse_arguments(["rot", "vogel", "-5", "grad"]).terms == (words("rot vogel -5 grad"),)
+    assert parse_arguments(["dog", "img:id:3", "cat"]).terms[1:] == (Term("id", 3), words("cat"))
+    assert parse_arguments([]).terms == ()
     for arguments, at in ((["a", "-"], 2), (["a", "+", "-", "b"], 4), (["+"], 0)):
         with pytest.raises(QuerySyntaxError, match="nothing follows the sign") as caught:
             parse_arguments(arguments)
         assert caught.value.position == at
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("receipt name:bakery", Asked((words("receipt"),), {"name": ["bakery"]})),
+        ("name:bakery", Asked((), {"name": ["bakery"]})),
+        ("red place:Paris bird", Asked((words("red bird"),), {"place": ["Paris"]})),
+        ("dog -name:foo cat", Asked((words("dog cat"),), {"no_name": ["foo"]})),
+        ("dog - tag:a tag:b", Asked((words("dog"),), {"no_tag": ["a"], "tag": ["b"]})),
+        ('place:"New York" + sign', Asked((words("sign"),), {"place": ["New York"]})),
+        ('text:"total due" text:sum', Asked((), {"text": ['"total due"', "sum"]})),
+        ("Caption:x", Asked((), {"caption": ["x"]})),
+        ('"name:x"', Asked((words("name:x"),), {})),
+        ("name: John", Asked((words("name: John"),), {})),
+        ("filename:x", Asked((words("filename:x"),), {})),
+    ],
+)
+def test_conditions_stand_in_a_query(text: str, expected: Asked) -> None:
+    assert parse_question(text) == expected
+    assert parse_arguments([text]) == expected
+    if expected.conditions:
+        with pytest.raises(QueryError, match="cannot be used here"):
+            parse_query(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "problem"),
+    [('dog name:"a b', 9, "not closed"), ("2:name:x", 0, "no weight"), ('text:""', 0, "empty quotes")],
+)
+def test_conditions_that_lead_nowhere_are_pointed_at(text: str, at: int, problem: str) -> None:
+    with pytest.raises(QuerySyntaxError, match=problem) as caught:
+        parse_question(text)
+    assert caught.value.position == at
+
+
+def test_conditions_of_a_query_stand_beside_those_of_flags() -> None:
+    asked = parse_arguments(["red", "name:x", "-", "tag:a,b"])
+    assert asked.where(None) == Filter(name="x", no_tag=("a", "b"))
+    assert asked.where(Filter(name="y", camera="canon")) == Filter(name=("y", "x"), no_tag=("a", "b"), camera="canon")
+    assert parse_arguments(["red"]).where(None) is None
 
 
 PLAIN = st.text("abz-' \u00e9:.", min_size=1, max_size=12).filter(lambda t: t.strip() and t == t.strip())

@@ -140,6 +140,22 @@ def test_a_file_is_answered_line_by_line(engine: QueryEngine, tmp_path: Path) ->
     assert answer_lines(engine, str(file), replace(LIKE, min_score=1.0), out) == 0
 
 
+def test_a_line_of_conditions_lists_what_passes_them(engine: QueryEngine, tmp_path: Path) -> None:
+    file = tmp_path / "queries.txt"
+    file.write_text("name:green\nred\nname:nothing\nname:blue -name:trip\n\n")
+    out, refused = io.StringIO(), []
+    answer_lines(engine, str(file), replace(LIKE, k=50), out, refused=lambda what, _: refused.append(what))
+    rows = [json.loads(line) for line in out.getvalue().splitlines()]
+    names = [{Path(hit["path"]).name for hit in row["hits"]} for row in rows]
+    assert names[0] == {name for name in map(os.path.basename, PHOTOS) if "green" in name}
+    assert len(rows[1]["hits"]) == len(PHOTOS) and names[2] == set()
+    assert all("blue" in name for name in names[3])
+    assert all(hit["score"] is None for hit in rows[0]["hits"]) and refused == ["line 5"]
+    out = io.StringIO()
+    answer_lines(engine, str(file), replace(LIKE, min_score=0.1), out, refused=lambda what, _: refused.append(what))
+    assert "without a query there are no scores" in out.getvalue()
+
+
 def test_blocks_keep_memory_bounded(
     engine: QueryEngine, batching: BatchEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

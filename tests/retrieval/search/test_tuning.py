@@ -17,10 +17,9 @@ from retrieval.errors import GalleryError, GalleryNotFound, SettingsError
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from retrieval.overview import overview, write_overview
-from retrieval.search.captions import CAPTIONS
 from retrieval.search.engine import QueryEngine
 from retrieval.search.query import Query
-from retrieval.search.tuning import tune_gallery, verdict, write_report
+from retrieval.search.tuning import CAPTIONS, tune_gallery, verdict, write_report
 from retrieval.tuned import TUNING_NAME, Tuning, read_tuning, tuned_effort, tuning_text, write_tuning
 from tests.conftest import EXAMPLES
 from tests.fakes import ColourEncoder
@@ -92,7 +91,7 @@ def test_info_tells_the_effort_and_what_it_reached(graph: Gallery) -> None:
 
     facts, text = shown()
     assert facts["tuning"] is None and "ef_search 256 (the default; measure yours: photoseek tune)" in text
-    assert "HNSW8 (asked for with --index-spec)" in text
+    assert "HNSW8 (asked for with --index)" in text
     write_tuning(folder_of(graph), KEPT)
     facts, text = shown()
     assert facts["tuning"]["effort"]["ef_search"] == 32

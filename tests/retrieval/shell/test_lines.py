@@ -1,4 +1,4 @@
-"""A line is a command only with what belongs to it; everything else is looked for."""
+"""A line is a command only with valid arguments; everything else is a query."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A conversation: more goes on where the last hits ended, judgements move the query, filters hold."""
+"""A conversation: more continues after the last hits, feedback changes the query, filters are kept."""
 
 from __future__ import annotations
 

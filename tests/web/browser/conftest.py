@@ -110,7 +110,8 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 def open_page(browser: Browser, running_server: Running) -> Iterator[Callable[..., Page]]:
     """``open_page("/?q=cat", width=390, height=844, ...)``: a page in a context of its own; more options are those of
     a browser context. ``page.watch`` is its :class:`Watch`; what it took down fails the test at the end. Requests to
-    elsewhere are stopped if ``guarded``, for which a browser gives up its cache."""
+    elsewhere are stopped if ``guarded``, for which a browser gives up its cache. Without ``service_workers="allow"`` no
+    page is kept for later."""
     contexts: list[BrowserContext] = []
     watches: list[Watch] = []
 
@@ -127,6 +128,7 @@ def open_page(browser: Browser, running_server: Running) -> Iterator[Callable[..
         context = browser.new_context(
             viewport={"width": width, "height": height},
             reduced_motion=more.pop("reduced_motion", "reduce"),
+            service_workers=more.pop("service_workers", "block"),
             **more,
         )
         contexts.append(context)

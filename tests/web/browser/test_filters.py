@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from retrieval.places.locating import can_name_places
 from tests.web.browser.albums import CAMERAS, make_album
 from tests.web.browser.conftest import box_of, count_line, settled, until, wait_for_pictures
 from tests.web.conftest import Running
@@ -218,6 +219,24 @@ def test_places_can_be_chosen_without_the_map(panel: Page) -> None:
     counts_to(panel, 28)
 
 
+@pytest.mark.skipif(not can_name_places(), reason="needs photoseek[places]")
+def test_places_are_a_tree_of_countries_regions_and_towns(panel: Page) -> None:
+    tree = facet(panel, "Place").locator(".place-tree")
+    assert sorted(tree.locator(".facet-name").all_inner_texts()) == ["Australia", "France"]
+    tree.get_by_role("button", name="Places in France").click()
+    tree.get_by_role("button", name="Places in Île-de-France").press("Enter")
+    assert panel.evaluate("document.activeElement.dataset.place") == "Île-de-France, France"
+    tree.get_by_role("checkbox", name="Paris 4").check()
+    counts_to(panel, 4)
+    assert asked(panel) == {"place": ["Paris, Île-de-France, France"]}
+    assert tree.get_by_role("checkbox", name="Paris 4").is_checked() and tree.get_by_text("Australia").is_visible()
+    tree.get_by_role("checkbox", name="Australia 4").check()
+    counts_to(panel, 8)
+    tree.get_by_role("checkbox", name="Paris 4").uncheck()
+    counts_to(panel, 4)
+    assert asked(panel) == {"place": ["Australia"]}
+
+
 def test_the_map_moves_by_keys(panel: Page) -> None:
     svg = panel.locator("svg.map")
     svg.focus()
@@ -262,7 +281,7 @@ def test_what_a_camera_was_set_to_is_written_as_a_range(panel: Page) -> None:
 
 
 def test_a_facet_of_one_value_is_not_shown(panel: Page) -> None:
-    assert facet(panel, "Shape").is_visible()
+    assert facet(panel, "Orientation").is_visible()
     assert not facet(panel, "Format").is_visible()  # every picture is a JPEG
     assert not facet(panel, "Lens").is_visible()
 

@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from tests.web.browser.conftest import box_of, names, settled, until, wait_for_pictures
+from tests.web.browser.many import ALL_DRAWN, MANY, ON_SCREEN, Multiplied
 
 pytest.importorskip("playwright", reason="needs playwright")
 
-from playwright.sync_api import Error
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
 
 pytestmark = pytest.mark.browser
 
-MANY = 100_000
-ON_SCREEN = """() => [...document.querySelectorAll('.cell')].filter(cell => {
-  const box = cell.getBoundingClientRect();
-  return box.bottom > 80 && box.top < innerHeight;
-})"""
-ALL_DRAWN = f"""() => {{
-  const seen = ({ON_SCREEN})();
-  return seen.length > 3 && seen.every(cell => cell.querySelector("img.loaded"));
-}}"""
 FIRST_SEEN = f"""() => {{
   const cell = ({ON_SCREEN})()[0];
   return [Number(cell.dataset.rank), cell.getBoundingClientRect().top];
@@ -121,40 +109,12 @@ def test_many_rows_take_linear_time_and_no_row_is_lost(page: Page) -> None:
     assert layout["total"] == layout["top"][-1] + layout["height"][-1] + 4
 
 
-class Multiplied:
-    """The gallery's own answers, repeated until there are 100,000: the pictures and their thumbnails are real."""
-
-    def __init__(self) -> None:
-        self.offsets: list[int] = []
-        self._hits: list[dict[str, Any]] = []
-
-    def __call__(self, route: Route) -> None:
-        asked = parse_qs(urlsplit(route.request.url).query)
-        offset, k = int(asked["offset"][0]), int(asked["k"][0])
-        first = re.sub(r"offset=\d+", "offset=0", route.request.url)
-        answer = json.loads(route.fetch(url=first).body())
-        hits = answer["hits"]
-        self.offsets.append(offset)
-        answer["hits"] = [
-            # An id of its own for each rank, from which the true one is found again.
-            hits[(rank - 1) % len(hits)] | {"rank": rank, "id": rank * 1000 + hits[(rank - 1) % len(hits)]["id"]}
-            for rank in range(offset + 1, min(offset + k, MANY) + 1)
-        ]
-        with suppress(Error):  # the page has scrolled on and called it off
-            route.fulfill(json=answer | {"total": MANY, "offset": offset})
-
-    @staticmethod
-    def thumbnail(route: Route) -> None:
-        url = re.sub(r"/images/(\d+)/", lambda found: f"/images/{int(found[1]) % 1000}/", route.request.url)
-        route.continue_(url=url)
-
-
 @pytest.fixture
 def many(open_page: Callable[..., Page]) -> tuple[Page, Multiplied]:
     """A page that shows 100,000 pictures."""
     page = open_page("/healthz")
     list_ = Multiplied()
-    page.route("**/api/v1/search?*", list_)
+    page.route(re.compile(r"/api/v1/search\?(?!day=)"), list_)  # but what was taken on this day
     page.route("**/api/v1/images/*/thumbnail*", Multiplied.thumbnail)
     page.goto(page.url.replace("/healthz", "/"))
     wait_for_pictures(page)

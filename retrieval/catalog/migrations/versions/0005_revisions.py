@@ -16,7 +16,7 @@ def upgrade() -> None:
         sa.Column("revision", sa.String(), nullable=False),
     )
     op.execute("INSERT INTO revisions (change, revision) SELECT change, lower(hex(randomblob(16))) FROM state")
-    # A trigger, so that whatever moves the change number names it, too.
+    # A trigger, so that every statement that raises the change number also names the change.
     op.execute(
         """CREATE TRIGGER name_the_change AFTER UPDATE OF change ON state WHEN new.change <> old.change BEGIN
            INSERT OR REPLACE INTO revisions (change, revision) VALUES (new.change, lower(hex(randomblob(16)))); END"""

@@ -17,5 +17,5 @@ def upgrade() -> None:
     driver = connection.connection.driver_connection
     assert driver is not None
     driver.create_function("crc32_of", 1, zlib.crc32, deterministic=True)
-    # What is no BLOB is damaged already, and found out by its kind.
+    # A value that is not a BLOB is damaged already, and recognised by its type.
     connection.exec_driver_sql("UPDATE embeddings SET crc = crc32_of(vector) WHERE typeof(vector) = 'blob'")

@@ -1,4 +1,4 @@
 """The recipe of the built-in model: from public pictures and WordNet to the files in ``retrieval/encoders/builtin``.
 
-``python -m retrieval.lab.training.builtin --help`` runs it; MODEL_CARD.md beside the model says what came out.
+Run with ``python -m retrieval.lab.training.builtin --help``; MODEL_CARD.md next to the model has the results.
 """

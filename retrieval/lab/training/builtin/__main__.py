@@ -1,4 +1,4 @@
-"""``python -m retrieval.lab.training.builtin features|images|texts|export|judge``: the stages of the built-in model."""
+"""``python -m retrieval.lab.training.builtin COMMAND``: the stages of the built-in model."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Annotated, cast, get_args
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 import typer
 from torch import Tensor
 
@@ -20,20 +21,40 @@ from retrieval.encoders.files.description import read_encoder_folder
 from retrieval.encoders.onnx.encoder import OnnxEncoder
 from retrieval.encoders.onnx.tokenizer import ClipTokenizer
 from retrieval.errors import SettingsError
+from retrieval.lab.training.builtin.colour_stage import fit_namer, read_colours, set_usual, survey
 from retrieval.lab.training.builtin.data import Data, Part, gather
+from retrieval.lab.training.builtin.finished import image_tower, text_tower
+from retrieval.lab.training.builtin.further import (
+    STAGE,
+    among_kinds,
+    even_out,
+    turn_to,
+    with_words,
+    words_of,
+)
 from retrieval.lab.training.builtin.grids import BodyRun, write_grids
 from retrieval.lab.training.builtin.image_stage import ImageStage, ImageTraining, embed
-from retrieval.lab.training.builtin.judge import class_report, embedded_pictures, judge_folder, judging
+from retrieval.lab.training.builtin.judge import called, class_report, embedded_pictures, judge_folder, judging
 from retrieval.lab.training.builtin.lesson import embedded
+from retrieval.lab.training.builtin.meanings import meanings, with_meanings
 from retrieval.lab.training.builtin.names import Names, colours_of, looks_of, principal
 from retrieval.lab.training.builtin.pages import write_pages
-from retrieval.lab.training.builtin.sentences import imagenet_kinds, kept_apart, lesson, typed
+from retrieval.lab.training.builtin.sentences import (
+    imagenet_kinds,
+    kept_apart,
+    lesson,
+    longer_lesson,
+    typed,
+    usual_names,
+    weighted_names,
+)
 from retrieval.lab.training.builtin.teacher import SentenceTeacher
 from retrieval.lab.training.builtin.text_stage import (
     TextStage,
     TextTraining,
     fidelities,
     folded,
+    in_both_spaces,
     tokenize,
     tower_for,
     warm_start,
@@ -44,16 +65,17 @@ from retrieval.lab.training.builtin.wordnet import WordNet
 from retrieval.lab.training.export import export_towers, text_row
 from retrieval.lab.training.hybrid import HybridConfig, HybridTower
 from retrieval.lab.training.lite import MEAN, SIZE, STD, LiteBody, read_body
+from retrieval.lab.training.towers import TextTower
 from retrieval.logs import log_to_stderr
 
 logger = logging.getLogger("photoseek")
 
 BUILTIN = Path(str(files("retrieval.encoders"))) / "builtin"
-"""The model shipped now: its merge table is kept, and its text tower is where the next one begins."""
+"""The model shipped now: its merge table is kept, and its text tower initialises the next one."""
 
 ADDED = 0.6
-"""How much of what the blocks add to the memory is kept: between a pretrained and a fine-tuned model lies one that is
-better at what neither was tuned on (WiSE-FT: Wortsman et al. 2022). Of 0.4, 0.6, 0.8, 1 it is best on hidden kinds."""
+"""Fraction kept of what the blocks add to the memory: between a pretrained and a fine-tuned model there is one that is
+better for what neither was tuned on (WiSE-FT: Wortsman et al. 2022). Of 0.4, 0.6, 0.8, 1 it is best on hidden kinds."""
 
 PROMPTS = ("a photo of a {}.", "{}", "a picture of a {}", "a close-up photo of a {}")
 
@@ -69,12 +91,14 @@ BodyOption = Annotated[Path, typer.Option("--body", help="The .pth file of effic
 WorkOption = Annotated[Path, typer.Option("--work", help="Folder for checkpoints and what is computed once.")]
 EntriesOption = Annotated[int, typer.Option("--entries", help="Definitions, and sentences, of the dictionary.")]
 PhrasesOption = Annotated[int, typer.Option("--phrases", help="Made-up search phrases.")]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder for the finished model.")]
+ModelOption = Annotated[Path, typer.Option("--model", help="Folder of a model that export has written.")]
 WORDNET = Path("/usr/share/wordnet")
 
 
 @app.callback()
 def begin() -> None:
-    """Log to the screen; take the low priority of a job that runs for hours."""
+    """Log to the screen; set a low priority because the job runs for hours."""
     log_to_stderr(logging.INFO, "%(asctime)s %(message)s")
     os.nice(5)
 
@@ -173,13 +197,20 @@ def texts(
     targets = embedded(written, encode, work)
     common = _common(written, encode, work)
     tower = tower_for(BUILTIN / "merges.bin")
-    tokenizer = ClipTokenizer(BUILTIN / "merges.bin", text_row(tower, BUILTIN / "merges.bin"))
-    tokens = tokenize(written, tokenizer)
+    tokenized = _tokens(tower)
+    tokens = tokenized(written)
     warm_start(tower, BUILTIN / "text.safetensors", tokens, targets)
     apart = {"typed": typed(), "apart": kept_apart(gathered.wordnet, gathered.vocabulary, written, 4000)}
-    judged = {name: (tokenize(texts_, tokenizer), encode(texts_)) for name, texts_ in apart.items()}
-    training = TextTraining(tower, tokens, targets, own, common, TextStage(), work)
+    judged = {name: (tokenized(texts_), encode(texts_)) for name, texts_ in apart.items()}
+    training = TextTraining(tower, tokens, targets, own, in_both_spaces(common), TextStage(), work)
     training.run(minutes * 60, decay, lambda average: fidelities(average, judged, common))
+
+
+def _tokens(tower: TextTower) -> Callable[[list[str]], Tensor]:
+    """From texts to their token rows, of the table of merges that ships."""
+    merges = BUILTIN / "merges.bin"
+    tokenizer = ClipTokenizer(merges, text_row(tower, merges))
+    return lambda texts: tokenize(texts, tokenizer)
 
 
 def _lesson(gathered: Data, entries: int, phrases: int) -> list[str]:
@@ -187,7 +218,7 @@ def _lesson(gathered: Data, entries: int, phrases: int) -> list[str]:
 
 
 def _common(written: list[str], encode: Callable[[list[str]], Tensor], work: Path) -> Tensor:
-    """(256, 384): from the sentence encoder's space to the words' part of the common one; stored in ``work``."""
+    """(256, 384): from the sentence encoder's space to the text part of the common one; stored in ``work``."""
     file = work / "common.pt"
     if not file.exists():
         torch.save(principal(embedded(written, encode, work).float(), HybridConfig().words), file)
@@ -198,7 +229,7 @@ def _common(written: list[str], encode: Callable[[list[str]], Tensor], work: Pat
 @app.command()
 def export(
     work: WorkOption,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the finished model.")],
+    out: OutOption,
     size: Annotated[int, typer.Option("--size", help="Pixels of a side of its input.")] = SIZE,
 ) -> None:
     """Write the model as photoseek ships it."""
@@ -211,16 +242,97 @@ def export(
     text = tower_for(BUILTIN / "merges.bin")
     text.load_state_dict(torch.load(work / "text.pt", weights_only=True))
     common = torch.load(work / "common.pt", weights_only=True)
+    # Texts are zero in the dimensions that only pictures use, and in those of colours before the colour stage.
+    projection = torch.cat([common, torch.zeros(config.dim - config.words, common.shape[1])])
+    scales = torch.load(work / "image-stable.pt", weights_only=True)["scales"]
+    _write(image, folded(text, projection), out, scales["names"].exp().clamp(max=100.0).item())
+
+
+@app.command()
+def colours(
+    grids: GridsOption,
+    body: BodyOption,
+    names: Annotated[Path, typer.Option("--survey", help="Lines of a colour's name, a tab and #rrggbb.")],
+    out: OutOption,
+    model: ModelOption = BUILTIN,
+    wordnet: WordNetOption = WORDNET,
+    phrases: PhrasesOption = 20_000,
+) -> None:
+    """Give a finished model its colour dimensions."""
+    gathered = gather(grids, wordnet, None, imagenet_kinds())
+    config = HybridConfig()
+    image = image_tower(model / "image.onnx", config, read_body(body))
+    named = fit_namer(image.painter, *survey(names))
+    set_usual(image, [part.grids.cells[part.rows] for part in gathered.train])
+    text = text_tower(model / "text.safetensors")
+    read = read_colours(text, gathered.wordnet, gathered.vocabulary, _tokens(text), config.words, phrases)
+    logger.info("colours named as in the survey: %.3f; read from texts, learned and others: %s", named, read)
+    _write(image, text, out, read_encoder_folder(model).spec.logit_scale)
+
+
+@app.command()
+def further(
+    grids: GridsOption,
+    teacher: TeacherOption,
+    body: BodyOption,
+    work: WorkOption,
+    out: OutOption,
+    model: ModelOption = BUILTIN,
+    wordnet: WordNetOption = WORDNET,
+    minutes: Annotated[float, typer.Option("--minutes", help="How long to distil in this run.")] = 55,
+    decay: Annotated[float, typer.Option("--decay", help="Share of that time with a falling learning rate.")] = 1.0,
+    entries: EntriesOption = 20_000,
+    phrases: PhrasesOption = 330_000,
+) -> None:
+    """Teach a finished model's text tower further, and what nouns mean; its colours are read anew."""
+    work.mkdir(parents=True, exist_ok=True)
+    gathered = gather(grids, wordnet, None, imagenet_kinds())
+    net, vocabulary, words = gathered.wordnet, gathered.vocabulary, HybridConfig().words
+    written, own = longer_lesson(net, vocabulary, entries, phrases)
+    encode = SentenceTeacher(teacher).encode
+    text = text_tower(model / "text.safetensors")
+    tower, tokenized = words_of(text, words), _tokens(text)
+    tokens, targets = tokenized(written), embedded(written, encode, work).float()
+    turn = turn_to(tower, tokens, targets)
+
+    def meant(texts: list[str]) -> Tensor:
+        return F.normalize(encode(texts) @ turn.T, dim=-1)
+
+    known = meanings(net, usual_names(weighted_names(net, vocabulary)))
+    targets = with_meanings(written, F.normalize(targets @ turn.T, dim=-1), known, meant).half()
+    apart = {"typed": typed(), "apart": kept_apart(net, vocabulary, written, 4000)}
+    judged = {name: (tokenized(texts), meant(texts)) for name, texts in apart.items()}
+    kinds = Names(vocabulary, encode, turn).ensemble[gathered.kinds]
+    training = TextTraining(tower, tokens, targets, own, among_kinds(kinds), STAGE, work)
+    training.run(minutes * 60, decay, lambda average: fidelities(average, judged, torch.eye(words)))
+    text = with_words(text, training.average)
+    logger.info("colours: %s", read_colours(text, net, vocabulary, tokenized, words))
+    image = image_tower(model / "image.onnx", HybridConfig(), read_body(body))
+    _write(image, text, out, read_encoder_folder(model).spec.logit_scale)
+
+
+@app.command()
+def even(
+    grids: GridsOption, body: BodyOption, out: OutOption, model: ModelOption = BUILTIN, wordnet: WordNetOption = WORDNET
+) -> None:
+    """Even out what a finished model's image tower says."""
+    image = image_tower(model / "image.onnx", HybridConfig(), read_body(body))
+    even_out(image, gather(grids, wordnet, None, imagenet_kinds()).train)
+    _write(image, text_tower(model / "text.safetensors"), out, read_encoder_folder(model).spec.logit_scale)
+
+
+def _write(image: HybridTower, text: TextTower, out: Path, scale: float | None) -> None:
+    """Write a model folder as shipped by photoseek."""
+    size = image.config.size
     parity = export_towers(
         image,
-        # Texts are zero in the dimensions that only pictures use.
-        folded(text, torch.cat([common, torch.zeros(config.own, common.shape[1])])),
+        text,
         out,
         merges=BUILTIN / "merges.bin",
         preprocessing=Preprocessing(size, mean=MEAN, std=STD),
         name=f"builtin-{size}",
         licence="see MODEL_CARD.md",
-        scale=torch.load(work / "image-stable.pt", weights_only=True)["scales"]["names"].exp().clamp(max=100.0).item(),
+        scale=scale,
         templates=PROMPTS,
         source="builtin",
     )
@@ -255,16 +367,9 @@ def _kind(word: str) -> Kind:
     raise SettingsError(f'there is no kind "{word}"', f"give one of: {', '.join(get_args(Kind))}")
 
 
-def called(folder: Path, wordnet: Path) -> dict[str, str]:
-    """The first WordNet name of each class folder that is called by its wnid."""
-    wnids = [each.name for each in folder.iterdir() if each.name[:1] == "n" and each.name[1:].isdigit()]
-    net = WordNet(wordnet) if wnids else None
-    return {wnid: net.synsets[wnid].words[0] for wnid in wnids} if net else {}
-
-
 @torch.inference_mode()
 def report(tower: HybridTower, names: Names, data: Data) -> dict[str, float]:
-    """Figures on the pictures of every collection that are kept for validation, and on the kinds kept apart."""
+    """Figures for the validation pictures of every collection, and for the hidden kinds."""
     found: dict[str, float] = {}
     for kept, parts in (("val", data.validation), ("hidden", data.hidden)):
         for part in parts:
@@ -275,10 +380,9 @@ def report(tower: HybridTower, names: Names, data: Data) -> dict[str, float]:
 
 
 def figures(tower: HybridTower, names: Names, part: Part) -> dict[str, float]:
-    """:func:`.judge.class_report` of a part by the sentence encoder's own names."""
+    """:func:`.judge.class_report` of a part, with the sentence encoder's own names."""
     columns, labels = (torch.from_numpy(each) for each in np.unique(part.columns, return_inverse=True))
-    words = torch.nn.functional.normalize(embed(tower, part)[:, : tower.config.words], dim=-1)
-    return class_report(words, names.ensemble[columns], labels)
+    return class_report(embed(tower, part), names.ensemble[columns], labels)
 
 
 def main() -> None:

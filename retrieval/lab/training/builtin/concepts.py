@@ -1,4 +1,4 @@
-"""What a picture is called: its class, everything that the class is a kind of, and what it certainly is not."""
+"""The concepts of a picture: its class, everything that the class is a kind of, and what it certainly is not."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Concept:
     """A column of the loss.
 
     Attributes:
-        key: wnid, or ``word:`` and a name that WordNet does not know.
+        key: wnid, or ``word:`` and a name that is not in WordNet.
         names: synonyms, most usual first.
         definition: of WordNet; empty if unknown.
         parents: keys of the concepts that it is a kind of, at any distance.
-        is_class: pictures carry it as their own name.
+        is_class: pictures are labelled with it.
     """
 
     key: str
@@ -40,7 +40,7 @@ class Concept:
 
 
 class Vocabulary:
-    """The concepts of some class names and of all that these are kinds of."""
+    """The concepts of some class names, and all concepts that these are kinds of."""
 
     def __init__(self, wordnet: WordNet) -> None:
         self._wordnet = wordnet
@@ -63,7 +63,7 @@ class Vocabulary:
         return column
 
     def add_name(self, name: str) -> int:
-        """The column of a class known by its English name, mapped to the most usual sense where WordNet has one."""
+        """The column of a class with an English name, mapped to its most usual sense in WordNet if there is one."""
         synset = self._wordnet.find(name)
         if synset is None:
             key = f"word:{name.lower()}"
@@ -75,7 +75,7 @@ class Vocabulary:
         if name.lower() in known or name.lower().removesuffix("s") in known:
             column = self.add_synset(synset.wnid)
             names = self.concepts[column].names
-            names.sort(key=lambda word: word.lower() != name.lower())  # what people of this collection say comes first
+            names.sort(key=lambda word: word.lower() != name.lower())  # the collection's own name comes first
             return column
         # "running shoes" is a kind of what WordNet calls a shoe.
         key = f"word:{name.lower()}"
@@ -101,11 +101,11 @@ class Vocabulary:
         return self._column[wnid]
 
     def relations(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """What holds for a picture that carries a concept.
+        """The relations between concepts.
 
         Returns:
-            (c, c) bool ``is_a``: row's pictures also are column (itself, and what it is a kind of).
-            (c, c) bool ``may_be``: column is a kind of row, so its pictures may or may not be; not to be judged.
+            (c, c) bool ``is_a``: the row's pictures are also the column (itself, and what it is a kind of).
+            (c, c) bool ``may_be``: the column is a kind of the row, so it may or may not apply; not used as a label.
         """
         count = len(self.concepts)
         is_a = np.eye(count, dtype=bool)

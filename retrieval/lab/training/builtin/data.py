@@ -1,4 +1,4 @@
-"""The collections of the recipe: named, split, freed of what judges the model, and mixed."""
+"""The collections of the recipe: named, split, without pictures used for evaluation, and mixed."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ logger = logging.getLogger("photoseek")
 
 VALIDATION = 0.05
 HIDDEN = 25
-"""One of so many kinds is kept from training altogether, unless the body itself was trained on it."""
+"""One in this many kinds is completely excluded from training, unless the body itself was trained on it."""
 
 ALIKE = 0.85
-"""Cosine of the body's features from which on a picture is taken for one of those that judge the model: other pictures
+"""Cosine of the body's features above which a picture is considered equal to one used for evaluation: other pictures
 of the same kind rarely reach it (20 of 4,000 training pictures of Tiny ImageNet do)."""
 
 _WNID = re.compile(r"n\d{8}")
@@ -39,7 +39,7 @@ class Part:
 
     Attributes:
         grids: the whole collection.
-        rows: (n,) places in it.
+        rows: (n,) positions in it.
         columns: (n,) concept column of each row.
     """
 
@@ -53,13 +53,13 @@ class Part:
 
 @dataclass
 class Data:
-    """Everything the image stage takes.
+    """The input of the image stage.
 
     Attributes:
         vocabulary: all concepts of all collections.
-        train: what is learned from; validation: one of twenty pictures of the same kinds; hidden: pictures of kinds of
-            which none is learned from.
-        kinds: (1000,) concept columns of the kinds that the body knows, in its order.
+        train: for training; validation: one in twenty pictures of the same kinds; hidden: pictures of kinds that
+            are not used for training.
+        kinds: (1000,) concept columns of the kinds that the body was trained on, in its order.
     """
 
     vocabulary: Vocabulary
@@ -71,12 +71,12 @@ class Data:
 
 
 def column_of(vocabulary: Vocabulary, name: str) -> int:
-    """The concept column of a class, given as a wnid or in words."""
+    """The concept column of a class, given as a wnid or by name."""
     return vocabulary.add_synset(name) if _WNID.fullmatch(name) else vocabulary.add_name(name)
 
 
 def gather(folder: Path, wordnet: Path, judging: Path | None, known: Sequence[str]) -> Data:
-    """Every collection under ``folder``, without what resembles a picture of those under ``judging``.
+    """Every collection under ``folder``, without pictures that resemble one of those under ``judging``.
 
     Args:
         known: wnids of the body's kinds, in its order.
@@ -125,7 +125,7 @@ def _is_hidden(key: str) -> bool:
 
 
 def _judged(folder: Path | None) -> Tensor | None:
-    """(n, 1280) unit features of every judging picture."""
+    """(n, 1280) unit features of all pictures used for evaluation."""
     files = sorted(folder.glob("*/views.jsonl")) if folder is not None else []
     return torch.cat([_features(read_grids(each.parent)) for each in files]) if files else None
 
@@ -136,7 +136,7 @@ def _features(each: Grids) -> Tensor:
 
 
 def _alike(each: Grids, judged: Tensor) -> NDArray[np.bool_]:
-    """(n,) which rows, taken as they are, resemble a judging picture."""
+    """(n,) True for unmodified views that resemble a picture used for evaluation."""
     out = np.zeros(len(each), bool)
     first = np.flatnonzero([row.source == at for at, row in enumerate(each.rows)])
     features = torch.nn.functional.normalize(torch.from_numpy(np.array(each.features[first], np.float32)), dim=-1)
@@ -150,9 +150,9 @@ def _alike(each: Grids, judged: Tensor) -> NDArray[np.bool_]:
 
 @dataclass
 class Batch:
-    """Views behind the body: (n, 320, 7, 7), (n, 3, 28, 28) and (n, 1280) float32, their concepts, looks and colours.
+    """Outputs of the body: (n, 320, 7, 7), (n, 3, 28, 28) and (n, 1280) float32, with concepts, looks and colours.
 
-    ``original`` are the features of the pictures that the views were made of.
+    ``original`` are the features of the pictures from which the views were made.
     """
 
     grid: Tensor
@@ -167,8 +167,8 @@ class Batch:
 class Mixture:
     """Random batches over several collections.
 
-    A collection's share grows with the square root of its size, so that small ones are seen often enough to count, and
-    with the fourth root of the number of its kinds, because what the tower lacks is breadth.
+    A collection's share grows with the square root of its size, so that small ones have an effect, and
+    with the fourth root of the number of its kinds, because the tower needs breadth.
     """
 
     def __init__(self, parts: Sequence[Part], seed: int) -> None:
@@ -179,7 +179,7 @@ class Mixture:
         self._queues = [self._endless(len(part)) for part in parts]
 
     def _endless(self, count: int) -> Iterator[int]:
-        """Every view once before any comes twice."""
+        """Every view occurs once before any is repeated."""
         while True:
             yield from self._random.permutation(count).tolist()
 
@@ -195,7 +195,7 @@ class Mixture:
 
 
 def take(part: Part, places: NDArray[np.int64]) -> Batch:
-    """The views at some places of a part."""
+    """The views at some positions of a part."""
     grids, rows = part.grids, part.rows[places]
     sources = np.array([grids.rows[at].source for at in rows.tolist()])
     return Batch(
@@ -225,7 +225,7 @@ def _joined(parts: Sequence[Batch]) -> Batch:
 
 
 def _mirrored(batch: Batch, random: np.random.Generator) -> Batch:
-    """Half of the views with left and right changed: the body's grid of a mirrored picture is nearly its mirror."""
+    """Mirror half of the views: the body's grid of a mirrored picture is nearly the mirrored grid."""
     turned = torch.from_numpy(random.random(len(batch.columns)) < 0.5)
     for name in ("grid", "cells"):
         values: Tensor = getattr(batch, name)

@@ -1,6 +1,6 @@
-"""What the locked body makes of every view, computed once: training the rest of the tower then costs a tenth.
+"""The output of the frozen body for every view, computed once: training the rest of the tower then costs a tenth.
 
-A collection is a folder: ``views.jsonl`` (a line for each view: class, look, colour, the line of what it was made of),
+A collection is a folder: ``views.jsonl`` (one line per view: class, look, colour, the line of its original),
 ``grids.bin`` (n, 320, 7, 7) and ``features.bin`` (n, 1280), both float16, and ``cells.bin`` (n, 3, 28, 28) uint8.
 """
 
@@ -33,7 +33,7 @@ _SIDE = SIZE // 32
 
 @dataclass(frozen=True)
 class Row:
-    """A view: the class's name (a wnid, or words), its look, its colour word, and the row it was made of."""
+    """A view: the class (a wnid, or a name), its look, its colour word, and the row of its original."""
 
     name: str
     look: str
@@ -43,7 +43,7 @@ class Row:
 
 @dataclass
 class Grids:
-    """A collection of views behind the body; the arrays lie on disk."""
+    """A collection of the body's outputs for views; the arrays are on disk."""
 
     name: str
     rows: list[Row]
@@ -56,10 +56,10 @@ class Grids:
 
 
 def read_grids(folder: Path) -> Grids:
-    """A collection that :func:`write_grids` wrote.
+    """Read a collection written by :func:`write_grids`.
 
     Raises:
-        SettingsError: its files do not belong together.
+        SettingsError: its files do not match.
     """
     lines = (folder / "views.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [Row(*json.loads(line)) for line in lines]
@@ -77,7 +77,7 @@ def read_grids(folder: Path) -> Grids:
 
 @dataclass
 class Written:
-    """What became of a folder: pictures and views written, and why each other picture was not."""
+    """The result for a folder: numbers of pictures and views written, and why each other picture was left out."""
 
     pictures: int
     views: int
@@ -88,16 +88,16 @@ class Written:
 def write_grids(
     folder: Path, out: Path, run: BodyRun, making: Making, *, at_most: int = 1500, seed: int = 0
 ) -> Written:
-    """Make the views of a folder of class folders and what the body says of each.
+    """Make the views of the pictures in class folders and store the body's outputs.
 
     Args:
-        folder: holds a folder for each class, called by its wnid or in words (underscores as blanks).
-        out: the collection's own folder, which is made.
+        folder: has one folder per class, named by its wnid or in words (with underscores for spaces).
+        out: the collection's folder, which is created.
         run: the body.
-        at_most: pictures of a class, chosen at random.
+        at_most: maximal number of pictures per class, chosen at random.
 
     Raises:
-        SettingsError: there is no such folder, or no class folder has a picture that can be read.
+        SettingsError: there is no such folder, or no class folder has a readable picture.
     """
     if not folder.is_dir():
         raise SettingsError(f"there is no folder {folder}", "give a folder with a folder of pictures for each class")
@@ -135,7 +135,7 @@ def write_grids(
 def _made(
     chosen: list[tuple[str, Path]], making: Making, seed: int, done: Written
 ) -> Iterator[tuple[NDArray[np.uint8], Row]]:
-    """The views of all pictures in order; each picture's chances depend on its place and the seed alone."""
+    """The views of all pictures in order; each picture's random choices depend only on its position and the seed."""
 
     def make(at: int) -> list[View] | str:
         try:
@@ -174,10 +174,10 @@ def _batches(
 
 
 class BodyRun:
-    """The body and its head in the engine that galleries are encoded with, several times as fast as on torch.
+    """The body and its head in the engine used for galleries, several times as fast as on torch.
 
     Args:
-        exact: in float32 where the engine would choose bfloat16.
+        exact: in float32 even if the engine would choose bfloat16.
     """
 
     def __init__(self, body: LiteBody, *, exact: bool = False) -> None:
@@ -202,7 +202,7 @@ class BodyRun:
 
 
 class _Both(nn.Module):
-    """The body's grid and the mean of its head's features, one behind the other: a graph has one output here."""
+    """The body's grid and the mean of its head's features, concatenated, because a graph has one output here."""
 
     def __init__(self, body: LiteBody) -> None:
         super().__init__()

@@ -1,17 +1,17 @@
-"""First stage: the image tower learns to meet the names of what it sees. The body is locked (LiT: Zhai et al. 2022).
+"""First stage: the image tower learns to match the names of its pictures. The body is frozen (LiT: Zhai et al. 2022).
 
-The names stand still: each text was embedded once by the sentence encoder and projected to the common space. The loss
+The names are fixed: each text was embedded once by the sentence encoder and projected to the common space. The loss
 has five parts:
 
-* a softmax over the class names (what the picture is called);
+* a softmax over the class names (the picture's label);
 * a sigmoid over all concepts (everything it is a kind of);
-* what the body believes of the picture that a view was made of, as a soft target over its 1,000 kinds (distillation:
-  Hinton et al. 2015), so that photos lose nothing (Li & Hoiem 2016) and a sketch made of a photo means what the photo
-  means; it says nothing of a picture about which its belief is wrong;
+* the body's prediction for the picture from which a view was made, as a soft target over its 1,000 kinds (distillation:
+  Hinton et al. 2015), so that accuracy on photos is not lost (Li & Hoiem 2016) and a sketch made of a photo has the
+  photo's meaning; not used for pictures that the body predicts wrongly;
 * a softmax over the looks ("a photo of a cat", "a sketch of a cat", ...), and one over colour words.
 
-The learning rate rises, stays, and falls only at the end of the time given (warm-up, stable, decay: Hu et al. 2024,
-"MiniCPM", section 4): a run that is continued goes on from the stable part, so no hour is lost by stopping.
+The learning rate rises, stays, and falls only at the end of the given time (warm-up, stable, decay: Hu et al. 2024,
+"MiniCPM", section 4): a continued run starts from the stable part, so stopping wastes no time.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from retrieval.lab.training.schedule import follow
 logger = logging.getLogger("photoseek")
 
 _BELIEVED = 0.2
-"""What the body must give a picture's own kind, if it knows that kind, for its belief to be taught."""
+"""The minimal probability of a picture's own kind, if the body has that kind, for its prediction to be used."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class ImageTraining:
     """A run that can be stopped after any step and continued from its checkpoint.
 
     Args:
-        tower: fresh, with its body; :func:`begin_with_memory` is applied to a new run.
+        tower: a new one, with its body; :func:`begin_with_memory` is applied to a new run.
         names: the concepts' texts.
-        looks: (c, looks, dim), colours: (c, colours, dim), of :mod:`.names`.
+        looks: (c, looks, dim), colours: (c, colours, dim), from :mod:`.names`.
         folder: for checkpoints and the curve.
     """
 
@@ -108,7 +108,7 @@ class ImageTraining:
         self.mixture = Mixture(data.train, seed + self.step)
 
     def _groups(self) -> list[dict[str, Any]]:
-        """No decay on biases, norms, positions and the memory; a slower memory."""
+        """No decay for biases, norms, positions and the memory; a lower rate for the memory."""
         named = dict(self.learned.named_parameters())
         memory = [named.pop("kinds"), named.pop("log_sharpness")]
         free = [p for name, p in named.items() if p.ndim < 2 or name == "positions"]
@@ -128,7 +128,7 @@ class ImageTraining:
     ) -> None:
         """Train for ``seconds`` of ``clock``; the last ``decay_share`` of them with a falling rate.
 
-        The checkpoint to continue from is taken when the decay begins; the result is in ``image.pt``.
+        The checkpoint for continuing is saved when the decay begins; the result is in ``image.pt``.
         """
         begin = clock()
         stable_until = seconds * (1 - decay_share)
@@ -172,8 +172,7 @@ class ImageTraining:
             group["lr"] = self.stage.rate * group["factor"] * warm * rate
         with autocast():
             seen = self.tower.tokens(batch.grid, batch.cells).mean((2, 3))
-        words = self.tower.joined(seen.float(), batch.features)[:, : self.tower.config.words]
-        losses = self._losses(F.normalize(words, dim=-1), batch)
+        losses = self._losses(self.tower.said(seen.float(), batch.features), batch)
         total = torch.stack(list(losses.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
@@ -184,10 +183,10 @@ class ImageTraining:
         return {name: float(value.detach()) for name, value in losses.items()}
 
     def _losses(self, words: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """The parts of the loss for (n, dim) embeddings of unit length, weighted."""
+        """The weighted parts of the loss for (n, dim) embeddings of unit length."""
         names, columns = self.names.sample(self.generator), batch.columns
         looks, hues = ({key: at for at, key in enumerate(table)} for table in (LOOK_TEXTS, HUES))
-        # Among the class names only the picture's own is true; what it also is, or may be, is no rival.
+        # Among the class names only the picture's own is positive; what it also is, or may be, is not a negative.
         others = (self.is_a[columns] | self.may_be[columns]).scatter(1, columns[:, None], False)
         logits = (self._scale("names") * words @ names.T).masked_fill(others | ~self.is_class, -1e4)
         every = logits_of(words, names, self._scale("concepts"), self.scales["concept_bias"])
@@ -213,7 +212,7 @@ class ImageTraining:
         return scale.clamp(max=100.0)
 
     def _belief_loss(self, words: Tensor, batch: Batch) -> Tensor:
-        """Cross entropy to the body's belief about the original, over its kinds, where it may be taught."""
+        """Cross entropy with the body's prediction for the original, over its kinds, where it may be used."""
         with torch.no_grad():
             belief = self.tower.body.classifier(batch.original).softmax(-1)
             place = torch.full((len(self.names),), -1)
@@ -228,13 +227,13 @@ class ImageTraining:
         return total / len(each)
 
     def _among(self, words: Tensor, columns: Tensor, forms: Tensor, scale: str, truth: list[int]) -> Tensor:
-        """Cross entropy over the forms of each picture's own concept; -1 in ``truth`` counts nothing."""
+        """Cross entropy over the forms of each picture's own concept; -1 in ``truth`` is ignored."""
         wanted = torch.tensor(truth)
         logits = self._scale(scale) * torch.einsum("nd,nfd->nf", words, forms[columns])
         return F.cross_entropy(logits, wanted, ignore_index=-1, reduction="sum") / len(wanted)
 
     def save(self) -> None:
-        """Write the checkpoint, replacing the one before only when complete."""
+        """Write the checkpoint; the previous one is only replaced when it is complete."""
         part = self.folder / "image-stable.part"
         state = {
             "step": self.step,
@@ -258,7 +257,7 @@ class ImageTraining:
 
 
 class _Learned(nn.Module):
-    """What of a tower is learned: everything but its body and its own dimensions. The parameters are shared."""
+    """The trained part of a tower: everything except its body and its own dimensions. The parameters are shared."""
 
     def __init__(self, tower: HybridTower) -> None:
         super().__init__()
@@ -269,9 +268,9 @@ class _Learned(nn.Module):
 
 @torch.no_grad()
 def begin_with_memory(tower: HybridTower, data: Data, names: Names, pictures: int = 20_000) -> None:
-    """What a fresh tower knows: the names of the body's kinds, and the directions in which its features differ most.
+    """Initialise a new tower with the names of the body's kinds, and the principal directions of its features.
 
-    The own dimensions are the principal directions of the body's mean features over training pictures; they stay.
+    The own dimensions are the principal directions of the body's mean features over training pictures; they are fixed.
     """
     tower.kinds.copy_(names.ensemble[data.kinds])
     features = [part.grids.features[part.rows].astype(np.float32) for part in data.train]
@@ -281,19 +280,19 @@ def begin_with_memory(tower: HybridTower, data: Data, names: Names, pictures: in
     directions = torch.linalg.eigh((every - mean).T @ (every - mean)).eigenvectors.flip(1).T[: tower.config.own]
     tower.own.weight.copy_(directions)
     tower.own.bias.copy_(-directions @ mean)
-    for parameter in (*tower.body.parameters(), *tower.own.parameters()):
+    for parameter in (*tower.body.parameters(), *tower.own.parameters(), *tower.painter.parameters()):
         parameter.requires_grad_(False)
     tower.body.eval()
 
 
 @torch.inference_mode()
 def embed(tower: HybridTower, part: Part, batch: int = 512) -> Tensor:
-    """(n, dim) float32 of unit length: every view of a part."""
+    """(n, words) float32 of unit length: the text part of the embedding of every view of a part."""
     tower.eval()
     out = []
     for start in range(0, len(part), batch):
         views = take(part, np.arange(start, min(start + batch, len(part))))
         with autocast():
             seen = tower.tokens(views.grid, views.cells).mean((2, 3))
-        out.append(tower.joined(seen.float(), views.features))
+        out.append(tower.said(seen.float(), views.features))
     return torch.cat(out)

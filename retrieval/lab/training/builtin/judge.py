@@ -1,4 +1,4 @@
-"""How good a built-in model is on pictures that it was not trained on, with the names of classes as queries."""
+"""Evaluation of a built-in model on pictures that it was not trained on, with the names of classes as queries."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from indexes.base import Vectors
 from retrieval.encoders.base import Encoder, Pixels
 from retrieval.errors import UnreadableImage
 from retrieval.lab.evaluation.class_folders import pictures_by_class
+from retrieval.lab.training.builtin.wordnet import WordNet
 from retrieval.lab.training.sources import Source
 from retrieval.labels.zeroshot import class_vectors
 from retrieval.pictures.images import read_picture
@@ -28,15 +29,15 @@ def zero_shot(images: Tensor, classes: Tensor, labels: Tensor) -> dict[str, floa
 
 
 def precision_at(images: Tensor, queries: Tensor, relevant: Tensor, k: int = 10) -> float:
-    """Mean share of relevant pictures among the k best (or all, if fewer) of each query: (q, n) bool ``relevant``."""
+    """Mean fraction of relevant pictures among the k best (or all, if fewer) of each query: (q, n) ``relevant``."""
     best = (queries @ images.T).topk(min(k, len(images)), dim=1).indices
     return relevant.gather(1, best).float().mean().item()
 
 
 def class_report(images: Tensor, classes: Tensor, labels: Tensor) -> dict[str, float]:
-    """Both ways over one labelled collection: zero-shot accuracy, and text-to-image P@10 with a query per class.
+    """Both directions for one labelled collection: zero-shot accuracy, and text-to-image P@10 with a query per class.
 
-    A label of -1 is a picture of none of the classes: it can be found by mistake, and is not asked for its class.
+    A label of -1 is a picture of none of the classes: it can be found by mistake, but is not classified.
     """
     relevant = labels[None, :] == torch.arange(len(classes))[:, None]
     shown = labels >= 0
@@ -44,7 +45,7 @@ def class_report(images: Tensor, classes: Tensor, labels: Tensor) -> dict[str, f
 
 
 def alike(images: Tensor, labels: Tensor, k: int = 10, queries: int = 2000) -> float:
-    """Mean share, among the k nearest to a picture of a class, of pictures of its class; itself is left out."""
+    """Mean fraction of pictures of the same class among the k nearest to a picture, without the picture itself."""
     shown = torch.nonzero(labels >= 0)[:, 0]
     chosen = shown[torch.randperm(len(shown), generator=torch.Generator().manual_seed(0))[:queries]]
     scores = images[chosen] @ images.T
@@ -55,11 +56,11 @@ def alike(images: Tensor, labels: Tensor, k: int = 10, queries: int = 2000) -> f
 
 @dataclass(frozen=True)
 class Judging:
-    """A folder of class folders as a judge.
+    """A folder of class folders for evaluation.
 
     Attributes:
-        files, labels: the pictures and the places of their classes in ``names``; -1: of none of them.
-        names: what the classes are called.
+        files, labels: the pictures and the indices of their classes in ``names``; -1: none of them.
+        names: the names of the classes.
     """
 
     files: tuple[Path, ...]
@@ -73,9 +74,9 @@ def judging(
     """Read a folder of class folders.
 
     Args:
-        called: what a class is called in words; default: its folder's name without underscores.
-        background: folders of pictures of nothing that is asked for.
-        most: pictures, drawn with a fixed seed; 0 for all.
+        called: names of the classes; default: the folder's name with spaces for underscores.
+        background: folders of pictures that belong to none of the classes.
+        most: maximal number of pictures, drawn with a fixed seed; 0 for all.
     """
     found = sorted(pictures_by_class(folder.resolve()))
     classes = [name for name in dict.fromkeys(name for name, _ in found) if name not in background]
@@ -87,6 +88,13 @@ def judging(
     return Judging(tuple(path for _, path in found), labels, words)
 
 
+def called(folder: Path, wordnet: Path) -> dict[str, str]:
+    """The first WordNet name of each class folder that is named by its wnid."""
+    wnids = [each.name for each in folder.iterdir() if each.name[:1] == "n" and each.name[1:].isdigit()]
+    net = WordNet(wordnet) if wnids else None
+    return {wnid: net.synsets[wnid].words[0] for wnid in wnids} if net else {}
+
+
 def judge_folder(encoder: Encoder, judge: Judging, images: Tensor, labels: Tensor) -> dict[str, float]:
     """:func:`class_report` and :func:`alike` of :func:`embedded_pictures`; each class is the mean of its prompts."""
     vectors = torch.from_numpy(class_vectors(encoder, list(judge.names), encoder.spec.prompt_templates))
@@ -94,7 +102,7 @@ def judge_folder(encoder: Encoder, judge: Judging, images: Tensor, labels: Tenso
 
 
 def embedded_pictures(encoder: Encoder, judge: Judging) -> tuple[Tensor, Tensor]:
-    """Run the files through the image tower as users run it: (n, dim) of those that can be read, (n,) their labels."""
+    """Encode the files as users would: (n, dim) embeddings of the readable ones, and their (n,) labels."""
 
     def some(start: int) -> tuple[Vectors, list[int]]:
         read = list(_pictures(encoder, judge.files[start : start + encoder.batch_size], start))
@@ -109,7 +117,7 @@ def embedded_pictures(encoder: Encoder, judge: Judging) -> tuple[Tensor, Tensor]
 
 
 def picture_of(encoder: Encoder, file: Path) -> Pixels | None:
-    """(3, size, size) uint8, the picture as the encoder sees it; None if it cannot be read."""
+    """(3, size, size) uint8, the input of the encoder; None if the picture cannot be read."""
     try:
         return read_picture(Source(file).read(), encoder.spec.preprocessing).pixels
     except (UnreadableImage, OSError):

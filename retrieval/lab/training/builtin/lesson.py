@@ -1,4 +1,4 @@
-"""The sentence encoder's embeddings of a lesson, computed once, in parts, so that an interrupted run goes on."""
+"""The sentence encoder's embeddings of a lesson, computed once, in parts, so that an interrupted run can continue."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from torch import Tensor
 logger = logging.getLogger("photoseek")
 
 PART = 10_000
-"""Texts in one file."""
+"""Number of texts per file."""
 
 
 def embedded(texts: Sequence[str], encode: Callable[[list[str]], Tensor], work: Path) -> Tensor:
-    """(n, 384) float16 of unit length: the sentence encoder's embeddings of these very texts.
+    """(n, 384) float16 of unit length: the sentence encoder's embeddings of these texts.
 
     Args:
         texts: of the lesson.
-        encode: texts to (n, 384); called only for parts that are not stored yet.
-        work: folder in which the parts are stored, under a name that the texts decide.
+        encode: from texts to (n, 384); called only for parts that are not stored yet.
+        work: folder in which the parts are stored, under a name derived from the texts.
     """
     folder = lesson_folder(texts, work)
     parts = range(0, len(texts), PART)
@@ -36,14 +36,14 @@ def embedded(texts: Sequence[str], encode: Callable[[list[str]], Tensor], work: 
 
 
 def lesson_folder(texts: Sequence[str], work: Path) -> Path:
-    """Where the embeddings of these texts are; made if it is not there."""
+    """The folder of these texts' embeddings; created if it is missing."""
     folder = work / f"lesson-{blake3(chr(10).join(texts).encode()).hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def embed_part(texts: Sequence[str], encode: Callable[[list[str]], Tensor], file: Path) -> None:
-    """Write one part unless it is there; a part is there only when it is complete."""
+    """Write one part unless it exists; incomplete parts never exist."""
     if not file.exists():
         vectors = encode(list(texts)).half().numpy()
         unfinished = file.with_suffix(".part")

@@ -1,7 +1,7 @@
-"""Ways a picture can look other than as a photo: a sketch, a cartoon, a painting, grey, in another colour.
+"""Looks of a picture other than a photo: a sketch, a cartoon, a painting, grey, in another colour.
 
-Each is made from a picture of which it is known what it shows, so that "a sketch of a chair" can be taught with no
-sketch at hand. They are simple filters: real drawings (emoji, clip art) are taught beside them.
+Each is made from a picture with known content, so that "a sketch of a chair" can be taught without real sketches.
+They are simple filters: real drawings (emoji, clip art) are used in addition.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 Maker = Callable[[Image.Image, np.random.Generator], Image.Image]
 
 HUES = {"red": 0, "orange": 28, "yellow": 54, "green": 120, "blue": 222, "purple": 280, "pink": 330}
-"""Colour words by the hue, in degrees, that people call so (Munroe 2010's survey of names, rounded)."""
+"""Colour words with their hue in degrees (from the survey of names by Munroe 2010, rounded)."""
 
 _COLOURFUL = 0.08
-"""Mean saturation times value, in the middle of a picture, under which it has no colour to be turned."""
+"""Mean saturation times value, in the middle of a picture, below which it has no colour that could be changed."""
 
 
 def sketch(picture: Image.Image, random: np.random.Generator) -> Image.Image:
-    """Lines on white: soft as a pencil's, or thin and hard as a pen's."""
+    """Lines on white: soft like those of a pencil, or thin and hard like those of a pen."""
     grey = ImageOps.autocontrast(picture.convert("L"), cutoff=1)
     values = np.asarray(grey, np.float32) + 1
     if random.random() < 0.5:
@@ -31,7 +31,7 @@ def sketch(picture: Image.Image, random: np.random.Generator) -> Image.Image:
     else:
         narrow = np.asarray(grey.filter(ImageFilter.GaussianBlur(random.uniform(0.8, 1.6))), np.float32)
         wide = np.asarray(grey.filter(ImageFilter.GaussianBlur(random.uniform(2.0, 4.0))), np.float32)
-        # Winnemöller et al. 2012 (extended difference of Gaussians): dark sides of edges, cut softly.
+        # Winnemöller et al. 2012 (extended difference of Gaussians): dark sides of edges, with a soft threshold.
         lines = 0.5 + 0.5 * np.tanh((narrow - wide + random.uniform(2, 7)) / random.uniform(1, 3))
     return Image.fromarray((lines * 255).astype(np.uint8)).convert("RGB")
 
@@ -48,7 +48,7 @@ def cartoon(picture: Image.Image, random: np.random.Generator) -> Image.Image:
 
 
 def painting(picture: Image.Image, random: np.random.Generator) -> Image.Image:
-    """Patches of the most common colour around, as if laid on with a brush."""
+    """Patches of the most common nearby colour, like brush strokes."""
     size = int(random.choice([5, 7, 9]))
     laid = ImageOps.autocontrast(ImageOps.posterize(picture, 4)).filter(ImageFilter.ModeFilter(size))
     laid = laid.filter(ImageFilter.SMOOTH)
@@ -66,18 +66,18 @@ LOOKS: dict[str, tuple[str, Maker]] = {
     "painting": ("a painting of a {}", painting),
     "grey": ("a black and white photo of a {}", black_and_white),
 }
-"""Made looks: what they are called, and how they are made."""
+"""Artificial looks: their names, and the functions that make them."""
 
 LOOK_TEXTS = {
     "photo": "a photo of a {}",
     "drawing": "a drawing of a {}",
     **{key: text for key, (text, _) in LOOKS.items()},
 }
-"""Every look that a picture of the recipe has."""
+"""All looks of pictures in the recipe."""
 
 
 def recoloured(picture: Image.Image, colour: str) -> Image.Image | None:
-    """The picture with its main colour turned to another, all others turned with it; None if it has no main colour.
+    """The picture with its main colour changed to another, and all hues rotated with it; None without a main colour.
 
     Args:
         picture: RGB.
@@ -91,7 +91,7 @@ def recoloured(picture: Image.Image, colour: str) -> Image.Image | None:
     mean = np.arctan2((weight * np.sin(angle)).sum(), (weight * np.cos(angle)).sum())
     near = np.cos(angle - mean) > 0.75
     if float((weight * near).sum()) < 0.6 * float(weight.sum()):
-        return None  # many colours: none of them is the thing's
+        return None  # many colours: none of them is the subject's
     turn = round((HUES[colour] / 360 * 256) - float(mean) / (2 * np.pi) * 256)
     hsv[..., 0] = (hsv[..., 0].astype(np.int32) + turn) % 256
     return Image.fromarray(hsv, "HSV").convert("RGB")

@@ -1,7 +1,7 @@
-"""The texts that pictures are taught with, in the common space, where they stand still.
+"""The texts used for training on pictures, at fixed positions in the common space.
 
-The common space of words are the principal directions of the sentence encoder's embeddings of the lesson: texts can be
-put there before any picture has been seen, so the text tower and the image tower can be taught at the same time.
+The text part of the common space is spanned by the principal directions of the sentence encoder's embeddings of the
+lesson: texts have positions before any picture is used, so both towers can be trained at the same time.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from retrieval.lab.training.builtin.concepts import Vocabulary
 from retrieval.lab.training.builtin.looks import HUES, LOOK_TEXTS
 
 COLOUR_TEXTS = {colour: f"a {colour} {{}}".replace("a orange", "an orange") for colour in HUES}
-"""Colour words as people type them before a thing."""
+"""Colour words as people type them before the name of a thing."""
 
 Encode = Callable[[list[str]], Tensor]
 
 
 def principal(embeddings: Tensor, dim: int) -> Tensor:
-    """(dim, d) float32 rows of unit length: the directions in which (n, d) unit embeddings differ most from nothing.
+    """(dim, d) float32 rows of unit length: the directions of largest second moment of (n, d) unit embeddings.
 
-    Not centred, so that cosines are kept as far as ``dim`` directions can.
+    Not centred, so that cosines are preserved as well as ``dim`` directions permit.
     """
     moments = torch.zeros(embeddings.shape[1], embeddings.shape[1], dtype=torch.float64)
     for start in range(0, len(embeddings), 50_000):
@@ -38,8 +38,8 @@ class Names:
     """The concepts' texts in the common space.
 
     Attributes:
-        written: (c, v, dim) of unit length: v ways to write each concept, of which the first ``counts`` (c,) are real.
-        ensemble: (c, dim) of unit length: the mean over all ways to write each concept.
+        written: (c, v, dim) of unit length: v wordings of each concept, of which the first ``counts`` (c,) are real.
+        ensemble: (c, dim) of unit length: the mean over all wordings of each concept.
     """
 
     def __init__(self, vocabulary: Vocabulary, encode: Encode, common: Tensor) -> None:
@@ -57,7 +57,7 @@ class Names:
         return len(self.counts)
 
     def sample(self, generator: torch.Generator) -> Tensor:
-        """(c, dim) of unit length: one way to write each concept, chosen at random."""
+        """(c, dim) of unit length: one wording of each concept, chosen at random."""
         pick = (torch.rand(len(self.counts), generator=generator) * self.counts).long()
         return self.written[torch.arange(len(pick)), pick]
 

@@ -1,6 +1,6 @@
-"""Made pictures of what people keep beside photos: letters, receipts, tables, charts, maps, screenshots, music, codes.
+"""Artificial pictures of documents: letters, receipts, tables, charts, maps, screenshots, music, codes.
 
-Each is drawn from random numbers and WordNet's sentences, so what it shows is known, and it belongs to nobody.
+Each is drawn from random numbers and WordNet's sentences, so its content is known, and it has no copyright.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def town_map(draw: ImageDraw.ImageDraw, size: tuple[int, int], random: Random, s
 
 
 def screenshot(draw: ImageDraw.ImageDraw, size: tuple[int, int], random: Random, sentences: Sequence[str]) -> None:
-    """A window: its bar, a list at the side, text, pictures, buttons."""
+    """A window: its title bar, a list at the side, text, pictures, buttons."""
     width, height = size
     dark = random.random() < 0.35
     ground, ink = ((32, 33, 36), (225, 225, 225)) if dark else ((250, 250, 250), (40, 40, 40))
@@ -216,7 +216,7 @@ def barcode(draw: ImageDraw.ImageDraw, size: tuple[int, int], random: Random, se
 
 
 def qr_code(draw: ImageDraw.ImageDraw, size: tuple[int, int], random: Random, sentences: Sequence[str]) -> None:
-    """Random modules with the three finder squares; it says nothing."""
+    """Random modules with the three finder squares; it has no content."""
     cells = int(random.integers(21, 42))
     side = min(size) * 0.86 / cells
     left, top = (size[0] - side * cells) / 2, (size[1] - side * cells) / 2
@@ -244,7 +244,7 @@ PAGES: dict[str, Drawer] = {
     "barcode": barcode,
     "qr code": qr_code,
 }
-"""What is drawn, by the words that people use for it."""
+"""The drawing functions, by the words that people use for the result."""
 
 
 def write_pages(folder: Path, sentences: Sequence[str], each: int, seed: int = 0) -> int:
@@ -259,7 +259,7 @@ def write_pages(folder: Path, sentences: Sequence[str], each: int, seed: int = 0
             paper = tuple(random.integers(228, 256, 3).tolist()) if random.random() < 0.5 else (255, 255, 255)
             picture = Image.new("RGB", size, paper)
             drawer(ImageDraw.Draw(picture), size, random, sentences)
-            if random.random() < 0.4:  # as if photographed: turned a little, on a table, not quite sharp
+            if random.random() < 0.4:  # as if photographed: slightly rotated, on a table, slightly blurred
                 table_colour = tuple(random.integers(40, 200, 3).tolist())
                 picture = picture.rotate(
                     random.uniform(-12, 12), Image.Resampling.BICUBIC, True, None, None, table_colour

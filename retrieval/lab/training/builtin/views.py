@@ -1,4 +1,4 @@
-"""From a picture file of the recipe to the views of it that the tower is taught with."""
+"""From a picture file of the recipe to its views, on which the tower is trained."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from retrieval.lab.training.sources import Source
 from retrieval.pictures.images import read_cut_out, read_picture
 
 _WHITE, _PALE = 0.55, 0.85
-"""Shares of drawings on white, and on white or a pale ground; the rest stand on a dark one."""
+"""Fractions of drawings on white, and on white or a pale background; the rest have a dark one."""
 
 Pixels = NDArray[np.uint8]
 Kind = Literal["photo", "drawing", "page"]
@@ -26,14 +26,14 @@ Kind = Literal["photo", "drawing", "page"]
 
 @dataclass(frozen=True)
 class Making:
-    """Which views are made of a collection's pictures.
+    """The views to make of a collection's pictures.
 
     Args:
-        kind: ``photo``; ``drawing``: cut-outs, shown whole, on white, pale and dark grounds; ``page``: documents and
-            the like, of which no look is taught.
-        varied: further views of each picture, cropped, mirrored and lit in another way.
-        looks: views of each picture in a made look; a part of one is a chance.
-        colours: recoloured views of each picture; a part of one is a chance.
+        kind: ``photo``; ``drawing``: cut-outs, shown whole, on white, pale and dark backgrounds; ``page``: documents
+            and similar, for which no look is taught.
+        varied: additional views of each picture, cropped, mirrored and with other lighting.
+        looks: views of each picture with an artificial look; fractions are probabilities.
+        colours: recoloured views of each picture; fractions are probabilities.
     """
 
     kind: Kind = "photo"
@@ -52,7 +52,7 @@ class View:
 
 
 def views_of(file: Path, making: Making, random: np.random.Generator) -> Iterator[View]:
-    """The views of a picture; the first is the picture as it is.
+    """The views of a picture; the first is the unmodified picture.
 
     Raises:
         UnreadableImage, OSError: it cannot be read.
@@ -82,12 +82,12 @@ def _pixels(picture: Image.Image) -> Pixels:
 
 
 def _whole(data: bytes) -> Image.Image:
-    """The middle square, as every photo reaches the tower."""
+    """The middle square, the usual input of the tower."""
     return Image.fromarray(np.ascontiguousarray(read_picture(data, Preprocessing(SIZE)).pixels.transpose(1, 2, 0)))
 
 
 def _varied(picture: Image.Image, random: np.random.Generator) -> Image.Image:
-    """A crop of 40 to 100 % of the area, perhaps mirrored, in a little other light."""
+    """A crop of 40 to 100 % of the area, possibly mirrored, with slightly other lighting."""
     side = round(SIZE * float(np.sqrt(random.uniform(0.4, 1.0))))
     x, y = (int(v) for v in random.integers(0, SIZE - side + 1, 2))
     out = picture.resize((SIZE, SIZE), Image.Resampling.BICUBIC, (x, y, x + side, y + side))
@@ -97,7 +97,7 @@ def _varied(picture: Image.Image, random: np.random.Generator) -> Image.Image:
 
 
 def _on_ground(data: bytes, random: np.random.Generator) -> Image.Image:
-    """What is drawn, cut out where it is transparent, whole on a square ground of one colour, perhaps mirrored."""
+    """A drawing, cut out if it is transparent, whole on a square background of one colour, possibly mirrored."""
     drawing = read_cut_out(data)
     drawing = drawing.crop(drawing.getchannel("A").getbbox())
     side = round(max(drawing.size) * random.uniform(1.0, 1.6))

@@ -1,5 +1,5 @@
-"""What words beside the name of a thing do in a query: colours, numbers, and "without", each measured on pictures that
-differ in nothing else.
+"""The effect of words other than the name of a thing in a query: colours, numbers, and "without", each measured on
+pictures that are otherwise equal.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ Variants = Callable[[Image.Image], Sequence[Image.Image] | None]
 
 
 def hues(encoder: Encoder, judge: Judging, count: int = 300) -> dict[str, float]:
-    """Do colour words tell the colours of one thing apart ("a red car")?
+    """Do colour words distinguish the colours of one thing ("a red car")?
 
-    Each of ``count`` pictures that has a main colour is turned to every hue of :data:`.looks.HUES`.
+    Each of ``count`` pictures with a main colour is changed to every hue of :data:`.looks.HUES`.
 
     Returns:
-        ``hues``: share of the turned pictures whose own colour word is the nearest. ``hues_found``: share of the words
-        to which the right one of the turned pictures is the nearest. ``hues_pictures``: how many were turned.
+        ``hues``: fraction of the changed pictures whose own colour word is the nearest. ``hues_found``: fraction of the
+        words whose nearest picture is the right one. ``hues_pictures``: number of changed pictures.
     """
 
     def turned(picture: Image.Image) -> Sequence[Image.Image] | None:
@@ -42,12 +42,12 @@ def hues(encoder: Encoder, judge: Judging, count: int = 300) -> dict[str, float]
 
 
 def counts(encoder: Encoder, judge: Judging, count: int = 300) -> dict[str, float]:
-    """Do numbers tell one, two, three and four copies of a picture apart ("three dogs")?
+    """Do numbers distinguish one, two, three and four copies of a picture ("three dogs")?
 
-    The copies have one size; they lie in quarters of a canvas of the picture's edge colour.
+    The copies have equal size, in quarters of a canvas with the picture's edge colour.
 
     Returns:
-        As :func:`hues`, under ``counts``.
+        Like :func:`hues`, under ``counts``.
     """
     random = np.random.default_rng(0)
     images, names = _embedded(encoder, judge, lambda picture: [copies(picture, n + 1, random) for n in range(4)], count)
@@ -69,13 +69,13 @@ def copies(picture: Image.Image, count: int, random: np.random.Generator) -> Ima
 
 
 def negations(encoder: Encoder, judge: Judging, images: Tensor, labels: Tensor) -> dict[str, float]:
-    """Does "without" keep a kind away?
+    """Does "without" exclude a kind?
 
     Args:
-        images, labels: (n, dim) embedded pictures and (n,) places of their kinds, -1 for none.
+        images, labels: (n, dim) embedded pictures and (n,) indices of their kinds, -1 for none.
 
     Returns:
-        ``p10_with``: share of the kind among the ten nearest to "a photo of a dog"; ``p10_without``: the same for "a
+        ``p10_with``: fraction of the kind among the ten nearest to "a photo of a dog"; ``p10_without``: the same for "a
         photo without a dog", which should be near 0.
     """
     relevant = labels[None, :] == torch.arange(len(judge.names))[:, None]
@@ -87,7 +87,7 @@ def negations(encoder: Encoder, judge: Judging, images: Tensor, labels: Tensor) 
 
 
 def _told_apart(key: str, images: Tensor, texts: Tensor) -> dict[str, float]:
-    """(n, v, dim) variants of n pictures, and the texts of their variants: how often the right one is first."""
+    """(n, v, dim) variants of n pictures, and the texts of their variants: how often the right one ranks first."""
     scores = torch.einsum("nvd,nwd->nvw", images, texts)
     own = torch.arange(scores.shape[1])
     return {
@@ -104,7 +104,7 @@ def _texts(encoder: Encoder, texts: list[str], variants: int) -> Tensor:
 
 
 def _embedded(encoder: Encoder, judge: Judging, variants: Variants, count: int) -> tuple[Tensor, list[str]]:
-    """(count, v, dim) variants of pictures drawn with a fixed seed, and the names of what they show."""
+    """(count, v, dim) variants of pictures drawn with a fixed seed, and the names of their content."""
     order = torch.randperm(len(judge.files), generator=torch.Generator().manual_seed(0)).tolist()
     vectors: list[Tensor] = []
     names: list[str] = []
@@ -121,6 +121,6 @@ def _embedded(encoder: Encoder, judge: Judging, variants: Variants, count: int) 
 
 
 def _square(encoder: Encoder, judge: Judging, at: int) -> Image.Image | None:
-    """A picture as the encoder sees it; None if it shows none of the kinds or cannot be read."""
+    """A picture as input of the encoder; None if it shows none of the kinds or cannot be read."""
     pixels = picture_of(encoder, judge.files[at]) if judge.labels[at] >= 0 else None
     return None if pixels is None else Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))

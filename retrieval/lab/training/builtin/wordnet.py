@@ -10,7 +10,7 @@ from pathlib import Path
 from retrieval.errors import SettingsError
 
 _TOO_GENERAL = 4
-"""Concepts this near to the root of the noun tree ("entity", "object", "whole") name nothing that one could see."""
+"""Concepts this close to the root of the noun tree ("entity", "object", "whole") are not visible things."""
 
 _KINDS = {
     "animal": "ray seal trout flatfish otter raccoon shrew leopard skunk turtle beaver tiger lobster chicken",
@@ -22,7 +22,7 @@ _KINDS = {
     "edible fruit": "lime mango papaya peach plum kiwi pomegranate pineapple banana",
     "electronic equipment": "television",
 }
-"""Words whose most usual sense is not the one that pictures show: a leopard is first of all a pelt."""
+"""Words whose most usual sense is not the one shown in pictures: the first sense of leopard is its pelt."""
 
 _KIND_OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
 
@@ -32,7 +32,7 @@ class Synset:
     """A noun sense: its words, its meaning, its direct hypernyms.
 
     Attributes:
-        wnid: ``n`` and the eight digits of its place in data.noun, as ImageNet names it.
+        wnid: ``n`` and the eight digits of its offset in data.noun, as in ImageNet.
         words: lemmas, most usual first, blanks for underscores.
         gloss: definition and examples, as written.
         parents: wnids of its hypernyms, instance hypernyms included.
@@ -53,10 +53,10 @@ class WordNet:
     """All noun synsets, by wnid and by word.
 
     Args:
-        folder: that holds ``data.noun`` and ``index.noun``.
+        folder: contains ``data.noun`` and ``index.noun``.
 
     Raises:
-        SettingsError: they are not there.
+        SettingsError: they are missing.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -72,18 +72,18 @@ class WordNet:
         self._folder = folder
 
     def find(self, name: str) -> Synset | None:
-        """The sense of a noun that a picture would show; of its last words where the whole is unknown ("red sports
+        """The sense of a noun that a picture would show; of its last words if the whole is unknown ("red sports
         car": sports car)."""
         words = re.sub(r"[^a-z0-9' -]+", " ", name.lower()).split()
         for start in range(len(words)):
             tail = " ".join(words[start:])
             for form in (tail, tail.removesuffix("s"), tail.removesuffix("es"), re.sub("ies$", "y", tail)):
-                if form in self._senses and form != "shoes":  # which to WordNet is only the place one is in
+                if form in self._senses and form != "shoes":  # whose only sense in WordNet is figurative
                     return self._chosen(form)
         return None
 
     def _chosen(self, lemma: str) -> Synset:
-        """The most usual sense, or for the words of ``_KINDS`` the most usual that is a kind of what they say."""
+        """The most usual sense, or for the words in ``_KINDS`` the most usual one that is of the given kind."""
         senses = [self.synsets[wnid] for wnid in self._senses[lemma]]
         kind = _KIND_OF.get(lemma)
         return next((s for s in senses if kind is not None and self._is_a(s, kind)), senses[0])
@@ -93,7 +93,7 @@ class WordNet:
         return kind in synset.words or any(self._is_a(parent, kind) for parent in parents)
 
     def ancestors(self, wnid: str) -> tuple[str, ...]:
-        """Hypernyms of a synset, nearest first, without those so general that they name nothing one could see."""
+        """Hypernyms of a synset, nearest first, without those too general to be visible."""
         found: dict[str, None] = {}
         layer = list(self.synsets[wnid].parents)
         while layer:
@@ -102,7 +102,7 @@ class WordNet:
         return tuple(w for w in found if self._depth(w) > _TOO_GENERAL)
 
     def count(self, word: str) -> int:
-        """How often a noun was found in WordNet's tagged texts, all its senses together; 0 for a rare one."""
+        """How often a noun occurs in WordNet's tagged texts, in all senses together; 0 for a rare one."""
         return self._counts.get(word.lower(), 0)
 
     def examples(self) -> list[str]:
@@ -115,7 +115,7 @@ class WordNet:
 
     @cached_property
     def irregular_plurals(self) -> dict[str, str]:
-        """Plurals that are formed by no rule, by singular (``mouse``: ``mice``)."""
+        """Irregular plurals, by singular (``mouse``: ``mice``)."""
         pairs = (line.split() for line in self._lines("noun.exc"))
         return {pair[1]: pair[0].replace("_", " ") for pair in pairs if len(pair) == 2}
 
@@ -132,7 +132,7 @@ class WordNet:
         return counts
 
     def _lines(self, name: str) -> list[str]:
-        """Of a file that only the text tower's lesson needs; none where it is not there."""
+        """The lines of a file that only the text tower's lesson needs; empty if it is missing."""
         try:
             return (self._folder / name).read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
@@ -143,7 +143,7 @@ class WordNet:
 
     @cached_property
     def _depths(self) -> dict[str, int]:
-        """Shortest way of each synset from a root."""
+        """Shortest distance of each synset from a root."""
         children: dict[str, list[str]] = {}
         for synset in self.synsets.values():
             for parent in synset.parents:

@@ -1,0 +1,51 @@
+"""How many files a run will process: counted in a walk of its own, beside the first, so that progress has a total."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+
+from retrieval.catalog.exclusions import Exclusions
+from retrieval.indexing.report import Progress
+from retrieval.indexing.scan import count_files
+
+COUNT_AFTER_SECONDS = 0.5
+"""A run without changes has ended by then (100,000 files), and counting would only have slowed it down."""
+
+
+def elsewhere(root: str, roots: Collection[str]) -> list[str]:
+    """The other folders that are roots themselves, in this run or another."""
+    return [other for other in roots if other != root]
+
+
+@contextmanager
+def counted_ahead(
+    roots: Sequence[str], lasting: Exclusions, all_roots: Collection[str], progress: Progress
+) -> Iterator[None]:
+    """Count the files below ``roots`` in a thread, which is much cheaper than the walk, and set ``progress.total``.
+
+    Args:
+        lasting: what is left out.
+        all_roots: folders that are walked by themselves.
+    """
+    done = threading.Event()
+
+    def count() -> None:
+        if done.wait(COUNT_AFTER_SECONDS):
+            return
+        seen: set[tuple[int, int]] = set()
+        total = sum(
+            count_files(root, lasting=lasting, seen=seen, elsewhere=elsewhere(root, all_roots), stop=done.is_set)
+            for root in roots
+        )
+        if not done.is_set():
+            progress.total = total
+
+    thread = threading.Thread(target=count, name="photoseek-count", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

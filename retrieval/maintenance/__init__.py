@@ -1,0 +1,1 @@
+"""Backups of a gallery, and checking and repairing it."""

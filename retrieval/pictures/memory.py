@@ -1,0 +1,210 @@
+"""A limit on the memory used by all pictures being decoded at the same time, for any number of threads.
+
+The memory for a picture is estimated from its header before it is decoded: a WebP file of 40 bytes may take 4 GB. A
+picture waits until there is room; one that needs more than the limit by itself is refused, and tried
+again in the next run, when there may be more memory.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from retrieval.errors import UnreadableImage
+
+NO_MEMORY = "not enough memory"
+"""The prefix of reasons that are not the file's fault: the file is tried again."""
+
+SHARE = 0.8
+"""Of the memory that is free; the rest is for files and other programs."""
+
+SMALL = 32 << 20
+"""Smaller needs are not counted: a thread holds one such picture at a time."""
+
+_LEAST = 256 << 20
+"""The limit is never lower: a photo of 12 megapixels must be readable on any machine."""
+
+# Bytes per pixel, measured as the growth of the process while reading single-coloured pictures of 48 megapixels.
+_BY_DECODER = {"WEBP": 12, "JPEG2000": 16, "AVIF": 6, "HEIF": 4, "JXL": 4, "PSD": 8}  # in addition to the result
+_BY_SAMPLES = 20
+"""A TIFF that is read sample by sample, rotated and converted: 18 at 16 bits."""
+_BY_COEFFICIENTS = 6
+"""All coefficients of a JPEG without chroma subsampling; 3 at 4:2:0."""
+_BY_MODE = {"1": 1, "L": 1, "P": 1, "LA": 4, "I;16": 2, "I;16B": 2}  # in Pillow's memory; 4 for all others
+_PLAIN = ("L", "RGB", "YCbCr")
+_CONVERTED = 8
+"""Two more copies of a picture with a palette, transparency, other colours or deeper samples."""
+
+
+TURNED_BY_DECODER = frozenset({"TIFF", "HEIF", "JXL"})
+"""Returned upright, regardless of the EXIF tag."""
+
+_EXIF_MARKS = (b"Exif", b"eXIf", b"exif", b"EXIF")  # in JPEG, in PNG, in PNG's texts, in WebP
+
+
+def needed(
+    name: str, width: int, height: int, mode: str, data: bytes = b"", *, scale: int = 1, is_buffered: bool = False
+) -> int:
+    """Maximal number of bytes for decoding, rotating and converting a picture, without its file.
+
+    Args:
+        name: the format.
+        width, height: as stored, pixels.
+        mode: Pillow's, of the decoded picture; ``samples`` for a TIFF that is read sample by sample.
+        data: the file; if it contains EXIF, the picture may have to be rotated, which takes another copy.
+        scale: the divisor of a JPEG's sides during decoding.
+        is_buffered: a JPEG whose coefficients are all kept in memory, for any scale.
+    """
+    pixels = width * height
+    if mode == "samples":
+        return _BY_SAMPLES * pixels
+    copy = _BY_MODE.get(mode, 4)
+    each = copy + (0 if mode in _PLAIN else _CONVERTED) + _BY_DECODER.get(name, 0)
+    decoded = pixels // scale**2
+    need = each * decoded + decoded // 4 + (_BY_COEFFICIENTS * pixels if is_buffered else 0)
+    # The file is searched only if the answer matters.
+    if need + copy * decoded >= SMALL and name not in TURNED_BY_DECODER and any(mark in data for mark in _EXIF_MARKS):
+        need += copy * decoded
+    return need
+
+
+class Budget:
+    """Bytes that any threads may use at the same time, granted in order of arrival.
+
+    Args:
+        limit: bytes; None for :data:`SHARE` of the memory that is free, measured whenever no picture holds any of it.
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
+        self._fixed, self._limit = limit, limit or 0
+        self._taken = 0
+        self._waiting: deque[object] = deque()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, count: int) -> Iterator[None]:
+        """Reserve ``count`` bytes, as soon as there is room for them. A thread may hold one reservation at a time.
+
+        Raises:
+            UnreadableImage: more than the limit.
+        """
+        if count < SMALL:
+            yield
+            return
+        ticket = object()
+        with self._changed:
+            self._waiting.append(ticket)
+            try:
+                self._changed.wait_for(lambda: self._waiting[0] is ticket and self._has_room(count))
+                self._taken += self._checked(count)
+            finally:
+                self._waiting.remove(ticket)
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= count
+                self._changed.notify_all()
+
+    def _has_room(self, count: int) -> bool:
+        """Whether a request is decided now: there is room for it, or it is the only one, and is granted or refused."""
+        return self._taken == 0 or self._taken + count <= self._limit
+
+    def _checked(self, count: int) -> int:
+        if self._taken == 0 and self._fixed is None:
+            free = free_bytes()
+            self._limit = max(int(SHARE * free), _LEAST) if free is not None else 1 << 40
+        if count > self._limit:
+            need, most = count / (1 << 30), self._limit / (1 << 30)
+            raise UnreadableImage(
+                f"{NO_MEMORY}: decoding takes up to {need:.1f} GiB",
+                f"{most:.1f} GiB may be used: close other programs, or make the picture smaller",
+            )
+        return count
+
+
+shared = Budget()
+"""Of this process."""
+
+
+class Room:
+    """The memory held for one picture; a context.
+
+    Args:
+        budget: where it is taken from.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._held = ExitStack()
+
+    def __enter__(self) -> Room:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._held.close()
+
+    def take(self, count: int) -> None:
+        """Hold ``count`` bytes from now on, in place of what is held.
+
+        Raises:
+            UnreadableImage: more than the limit.
+        """
+        self._held.close()
+        self._held.enter_context(self._budget.taken(count))
+
+
+def free_bytes() -> int | None:
+    """Bytes that this process may still use: the least of machine, control group and address space.
+
+    None if the system does not report it (not Linux).
+    """
+    found = [each for each in (_free_on_machine(), *_free_in_groups(), _free_addresses()) if each is not None]
+    return max(min(found), 0) if found else None
+
+
+def _free_on_machine() -> int | None:
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) << 10
+    return None
+
+
+def _free_in_groups() -> Iterator[int]:
+    """The remaining memory of this process's control group and of each above it, for both versions of groups."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, kinds, path = line.split(":", 2)
+        if kinds == "":
+            top, limit, usage = Path("/sys/fs/cgroup"), "memory.max", "memory.current"
+        elif "memory" in kinds.split(","):
+            top, limit, usage = Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        group = top / path.lstrip("/")
+        # A container may see only its own group, mounted in place of the topmost one.
+        for folder in (group, *group.parents) if group.is_dir() else (top,):
+            with suppress(OSError, ValueError):  # no limit is the word "max", or a meaningless number
+                yield int((folder / limit).read_text()) - int((folder / usage).read_text())
+            if folder == top:
+                break
+
+
+def _free_addresses() -> int | None:
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if limit != resource.RLIM_INFINITY:
+            pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+            return limit - pages * os.sysconf("SC_PAGE_SIZE")
+    return None

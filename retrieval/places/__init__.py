@@ -1,0 +1,1 @@
+"""Names of places: from the coordinates of pictures to towns, regions and countries, offline."""

@@ -1,0 +1,1 @@
+"""Keeping a gallery in step with folders while they change."""

@@ -1,0 +1,133 @@
+"""What a watcher does to a gallery: runs of the indexer with an encoder that stays loaded, and imports of sidecars."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from retrieval.catalog.texts import unread
+from retrieval.encoders.base import Encoder
+from retrieval.encoders.choice import choose_for_indexing
+from retrieval.errors import GalleryNotFound, SettingsError
+from retrieval.gallery import Gallery
+from retrieval.indexing.focus import Focus
+from retrieval.indexing.indexer import Indexer
+from retrieval.indexing.report import IndexReport
+from retrieval.labels.sidecars import import_xmp
+from retrieval.pictures.optional import readable_extensions
+from retrieval.pictures.video import FRAMES_PER_MINUTE
+from retrieval.reading.models import VERSION, is_installed
+from retrieval.reading.run import read_texts
+
+logger = logging.getLogger("photoseek")
+
+
+class Follower:
+    """A gallery, and the encoder that is loaded for it.
+
+    Args:
+        model: by name; None: the gallery's active model, even when another one becomes active.
+        everywhere: see ``wishes.Wishes``.
+        frames_per_minute: maximum for videos.
+    """
+
+    def __init__(
+        self,
+        gallery: Gallery,
+        model: str | None,
+        everywhere: Sequence[str] = (),
+        *,
+        frames_per_minute: int = FRAMES_PER_MINUTE,
+    ) -> None:
+        self._gallery, self._model, self._everywhere = gallery, model, everywhere
+        self._frames_per_minute = frames_per_minute
+        gallery.bring_up_to_date()
+        self._encoder: Encoder = choose_for_indexing(gallery, model)
+
+    def roots(self, folders: Sequence[str | Path]) -> list[str]:
+        """The folders to watch, resolved: the given ones, or all that were indexed before.
+
+        Raises:
+            SettingsError: a folder that does not exist and was never indexed, or no folder at all.
+        """
+        known: list[str] = []
+        if self._gallery.exists():
+            try:
+                with self._gallery.reader() as reader:
+                    known = reader.roots()
+            except GalleryNotFound:  # created but never filled
+                pass
+        if not folders and not known:
+            raise SettingsError("no folder was given and none was indexed before", "run: photoseek watch FOLDER")
+        found = []
+        for folder in folders:
+            path = Path(os.path.expanduser(folder))  # noqa: PTH111 - pathlib's raises where there is no such user
+            resolved = os.path.realpath(path)
+            if not os.path.isdir(resolved) and resolved not in known:  # noqa: PTH112
+                raise SettingsError(f"there is no folder {folder}", "check the spelling, or mount the drive")
+            found.append(resolved)
+        return list(dict.fromkeys(found or known))
+
+    def run(self, roots: Sequence[str], focus: Focus, stop: Callable[[], bool]) -> IndexReport:
+        """A run, see ``Indexer.run``."""
+        self._follow_model()
+        indexer = Indexer(
+            self._gallery,
+            self._encoder,
+            workers=self._encoder.streams,
+            frames_per_minute=self._frames_per_minute,
+        )
+        return indexer.run(roots, focus=focus, everywhere=self._everywhere, stop=stop)
+
+    def read_text(self, stop: Callable[[], bool]) -> None:
+        """Read the words in pictures that were not read yet, if the gallery's runs do (``index --ocr``).
+
+        Args:
+            stop: once it returns True, reading ends, and what was read is kept.
+
+        Raises:
+            GalleryLocked: another process is writing.
+        """
+        if not self._gallery.exists() or not is_installed():
+            return
+        with self._gallery.reader() as reader:
+            if not reader.reads_text() or not unread(reader, VERSION):
+                return
+        read_texts(self._gallery, encoder=self._encoder, stop=stop)
+
+    def _follow_model(self) -> None:
+        """Use the model that searches use now, if none was named."""
+        if self._model is not None or not self._gallery.exists():
+            return
+        try:
+            with self._gallery.reader() as reader:
+                active = reader.active_encoder()
+        except GalleryNotFound:
+            return
+        if active is not None and active.fingerprint != self._encoder.spec.fingerprint:
+            self._encoder = choose_for_indexing(self._gallery, None)
+
+    def import_sidecars(self, paths: Sequence[str]) -> None:
+        """Import the data of changed sidecars for their pictures; the data of a deleted sidecar is removed."""
+        pictures = {picture for path in paths for picture in self._pictures_of(path)}
+        if pictures:
+            report = import_xmp(self._gallery, sorted(pictures))
+            for path, problem in report.problems.items():
+                logger.warning("%s: %s", path, problem)
+
+    def _pictures_of(self, sidecar: str) -> list[str]:
+        """Pictures of the gallery that the sidecar may belong to: ``photo.jpg.xmp`` or ``photo.xmp``."""
+        stem = sidecar[: -len(".xmp")]
+        names = [stem, *(stem + extension for extension in readable_extensions())]
+        folder = os.path.dirname(sidecar)
+        try:
+            here = {name.casefold(): name for name in os.listdir(folder)}  # noqa: PTH208
+        except OSError:
+            return []
+        found = [
+            os.path.join(folder, here[key]) for name in names if (key := os.path.basename(name).casefold()) in here
+        ]
+        with self._gallery.reader() as reader:
+            return [path for path in dict.fromkeys(found) if reader.record_at(path) is not None]

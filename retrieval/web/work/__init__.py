@@ -1,1 +1,0 @@
-"""Worker threads with bounded job queues: the engine thread and the catalog readers."""
