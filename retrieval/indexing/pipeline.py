@@ -73,6 +73,10 @@ class PictureDecoder(Protocol):
         """A picture, or the reason why there is none, for each file; called by many threads."""
         ...
 
+    def leave(self, reason: str) -> None:
+        """Count a file that is decoded elsewhere, and why; called by many threads."""
+        ...
+
 
 class Pipeline:
     """Turns candidates into catalog rows with one encoder.
@@ -228,7 +232,10 @@ class Pipeline:
             place, candidate, digest, data = file
             if (doubt := doubt_of(data)) is None:
                 here.append(file)
-            elif (found := self._late.read(partial(self._apart, candidate, digest, data, doubt))) is not None:
+                continue
+            if self._decoder:
+                self._decoder.leave("decoded in a process of its own")
+            if (found := self._late.read(partial(self._apart, candidate, digest, data, doubt))) is not None:
                 prepared.settled[place] = found.settled[0]
         files = [data for *_, data in here]
         pictures = self._decoder.read(files) if self._decoder and files else [self._picture(data) for data in files]

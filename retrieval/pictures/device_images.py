@@ -150,9 +150,9 @@ class DeviceDecoder:
             try:
                 plans[at] = _plan(data, self._preprocessing)
             except _OnCpuError as reason:
-                self._left(str(reason))
+                self.leave(str(reason))
             except Exception:  # whatever Pillow raises for a damaged header; the CPU's decoder will report it
-                self._left("damaged")
+                self.leave("damaged")
         return plans
 
     def _smalls(self, files: Sequence[bytes], passes: Sequence[_Passes]) -> list[_Bytes | None]:
@@ -161,7 +161,7 @@ class DeviceDecoder:
             return list(self._on_device(files, passes))
         except RuntimeError:  # torchvision gives no details, and memory errors are of this type too
             if len(files) == 1:
-                self._left("the device's decoder refused it")
+                self.leave("the device's decoder refused it")
                 return [None]
         return [self._smalls([data], [each])[0] for data, each in zip(files, passes, strict=True)]
 
@@ -204,7 +204,8 @@ class DeviceDecoder:
         except UnreadableImage as error:
             return error
 
-    def _left(self, reason: str) -> None:
+    def leave(self, reason: str) -> None:
+        """Count a file that is decoded elsewhere, and why."""
         with self._counting:
             self._left_to_cpu[reason] += 1
 

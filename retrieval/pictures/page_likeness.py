@@ -47,7 +47,7 @@ def page_features(upright: Image.Image) -> NDArray[np.float32] | None:
     if min(size) < 2 * _TILE:
         return None
     method = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
-    small = flatten(upright).convert("RGB").resize((size[0], size[1]), method, reducing_gap=2.0)
+    small = flatten(upright).resize((size[0], size[1]), method, reducing_gap=2.0).convert("RGB")
     rows, columns = small.height // _TILE, small.width // _TILE
     small = small.crop((0, 0, columns * _TILE, rows * _TILE))
     luma = np.asarray(small.convert("L"))

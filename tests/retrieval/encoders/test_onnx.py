@@ -302,7 +302,7 @@ def test_a_description_that_does_not_fit_the_graph(tmp_path: Path, changes: dict
 
 def test_a_file_that_is_no_graph(tmp_path: Path) -> None:
     (tmp_path / "image.onnx").write_bytes(b"nothing like a graph")
-    with pytest.raises(WeightsUnavailable, match="cannot be used"):
+    with pytest.raises(WeightsUnavailable, match="damaged or no ONNX graph"):
         OnnxEncoder(describe(tmp_path), "fp32").encode_images(np.zeros((1, 3, 8, 8), np.uint8))
 
 

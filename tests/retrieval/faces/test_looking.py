@@ -128,7 +128,7 @@ def test_the_whole_way_from_a_folder_to_nothing_left(tmp_path: Path) -> None:
     assert shown.returncode == 2 and "Eileen Collins" in shown.stderr, "of a name of two words the first alone"
     shown = photoseek(tmp_path, "search", 'person:"eileen collins"', "--paths")
     assert {Path(line).stem for line in shown.stdout.splitlines()} == {*variations(), "new"}
-    assert "8 in 8 of 9 pictures; 1 person, 1 with a name" in photoseek(tmp_path, "info").stdout
+    assert "8, in 8 of the 9 looked at; 1 person, 1 with a name" in photoseek(tmp_path, "info").stdout
     assert "nothing is deleted without --yes" in photoseek(tmp_path, "people", "forget", "--all").stderr
     assert photoseek(tmp_path, "people", "forget", "--all", "--yes").returncode == 0
     assert photoseek(tmp_path, "people").returncode == 1

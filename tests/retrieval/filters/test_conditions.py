@@ -52,7 +52,7 @@ def test_every_condition_is_a_field_of_the_api_and_a_name_of_the_page() -> None:
     from retrieval.web.search.models import SearchParams
 
     script = page_files()["conditions.js"].content.decode()
-    named = [name for names in re.findall(r"= (\[.*\]);", script) for name in json.loads(names)]
+    named = [name for names in re.findall(r"(?:LISTS|TEXTS|FLAGS)=(\[[^\]]*\]);", script) for name in json.loads(names)]
     assert sorted(named) == sorted(FIELDS)
     for model in (SearchParams, SearchArguments):
         described = model.model_json_schema()["properties"]

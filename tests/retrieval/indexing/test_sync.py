@@ -211,7 +211,7 @@ def test_a_copied_gallery_keeps_its_index(tmp_path: Path, caplog: pytest.LogCapt
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     with closing(CatalogReader(tmp_path / "b" / "catalog.sqlite")) as reader:
         row = row_of(reader, first.encoder)
-        assert sync.saved_manifest(tmp_path / "b" / "index", reader) is not None
+        assert sync.saved_manifest(tmp_path / "b" / "index", reader, row) is not None
         assert len(open_index(tmp_path / "b" / "index", reader, row).index) == 40
     assert caplog.text == ""
 
@@ -286,7 +286,7 @@ def test_a_run_without_changes_neither_reads_nor_writes_the_index(
         raise AssertionError("there was nothing to do")
 
     monkeypatch.setattr(sync, "open_index", refuse)
-    monkeypatch.setattr(sync, "save_snapshot", refuse)
+    monkeypatch.setattr("indexes.store.save_snapshot", refuse)
     keeper = setup.keeper()
     keeper.follow()
     assert keeper.finish().startswith("Exact (up to 50,000 pictures")

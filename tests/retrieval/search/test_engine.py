@@ -302,9 +302,9 @@ def test_a_filter_is_listed_once_and_again_after_a_change(
     listed: list[Filter] = []
     select = selection.select
 
-    def counting(reader: CatalogReader, where: Filter, encoder_id: int) -> selection.Selection:
+    def counting(reader: CatalogReader, where: Filter, encoder_id: int, **options: bool) -> selection.Selection:
         listed.append(where)
-        return select(reader, where, encoder_id)
+        return select(reader, where, encoder_id, **options)
 
     monkeypatch.setattr("retrieval.search.saved_search.select", counting)
     query = Query.text("red", where=Filter(format=["png"]))  # type: ignore[arg-type]  # a list is taken as well
