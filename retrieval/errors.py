@@ -58,6 +58,7 @@ __all__ = [
     "UnknownAlbum",
     "UnknownEncoder",
     "UnknownImage",
+    "UnknownPerson",
     "UnreadableImage",
     "VectorIndexError",
     "WeightsUnavailable",
@@ -82,6 +83,10 @@ class PageExpired(QueryError):
 
 class UnknownAlbum(QueryError):
     """No album has this id."""
+
+
+class UnknownPerson(QueryError):
+    """There is no person or face with this id."""
 
 
 class GalleryError(RetrievalError):

@@ -133,6 +133,19 @@ def face_numbered(rows: Rows, face_id: int) -> PlacedFace | None:
     return _placed(found[0]) if found else None
 
 
+def face_boxes(rows: Rows, ids: Sequence[int]) -> dict[int, tuple[bytes, Box]]:
+    """Face id -> the content that it is in, and where."""
+    sql = "SELECT id, content_hash, x, y, width, height FROM faces WHERE id IN ({})"
+    found = [row for names, values in id_lists(ids) for row in rows.rows(sql.format(names), values)]
+    return {row[0]: (row[1], (row[2], row[3], row[4], row[5])) for row in found}
+
+
+def face_look(rows: Rows, content_hash: bytes) -> tuple[bool, str | None]:
+    """Whether faces were looked for in a content, and why that was not possible."""
+    found = rows.rows("SELECT reason FROM face_looks WHERE content_hash = :hash", {"hash": content_hash})
+    return (True, found[0][0]) if found else (False, None)
+
+
 def face_counts(rows: Rows) -> FaceCounts:
     """How many present pictures were looked at, and what was found."""
     sql = """SELECT count(*), count(t.id), coalesce(sum(t.faces > 0), 0), count(t.reason) FROM images AS i
@@ -253,6 +266,18 @@ def set_persons(transaction: Transaction, pairs: Iterable[tuple[int, int | None]
     """Who faces are taken for: (face id, person id), None for nobody."""
     sql = "UPDATE faces SET person_id = :person, is_grouped = 1 WHERE id = :face"
     transaction.run(sql, [{"face": int(face), "person": person} for face, person in pairs])
+
+
+def set_grouped(transaction: Transaction, pairs: Iterable[tuple[int, int | None]]) -> None:
+    """What grouping decides: (face id, person id), None for nobody. What people said since it read the faces stays,
+    and a face whose person is part of another one by now is grouped by the next run."""
+    transaction.run(
+        """UPDATE faces SET person_id = :person, is_grouped = 1 WHERE id = :face AND person_id IS NULL
+           AND (:person IS NULL OR :person IN (SELECT id FROM persons))
+           AND NOT EXISTS (SELECT 1 FROM face_verdicts AS v
+               WHERE v.face_id = :face AND v.person_id = :person AND NOT v.is_person)""",
+        [{"face": int(face), "person": person} for face, person in pairs],
+    )
 
 
 def move_faces(transaction: Transaction, old: bytes, new: bytes) -> None:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from retrieval.catalog.access import Rows
 from retrieval.catalog.records import utc_now
-from retrieval.errors import QueryError
+from retrieval.errors import QueryError, UnknownPerson
 from retrieval.folding import fold
 
 if TYPE_CHECKING:
     from retrieval.catalog.transaction import Transaction
-
-MOST_STEPS = 100
-"""Edits that can be undone; older ones are final."""
 
 
 class Person(NamedTuple):
@@ -89,6 +85,18 @@ def person_named(rows: Rows, who: str) -> Person:
     raise QueryError(f"there is no person {who!r}", hint)
 
 
+def person_with_id(rows: Rows, person_id: int) -> Person:
+    """The person, or group without a name, with this id.
+
+    Raises:
+        UnknownPerson: there is none.
+    """
+    found = rows.rows(f"{_PERSON} WHERE p.id = :value GROUP BY p.id", {"value": person_id})
+    if not found:
+        raise UnknownPerson(f"there is no person with the id {person_id}", "it may be part of another one by now")
+    return _person(found[0])
+
+
 def id_named(rows: Rows, name: str) -> int | None:
     """The person with this name, ignoring case; None: there is none."""
     found = rows.rows("SELECT id FROM persons WHERE name_key = :key", {"key": fold(name)})
@@ -103,6 +111,11 @@ def is_number(text: str) -> bool:
 def person_names(rows: Rows) -> list[str]:
     """The names of persons that are not hidden, those in the most pictures first."""
     return [person.name for person in all_persons(rows) if person.name is not None]
+
+
+def hidden_persons(rows: Rows) -> set[int]:
+    """The ids of persons that are left out of lists."""
+    return {row[0] for row in rows.rows("SELECT id FROM persons WHERE is_hidden")}
 
 
 def faces_about(rows: Rows, person_id: int) -> list[int]:
@@ -178,85 +191,3 @@ def dissolve_unnamed(transaction: Transaction) -> None:
            AND id NOT IN (SELECT person_id FROM faces WHERE person_id > 0)
            AND id NOT IN (SELECT person_id FROM face_verdicts)"""
     )
-
-
-# Undoing
-
-_PERSON_COLUMNS = "id, name, name_key, is_hidden, created_at"
-_VERDICT_COLUMNS = "face_id, person_id, is_person"
-
-
-def note_step(transaction: Transaction, what: str, persons: Iterable[int], faces: Iterable[int]) -> int:
-    """Record persons and faces as they are before an edit; the id of the step.
-
-    Args:
-        what: the edit, in words.
-        persons: all that the edit changes or deletes; new ones are recorded by :func:`note_new`.
-        faces: all that are given to another person, or about which something is said.
-    """
-    persons, faces = list(persons), list(faces)
-    before = {
-        "persons": _rows(transaction, f"SELECT {_PERSON_COLUMNS} FROM persons WHERE id = :id", persons),
-        "faces": _rows(transaction, "SELECT id, person_id FROM faces WHERE id = :id", faces),
-        "said_of": faces,
-        "said": _rows(transaction, f"SELECT {_VERDICT_COLUMNS} FROM face_verdicts WHERE face_id = :id", faces),
-        "new": [],
-    }
-    step = transaction.insert(
-        "INSERT INTO person_steps (what, done_at, before) VALUES (:what, :now, :before)",
-        {"what": what, "now": utc_now(), "before": json.dumps(before)},
-    )
-    transaction.run("DELETE FROM person_steps WHERE id <= :last", {"last": step - MOST_STEPS})
-    return step
-
-
-def note_new(transaction: Transaction, step: int, person_id: int) -> None:
-    """Record that a step created a person."""
-    (text,) = transaction.rows("SELECT before FROM person_steps WHERE id = :step", {"step": step})[0]
-    before = json.loads(text)
-    before["new"].append(person_id)
-    sql = "UPDATE person_steps SET before = :before WHERE id = :step"
-    transaction.run(sql, {"before": json.dumps(before), "step": step})
-
-
-def undo_step(transaction: Transaction) -> str | None:
-    """Restore what the last step changed, and forget the step; its words. None if there is none.
-
-    Faces that are gone since then stay gone.
-    """
-    found = transaction.rows("SELECT id, what, before FROM person_steps ORDER BY id DESC LIMIT 1")
-    if not found:
-        return None
-    step, what, text = found[0]
-    before = json.loads(text)
-    transaction.run("DELETE FROM person_steps WHERE id = :step", {"step": step})
-    persons = before["persons"]
-    # Names first become free: two persons may have exchanged theirs.
-    transaction.run("UPDATE persons SET name = NULL, name_key = NULL WHERE id = :id", [{"id": p[0]} for p in persons])
-    for person in persons:
-        values = dict(zip(("id", "name", "key", "hidden", "at"), person, strict=True))
-        transaction.run(
-            """INSERT INTO persons (id, name, name_key, is_hidden, created_at) VALUES (:id, :name, :key, :hidden, :at)
-               ON CONFLICT (id) DO UPDATE SET name = :name, name_key = :key, is_hidden = :hidden""",
-            values,
-        )
-    for face_id in before["said_of"]:
-        transaction.run("DELETE FROM face_verdicts WHERE face_id = :face", {"face": face_id})
-    for face_id, person_id in before["faces"]:
-        values = {"face": face_id, "person": person_id}
-        transaction.run("UPDATE faces SET person_id = :person WHERE id = :face", values)
-    for face_id, person_id, is_person in before["said"]:
-        transaction.run(
-            """INSERT INTO face_verdicts (face_id, person_id, is_person)
-               SELECT :face, :person, :is WHERE EXISTS (SELECT 1 FROM faces WHERE id = :face)
-               AND EXISTS (SELECT 1 FROM persons WHERE id = :person)""",
-            {"face": face_id, "person": person_id, "is": is_person},
-        )
-    new = [{"id": id_} for id_ in before["new"]]
-    transaction.run("UPDATE faces SET person_id = NULL, is_grouped = 0 WHERE person_id = :id", new)
-    transaction.run("DELETE FROM persons WHERE id = :id", new)
-    return str(what)
-
-
-def _rows(transaction: Transaction, sql: str, ids: Iterable[int]) -> list[list[Any]]:
-    return [list(row) for id_ in ids for row in transaction.rows(sql, {"id": id_})]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +12,11 @@ from retrieval.commands import values
 from retrieval.commands.options import GalleryOption, JsonOption
 from retrieval.commands.say import needed, others_go_on, say
 from retrieval.streams import plural, printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from retrieval.labels.people_edits import PeopleEdit
 
 people_app = typer.Typer(
     help="List, name, merge and split the people in pictures, and delete them.",
@@ -81,7 +87,7 @@ def name(
     new: Annotated[str, typer.Argument(metavar="NAME", help="The name to give.")],
     gallery: GalleryOption = None,
 ) -> None:
-    """Name a group of faces, or rename a person."""
+    """Name a group of faces, or rename a person; or say whose a face is, with face:N as WHO."""
     from retrieval.gallery import Gallery
     from retrieval.labels.people import name_person
 
@@ -106,41 +112,50 @@ def merge(
 @people_app.command()
 def split(who: WhoArgument, pictures: FacesArgument, gallery: GalleryOption = None) -> None:
     """Give a person's faces in these pictures to a new person."""
-    from retrieval.gallery import Gallery
-    from retrieval.labels.named_pictures import named_in
     from retrieval.labels.people import split_person
 
-    named = named_in(pictures)
-    with others_go_on("picture", named) as refused:
-        done = split_person(Gallery(gallery), who, named, refused)
-        say(f"{plural(done.faces, 'face')} of {printable(who)} now are person {done.person};")
-        say(f"to name it, run: photoseek people name {done.person} NAME (undo: photoseek people undo)")
+    def told(done: PeopleEdit) -> str:
+        moved = f"{plural(done.faces, 'face')} of {printable(who)} now are person {done.person}"
+        return f"{moved}; to name it, run:\nphotoseek people name {done.person} NAME"
+
+    _by_faces(split_person, who, pictures, gallery, told)
 
 
 @people_app.command()
 def confirm(who: WhoArgument, pictures: FacesArgument, gallery: GalleryOption = None) -> None:
     """Say that these pictures show a person: the faces taken for the person, or else the only face there."""
-    from retrieval.gallery import Gallery
-    from retrieval.labels.named_pictures import named_in
     from retrieval.labels.people import confirm_faces
 
-    named = named_in(pictures)
-    with others_go_on("picture", named) as refused:
-        done = confirm_faces(Gallery(gallery), who, named, refused)
-        say(f"{plural(done.faces, 'face is', 'faces are')} {printable(done.person)}")
+    _by_faces(confirm_faces, who, pictures, gallery, lambda done: f"{_faces(done)} {printable(done.person)}")
 
 
 @people_app.command()
 def reject(who: WhoArgument, pictures: FacesArgument, gallery: GalleryOption = None) -> None:
     """Say that a person's faces in these pictures are somebody else."""
+    from retrieval.labels.people import reject_faces
+
+    _by_faces(reject_faces, who, pictures, gallery, lambda done: f"{_faces(done)} not {printable(done.person)}")
+
+
+def _faces(done: PeopleEdit) -> str:
+    return plural(done.faces, "face is", "faces are")
+
+
+def _by_faces(
+    edit: Callable[..., PeopleEdit],
+    who: str,
+    pictures: list[str],
+    gallery: Path | None,
+    told: Callable[[PeopleEdit], str],
+) -> None:
+    """Make an edit of a person by the faces in some pictures, and say what it did."""
     from retrieval.gallery import Gallery
     from retrieval.labels.named_pictures import named_in
-    from retrieval.labels.people import reject_faces
 
     named = named_in(pictures)
     with others_go_on("picture", named) as refused:
-        done = reject_faces(Gallery(gallery), who, named, refused)
-        say(f"{plural(done.faces, 'face is', 'faces are')} not {printable(done.person)} (undo: photoseek people undo)")
+        done = edit(Gallery(gallery), who, named, refused)
+        say(f"{told(done)} (undo: photoseek people undo)")
 
 
 @people_app.command()

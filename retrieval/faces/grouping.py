@@ -17,7 +17,7 @@ import numpy as np
 
 from indexes.factory import create_index
 from indexes.spec import IndexSpec
-from retrieval.catalog.faces import FaceVectors, face_vectors, set_persons
+from retrieval.catalog.faces import FaceVectors, face_vectors, set_grouped
 from retrieval.catalog.persons import dissolve_unnamed, insert_person, rejections
 from retrieval.encoders.base import unit
 from retrieval.faces.models import DIM
@@ -67,11 +67,11 @@ def group_faces(gallery: Gallery, stop: Callable[[], bool] = lambda: False) -> G
         return Grouped([], [], [])
     if found.joined or found.new or found.alone:
         with gallery.writer() as catalog, catalog.transaction() as transaction:
-            set_persons(transaction, found.joined)
+            set_grouped(transaction, found.joined)
             for group in found.new:
                 person_id = insert_person(transaction)
-                set_persons(transaction, [(face, person_id) for face in group])
-            set_persons(transaction, [(face, None) for face in found.alone])
+                set_grouped(transaction, [(face, person_id) for face in group])
+            set_grouped(transaction, [(face, None) for face in found.alone])
     return found
 
 

@@ -101,7 +101,7 @@ def forget_faces(gallery: Gallery) -> tuple[int, bool]:
         with catalog.transaction() as transaction:
             count = delete_all_faces(transaction)
             _mark(gallery.path / UNFINISHED, _FACES)
-        return count, _compact(gallery, catalog)
+        return count, _clean_of_faces(gallery, catalog)
 
 
 def finish_forgetting(gallery: Gallery, catalog: Catalog) -> None:
@@ -112,7 +112,7 @@ def finish_forgetting(gallery: Gallery, catalog: Catalog) -> None:
         return
     logger.warning("an earlier photoseek forget was cut off; what was left of its work is done now")
     if begun == _FACES:
-        _compact(gallery, catalog)
+        _clean_of_faces(gallery, catalog)
     else:
         _clean_files(gallery, catalog, purge=begun != _FORGET)
 
@@ -125,29 +125,40 @@ def _mark(file: Path, what: str) -> None:
         os.fsync(out.fileno())
 
 
-def _compact(gallery: Gallery, catalog: Catalog) -> bool:
-    """Rewrite the catalog's file alone; False as ``Catalog.compact``."""
+def _clean_of_faces(gallery: Gallery, catalog: Catalog) -> bool:
+    """Remove deleted faces from the gallery's other files: portraits from the thumbnails. False as
+    ``Catalog.compact``."""
     is_log_empty = catalog.compact()
+    _drop_thumbnails(gallery)
     (gallery.path / UNFINISHED).unlink()
     return is_log_empty
 
 
 def _clean_files(gallery: Gallery, catalog: Catalog, *, purge: bool) -> bool:
     """Remove data deleted from the catalog from the gallery's other files; False as ``Catalog.compact``."""
-    from retrieval.rendering.thumbnail_store import ThumbnailStore
-
     is_log_empty = is_done = True
     if purge:
         is_done = _purge_indexes(gallery)
-        for copy in gallery.label_copies_path.glob("*"):  # a new one is written by the next command
-            copy.unlink()
+        _drop_copies(gallery)
         is_log_empty = catalog.compact()
-    thumbnails = ThumbnailStore(gallery.path, 0)
-    thumbnails.keep_only(gallery.catalog_path)
-    thumbnails.close()
+    _drop_thumbnails(gallery)
     if is_done:
         (gallery.path / UNFINISHED).unlink()
     return is_log_empty
+
+
+def _drop_copies(gallery: Gallery) -> None:
+    for copy in gallery.label_copies_path.glob("*"):  # a new one is written by the next command
+        copy.unlink()
+
+
+def _drop_thumbnails(gallery: Gallery) -> None:
+    """Remove thumbnails of pictures that the gallery no longer has, and all portraits, which are made again."""
+    from retrieval.rendering.thumbnail_store import ThumbnailStore
+
+    thumbnails = ThumbnailStore(gallery.path, 0)
+    thumbnails.keep_only(gallery.catalog_path)
+    thumbnails.close()
 
 
 LOG_LINES = [

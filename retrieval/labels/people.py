@@ -6,54 +6,45 @@ Grouping (``faces/grouping.py``) never contradicts any of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from retrieval.catalog import persons
-from retrieval.catalog.faces import PlacedFace, face_numbered, faces_in, set_persons
+from retrieval.catalog.access import Rows
+from retrieval.catalog.faces import PlacedFace, face_numbered, faces_in
+from retrieval.catalog.person_changes import MOST_STEPS, undo_step
 from retrieval.catalog.persons import Person, is_number, person_named
 from retrieval.errors import QueryError
+from retrieval.labels import people_edits
 from retrieval.labels.labelling import find_images
-from retrieval.tag_text import clean_person
+from retrieval.labels.people_edits import OfFaces, PeopleEdit
 from retrieval.undone import Refused, item
 
 if TYPE_CHECKING:
-    from retrieval.catalog.reader import CatalogReader
     from retrieval.catalog.transaction import Transaction
     from retrieval.gallery import Gallery
+
+T = TypeVar("T")
+
+_FACE = "face:"
 
 Target = str | Path | int
 """``face:12``, or pictures as in ``labelling.find_images``."""
 
 
-@dataclass(frozen=True)
-class PeopleEdit:
-    """The result of an edit: the person as text, and how many faces it concerned."""
-
-    person: str
-    faces: int
-
-
 def name_person(gallery: Gallery, who: str, name: str) -> PeopleEdit:
-    """Give a person or a group without a name a name.
+    """Give a person or a group without a name a name; or say whose a face is, with ``face:12``, see
+    :func:`~retrieval.labels.people_edits.name_face`.
 
     Raises:
-        QueryError: there is no such person, the name is invalid, or another person has it.
+        QueryError: there is no such person or face, the name is invalid, or another person has it.
     """
-    name = clean_person(name)
-    if is_number(name.removeprefix("#")):
-        raise QueryError(f"the name {name!r} is a number", "groups of faces have numbers; give a name with a letter")
 
-    def edit(transaction: Transaction, step: int, person: Person) -> PeopleEdit:
-        taken = persons.id_named(transaction, name)
-        if taken not in (None, person.id):
-            hint = f"if both are one person, run: photoseek people merge {name!r} {person.text()!r}"
-            raise QueryError(f"there is a person {name!r} already", hint)
-        persons.set_name(transaction, person.id, name)
-        return PeopleEdit(name, person.faces)
+    def edit(transaction: Transaction) -> PeopleEdit:
+        if who.startswith(_FACE):
+            return people_edits.name_face(transaction, _numbered(transaction, who), name)
+        return people_edits.name(transaction, person_named(transaction, who), name)
 
-    return _edit(gallery, who, f"named {who} {name}", lambda rows, person: [], edit)
+    return _edited(gallery, edit)
 
 
 def merge_persons(gallery: Gallery, who: str, others: Sequence[str]) -> PeopleEdit:
@@ -62,19 +53,12 @@ def merge_persons(gallery: Gallery, who: str, others: Sequence[str]) -> PeopleEd
     Raises:
         QueryError: there is no such person, or one is named twice.
     """
-    _opened(gallery)
-    with gallery.writer() as catalog, catalog.transaction() as transaction:
-        merged = [person_named(transaction, each) for each in (who, *others)]
-        if len({person.id for person in merged}) < max(len(merged), 2):
-            raise QueryError("one person was named twice", "name at least two different persons")
-        faces = [face for person in merged for face in persons.faces_about(transaction, person.id)]
-        words = " and ".join(person.text() for person in merged)
-        persons.note_step(transaction, f"merged {words}", [person.id for person in merged], faces)
-        kept, name = merged[0], next((person.name for person in merged if person.name is not None), None)
-        for person in merged[1:]:
-            persons.move_all(transaction, person.id, kept.id)
-        persons.set_name(transaction, kept.id, name)
-        return PeopleEdit(name or str(kept.id), sum(person.faces for person in merged))
+    return _edited(
+        gallery,
+        lambda transaction: people_edits.merge(
+            transaction, [person_named(transaction, each) for each in (who, *others)]
+        ),
+    )
 
 
 def split_person(gallery: Gallery, who: str, targets: Sequence[Target], refused: Refused | None = None) -> PeopleEdit:
@@ -84,19 +68,7 @@ def split_person(gallery: Gallery, who: str, targets: Sequence[Target], refused:
         QueryError: there is no such person, or it is in none of the pictures.
         UnknownImage: the gallery does not hold a picture.
     """
-    with gallery.reader() as reader:
-        chosen = _faces_of(reader, person_named(reader, who), targets, refused)
-
-    def edit(transaction: Transaction, step: int, person: Person) -> PeopleEdit:
-        new = persons.insert_person(transaction)
-        persons.note_new(transaction, step, new)
-        for face_id in chosen:
-            persons.set_verdict(transaction, face_id, person.id, is_person=False)
-            persons.set_verdict(transaction, face_id, new, is_person=True)
-        set_persons(transaction, [(face_id, new) for face_id in chosen])
-        return PeopleEdit(str(new), len(chosen))
-
-    return _edit(gallery, who, f"split {who}", lambda rows, person: chosen, edit)
+    return _edited_faces(gallery, who, targets, refused, _own, people_edits.split)
 
 
 def confirm_faces(gallery: Gallery, who: str, targets: Sequence[Target], refused: Refused | None = None) -> PeopleEdit:
@@ -106,17 +78,7 @@ def confirm_faces(gallery: Gallery, who: str, targets: Sequence[Target], refused
         QueryError: there is no such person; a picture without a face; one with several faces, none of them the person.
         UnknownImage: the gallery does not hold a picture.
     """
-    with gallery.reader() as reader:
-        person = person_named(reader, who)
-        chosen = _chosen(reader, targets, refused, lambda target, faces: _meant(person, target, faces))
-
-    def edit(transaction: Transaction, step: int, person: Person) -> PeopleEdit:
-        for face_id in chosen:
-            persons.set_verdict(transaction, face_id, person.id, is_person=True)
-        set_persons(transaction, [(face_id, person.id) for face_id in chosen])
-        return PeopleEdit(person.text(), len(chosen))
-
-    return _edit(gallery, who, f"confirmed {who}", lambda rows, person: chosen, edit)
+    return _edited_faces(gallery, who, targets, refused, _meant, people_edits.confirm)
 
 
 def reject_faces(gallery: Gallery, who: str, targets: Sequence[Target], refused: Refused | None = None) -> PeopleEdit:
@@ -126,16 +88,7 @@ def reject_faces(gallery: Gallery, who: str, targets: Sequence[Target], refused:
         QueryError: there is no such person, or it is in none of the pictures.
         UnknownImage: the gallery does not hold a picture.
     """
-    with gallery.reader() as reader:
-        chosen = _faces_of(reader, person_named(reader, who), targets, refused)
-
-    def edit(transaction: Transaction, step: int, person: Person) -> PeopleEdit:
-        for face_id in chosen:
-            persons.set_verdict(transaction, face_id, person.id, is_person=False)
-        set_persons(transaction, [(face_id, None) for face_id in chosen])
-        return PeopleEdit(person.text(), len(chosen))
-
-    return _edit(gallery, who, f"rejected {who}", lambda rows, person: chosen, edit)
+    return _edited_faces(gallery, who, targets, refused, _own, people_edits.reject)
 
 
 def hide_person(gallery: Gallery, who: str, *, hidden: bool = True) -> PeopleEdit:
@@ -144,12 +97,9 @@ def hide_person(gallery: Gallery, who: str, *, hidden: bool = True) -> PeopleEdi
     Raises:
         QueryError: there is no such person.
     """
-
-    def edit(transaction: Transaction, step: int, person: Person) -> PeopleEdit:
-        persons.set_hidden(transaction, person.id, is_hidden=hidden)
-        return PeopleEdit(person.text(), person.faces)
-
-    return _edit(gallery, who, f"{'hid' if hidden else 'showed'} {who}", lambda rows, person: [], edit)
+    return _edited(
+        gallery, lambda transaction: people_edits.hide(transaction, person_named(transaction, who), hidden=hidden)
+    )
 
 
 def undo_people(gallery: Gallery) -> str:
@@ -158,49 +108,66 @@ def undo_people(gallery: Gallery) -> str:
     Raises:
         QueryError: there is nothing to undo.
     """
-    _opened(gallery)
-    with gallery.writer() as catalog, catalog.transaction() as transaction:
-        what = persons.undo_step(transaction)
+    what = _edited(gallery, undo_step)
     if what is None:
-        raise QueryError("there is nothing to undo", f"the last {persons.MOST_STEPS} edits of people can be undone")
+        raise QueryError("there is nothing to undo", f"the last {MOST_STEPS} edits of people can be undone")
     return what
 
 
-_Edit = Callable[["Transaction", int, Person], PeopleEdit]
+def _edited(gallery: Gallery, edit: Callable[[Transaction], T]) -> T:
+    """Make an edit in a transaction of its own, also while a run of the indexer writes (see ``Gallery.labeller``)."""
+    gallery.bring_up_to_date()
+    with gallery.labeller() as catalog, catalog.transaction() as transaction:
+        return edit(transaction)
 
 
-def _edit(
+def _edited_faces(
     gallery: Gallery,
     who: str,
-    what: str,
-    faces: Callable[[Transaction, Person], Sequence[int]],
-    edit: _Edit,
+    targets: Sequence[Target],
+    refused: Refused | None,
+    choose: Callable[[Person, Target, Sequence[PlacedFace]], Sequence[PlacedFace]],
+    edit: OfFaces,
 ) -> PeopleEdit:
-    """Run an edit of one person in a transaction, after recording what it changes."""
-    _opened(gallery)
-    with gallery.writer() as catalog, catalog.transaction() as transaction:
-        person = person_named(transaction, who)
-        step = persons.note_step(transaction, what, [person.id], faces(transaction, person))
-        return edit(transaction, step, person)
-
-
-def _opened(gallery: Gallery) -> None:
-    """Raise GalleryNotFound if there is no gallery: a writer would create one."""
+    """Make an edit of a person by the faces that ``choose`` picks in pictures."""
     gallery.bring_up_to_date()
-    with gallery.reader():
-        pass
+    found: list[tuple[Target, list[int]]] = []  # with the ids of their images; faces are read when they are changed
+    with gallery.reader() as reader:
+        for target in targets:
+            if isinstance(target, str) and target.startswith(_FACE):
+                found.append((target, []))
+                continue
+            with item(target, refused):
+                found.append((target, find_images(reader, [target])))
+
+    def made(transaction: Transaction) -> PeopleEdit:
+        person = person_named(transaction, who)
+        chosen: dict[int, None] = {}
+        for target, images in found:
+            with item(target, refused):
+                is_face = isinstance(target, str) and target.startswith(_FACE)
+                faces = [_numbered(transaction, str(target))] if is_face else faces_in(transaction, images)
+                chosen.update(dict.fromkeys(face.id for face in choose(person, target, faces)))
+        if not chosen:
+            raise QueryError("no face was named", "name pictures, or faces as face:N")
+        return edit(transaction, person, list(chosen))
+
+    return _edited(gallery, made)
 
 
-def _faces_of(reader: CatalogReader, person: Person, targets: Sequence[Target], refused: Refused | None) -> list[int]:
-    """The person's faces in these pictures."""
+def _numbered(rows: Rows, target: str) -> PlacedFace:
+    number = target.removeprefix(_FACE)
+    face = face_numbered(rows, int(number)) if is_number(number) else None
+    if face is None:
+        raise QueryError(f"there is no {target}", "list faces by: photoseek people show WHO")
+    return face
 
-    def own(target: Target, faces: Sequence[PlacedFace]) -> list[PlacedFace]:
-        found = [face for face in faces if face.person_id == person.id]
-        if not found:
-            raise QueryError(f"{target} has no face of {person.text()}", _there(faces))
-        return found
 
-    return _chosen(reader, targets, refused, own)
+def _own(person: Person, target: Target, faces: Sequence[PlacedFace]) -> list[PlacedFace]:
+    found = [face for face in faces if face.person_id == person.id]
+    if not found:
+        raise QueryError(f"{target} has no face of {person.text()}", _there(faces))
+    return found
 
 
 def _meant(person: Person, target: Target, faces: Sequence[PlacedFace]) -> list[PlacedFace]:
@@ -215,27 +182,3 @@ def _there(faces: Sequence[PlacedFace]) -> str:
         return "no face was found there"
     known = (f"face:{face.id} ({face.name or face.person_id or 'nobody known'})" for face in faces[:8])
     return f"its faces, from left to right: {', '.join(known)}"
-
-
-def _chosen(
-    reader: CatalogReader,
-    targets: Sequence[Target],
-    refused: Refused | None,
-    choose: Callable[[Target, Sequence[PlacedFace]], Sequence[PlacedFace]],
-) -> list[int]:
-    """The ids of the faces that ``choose`` picks from those of each target, each once."""
-    found: dict[int, None] = {}
-    for target in targets:
-        with item(target, refused):
-            if isinstance(target, str) and target.startswith("face:"):
-                number = target.removeprefix("face:")
-                face = face_numbered(reader, int(number)) if is_number(number) else None
-                if face is None:
-                    raise QueryError(f"there is no {target}", "list faces by: photoseek people show WHO")
-                faces = [face]
-            else:
-                faces = faces_in(reader, find_images(reader, [target]))
-            found.update(dict.fromkeys(face.id for face in choose(target, faces)))
-    if not found:
-        raise QueryError("no face was named", "name pictures, or faces as face:N")
-    return list(found)

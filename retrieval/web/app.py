@@ -32,6 +32,7 @@ from retrieval.web.front.security import BrowserHeaders, HostCheck, OriginCheck,
 from retrieval.web.front.watch import Watch
 from retrieval.web.indexing import api as index_api
 from retrieval.web.indexing.job import IndexJob
+from retrieval.web.people import api as people_api
 from retrieval.web.pictures import api as images_api
 from retrieval.web.pictures.thumbnails import Thumbnails
 from retrieval.web.readers import Readers
@@ -66,7 +67,8 @@ def create_app(
     )
     app.state.gallery, app.state.settings, app.state.socket_door = gallery, settings, socket_door
     problems.add_handlers(app)
-    parts = (search_api, images_api, facets_api, edits_api, albums_api, duplicates_api, index_api, events, health)
+    labels = (people_api, edits_api, albums_api)
+    parts = (search_api, images_api, facets_api, *labels, duplicates_api, index_api, events, health)
     for part in parts:
         app.include_router(part.router, prefix=API, responses=problems.RESPONSES)
     app.include_router(health.unversioned, include_in_schema=False)

@@ -10,6 +10,8 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Request
 
 from retrieval.catalog.changes import Change, Snapshot, TakenBack, take_back
 from retrieval.catalog.images import known_ids
+from retrieval.catalog.person_changes import PeopleChange
+from retrieval.catalog.person_changes import take_back as take_people_back
 from retrieval.duplicates.undo import undo_trash
 from retrieval.errors import UnknownImage
 from retrieval.gallery import Gallery
@@ -96,6 +98,9 @@ async def undo(
             back = await writing.with_gallery(partial(_out_of_trash, change))
             app_state.duplicates(request).forget()
             return back
+        if isinstance(change, PeopleChange):
+            people = await writing.run(lambda transaction: take_people_back(transaction, change))
+            return _people_undone(what, change, people, undos.keep(what, people) if people else None)
         found = await writing.run(lambda transaction: take_back(transaction, change))
     except BaseException:
         undos.give_back(token, what, change)
@@ -110,6 +115,21 @@ def _undone(what: str, found: TakenBack, token: str | None) -> Undone:
         conflicts=found.pictures[:_MOST_TOLD],
         conflicts_total=len(found.pictures),
         albums=found.albums,
+        people=[],
+        left=[],
+        undo=token,
+    )
+
+
+def _people_undone(what: str, change: PeopleChange, found: PeopleChange | None, token: str | None) -> Undone:
+    names = [person.name or str(person.id) for person in (change.after.persons or change.before.persons)]
+    return Undone(
+        what=what,
+        pictures=0,
+        conflicts=[],
+        conflicts_total=0,
+        albums=[],
+        people=names[:_MOST_TOLD] if found is None else [],
         left=[],
         undo=token,
     )
@@ -124,6 +144,7 @@ def _out_of_trash(trashed: Trashed, gallery: Gallery) -> Undone:
         conflicts=[],
         conflicts_total=0,
         albums=[],
+        people=[],
         left=left[:_MOST_TOLD],
         undo=None,
     )

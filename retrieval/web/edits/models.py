@@ -84,11 +84,12 @@ class AlbumPatch(BaseModel):
 class Undone(BaseModel):
     """What taking a change back did."""
 
-    what: str = Field(description="What was taken back: labels, album, trash.")
+    what: str = Field(description="What was taken back: labels, album, people, trash.")
     pictures: int = Field(description="How many pictures are as they were before; of an album, how many went or came.")
     conflicts: list[int] = Field(description="Pictures that were changed since and stay as they are; 100 at most.")
     conflicts_total: int
     albums: list[str] = Field(description="Albums that were changed since and stay as they are.")
+    people: list[str] = Field(description="Persons who were changed since: an edit of them stays as a whole.")
     left: list[str] = Field(description="Files that could not be put back, with the reasons.")
     undo: str | None = Field(description="Makes the change again; null where nothing was taken back.")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from fastapi import HTTPException
 
 from retrieval.catalog.changes import Change
+from retrieval.catalog.person_changes import PeopleChange
 
 MOST_CHANGES = 500
 MOST_ROWS = 1_000_000
@@ -30,10 +31,13 @@ class Trashed:
         return len(self.folders)
 
 
+Undoable = Change | PeopleChange | Trashed
+
+
 @dataclass(frozen=True)
 class _Kept:
     what: str
-    change: Change | Trashed
+    change: Undoable
     since: float = field(default_factory=time.monotonic)
 
 
@@ -44,11 +48,11 @@ class Undos:
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
-    def keep(self, what: str, change: Change | Trashed) -> str | None:
+    def keep(self, what: str, change: Undoable) -> str | None:
         """The token of a change; None if it changed nothing.
 
         Args:
-            what: ``labels``, ``album`` or ``trash``.
+            what: ``labels``, ``album``, ``people`` or ``trash``.
         """
         if not len(change):
             return None
@@ -58,7 +62,7 @@ class Undos:
             self._forget()
         return token
 
-    def take(self, token: str) -> tuple[str, Change | Trashed]:
+    def take(self, token: str) -> tuple[str, Undoable]:
         """What a change was and did; each is given out once.
 
         Raises:
@@ -71,7 +75,7 @@ class Undos:
             raise HTTPException(410, "this can no longer be taken back\nit was already, or too much happened since")
         return kept.what, kept.change
 
-    def give_back(self, token: str, what: str, change: Change | Trashed) -> None:
+    def give_back(self, token: str, what: str, change: Undoable) -> None:
         """Keep a change under its token again: taking it back failed."""
         with self._lock:
             self._kept[token] = _Kept(what, change)

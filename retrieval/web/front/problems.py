@@ -27,6 +27,7 @@ from retrieval.errors import (
     UnknownAlbum,
     UnknownEncoder,
     UnknownImage,
+    UnknownPerson,
     UnreadableImage,
 )
 from retrieval.system_errors import explained
@@ -41,6 +42,7 @@ _STATUS: Sequence[tuple[type[RetrievalError], int]] = (  # the first matching cl
     (UnreadableImage, 415),
     (UnknownImage, 404),
     (UnknownAlbum, 404),
+    (UnknownPerson, 404),
     (GalleryNotFound, 503),
     (GalleryLocked, 409),
     (Busy, 503),

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from pydantic import StringConstraints
 from starlette.responses import Response
 
+from retrieval.catalog.faces import Box
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.records import FileChanged, ImageRecord
 from retrieval.catalog.texts import texts_of
@@ -22,7 +23,6 @@ from retrieval.labels.reading import labels_of
 from retrieval.pictures.formats import DRAWN_BY_BROWSERS, MEDIA_TYPES, PLAYED_BY_BROWSERS, is_still, media_type
 from retrieval.pictures.motion import MOTION_TYPES, media_type_of_motion
 from retrieval.rendering.thumbnail_store import FORM
-from retrieval.rendering.thumbnails import thumbnail_key
 from retrieval.search.shots import mates
 from retrieval.web import app_state
 from retrieval.web.edits.writing import may_write
@@ -30,7 +30,7 @@ from retrieval.web.front.problems import CONTENT
 from retrieval.web.pictures import showing
 from retrieval.web.pictures.file_response import PICTURE_HEADERS, OpenFileResponse, disposition, is_known
 from retrieval.web.pictures.models import ImageDetails, Showable, details, text_out
-from retrieval.web.pictures.thumbnails import VIEW, Thumbnails
+from retrieval.web.pictures.thumbnails import VIEW, Thumbnails, small_key
 
 router = APIRouter(tags=["images"])
 
@@ -73,7 +73,7 @@ def _binary(description: str, *types: str) -> dict[str, Any]:
 
 
 _NOT_MODIFIED = {"description": "Not changed since the version that `If-None-Match` names."}
-_SMALL: dict[int | str, dict[str, Any]] = {200: _binary("A WebP picture.", "image/webp"), 304: _NOT_MODIFIED}
+SMALL: dict[int | str, dict[str, Any]] = {200: _binary("A WebP picture.", "image/webp"), 304: _NOT_MODIFIED}
 _FILE: dict[int | str, dict[str, Any]] = {
     200: _binary("The file.", *MEDIA_TYPES),
     206: _binary("The part of it that `Range` asks for.", *MEDIA_TYPES),
@@ -86,15 +86,15 @@ _MOTION: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _get_and_head(
-    path: str, summary: str, responses: dict[int | str, dict[str, Any]]
+def get_and_head(
+    path: str, summary: str, responses: dict[int | str, dict[str, Any]], to: APIRouter = router
 ) -> Callable[[_Handler], _Handler]:
     """Answer both methods with one route, so that ``Allow`` names both; two more routes document them."""
 
     def added(handler: _Handler) -> _Handler:
-        router.api_route(path, methods=["GET", "HEAD"], include_in_schema=False)(handler)
-        router.get(path, summary=summary, response_class=Response, responses=responses)(handler)
-        router.head(path, summary=f"{summary}: headers only", response_class=Response, responses=responses)(handler)
+        to.api_route(path, methods=["GET", "HEAD"], include_in_schema=False)(handler)
+        to.get(path, summary=summary, response_class=Response, responses=responses)(handler)
+        to.head(path, summary=f"{summary}: headers only", response_class=Response, responses=responses)(handler)
         return handler
 
     return added
@@ -106,7 +106,7 @@ async def image(request: Request, id: ImageId, words: Words = ()) -> ImageDetail
     at = f"{request.url.path.rpartition('/')[0]}/{id}"
 
     def read(reader: CatalogReader) -> ImageDetails:
-        _record(reader, id)
+        record_of(reader, id)
         text = text_out(texts_of(reader, [id]).get(id), words)
         return details(labels_of(reader, [id])[0], at, mates(reader, [id]).get(id, ()), text)
 
@@ -116,7 +116,7 @@ async def image(request: Request, id: ImageId, words: Words = ()) -> ImageDetail
 @router.get("/images/{id}/shown", summary="Whether its file can be shown in the file manager")
 async def can_be_shown(request: Request, id: ImageId) -> Showable:
     """True for a client on the server's machine, if that has a screen and a file manager."""
-    image = await app_state.readers(request).run(lambda reader: _record(reader, id))
+    image = await app_state.readers(request).run(lambda reader: record_of(reader, id))
     return Showable(showable=showing.is_local(request) and bool(showing.commands(FilePath(image.path))))
 
 
@@ -135,14 +135,14 @@ async def show(request: Request, id: ImageId) -> None:
     """Opens a window on the machine of the server, for a client there."""
     if not showing.is_local(request):
         raise HTTPException(403, "a file can only be shown on the machine of the server\ncopy its path instead")
-    image = await app_state.readers(request).run(lambda reader: _record(reader, id))
+    image = await app_state.readers(request).run(lambda reader: record_of(reader, id))
     if image.on_disk() == "missing":
         raise HTTPException(404, "the file is not there\nmount its drive, or run: photoseek index")
     if not await asyncio.to_thread(showing.show, showing.commands(FilePath(image.path))):
         raise HTTPException(501, "this machine has no file manager that can be opened\ncopy the path instead")
 
 
-@_get_and_head("/images/{id}/thumbnail", "A small picture", _SMALL)
+@get_and_head("/images/{id}/thumbnail", "A small picture", SMALL)
 async def thumbnail(
     request: Request, id: ImageId, size: Size = Size.SMALL, v: Version = None, t: Time = None
 ) -> Response:
@@ -153,13 +153,13 @@ async def thumbnail(
     return await _small(request, id, int(size), v, t)
 
 
-@_get_and_head("/images/{id}/view", "A picture that any browser draws", _SMALL)
+@get_and_head("/images/{id}/view", "A picture that any browser draws", SMALL)
 async def view(request: Request, id: ImageId, v: Version = None, t: Time = None) -> Response:
     """As a thumbnail of at most 2048 pixels a side: stands in for originals that browsers do not draw."""
     return await _small(request, id, VIEW, v, t)
 
 
-@_get_and_head("/images/{id}/file", "The original file", _FILE)
+@get_and_head("/images/{id}/file", "The original file", _FILE)
 async def file(request: Request, id: ImageId) -> Response:
     """The file byte for byte, or a part of it, if it still is the one that was indexed.
 
@@ -169,7 +169,7 @@ async def file(request: Request, id: ImageId) -> Response:
 
     def opened(reader: CatalogReader) -> Response:
         try:
-            return _file(_record(reader, id), condition)
+            return _file(record_of(reader, id), condition)
         except OSError as error:
             raise _gone(error) from error
 
@@ -199,7 +199,7 @@ def _file(image: ImageRecord, condition: str | None) -> Response:
         raise
 
 
-@_get_and_head("/images/{id}/motion", "The short video of a picture", _MOTION)
+@get_and_head("/images/{id}/motion", "The short video of a picture", _MOTION)
 async def motion(request: Request, id: ImageId) -> Response:
     """The video of a motion photo, which is inside its file, or of a live photo, which is a file beside it.
 
@@ -208,10 +208,10 @@ async def motion(request: Request, id: ImageId) -> Response:
     condition = request.headers.get("if-none-match")
 
     def opened(reader: CatalogReader) -> Response:
-        image = _record(reader, id)
+        image = record_of(reader, id)
         try:
             if image.motion == "beside" and image.clip is not None:
-                return _file(_record(reader, image.clip), condition)
+                return _file(record_of(reader, image.clip), condition)
             return _inside(image, condition)
         except OSError as error:
             raise _gone(error) from error
@@ -247,28 +247,49 @@ def _inside(image: ImageRecord, condition: str | None) -> Response:
 
 
 async def _small(request: Request, id_: int, side: int, version: str | None, time: float | None) -> Response:
+    def found(reader: CatalogReader) -> tuple[ImageRecord, None]:
+        image = record_of(reader, id_)
+        if time is not None and image.duration_s is not None:
+            image = replace(image, time_s=round(min(time, image.duration_s), 3))
+        return image, None
+
+    return await small_picture(request, found, side, version)
+
+
+async def small_picture(
+    request: Request,
+    find: Callable[[CatalogReader], tuple[ImageRecord, Box | None]],
+    side: int,
+    version: str | None,
+) -> Response:
+    """A small picture, made if it is not stored, or 304.
+
+    Args:
+        find: the picture; with the place of a face in it, a portrait of that.
+        side: at most so many pixels.
+        version: that of the request: the picture's or the portrait's; if it is right, the answer may be kept forever.
+    """
     thumbnails = app_state.thumbnails(request)
     condition = request.headers.get("if-none-match")
 
-    def looked_up(reader: CatalogReader) -> tuple[ImageRecord, str, bytes | None]:
-        image = _record(reader, id_)
-        if time is not None and image.duration_s is not None:
-            image = replace(image, time_s=round(min(time, image.duration_s), 3))
-        tag = f'W/"{thumbnail_key(image).hex()[:32]}-{side}-{FORM}"'
+    def looked_up(reader: CatalogReader) -> tuple[ImageRecord, Box | None, str, bytes | None]:
+        image, box = find(reader)
+        tag = f'W/"{small_key(image, box).hex()[:32]}-{side}-{FORM}"'
         known = is_known(condition, tag)
-        return image, tag, b"" if known else thumbnails.find(image, side)
+        return image, box, tag, b"" if known else thumbnails.find(image, side, box)
 
-    image, tag, data = await app_state.readers(request).run(looked_up)
-    is_right = version == image.content_hash.hex()[:16]
+    image, box, tag, data = await app_state.readers(request).run(looked_up)
+    is_right = version == (image.content_hash if box is None else small_key(image, box)).hex()[:16]
     headers = {"ETag": tag, "Cache-Control": _IMMUTABLE if is_right else _ASK_AGAIN, **PICTURE_HEADERS}
     if data == b"":
         return Response(status_code=304, headers=headers)
     if data is None:
         try:
-            data = await thumbnails.make(image, side)
+            data = await thumbnails.make(image, side, box)
         except OSError as error:
             # Of a file that is gone, any size that was made while it was there says more than none.
-            data = await app_state.readers(request).run(lambda _: _any_size(thumbnails, image))
+            if box is None:
+                data = await app_state.readers(request).run(lambda _: _any_size(thumbnails, image))
             if data is None:
                 raise _gone(error) from error
             headers = {"Cache-Control": "no-store", **PICTURE_HEADERS}
@@ -287,7 +308,12 @@ def _gone(error: OSError) -> HTTPException:
     return HTTPException(404, "the file is not there, or cannot be read\nmount its drive, or run: photoseek index")
 
 
-def _record(reader: CatalogReader, id_: int) -> ImageRecord:
+def record_of(reader: CatalogReader, id_: int) -> ImageRecord:
+    """The record of a picture.
+
+    Raises:
+        UnknownImage: there is none with this id.
+    """
     found = reader.records([id_])
     if not found:
         raise UnknownImage(f"there is no image {id_} in this gallery", "use an id from a search")

@@ -8,9 +8,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from retrieval.catalog.faces import Box
 from retrieval.catalog.records import ImageRecord
 from retrieval.encoders.onnx.encoder import available_cpus
 from retrieval.gallery import Gallery
+from retrieval.rendering.portraits import portrait, portrait_key
 from retrieval.rendering.thumbnail_store import ThumbnailStore
 from retrieval.rendering.thumbnails import as_webp, look_at, side_of, thumbnail_key
 from retrieval.server.job_queue import Job, JobQueue, finish
@@ -50,14 +52,21 @@ class Thumbnails:
         self._queue = JobQueue("thumbnails", self._work, threads, _MOST_WAITING, QueueMeter())
         self._queue.start()
 
-    def find(self, image: ImageRecord, side: int) -> bytes | None:
-        """A thumbnail that was made before, as WebP; reads the disk, so do not call it on the event loop."""
-        return self._store.find(thumbnail_key(image), side_of(image, side))
+    def find(self, image: ImageRecord, side: int, box: Box | None = None) -> bytes | None:
+        """A thumbnail that was made before, as WebP; reads the disk, so do not call it on the event loop.
 
-    async def make(self, image: ImageRecord, side: int) -> bytes:
+        Args:
+            box: of a face, for its portrait.
+        """
+        return self._store.find(small_key(image, box), side_of(image, side))
+
+    async def make(self, image: ImageRecord, side: int, box: Box | None = None) -> bytes:
         """A thumbnail as WebP, from the file; simultaneous requests for the same one share it.
 
         If all clients have disconnected before it was begun, it is not made.
+
+        Args:
+            box: of a face, for its portrait.
 
         Raises:
             FileChanged: the file has changed since it was indexed.
@@ -65,10 +74,10 @@ class Thumbnails:
             UnreadableImage: it can no longer be decoded.
             Busy: too many are waiting already.
         """
-        key = thumbnail_key(image), side_of(image, side)
+        key = small_key(image, box), side_of(image, side)
         making = self._under_way.get(key)
         if making is None:
-            making = self._under_way[key] = self._begun(image, key)
+            making = self._under_way[key] = self._begun(image, key, box)
         making.waiting += 1
         try:
             return await asyncio.shield(making.result)
@@ -82,8 +91,8 @@ class Thumbnails:
         self._queue.close(0)
         self._store.close()
 
-    def _begun(self, image: ImageRecord, key: tuple[bytes, int]) -> _UnderWay:
-        job = Job(lambda _: self._made(image, key[1]))
+    def _begun(self, image: ImageRecord, key: tuple[bytes, int], box: Box | None) -> _UnderWay:
+        job = Job(lambda _: self._made(image, key, box))
         making = _UnderWay(job, asyncio.wrap_future(self._queue.put(job)))
         making.result.add_done_callback(lambda _: self._forget(key, making))
         return making
@@ -100,17 +109,22 @@ class Thumbnails:
         while (job := self._queue.next()) is not None:
             finish(job, _nothing)
 
-    def _made(self, image: ImageRecord, side: int) -> bytes:
-        known = self._store.find(thumbnail_key(image), side)  # made since the request arrived
+    def _made(self, image: ImageRecord, key: tuple[bytes, int], box: Box | None) -> bytes:
+        known = self._store.find(*key)  # made since the request arrived
         if known is not None:
             return known
         with stage("thumbnail"):
             is_large = image.width * image.height > _LARGE_PIXELS
             with self._large if is_large else nullcontext(), stage("decode"):
-                picture = look_at(image, side)
+                picture = look_at(image, key[1]) if box is None else portrait(image, box, key[1])
             data = as_webp(picture)
-            self._store.add(thumbnail_key(image), side, data)
+            self._store.add(*key, data)
         return data
+
+
+def small_key(image: ImageRecord, box: Box | None) -> bytes:
+    """32 bytes by which a thumbnail is kept, or, with the place of a face in the picture, the portrait of that."""
+    return thumbnail_key(image) if box is None else portrait_key(image.content_hash, box)
 
 
 def _nothing() -> Any:

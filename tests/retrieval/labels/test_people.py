@@ -13,6 +13,7 @@ from PIL import Image
 from retrieval.catalog.faces import PictureFaces, SeenFace, face_counts, faces_in, faces_of, write_faces
 from retrieval.catalog.persons import all_persons, person_named
 from retrieval.errors import QueryError
+from retrieval.faces import grouping
 from retrieval.faces.grouping import group_faces, regroup_faces
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
@@ -121,6 +122,50 @@ def test_persons_are_named_once(gallery: Gallery) -> None:
     with pytest.raises(QueryError, match="no person") as told:
         name_person(gallery, "Ana", "Berta")
     assert "did you mean Anna" in told.value.hint
+
+
+def test_a_face_is_named_by_its_number(gallery: Gallery) -> None:
+    def face(picture: str) -> str:
+        with gallery.reader() as reader:
+            ids = [record.id for record in reader.records(list(range(1, 100))) if Path(record.path).stem == picture]
+            return f"face:{faces_in(reader, ids)[0].id}"
+
+    before = everything(gallery)
+    name_person(gallery, face("a0"), "Anna")
+    assert persons(gallery) == [("Anna", 4), (None, 3)], "its group has the name"
+    name_person(gallery, face("a1"), "Eve")
+    name_person(gallery, face("b0"), "anna")
+    assert persons(gallery) == [("Anna", 4), ("Eve", 1), (None, 2)], "only the face"
+    with pytest.raises(QueryError, match="no face:77"):
+        name_person(gallery, "face:77", "Eve")
+    for _ in range(3):
+        undo_people(gallery)
+    assert everything(gallery) == before
+
+
+def test_grouping_does_not_contradict_what_is_said_while_it_computes(
+    gallery: Gallery, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with gallery.writer() as catalog, catalog.transaction() as transaction:
+        transaction.run("UPDATE faces SET person_id = NULL, is_grouped = 0 WHERE id IN (1, 2, 3)")
+    computed = grouping.grouped
+    a, b = number(gallery, "ab"), number(gallery, "b0")
+    with gallery.reader() as reader:
+        assert {face.person_id for face in faces_of(reader, int(a))} == {int(a)}
+
+    def meanwhile(*given: object) -> object:
+        found = computed(*given)  # type: ignore[arg-type]
+        confirm_faces(gallery, b, ["face:1"])
+        confirm_faces(gallery, a, ["face:2"])
+        reject_faces(gallery, a, ["face:2"])
+        return found
+
+    monkeypatch.setattr(grouping, "grouped", meanwhile)
+    found = group_faces(gallery)
+    assert {(1, int(a)), (2, int(a)), (3, int(a))} <= set(found.joined)
+    with gallery.reader() as reader:
+        now = dict(reader.rows("SELECT id, person_id FROM faces WHERE id < 4"))
+    assert now == {1: int(b), 2: None, 3: int(a)}
 
 
 def test_every_edit_can_be_undone(gallery: Gallery, made: Path) -> None:

@@ -1,0 +1,1 @@
+"""People over HTTP: persons, the faces in a picture, portraits, and edits of them."""
