@@ -160,7 +160,11 @@ def run(job: dict[str, Any], told: int) -> None:
         library = ctypes.CDLL(None)  # loaded before the program, see disk_calls.c
         log = os.open(faults["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC) if faults.get("log") else -1
         library.faults_begin(
-            job["gallery"].encode(), log, ctypes.c_long(faults["at"]), faults.get("errno", 0), faults.get("lasting", 0)
+            faults["folder"].encode(),
+            log,
+            ctypes.c_long(faults["at"]),
+            faults.get("errno", 0),
+            faults.get("lasting", 0),
         )
         library.faults_calls.restype = ctypes.c_long
     try:

@@ -74,8 +74,10 @@ class Commands:
 
         Args:
             fresh: in a Python of its own, with nothing imported before.
-            faults: what ``disk_calls.c`` does: ``at`` (which call fails; 0: none), ``errno``, ``lasting``, ``log``.
+            faults: what ``disk_calls.c`` does: ``at`` (which call fails; 0: none), ``errno``, ``lasting``, ``log``; in
+                ``folder``, which is the gallery's if it is not given.
         """
+        faults = None if faults is None else {"folder": str(gallery)} | dict(faults)
         answer = self._answer(gallery, arguments, point=point, fresh=fresh, faults=faults)
         status, states, pending, counts = answer["status"], [], None, {}
         for what, value in answer["said"]:
@@ -123,15 +125,28 @@ def state(gallery: Path) -> str:
     return found
 
 
-def meaning(gallery: Path) -> dict[str, Any]:
-    """What a gallery says, however its runs were cut up: no ids, no change numbers, no times."""
+def meaning(gallery: Path, *, hashes: bool = True) -> dict[str, Any]:
+    """What a gallery says, however its runs were cut up: no ids, no change numbers, no times.
+
+    Args:
+        hashes: of the pictures' contents, too; a picture into which a date was written has another one each time.
+    """
     opened = Gallery(gallery)
     at = "FROM images AS i JOIN folders AS f ON f.id = i.folder_id"
     active = "(SELECT active_encoder_id FROM state)"
-    shown = f"""SELECT f.path, i.name, i.content_hash, e.vector {at} LEFT JOIN embeddings AS e
+    content = "i.content_hash" if hashes else "NULL"
+    shown = f"""SELECT f.path, i.name, {content}, e.vector {at} LEFT JOIN embeddings AS e
                 ON e.image_id = i.id AND e.encoder_id = {active} WHERE NOT i.is_retired"""
     said = f"SELECT f.path, i.name, x.{{}}, x.source {at} JOIN {{}} AS x ON x.image_id = i.id"
+    albums = f"""SELECT a.name, a.recipe, a.deleted_at IS NULL, f.path, i.name {at}
+                 JOIN memberships AS m ON m.image_id = i.id JOIN album_entries AS e ON e.id = m.entry_id
+                 JOIN albums AS a ON a.id = e.album_id ORDER BY a.name, e.position"""
     return {
+        "albums": rows(opened, albums),
+        "names of albums": sorted(rows(opened, "SELECT name, recipe, deleted_at IS NULL FROM albums")),
+        "stars": sorted(rows(opened, said.format("rating", "ratings"))),
+        "favourites": sorted(rows(opened, said.format("favourite", "favourites"))),
+        "hidden": sorted(rows(opened, said.format("hidden", "hidden"))),
         "pictures": sorted(rows(opened, shown)),
         "tags": sorted(rows(opened, said.format("tag", "tags"))),
         "captions": sorted(rows(opened, said.format("text", "captions"))),
@@ -159,6 +174,8 @@ class Scene:
         final: what the gallery says after it.
         indexed: what it says when it was indexed then.
         counts: of moments in it.
+        last: state of the catalog after it.
+        written: what else it wrote, see ``outside``.
     """
 
     before: Path | None
@@ -171,6 +188,24 @@ class Scene:
     final: dict[str, Any] = field(default_factory=dict)
     indexed: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    last: str = ""
+    written: Any = None
+
+    is_dated = False
+    """True if the command writes the date into pictures."""
+
+    is_exchanged = False
+    """True if the command puts another catalog in the place of the gallery's."""
+
+    def outside(self) -> Any:
+        """What else the command writes, in a form that two runs have in common."""
+
+    def meant(self, gallery: Path) -> dict[str, Any]:
+        """What the gallery says, as two runs have it in common."""
+        return meaning(gallery, hashes=not self.is_dated)
+
+    def finish(self, commands: Commands, gallery: Path) -> None:
+        """What else must be possible afterwards."""
 
     def prepare(self, commands: Commands, place: Path) -> None:
         """Let the command run to its end, to know what it leaves."""
@@ -178,11 +213,12 @@ class Scene:
         self.first = state(gallery)
         ended = commands.run(gallery, *self.arguments)
         assert ended.code == 0, ended.printed
-        self.commits, self.final, self.counts = len(ended.states), meaning(gallery), ended.counts
-        assert state(gallery) == (self.first, *ended.states)[-1]
+        self.commits, self.final, self.counts = len(ended.states), self.meant(gallery), ended.counts
+        self.last, self.written = state(gallery), self.outside()
+        assert self.last == (self.first, *ended.states)[-1] or self.is_exchanged
         check_index(gallery)
         assert commands.run(gallery, "index").code == 0
-        self.indexed = meaning(gallery)
+        self.indexed = self.meant(gallery)
         assert self.is_renewed or self.indexed == self.final
         shutil.rmtree(gallery)
 
@@ -198,7 +234,7 @@ class Scene:
         """So many moments: behind the last commit, and drawn so that each part of the command has its share of them."""
         yield "call", self.counts["committed"] + 1
         log, file = self.counts["log"], max(self.counts["log"], self.counts["file"])
-        calls, steps = self.counts["call"], self.counts["step"]
+        calls, steps = self.counts["call"], max(self.counts["step"], 1)
         spans = {"call": (0, calls), "step": (0, steps), "log": (0, log), "file": (log, file)}
         kinds = [("call", "step", "log", "call", "file")[at % 5] for at in range(number - 1)]
         for kind, (low, high) in spans.items():
@@ -234,7 +270,10 @@ def survived(commands: Commands, scene: Scene, gallery: Path, ended: Ended, *, i
     """
     ended.check_manners()
     found, committed = state(gallery), (scene.first, *ended.states)
-    if is_cut:
+    if scene.is_exchanged:
+        assert found in (scene.first, scene.last), "neither the catalog that was there nor the one that comes"
+        commits = scene.commits if found == scene.last else 0
+    elif is_cut:
         assert found in committed, "a state that no transaction left"
         commits = committed.index(found)
     else:
@@ -255,12 +294,14 @@ def survived(commands: Commands, scene: Scene, gallery: Path, ended: Ended, *, i
         assert again.code == 0, again.printed
     else:
         assert again.code in (2, 3), again.printed
-    assert meaning(gallery) == scene.final
+    assert scene.meant(gallery) == scene.final
+    assert scene.outside() == scene.written, "files outside of the gallery"
     check_index(gallery)
     for file in gallery.rglob("*"):
         if file.is_file():
             content = file.read_bytes()
             assert not [text for text in scene.gone if text in content], file
     plain = commands.run(gallery, "index")
-    assert plain.code == 0 and meaning(gallery) == scene.indexed, plain.printed
+    assert plain.code == 0 and scene.meant(gallery) == scene.indexed, plain.printed
+    scene.finish(commands, gallery)
     shutil.rmtree(gallery)

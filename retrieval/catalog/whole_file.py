@@ -1,14 +1,16 @@
-"""The catalog as a file: check that it is sound, copy it at one moment, move it aside together with its log."""
+"""The catalog as a file: check that it is sound, copy it at one moment, exchange it together with its log."""
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from retrieval.catalog.connect import connect, unreadable
 from retrieval.errors import GalleryError
+from retrieval.regular_files import sync_folder
 from retrieval.system_errors import of_sqlite
 
 MOST_FAULTS = 20
@@ -63,15 +65,60 @@ def file_moment() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
 
 
-def move_aside(path: Path, why: str) -> list[Path]:
-    """Rename a database to ``WHY-MOMENT.sqlite``, together with its write-ahead log; the new paths, its own first."""
-    target = path.with_name(f"{why}-{file_moment()}.sqlite")
-    moved = []
-    for end in _ENDS:
-        old = path.with_name(path.name + end)
-        if old.exists():
-            moved.append(old.rename(target.with_name(target.name + end)))
-    return moved
+def exchange(path: Path, made: Path, why: str) -> list[Path]:
+    """Put the complete database ``made`` in the place of another one, which is kept as ``WHY-MOMENT.sqlite``.
+
+    At each moment there is a whole database at ``path``: the process may be killed, or the power fail. Nobody else may
+    write meanwhile.
+
+    Args:
+        path: the database that is replaced, with its write-ahead log; it may be missing or damaged.
+
+    Returns:
+        The new paths of what was there, the database first; empty if there was none.
+
+    Raises:
+        OSError: the disk refuses; the old database is in its place.
+    """
+    _empty_log(path)
+    target, kept = _free(path, why), []
+    for end in ("", "-wal"):
+        old, other = path.with_name(path.name + end), target.with_name(target.name + end)
+        if old.exists() and (not end or old.stat().st_size):
+            _name_also(old, other)
+            kept.append(other)
+    sync_folder(path.parent)
+    # The log before the file: a log left beside another database would be applied to it.
+    for end in _ENDS[1:]:
+        path.with_name(path.name + end).unlink(missing_ok=True)
+    made.replace(path)
+    sync_folder(path.parent)
+    return kept
+
+
+def _empty_log(path: Path) -> None:
+    """Write what the log holds into the database; a damaged one keeps its log."""
+    if not path.is_file():
+        return
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=5.0)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _free(path: Path, why: str) -> Path:
+    moment = file_moment()
+    names = [f"{why}-{moment}.sqlite", *(f"{why}-{moment}-{number}.sqlite" for number in range(2, 1000))]
+    return next(path.with_name(name) for name in names if not path.with_name(name).exists())
+
+
+def _name_also(old: Path, new: Path) -> None:
+    try:
+        new.hardlink_to(old)
+    except OSError:  # a file system without hard links
+        try:
+            shutil.copy2(old, new)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
 
 
 def remove_database(path: Path) -> None:

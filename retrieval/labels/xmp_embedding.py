@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from retrieval.catalog.embedded_xmp import earlier, forget_earlier, note_earlier, set_bytes
@@ -26,7 +27,15 @@ from retrieval.labels.xmp import UnreadableXmp, Xmp
 from retrieval.labels.xmp_packets import FORMATS, Edit, applied, inverse, packet_edits, packet_in
 from retrieval.labels.xmp_writing import Outcome, WriteReport, Written, edited, said_by_people
 from retrieval.pictures.images import content_hash
-from retrieval.regular_files import MAX_FILE_BYTES, change_time, describe_os_error, replacing, sync_folder
+from retrieval.regular_files import (
+    MAX_FILE_BYTES,
+    change_time,
+    describe_os_error,
+    digest_of,
+    open_regular,
+    replacing,
+    sync_folder,
+)
 from retrieval.undone import Refused
 
 _AT_ONCE = 500
@@ -67,9 +76,10 @@ def embed_xmp(
             for labels in labels_of(reader, ids[start : start + _AT_ONCE]):
                 report.pictures += 1
                 done = _tried(work, labels, report)
-                if done is not None and done.outcome != "same":
-                    report.written.append(done)
+                if done is not None:  # also "same": a run may have been killed before it imported
                     touched.append(labels.image.id)
+                    if done.outcome != "same":
+                        report.written.append(done)
             on_progress(report.pictures, len(ids))
     if touched and not dry_run:
         import_xmp(gallery, touched)
@@ -79,7 +89,7 @@ def embed_xmp(
 def _tried(work: _Work, labels: ImageLabels, report: WriteReport) -> Written | None:
     picture = labels.image.path
     try:
-        return work.one(labels)
+        return work.one(work.settled(labels))
     except UnreadableXmp as error:
         report.problems[picture] = str(error)
     except FileChanged:
@@ -103,6 +113,35 @@ class _Work:
 
     def one(self, labels: ImageLabels) -> Written | None:
         raise NotImplementedError
+
+    def settled(self, labels: ImageLabels) -> ImageLabels:
+        """With the file's present bytes, if a run was killed after it had replaced the file and before it told the
+        catalog: its hash is one that was noted for this picture."""
+        image = labels.image
+        if image.on_disk() != "changed":
+            return labels
+        with open_regular(image.path) as file:
+            digest, found = digest_of(file), os.fstat(file.fileno())
+        known = earlier(self._reader, digest)
+        is_next = known is not None and known.content_hash == image.content_hash
+        if not is_next and digest not in [before for _, before, _ in self._chain(image.content_hash)]:
+            return labels
+        changed = change_time(found)
+        if self._catalog is not None:
+            with self._catalog.transaction() as transaction:
+                set_bytes(transaction, image, digest, found.st_size, found.st_mtime_ns, changed)
+        now = replace(
+            image, content_hash=digest, size=found.st_size, mtime_ns=found.st_mtime_ns, ctime_ns=changed
+        )  # fmt: skip
+        return replace(labels, image=now)
+
+    def _chain(self, digest: bytes) -> Iterator[tuple[bytes, bytes, list[Edit]]]:
+        """(hash, earlier hash, edits) of each time that photoseek wrote into a file, the last first."""
+        seen = {digest}
+        while (found := earlier(self._reader, digest)) is not None and found.content_hash not in seen:
+            yield digest, found.content_hash, [Edit(*each) for each in found.replaced]
+            digest = found.content_hash
+            seen.add(digest)
 
     def _put(self, catalog: Catalog, image: ImageRecord, made: bytes, digest: bytes) -> None:
         """Replace the file, and tell the catalog."""
@@ -160,14 +199,6 @@ class _Undoing(_Work):
                 forget_earlier(transaction, [digest for digest, _, _ in chain])
         outcome: Outcome = "removed"
         return Written(image.path, image.path, outcome, "the original file")
-
-    def _chain(self, digest: bytes) -> Iterator[tuple[bytes, bytes, list[Edit]]]:
-        """(hash, earlier hash, edits) of each time that photoseek wrote into a file, the last first."""
-        seen = {digest}
-        while (found := earlier(self._reader, digest)) is not None and found.content_hash not in seen:
-            yield digest, found.content_hash, [Edit(*each) for each in found.replaced]
-            digest = found.content_hash
-            seen.add(digest)
 
 
 def _content(image: ImageRecord) -> bytes:

@@ -109,9 +109,10 @@ def write_xmp(
             for labels in labels_of(reader, ids[start : start + _AT_ONCE]):
                 report.pictures += 1
                 done = _one(labels, folders, report, dry_run=dry_run, undo=undo)
-                if done is not None and done.outcome != "same":
-                    report.written.append(done)
+                if done is not None:  # also "same": a run may have been killed before it imported
                     touched.append(labels.image.id)
+                    if done.outcome != "same":
+                        report.written.append(done)
             on_progress(report.pictures, len(ids))
     if touched and not dry_run:
         import_xmp(gallery, touched)  # replaced values are no longer in the XMP

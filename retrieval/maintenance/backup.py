@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +20,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from retrieval.catalog.whole_file import copy_catalog, faults_of, file_moment, move_aside
+from retrieval.catalog.whole_file import copy_catalog, exchange, faults_of, file_moment
 from retrieval.errors import GalleryError, GalleryNotFound, SettingsError
 from retrieval.gallery import Gallery
 from retrieval.regular_files import read_regular, replacing, sync_folder
@@ -29,6 +31,7 @@ _LIST = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ(-\d+)?")
 _TRASHED = re.compile(r"trash/(?!\.{1,2}/)[^/\\\0]+/manifest\.jsonl")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _FORMAT = 1
+_UNFINISHED, _RESTORING = ".unfinished-", ".restoring-"
 _CATALOG = "catalog.sqlite"
 _MOST_LIST_BYTES = 1 << 30
 
@@ -84,7 +87,7 @@ def back_up(gallery: Gallery, folder: Path) -> Backup:
     (folder / _BLOCKS).mkdir(parents=True, exist_ok=True)
     stored: list[BackupFile] = []
     new = 0
-    with TemporaryDirectory(prefix=".unfinished-", dir=folder) as made:
+    with _tidied(folder), TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as made:
         copy = Path(made, _CATALOG)
         copy_catalog(gallery.catalog_path, copy)
         if faults := faults_of(copy):
@@ -132,22 +135,51 @@ def restore(gallery: Gallery, folder: Path, backup: Backup, *, replace: bool = F
         raise GalleryError(
             f"there is a gallery at {gallery.path}", "to restore in its place, add --yes; what is there is kept"
         )
-    with gallery.locked(), TemporaryDirectory(prefix=".restoring-", dir=gallery.path) as made:
-        ready = []
-        for number, file in enumerate(backup.files):
-            path = Path(made, str(number))
-            _rebuild(folder.expanduser() / _BLOCKS, file, path)
-            ready.append((path, gallery.path / file.name))
-        if faults := faults_of(ready[0][0]):
-            raise GalleryError(f"the backup {backup.name} is damaged: {faults[0]}", "restore another one (--at)")
-        aside = move_aside(gallery.catalog_path, "before-restore")
-        for path, target in ready:
-            if target.name != _CATALOG and target.exists():
-                continue  # present settings and manifests are newer than the backup's
+    with gallery.locked():
+        _remove_leftovers(gallery.path, _RESTORING)
+        with TemporaryDirectory(prefix=_RESTORING, dir=gallery.path) as made:
+            aside = _put_back(gallery, folder.expanduser(), backup, Path(made))
+    return aside
+
+
+def _put_back(gallery: Gallery, folder: Path, backup: Backup, made: Path) -> list[Path]:
+    ready = []
+    for number, file in enumerate(backup.files):
+        path = made / str(number)
+        _rebuild(folder / _BLOCKS, file, path)
+        ready.append((path, gallery.path / file.name))
+    (catalog, _), *small = ready
+    if faults := faults_of(catalog):
+        raise GalleryError(f"the backup {backup.name} is damaged: {faults[0]}", "restore another one (--at)")
+    for path, target in small:
+        if not target.exists():  # present settings and manifests are newer than the backup's
             target.parent.mkdir(parents=True, exist_ok=True)
             path.replace(target)
-    sync_folder(gallery.path)
-    return aside
+            sync_folder(target.parent)
+    return exchange(gallery.catalog_path, catalog, "before-restore")
+
+
+@contextmanager
+def _tidied(folder: Path) -> Iterator[None]:
+    """Remove what killed runs left in a folder of backups, unless another run is at work there."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / "backups.lock", timeout=0)
+    try:
+        lock.acquire()
+        _remove_leftovers(folder, _UNFINISHED)
+    except (Timeout, OSError, NotImplementedError):
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _remove_leftovers(folder: Path, prefix: str) -> None:
+    """Of runs that were killed: copies of whole catalogs."""
+    for left in folder.glob(f"{prefix}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _small_files(gallery: Gallery) -> Iterator[tuple[str, Path]]:

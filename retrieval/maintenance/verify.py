@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from retrieval.catalog.orders import present_ids
 from retrieval.catalog.salvage import salvage
 from retrieval.catalog.stored import damaged_images
-from retrieval.catalog.whole_file import faults_of, file_moment, move_aside, remove_database
+from retrieval.catalog.whole_file import exchange, faults_of, file_moment, remove_database
 from retrieval.errors import GalleryError, GalleryNotFound, GalleryOutdated, GalleryTooNew, IndexUnreachable
 from retrieval.streams import plural
 from retrieval.sync import IndexKeeper, open_index, store_of
@@ -99,15 +99,16 @@ def _check_catalog(gallery: Gallery, repair: bool) -> Finding:
         return Finding("catalog", "sound", "every page and every reference is sound")
     if not repair:
         return Finding("catalog", "damaged", f"{faults[0]}; run: photoseek verify --repair, or restore a backup")
-    made = gallery.path / f".salvaged-{file_moment()}.sqlite"
     with gallery.locked():
+        for left in gallery.path.glob(".salvaged-*.sqlite"):
+            remove_database(left)
+        made = gallery.path / f".salvaged-{file_moment()}.sqlite"
         try:
             tables = salvage(gallery.catalog_path, made)
         except GalleryError as error:
             remove_database(made)
             return Finding("catalog", "damaged", f"{error.message}; {error.hint}")
-        kept = move_aside(gallery.catalog_path, "damaged")[0]
-        made.replace(gallery.catalog_path)
+        kept = exchange(gallery.catalog_path, made, "damaged")[0]
     pictures = next(each.rows for each in tables if each.table == "images")
     partial = [each.table for each in tables if each.is_partial or each.unfit]
     lost = f"; parts of these tables are lost: {', '.join(partial)}" if partial else "; nothing is lost"
