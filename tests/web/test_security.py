@@ -183,6 +183,7 @@ def test_a_person_without_the_token_gets_a_form(guarded: TestClient, address: st
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert answer.headers["cache-control"] == "no-store"
     assert '<html lang="de">' in answer.text and '<form method="post">' in answer.text
+    assert answer.headers["Referrer-Policy"] == "same-origin", "else the form is sent with Origin: null, and refused"
     assert "<script" not in answer.text
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "form-action 'self'" in policy and "script-src" not in policy

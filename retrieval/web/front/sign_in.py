@@ -84,5 +84,11 @@ def form(headers: Headers, *, is_wrong: bool) -> HTMLResponse:
 </body>
 </html>
 """
-    headers_ = {"Content-Security-Policy": POLICY, "WWW-Authenticate": "Bearer", "Vary": "Accept-Language, Cookie"}
+    headers_ = {
+        "Content-Security-Policy": POLICY,
+        "WWW-Authenticate": "Bearer",
+        "Vary": "Accept-Language, Cookie",
+        # Under "no-referrer" a browser sends "Origin: null" with the form, which looks like another site's.
+        "Referrer-Policy": "same-origin",
+    }
     return HTMLResponse(page, HTTPStatus.UNAUTHORIZED, headers=headers_)
