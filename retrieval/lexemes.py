@@ -93,6 +93,12 @@ def match(word: Word | list[str]) -> str:
     return f'"{" ".join(word)}"{"*" if is_one else ""}'
 
 
+def beginning(text: str) -> str:
+    """An FTS5 query for a text whose last word is not typed to its end; empty if the text has no words."""
+    found = phrase(text)
+    return found if not found or found.endswith("*") else f"{found}*"
+
+
 def is_spaceless(word: Word | list[str]) -> bool:
     """Whether a word is of a script without spaces: one character, or pairs of them."""
     return bool(_parts(word[0])[0][0])

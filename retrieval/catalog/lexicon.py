@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from retrieval.catalog.access import Rows
 from retrieval.errors import GalleryError
-from retrieval.lexemes import lexemes, name_lexemes
-from retrieval.paths import decode_path, is_below
+from retrieval.lexemes import beginning, lexemes, name_lexemes
+from retrieval.paths import as_text, decode_path, is_below
 
 if TYPE_CHECKING:
     from retrieval.catalog.transaction import Transaction
@@ -87,6 +87,22 @@ def pictures_of(rows: Rows, kind: Kind, refs: Sequence[int | str]) -> list[tuple
         if len(found) > MOST_FOUND:
             return []
     return found
+
+
+def names_beginning(rows: Rows, text: str, most: int) -> list[str]:
+    """Names of present files, hidden ones left out, in which words begin like this text; in no order.
+
+    Args:
+        most: how many, at most; looking ends with them.
+    """
+    if not (match := beginning(text)):
+        return []
+    sql = """SELECT i.name FROM lexical_index AS x JOIN lexical AS d ON d.id = x.rowid JOIN images AS i ON i.id = d.ref
+             WHERE x.lexical_index MATCH :match AND d.kind = 'name' AND NOT i.is_retired
+             AND i.id NOT IN (SELECT image_id FROM hidden) LIMIT :most"""
+    # A name that several files have is one suggestion.
+    found = rows.rows(sql, {"match": match, "most": 4 * most})
+    return list(dict.fromkeys(as_text(decode_path(row[0])) for row in found))[:most]
 
 
 # Writing

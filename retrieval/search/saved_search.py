@@ -65,7 +65,25 @@ class SavedSearch:
         Args:
             given: values of conditions, as :func:`retrieval.filters.filter.parse_typed` takes them.
         """
-        plain = parse_typed(given).to_mapping()
+        return cls.of(query, parse_typed(given), given, limit=limit, min_score=min_score, relevant=relevant)
+
+    @classmethod
+    def of(
+        cls,
+        query: str,
+        where: Filter,
+        given: Mapping[str, Any],
+        *,
+        limit: int | None,
+        min_score: float | None,
+        relevant: bool,
+    ) -> SavedSearch:
+        """The same with the conditions as a filter.
+
+        Args:
+            given: dates of ``where`` as they were typed: those in words stay words.
+        """
+        plain = where.to_mapping()
         for name in plain:
             if (condition := NAMED.get(name)) is not None and condition.kind in ("date", "moment"):
                 plain[name] = str(given[name])

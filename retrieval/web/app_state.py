@@ -9,6 +9,7 @@
     state.lists          Lists()                          retrieval/web/search/lists.py
     state.thumbnails     Thumbnails(gallery, settings)    retrieval/web/pictures/thumbnails.py; close()
     state.facets         Facets()                         retrieval/web/facets/counting.py
+    state.suggestions    Suggestions(facets)              retrieval/web/facets/suggesting.py
     state.duplicates     Duplicates(gallery)              retrieval/web/duplicates/job.py; close()
     state.index_job      IndexJob(gallery, settings)      retrieval/web/indexing/job.py; await close()
     state.writing        Writing(gallery)                 retrieval/web/edits/writing.py; close()
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from retrieval.web.edits.writing import Writing
     from retrieval.web.events import GalleryEvents
     from retrieval.web.facets.counting import Facets
+    from retrieval.web.facets.suggesting import Suggestions
     from retrieval.web.indexing.job import IndexJob
     from retrieval.web.pictures.thumbnails import Thumbnails
     from retrieval.web.readers import Readers
@@ -72,6 +74,11 @@ def thumbnails(request: Request) -> Thumbnails:
 def facets(request: Request) -> Facets:
     """Counts of the properties of the gallery's pictures."""
     return cast("Facets", request.app.state.facets)
+
+
+def suggestions(request: Request) -> Suggestions:
+    """What questions may go on with."""
+    return cast("Suggestions", request.app.state.suggestions)
 
 
 def duplicates(request: Request) -> DuplicatesJob:

@@ -14,8 +14,9 @@ from retrieval.labels import albums
 from retrieval.web import app_state
 from retrieval.web.edits.api import LISTS, pictures_of, present_of
 from retrieval.web.edits.models import AlbumBody, AlbumChanged, AlbumPatch, Pictures
+from retrieval.web.edits.saving import saved_search_of
 from retrieval.web.edits.writing import REFUSED, may_write
-from retrieval.web.search.models import MOST_ID
+from retrieval.web.search.models import MOST_ID, SearchBody
 
 if TYPE_CHECKING:
     from retrieval.catalog.transaction import Transaction
@@ -28,19 +29,39 @@ _SAID = {**LISTS, **REFUSED}
 
 @router.post("/albums", status_code=201, responses=_SAID)
 async def create(request: Request, asked: AlbumBody) -> AlbumChanged:
-    """A new album, with or without pictures."""
+    """A new album, with or without pictures; or a saved search, which stays live."""
+    if asked.search is not None:
+        return await _saved(request, asked.name, asked.search)
     is_empty = not asked.ids and asked.results_of is None
     ids = [] if is_empty else await pictures_of(request, asked)
 
     def written(transaction: Transaction) -> tuple[AlbumRow, list[int], Change]:
         present = present_of(transaction, ids)
-        album_id = albums.insert_album(transaction, asked.name, present)
-        state = album_states(transaction, [album_id])[album_id]
-        change = Change(albums=((state._replace(deleted_at=utc_now()), state),))
-        return album_with_id(transaction, album_id), present, change
+        album, change = _made(transaction, albums.insert_album(transaction, asked.name, present))
+        return album, present, change
 
     album, present, change = await app_state.writing(request).run(written)
     return _answer(request, album, ids, present, len(present), change)
+
+
+async def _saved(request: Request, name: str, asked: SearchBody) -> AlbumChanged:
+    search = saved_search_of(asked)
+    # A search that fails is not stored.
+    texts = [str(term.value) for term in search.terms() if term.kind == "text"]
+    found = await app_state.engine_thread(request).run(search.found, texts)
+
+    def written(transaction: Transaction) -> tuple[AlbumRow, Change]:
+        return _made(transaction, albums.insert_album(transaction, name, recipe=search.to_text()))
+
+    album, change = await app_state.writing(request).run(written)
+    return _answer(request, album, found, found, len(found), change)
+
+
+def _made(transaction: Transaction, album_id: int) -> tuple[AlbumRow, Change]:
+    """A new album, and the change that taking it back needs."""
+    state = album_states(transaction, [album_id])[album_id]
+    change = Change(albums=((state._replace(deleted_at=utc_now()), state),))
+    return album_with_id(transaction, album_id), change
 
 
 @router.post("/albums/{album_id}/add", responses=_SAID)

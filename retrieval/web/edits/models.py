@@ -58,9 +58,20 @@ class AlbumChanged(Edited):
 
 
 class AlbumBody(Pictures):
-    """A new album."""
+    """A new album: of pictures, or a saved search."""
 
     name: AlbumName
+    search: SearchBody | None = Field(
+        None,
+        description="Makes a saved search: the album holds what this finds, at any time. Words find the pictures that "
+        "answer them, pictures the best 500; order, k and offset are not kept.",
+    )
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> AlbumBody:
+        if self.search is not None and (self.ids or self.results_of is not None):
+            raise ValueError("an album holds either pictures or what a search finds: leave one of the two out")
+        return self
 
 
 class AlbumPatch(BaseModel):

@@ -1,4 +1,4 @@
-"""``/facets``, ``/tags`` and ``/albums``: counts of the gallery's pictures by their properties."""
+"""``/facets``, ``/tags``, ``/albums``, ``/suggest``: what the gallery's pictures have, with counts."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from retrieval.catalog.reader import CatalogReader
 from retrieval.errors import QueryError
 from retrieval.search.album_lists import album_values
 from retrieval.search.saved_search import resolved
-from retrieval.web.app_state import engine_thread, facets, lists, readers
+from retrieval.web.app_state import engine_thread, facets, lists, readers, suggestions
 from retrieval.web.facets.map_cells import Box
-from retrieval.web.facets.models import Album, Albums, FacetCounts, TagCount, Tags
+from retrieval.web.facets.models import Album, Albums, FacetCounts, Suggestions, TagCount, Tags
 from retrieval.web.search.models import SearchParams
 from retrieval.web.search.question import question_of
 
@@ -72,6 +72,22 @@ async def get_tags(
 ) -> Tags:
     """Tags that people gave, then those that the model predicts, each with the number of pictures that have it."""
     return await readers(request).run(lambda reader: _tags(reader, most))
+
+
+@router.get("/suggest", summary="What a question may go on with", responses=_NEEDED)
+async def suggest(
+    request: Request,
+    q: Annotated[
+        str, Query(max_length=1000, description="The question up to the cursor. Empty: what pictures have most often.")
+    ] = "",
+    most: Annotated[int, Query(ge=1, le=50)] = 12,
+) -> Suggestions:
+    """Tags, places, persons, cameras, albums and file names of this gallery that begin like the end of the question.
+
+    `tag:`, `place:` and the other words of the query language ask for one kind, and `-` before it for what is left out.
+    """
+    known = suggestions(request)
+    return Suggestions(suggestions=await readers(request).run(lambda reader: known.find(reader, q, most)))
 
 
 @router.get("/albums", summary="Every album of the gallery", responses=_NEEDED)

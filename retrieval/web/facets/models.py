@@ -124,6 +124,27 @@ class Albums(BaseModel):
     albums: list[Album]
 
 
+SuggestionKind = Literal["person", "place", "album", "search", "tag", "camera", "name"]
+
+
+class Suggestion(BaseModel):
+    """Something that this gallery has, and that the end of a question may mean."""
+
+    kind: SuggestionKind = Field(description="search: an album that is a saved search; name: of a file.")
+    field: str = Field(description="The condition of a search that finds it; `no_...` where it is to be left out.")
+    value: str = Field(description="Of that condition.")
+    text: str = Field(description="As people are told.")
+    around: str | None = Field(description="Of a place: what it lies in.")
+    count: Count | None = Field(description="Pictures that have it; null where that is not known without a search.")
+    replaces: Count = Field(description="How many characters at the end of the question it stands for.")
+
+
+class Suggestions(BaseModel):
+    """What a question may go on with; persons first, then places, albums, tags, cameras, files."""
+
+    suggestions: list[Suggestion] = Field(max_length=50)
+
+
 class Tags(BaseModel):
     """Every tag of the gallery, the most frequent first."""
 

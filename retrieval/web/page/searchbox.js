@@ -1,11 +1,13 @@
-/** The words, with results while they are typed; the order; one picture of each scene. */
+/** The words, with results while they are typed, and what is offered below them; the order; one picture of each scene. */
+
+import { styled } from "./lazily.js";
 
 const PAUSE = 120; // ms without a key; less asks for words that nobody meant, more is felt
 const SCENE_MINUTES = "5";
 const SORTS = { "": ["", false], date: ["date", false], "date-": ["date", true], name: ["name", false] };
 
-/** @param {{state: typeof import("./state.js"), results: any, grid: any}} shared */
-export function mount({ state, results, grid }) {
+/** @param {{state: typeof import("./state.js"), api: any, results: any, grid: any, toastError: any}} shared */
+export function mount({ state, api, results, grid, toastError }) {
   const form = document.getElementById("search");
   const box = /** @type {HTMLInputElement} */ (document.getElementById("q"));
   let timer = 0;
@@ -21,6 +23,39 @@ export function mount({ state, results, grid }) {
     state.update({ q: box.value.trim(), sort: "", reverse: false, weaker: false, view: "grid", open: "" }, { push });
   }
 
+  /** Other words together with other conditions. */
+  function commit(patch) {
+    clearTimeout(timer);
+    document.body.classList.remove("typing");
+    box.value = patch.q ?? box.value;
+    begun = false;
+    state.update({ sort: "", reverse: false, weaker: false, view: "grid", open: "", ...patch });
+  }
+
+  function leave() {
+    suggestions?.close();
+    apply();
+    grid.focus(1);
+  }
+
+  // What is offered comes when somebody goes into the box.
+  let suggestions = null, recent = null, coming = false;
+  async function offer() {
+    if (coming) return;
+    coming = true;
+    try {
+      const [made, kept] = await Promise.all([import("./suggest.js"), import("./recent.js"), styled("suggest.css")]);
+      recent = kept;
+      suggestions = made.createSuggestions(box, { state, api, commit, leave });
+      if (document.activeElement === box) suggestions.ask();
+    } catch (error) {
+      coming = false;
+      toastError(error);
+    }
+  }
+  for (const type of ["click", "input"]) box.addEventListener(type, offer);
+  box.addEventListener("change", () => recent?.remember(state));
+
   box.addEventListener("input", () => {
     clearTimeout(timer);
     document.body.classList.add("typing"); // until what is typed is searched for
@@ -30,15 +65,18 @@ export function mount({ state, results, grid }) {
     event.preventDefault();
     apply();
     begun = false;
+    suggestions?.close();
+    recent?.remember(state);
     if (results.problem()?.status === 0) results.search({ how: "replace" });
     // On a phone the keyboard covers half of what was found.
     if (matchMedia("(pointer: coarse)").matches) box.blur();
   });
   box.addEventListener("keydown", event => {
-    if (event.key === "ArrowDown" && results.total()) {
+    if (event.altKey && event.key === "ArrowDown") offer();
+    if (suggestions?.key(event)) return;
+    if (event.key === "ArrowDown" && !event.altKey && results.total()) {
       event.preventDefault();
-      apply();
-      grid.focus(1);
+      leave();
     } else if (event.key === "Escape" && !box.value) box.blur();
   });
   state.subscribe((now, changed, how) => {

@@ -1,6 +1,5 @@
 // What can be done with the selected pictures: their paths, a table, the files, or others like them.
 
-import { LISTS, NUMBERS } from "./conditions.js"; // made by the server, of its table of conditions
 import { mayEdit } from "./edits.js";
 import { styled } from "./lazily.js";
 import { copy, count, h, save, size } from "./parts.js";
@@ -8,8 +7,6 @@ import { icon } from "./tiles.js";
 import { toast, toastError } from "./toast.js";
 import { parts, t } from "./words.js";
 
-const LISTED = new Set(["q", "not", "more", "less", "like", ...LISTS]);
-const COUNTED = new Set(["min_score", "group_minutes", ...NUMBERS]);
 const EXAMPLES = 20; // of "more like these": further ones hardly move the mean, and each stands in the URL
 const AT_ONCE = 6;
 const MOST = 500; // pictures that the server puts into one zip file
@@ -50,7 +47,7 @@ export function createBar(element, { picked, state, api, results, selectAll, cle
     selectAll();
     if (picked.size >= results.total()) return;
     try {
-      const { ids, total_is_capped: capped } = await api.post("/selection", question(state.toQuery()));
+      const { ids, total_is_capped: capped } = await api.post("/selection", state.toBody());
       selectAll(ids);
       if (capped) toast(t("select.capped", { n: ids.length }));
     } catch (error) {
@@ -171,17 +168,4 @@ function counted(answer, tell) {
     },
   });
   return new Response(answer.body.pipeThrough(counting), { headers: { "Content-Type": "application/zip" } }).blob();
-}
-
-/** The parameters of a search as the fields of its body: lists, numbers and yes or no by their meaning. @param {URLSearchParams} params */
-function question(params) {
-  const body = {};
-  for (const name of new Set(params.keys())) {
-    const values = params.getAll(name);
-    const [value] = values;
-    if (LISTED.has(name)) body[name] = values;
-    else body[name] = value === "true" ? true : COUNTED.has(name) ? Number(value) : value;
-  }
-  for (const name of ["more", "less"]) if (body[name]) body[name] = body[name].map(Number);
-  return body;
 }

@@ -26,6 +26,9 @@ const FLAGS = ["reverse", "weaker", ...conditions.FLAGS];
 const DEFAULTS = { view: "grid" };
 const LOOK = ["view", "open"]; // how results are looked at, not which they are
 
+const LISTED = new Set(["q", ...LISTS]); // of a body
+const COUNTED = new Set(["min_score", "group_minutes", ...conditions.NUMBERS]);
+
 /** Names of the conditions on metadata, as the API has them. */
 export const FILTERS = [...conditions.LISTS, ...conditions.TEXTS, ...conditions.FLAGS];
 
@@ -91,6 +94,25 @@ export function toQuery(state = current) {
   if (state.q.trim()) params.set("weaker", state.weaker ? "after" : "fold");
   return params;
 }
+
+/**
+ * The same as a body of JSON.
+ * @param {State} [state]
+ * @returns {Record<string, unknown>}
+ */
+export function toBody(state = current) {
+  const params = toQuery(state);
+  const body = {};
+  for (const name of new Set(params.keys())) {
+    const values = params.getAll(name);
+    if (LISTED.has(name)) body[name] = ["more", "less"].includes(name) ? values.map(Number) : values;
+    else body[name] = values[0] === "true" ? true : COUNTED.has(name) ? Number(values[0]) : values[0];
+  }
+  return body;
+}
+
+/** The state that an address means. @param {string} text what stands after its "?" @returns {State} */
+export const parse = text => read(new URLSearchParams(text));
 
 /**
  * A link to the page with some fields changed.

@@ -8,6 +8,7 @@ import { t } from "./words.js";
 const KEY = "photoseek.upload.";
 const SIDE = 96;
 const SLIP = 24; // pixels
+const MOST = 16; // pictures of one question
 const watchers = new Set();
 const previews = new Map();
 
@@ -53,23 +54,32 @@ async function remember(id, file) {
 export function mount({ state, api, toast, toastError }) {
   const overlay = document.getElementById("drop");
   const chooser = /** @type {HTMLInputElement} */ (document.getElementById("picture"));
-  let depth = 0, own = null, sending = null, from = [0, 0];
+  let depth = 0, own = null, from = [0, 0];
+
+  /** A picture more in the question; the first one takes the place of words, which were another question. */
+  function ask(id) {
+    const { like, q, not } = state.get();
+    const first = like.length ? { q, not } : { q: "", not: [], more: [], less: [], min_score: "" };
+    state.update({ ...first, like: [...like, id].slice(-MOST), sort: "", reverse: false, weaker: false, view: "grid", open: "" });
+  }
+
+  async function searchWithAll(files) {
+    for (const file of [...files].slice(0, MOST)) await searchWith(file);
+  }
 
   async function searchWith(file) {
     if (file.type && !file.type.startsWith("image/")) {
       toast(t("upload.no_picture", { name: file.name }), { kind: "error" });
       return;
     }
-    sending?.abort();
-    sending = new AbortController();
     document.body.classList.add("busy");
     const form = new FormData();
     form.append("picture", file, file.name || "picture");
     form.append("query", JSON.stringify({ k: 1 }));
     try {
-      const answer = await api.post("/search", form, { signal: sending.signal });
+      const answer = await api.post("/search", form);
       await remember(answer.upload, file);
-      state.update({ like: [answer.upload], q: "", not: [], more: [], less: [], sort: "", reverse: false, weaker: false, min_score: "", view: "grid", open: "" });
+      ask(answer.upload);
     } catch (error) {
       toastError(error);
     } finally {
@@ -79,15 +89,15 @@ export function mount({ state, api, toast, toastError }) {
 
   document.getElementById("pick-picture").addEventListener("click", () => chooser.click());
   chooser.addEventListener("change", () => {
-    if (chooser.files[0]) searchWith(chooser.files[0]);
+    searchWithAll([...chooser.files]);
     chooser.value = "";
   });
 
   addEventListener("paste", event => {
-    const file = [...(event.clipboardData?.files ?? [])].find(one => one.type.startsWith("image/"));
-    if (!file) return;
+    const files = [...(event.clipboardData?.files ?? [])].filter(one => one.type.startsWith("image/"));
+    if (!files.length) return;
     event.preventDefault();
-    searchWith(file);
+    searchWithAll(files);
   });
 
   const welcome = event => own !== null || [...(event.dataTransfer?.types ?? [])].includes("Files");
@@ -118,11 +128,11 @@ export function mount({ state, api, toast, toastError }) {
     const mine = own;
     own = null;
     done();
-    const file = event.dataTransfer.files[0];
+    const files = event.dataTransfer.files;
     // A hand that slips while it clicks means the click.
     const slipped = Math.hypot(event.clientX - from[0], event.clientY - from[1]) < SLIP;
     if (mine && slipped) state.update({ open: mine });
-    else if (mine) state.update({ like: [mine], q: "", more: [], less: [], not: [], open: "" });
-    else if (file) searchWith(file);
+    else if (mine) ask(mine);
+    else searchWithAll(files);
   });
 }

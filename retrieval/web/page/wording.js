@@ -112,8 +112,11 @@ export function mount({ state, api, results, toastError }) {
   const isMissing = problem => problem.type?.endsWith("/gallery-not-found");
 
   function sayForgotten() {
+    const kept = state.get().like.filter(id => !id.startsWith("u"));
+    const rest = kept.length || state.get().q || state.get().more.length;
     big("picture", t("empty.forgotten"), t("empty.forgotten_help"),
-      button(t("empty.choose_picture"), () => document.getElementById("pick-picture").click(), "primary"));
+      rest ? button(t("empty.without_it"), () => state.update({ like: kept }), "primary") : "",
+      button(t("empty.choose_picture"), () => document.getElementById("pick-picture").click(), rest ? "" : "primary"));
   }
 
   function sayUnreachable(problem, waits) {
