@@ -43,7 +43,7 @@ class _Known(NamedTuple):
     text: str
     value: str
     around: str | None
-    count: int | None
+    pictures: int | None
 
 
 @dataclass
@@ -150,7 +150,7 @@ def _matching(values: Sequence[_Known], kind: SuggestionKind, typed: str, most: 
     if typed.strip() and not words:
         return []
     found = [one for one in values if words in one.text]
-    found.sort(key=lambda one: (not one.text.startswith(words), -(one.count or 0)))
+    found.sort(key=lambda one: (not one.text.startswith(words), -(one.pictures or 0)))
     return [
         Suggestion(
             kind=kind,
@@ -158,7 +158,7 @@ def _matching(values: Sequence[_Known], kind: SuggestionKind, typed: str, most: 
             value=one.value,
             text=one.value if one.around is None else one.value.removesuffix(f", {one.around}"),
             around=one.around,
-            count=one.count,
+            count=one.pictures,
             replaces=replaces,
         )
         for one in found[:most]
