@@ -43,7 +43,7 @@ def test_ends_of_questions_and_the_query_language(labelled: Gallery) -> None:
         assert told(client, "CAFE")[0] == ("tag", "café au lait", 4)
         assert told(client, "bird")[0] == ("album", "Birds", 4)
         assert told(client, "person:be") == told(client, "zzz") == told(client, ":;") == []
-        assert [field for field, _, _ in told(client, "")] == ["album", "album", "tag", "tag", "tag"]
+        assert [field for field, _, _ in told(client, "")] == ["album", "album", "tag", "tag", "tag", "tag"]
 
 
 def test_names_of_files_find_those_files(client: TestClient) -> None:
