@@ -45,8 +45,9 @@ def note_earlier(transaction: Transaction, content_hash: bytes, original_hash: b
     """Note what a content that is about to be written replaces."""
     text = json.dumps([[start, end, b64encode(old).decode("ascii")] for start, end, old in replaced])
     transaction.run(
-        """INSERT OR REPLACE INTO embedded_xmp (content_hash, original_hash, replaced, written_at)
-           VALUES (:hash, :original, :replaced, :at)""",
+        """INSERT INTO embedded_xmp (content_hash, original_hash, replaced, written_at)
+           VALUES (:hash, :original, :replaced, :at) ON CONFLICT (content_hash) DO UPDATE SET
+           original_hash = excluded.original_hash, replaced = excluded.replaced, written_at = excluded.written_at""",
         {"hash": content_hash, "original": original_hash, "replaced": text, "at": utc_now()},
     )
 

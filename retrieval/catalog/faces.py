@@ -148,7 +148,7 @@ def face_look(rows: Rows, content_hash: bytes) -> tuple[bool, str | None]:
 
 def face_counts(rows: Rows) -> FaceCounts:
     """How many present pictures were looked at, and what was found."""
-    sql = """SELECT count(*), count(t.id), coalesce(sum(t.faces > 0), 0), count(t.reason) FROM images AS i
+    sql = """SELECT count(*), count(t.id), count(CASE WHEN t.faces > 0 THEN 1 END), count(t.reason) FROM images AS i
              LEFT JOIN face_looks AS t ON t.content_hash = i.content_hash
              WHERE NOT i.is_retired AND i.duration_s IS NULL"""
     present, tried, with_faces, failed = rows.rows(sql)[0]
@@ -211,8 +211,10 @@ def write_faces(transaction: Transaction, seen: Iterable[tuple[bytes, PictureFac
     faces that people confirmed stay even if they were not found again."""
     for content_hash, found in seen:
         transaction.run(
-            """INSERT OR REPLACE INTO face_looks (content_hash, model, looked_at, faces, reason)
-               VALUES (:hash, :model, :at, :faces, :reason)""",
+            """INSERT INTO face_looks (content_hash, model, looked_at, faces, reason)
+               VALUES (:hash, :model, :at, :faces, :reason) ON CONFLICT (content_hash) DO UPDATE SET
+               model = excluded.model, looked_at = excluded.looked_at, faces = excluded.faces,
+               reason = excluded.reason""",
             {
                 "hash": content_hash,
                 "model": found.model,
@@ -245,7 +247,7 @@ def _replace(transaction: Transaction, content_hash: bytes, faces: Sequence[Seen
         else:
             transaction.run(
                 """INSERT INTO faces (content_hash, x, y, width, height, score, embedding, is_grouped)
-                   VALUES (:hash, :x, :y, :width, :height, :score, :embedding, 0)""",
+                   VALUES (:hash, :x, :y, :width, :height, :score, :embedding, FALSE)""",
                 {**values, "hash": content_hash},
             )
     gone = [{"id": id_} for id_ in known]
@@ -264,7 +266,7 @@ def _overlap(a: Box, b: Box) -> float:
 
 def set_persons(transaction: Transaction, pairs: Iterable[tuple[int, int | None]]) -> None:
     """Who faces are taken for: (face id, person id), None for nobody."""
-    sql = "UPDATE faces SET person_id = :person, is_grouped = 1 WHERE id = :face"
+    sql = "UPDATE faces SET person_id = :person, is_grouped = TRUE WHERE id = :face"
     transaction.run(sql, [{"face": int(face), "person": person} for face, person in pairs])
 
 

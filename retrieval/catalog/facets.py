@@ -18,6 +18,9 @@ from retrieval.filters.sql import FUNCTIONS, distinct, to_sql, without_hidden
 _STEP = 50_000
 """Rows per step: they are Python objects before they become columns."""
 
+_ALL = (1 << 63) - 1
+"""A limit for all rows."""
+
 _COLUMNS = f"""SELECT i.id, i.is_retired, i.folder_id, i.taken_at, i.latitude, i.longitude,
     {", ".join(facet.expression for facet in COUNTED)} FROM images AS i"""
 
@@ -62,7 +65,7 @@ def favourite_pairs(rows: Rows) -> list[tuple[int, str]]:
 def rating_counts(rows: Rows) -> dict[str, int]:
     """``rejected`` or stars -> how many present images have this effective rating, the best first."""
     sql = f"""SELECT rated, count(*) FROM (SELECT {RATED} AS rated FROM images AS i WHERE NOT i.is_retired
-                                           AND i.id IN (SELECT image_id FROM ratings))
+                                           AND i.id IN (SELECT image_id FROM ratings)) AS found
               WHERE rated <> '0' GROUP BY rated ORDER BY rated = 'rejected', rated DESC"""
     return dict(rows.rows(sql))
 
@@ -86,11 +89,11 @@ def failing(rows: FilteredRows, rest: Filter, groups: Sequence[Filter]) -> dict[
     passed, *parts = distinct(to_sql(each, encoder_id) for each in (rest, *groups))
     # Within CASE, AND stops at the first false operand: distances are computed only inside the circle's bounding box.
     fails = " + ".join(["0", *(f"CASE WHEN {part.text} THEN 0 ELSE {2 << n} END" for n, part in enumerate(parts))])
-    # LIMIT -1 keeps SQLite from repeating the long expression where its value is compared. Ids come as one text for
+    # The limit keeps SQLite from repeating the long expression where its value is compared. Ids come as one text for
     # each value: as 100,000 rows of Python objects they took twice as long.
     sql = f"""SELECT fails, group_concat(id) FROM (
                   SELECT i.id AS id, {fails} AS fails FROM images AS i JOIN folders AS f ON f.id = i.folder_id
-                  WHERE NOT i.is_retired AND {passed.text}{shown} LIMIT -1)
+                  WHERE NOT i.is_retired AND {passed.text}{shown} LIMIT {_ALL}) AS each
               WHERE fails IN (0, {", ".join(str(2 << n) for n in range(len(parts) + 1))}) GROUP BY fails"""
     values = {name: value for part in (passed, *parts) for name, value in stored_values(part).items()}
     found = rows.rows(sql, values, functions=FUNCTIONS)

@@ -220,13 +220,14 @@ def waiting(
         model: results of another one do not count.
         retry_failures: also contents for which the result is a failure.
     """
-    sql = f"""SELECT i.content_hash, min(i.id), f.path, i.name FROM images AS i JOIN folders AS f ON f.id = i.folder_id
+    sql = f"""SELECT i.content_hash, i.id, f.path, i.name FROM images AS i JOIN folders AS f ON f.id = i.folder_id
               LEFT JOIN {table} AS t ON t.content_hash = i.content_hash
               WHERE NOT i.is_retired AND i.duration_s IS NULL
-              AND (t.id IS NULL OR t.model <> :model OR (:again AND t.reason IS NOT NULL))
-              GROUP BY i.content_hash ORDER BY 2"""
-    found = rows.rows(sql, {"model": model, "again": retry_failures})
+              AND (t.id IS NULL OR t.model <> :model OR (:again AND t.reason IS NOT NULL)) ORDER BY i.id"""
+    first: dict[bytes, tuple[int, Any, Any]] = {}  # in SQL, grouping would cost a sort by content
+    for digest, image_id, folder, name in rows.rows(sql, {"model": model, "again": retry_failures}):
+        first.setdefault(digest, (image_id, folder, name))
     return [
         Waiting(digest, image_id, os.path.join(decode_path(folder), decode_path(name)))
-        for digest, image_id, folder, name in found
+        for digest, (image_id, folder, name) in first.items()
     ]

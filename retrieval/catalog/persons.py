@@ -140,7 +140,7 @@ def _person(row: Sequence[Any]) -> Person:
 def insert_person(transaction: Transaction, name: str | None = None) -> int:
     """A new person, with an unused name or none; its id."""
     return transaction.insert(
-        "INSERT INTO persons (name, name_key, is_hidden, created_at) VALUES (:name, :key, 0, :now)",
+        "INSERT INTO persons (name, name_key, is_hidden, created_at) VALUES (:name, :key, FALSE, :now)",
         {"name": name, "key": None if name is None else fold(name), "now": utc_now()},
     )
 
@@ -174,7 +174,11 @@ def move_all(transaction: Transaction, from_id: int, to_id: int) -> None:
     values = {"from": from_id, "to": to_id}
     transaction.run("UPDATE faces SET person_id = :to WHERE person_id = :from", values)
     # Of two contrary verdicts about one face, the one about the person that remains counts.
-    transaction.run("UPDATE OR IGNORE face_verdicts SET person_id = :to WHERE person_id = :from", values)
+    transaction.run(
+        """UPDATE face_verdicts SET person_id = :to WHERE person_id = :from
+           AND face_id NOT IN (SELECT face_id FROM face_verdicts WHERE person_id = :to)""",
+        values,
+    )
     transaction.run("DELETE FROM face_verdicts WHERE person_id = :from", values)
     transaction.run("DELETE FROM persons WHERE id = :from", values)
 
@@ -182,7 +186,7 @@ def move_all(transaction: Transaction, from_id: int, to_id: int) -> None:
 def dissolve_unnamed(transaction: Transaction) -> None:
     """Release all faces that grouping alone has put into groups without a name, so that they are grouped anew."""
     transaction.run(
-        """UPDATE faces SET person_id = NULL, is_grouped = 0
+        """UPDATE faces SET person_id = NULL, is_grouped = FALSE
            WHERE id NOT IN (SELECT face_id FROM face_verdicts WHERE is_person) AND (person_id IS NULL OR person_id IN
            (SELECT id FROM persons WHERE name IS NULL AND NOT is_hidden))"""
     )

@@ -75,7 +75,7 @@ def select(
     lacking = {lack.what: lack.test for lack in lacks}
     if not lacking:
         return Selection(ids)
-    counts = ", ".join(f"coalesce(sum({test}), 0)" for test in lacking.values())
+    counts = ", ".join(f"count(CASE WHEN {test} THEN 1 END)" for test in lacking.values())
     without = " OR ".join(f"({test})" for test in lacking.values())
     [(unknown, *each)] = _passing(
         rows, f"count(*), {counts}", Sql(f"({without}) AND {clause.text} IS NULL{shown}", clause.values)

@@ -110,7 +110,7 @@ def texts_of(rows: Rows, ids: Sequence[int]) -> dict[int, PictureText]:
 
 def text_counts(rows: Rows) -> TextCounts:
     """How many present pictures were read."""
-    sql = """SELECT count(*), count(t.id), coalesce(sum(t.folded <> ''), 0), count(t.reason) FROM images AS i
+    sql = """SELECT count(*), count(t.id), count(CASE WHEN t.folded <> '' THEN 1 END), count(t.reason) FROM images AS i
              LEFT JOIN picture_texts AS t ON t.content_hash = i.content_hash
              WHERE NOT i.is_retired AND i.duration_s IS NULL"""
     present, tried, with_text, failed = rows.rows(sql)[0]
@@ -224,8 +224,8 @@ def write_texts(transaction: Transaction, read: Iterable[tuple[bytes, PictureTex
         transaction.run("INSERT INTO text_index (rowid, folded) VALUES (:id, :folded)", {"id": id_, "folded": folded})
         if len(folded) >= PAGE_LETTERS:
             transaction.run(
-                """UPDATE images SET is_page = 1, change = :change WHERE content_hash = :hash
-                   AND duration_s IS NULL AND coalesce(is_page, 0) = 0""",
+                """UPDATE images SET is_page = TRUE, change = :change WHERE content_hash = :hash
+                   AND duration_s IS NULL AND NOT coalesce(is_page, FALSE)""",
                 {"hash": content_hash, "change": transaction.change()},
             )
 

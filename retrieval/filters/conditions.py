@@ -174,8 +174,8 @@ FACES_ARE_KNOWN = """EXISTS (SELECT 1 FROM face_looks AS l WHERE l.content_hash 
 """Whether faces were looked for in a picture."""
 
 _SHOWS = f"""CASE WHEN i.content_hash IN (SELECT c.content_hash FROM persons AS p JOIN faces AS c ON c.person_id = p.id
-    WHERE p.name_key = :key OR (p.name IS NULL AND CAST(p.id AS TEXT) = :key)) THEN 1
-    WHEN {FACES_ARE_KNOWN} THEN 0 END"""
+    WHERE p.name_key = :key OR (p.name IS NULL AND CAST(p.id AS TEXT) = :key)) THEN TRUE
+    WHEN {FACES_ARE_KNOWN} THEN FALSE END"""
 
 _FACES = Lack("faces", test=f"NOT {FACES_ARE_KNOWN}")
 
@@ -312,7 +312,7 @@ CONDITIONS = (
     ),
     Condition(
         "duration", "span", "that are videos of this length: 10s-60s, '>=1:30', '<5min'.",
-        "coalesce(i.duration_s BETWEEN :low AND :high, 0)", facet=Facet("duration"),
+        "coalesce(i.duration_s BETWEEN :low AND :high, FALSE)", facet=Facet("duration"),
         unit=Unit(
             "a length", "10s-60s, '>=1:30' or '<5min'", behind="s|sec|seconds?", tolerance=0.0,
             larger=(("m|min|minutes?", 60), ("h|hours?", 3600)),

@@ -45,8 +45,9 @@ _BEGINNINGS = (
 """Parts of file names, folded as by ``folding.fold``."""
 
 _NAMED = " OR ".join(f"i.name_key LIKE '{beginning}%'" for beginning in _BEGINNINGS)
+_LONGER, _SHORTER = (f"CASE WHEN i.width {than} i.height THEN i.width ELSE i.height END" for than in "><")
 _SIDES = ", ".join(f"({size.replace('x', ', ')})" for size in _SIZES.split())
 
 IS_SCREENSHOT = f"""(i.camera IS NULL AND i.exposure IS NULL AND i.latitude IS NULL AND (({_NAMED})
-    OR (i.format = 'PNG' AND (max(i.width, i.height), min(i.width, i.height)) IN (VALUES {_SIDES}))))"""
+    OR (i.format = 'PNG' AND ({_LONGER}, {_SHORTER}) IN (VALUES {_SIDES}))))"""
 """A PNG of a screen's size, or any file with such a name. A drawing of that size also matches."""

@@ -60,7 +60,7 @@ def to_sql(where: Filter, encoder_id: int | None) -> Sql:
                     found.append(combined(_several(condition, values, encoder_id)))
         elif (value := getattr(where, condition.name)) not in (None, False):
             found.append(Sql(condition.statement, _parameters(condition, value)))
-    return _joined(" AND ", found) if found else Sql("1")
+    return _joined(" AND ", found) if found else Sql("TRUE")
 
 
 def distinct(parts: Iterable[Sql]) -> list[Sql]:
@@ -100,7 +100,7 @@ def _any(parts: Iterable[Sql]) -> Sql:
 def _none(parts: Iterable[Sql]) -> Sql:
     """Known matches are excluded; undecided images are kept."""
     text, values = _any(parts)
-    return Sql(f"NOT coalesce({text}, 0)", values)
+    return Sql(f"NOT coalesce({text}, FALSE)", values)
 
 
 def _under(folder: Path) -> Sql:
@@ -172,7 +172,7 @@ def _read(asked: str) -> Sql:
         held.append("t.id IN (SELECT rowid FROM text_index WHERE text_index MATCH :match)")
     return Sql(
         f"""CASE WHEN i.content_hash IN (SELECT t.content_hash FROM picture_texts AS t WHERE {" AND ".join(held)})
-            THEN 1 WHEN {TEXT_IS_KNOWN} THEN 0 END""",
+            THEN TRUE WHEN {TEXT_IS_KNOWN} THEN FALSE END""",
         {**short, **({} if match is None else {"match": match})},
     )
 
