@@ -217,6 +217,7 @@ ALLOWED = {
     "psycopg": {"indexes/pgvector.py"},
     "sqlalchemy": {
         "indexes/pgvector.py",
+        "retrieval/catalog/column_types.py",
         "retrieval/catalog/collection_tables.py",
         "retrieval/catalog/face_tables.py",
         "retrieval/catalog/word_tables.py",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint, text
+from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
+
+from retrieval.catalog.column_types import only_where
 
 
 def collection_tables(metadata: MetaData) -> None:
@@ -39,7 +41,7 @@ def collection_tables(metadata: MetaData) -> None:
         Column("cover", Integer),  # the entry shown for the album; NULL: its first
         Column("created_at", String, nullable=False),
         Column("deleted_at", String),  # UTC; the row is kept, so that the album can be restored
-        Index("albums_by_name", "name_key", unique=True, sqlite_where=text("deleted_at IS NULL")),
+        Index("albums_by_name", "name_key", unique=True, **only_where("deleted_at IS NULL")),
     )
 
     Table(  # a position in the order of an album; the picture at it is stored like a tag

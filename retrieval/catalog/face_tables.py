@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sqlalchemy import (
-    BLOB,
     Boolean,
     Column,
     Float,
@@ -51,7 +50,7 @@ def face_tables(metadata: MetaData) -> None:
         Column("width", Float, nullable=False),
         Column("height", Float, nullable=False),
         Column("score", Float, nullable=False),  # of the detector
-        Column("embedding", BLOB),  # float16 with unit length; NULL: only people see a face there
+        Column("embedding", LargeBinary),  # float16 with unit length; NULL: only people see a face there
         Column("person_id", Integer, ForeignKey("persons.id", ondelete="SET NULL")),  # by verdict or by grouping
         Column("is_grouped", Boolean, nullable=False),  # grouping has considered it
         Index("faces_by_content", "content_hash"),

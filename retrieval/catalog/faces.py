@@ -274,8 +274,8 @@ def set_grouped(transaction: Transaction, pairs: Iterable[tuple[int, int | None]
     """What grouping decides: (face id, person id), None for nobody. What people said since it read the faces stays,
     and a face whose person is part of another one by now is grouped by the next run."""
     transaction.run(
-        """UPDATE faces SET person_id = :person, is_grouped = 1 WHERE id = :face AND person_id IS NULL
-           AND (:person IS NULL OR :person IN (SELECT id FROM persons))
+        """UPDATE faces SET person_id = :person, is_grouped = TRUE WHERE id = :face AND person_id IS NULL
+           AND (coalesce(:person, 0) = 0 OR :person IN (SELECT id FROM persons))
            AND NOT EXISTS (SELECT 1 FROM face_verdicts AS v
                WHERE v.face_id = :face AND v.person_id = :person AND NOT v.is_person)""",
         [{"face": int(face), "person": person} for face, person in pairs],

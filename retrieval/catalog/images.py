@@ -119,7 +119,7 @@ def summary(rows: Rows) -> dict[str, Any]:
     """Counts by format, range of dates, how many have a date, a place, a short video ...; how many are retired."""
     from retrieval.catalog.places import unnamed_count
 
-    sql = "SELECT format, count(*) FROM images WHERE NOT is_retired GROUP BY format ORDER BY 2 DESC"
+    sql = "SELECT format, count(*) FROM images WHERE NOT is_retired GROUP BY format ORDER BY 2 DESC, 1"
     formats = dict(rows.rows(sql))
     sql = """SELECT min(taken_at), max(taken_at), count(taken_at), count(latitude), count(exposure), count(motion_bytes)
              FROM images WHERE NOT is_retired"""

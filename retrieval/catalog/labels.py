@@ -58,7 +58,7 @@ def said_of(rows: Rows, kind: Kind, ids: Sequence[int]) -> list[SaidRow]:
         SaidRow(*row)
         for names, values in id_lists(ids)
         for row in rows.rows(
-            f"""SELECT image_id, {_COLUMN[kind]}, source FROM {kind} WHERE image_id IN ({names}) ORDER BY 2, 3""",
+            f"""SELECT image_id, {_COLUMN[kind]}, source FROM {kind} WHERE image_id IN ({names}) ORDER BY 2, 3, 1""",
             values,
         )
     ]

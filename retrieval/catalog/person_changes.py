@@ -215,5 +215,5 @@ def _restore(transaction: Transaction, state: PeopleState) -> None:
         [{"face": face, "person": person, "is": is_person} for face, person, is_person in state.said],
     )
     absent = [{"id": person_id} for person_id in state.absent]
-    transaction.run("UPDATE faces SET person_id = NULL, is_grouped = 0 WHERE person_id = :id", absent)
+    transaction.run("UPDATE faces SET person_id = NULL, is_grouped = FALSE WHERE person_id = :id", absent)
     transaction.run("DELETE FROM persons WHERE id = :id", absent)

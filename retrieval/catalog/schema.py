@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
-    BLOB,
     URL,
     BigInteger,
     Boolean,
     Column,
     Connection,
-    Dialect,
     Engine,
     ExceptionContext,
     Float,
@@ -31,34 +29,20 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     create_engine,
     event,
-    text,
 )
 
 from retrieval.catalog.collection_tables import collection_tables
+from retrieval.catalog.column_types import Long, PathText, only_where
 from retrieval.catalog.face_tables import face_tables
 from retrieval.catalog.reader import CATALOG_VERSION
 from retrieval.catalog.word_tables import word_tables
 from retrieval.errors import GalleryTooNew
-from retrieval.paths import decode_path, encode_path, lenient_text
+from retrieval.paths import lenient_text
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-
-
-class PathText(TypeDecorator[str]):
-    """A path or file name. Names that are not valid UTF-8 are kept byte for byte (as a BLOB in the TEXT column)."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> Any:
-        return None if value is None else encode_path(value)
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
-        return None if value is None else decode_path(value)
 
 
 metadata = MetaData()
@@ -119,8 +103,8 @@ images = Table(
     Column("id", Integer, primary_key=True),
     Column("folder_id", Integer, ForeignKey("folders.id"), nullable=False),
     Column("name", PathText, nullable=False),
-    Column("size", Integer, nullable=False),  # bytes
-    Column("mtime_ns", Integer, nullable=False),
+    Column("size", Long, nullable=False),  # bytes
+    Column("mtime_ns", Long, nullable=False),
     Column("content_hash", LargeBinary(32), nullable=False),  # BLAKE3 of the whole file
     Column("format", String, nullable=False),
     Column("width", Integer, nullable=False),  # pixels, as shown (EXIF orientation applied)
@@ -143,22 +127,22 @@ images = Table(
     Column("taken_precision", String),  # "year" to "minute" if the date is no finer; NULL: to the second
     Column("taken_source", String),  # "gps", "xmp", "text", "sidecar"; NULL: EXIF, or no date
     Column("place_source", String),  # "xmp", "sidecar"; NULL: EXIF, or no place
-    Column("ctime_ns", Integer),  # when anything about the file was last changed; NULL: not known
+    Column("ctime_ns", Long),  # when anything about the file was last changed; NULL: not known
     Column("iso", Integer),  # what the camera wrote; NULL: nothing, or indexed before these four were read
     Column("aperture", Float),  # f-number
     Column("exposure", Float),  # seconds
     Column("focal_length", Float),  # of the lens, mm
     Column("duration_s", Float),  # seconds, of a video; NULL: a still picture
     Column("still_s", Float),  # of a video: time of the frame whose embedding is in `embeddings`
-    Column("motion_offset", Integer),  # of a motion photo: where its video is in the file, in bytes
-    Column("motion_bytes", Integer),
+    Column("motion_offset", Long),  # of a motion photo: where its video is in the file, in bytes
+    Column("motion_bytes", Long),
     Column("is_page", Boolean),  # a page, by its pixels or by the text in it; NULL: indexed before this was told
     Column("content_id", String),  # Apple's identifier that a live photo and its video share
     UniqueConstraint("folder_id", "name"),
     Index("images_by_hash", "content_hash"),
     Index("images_by_change", "change"),
-    Index("raw_images", "folder_id", sqlite_where=text("format = 'RAW'")),
-    Index("videos", "id", sqlite_where=text("duration_s IS NOT NULL")),
+    Index("raw_images", "folder_id", **only_where("format = 'RAW'")),
+    Index("videos", "id", **only_where("duration_s IS NOT NULL")),
     sqlite_autoincrement=True,  # ids are never reused
 )
 
@@ -200,7 +184,7 @@ shots = Table(  # files of one shot in one folder: RAW, JPEG, the video of a liv
 purged_images = Table(  # permanently deleted ids, so that an index drops them
     "purged_images",
     metadata,
-    Column("id", Integer, primary_key=True),  # of the image, or of a moment
+    Column("id", Long, primary_key=True),  # of the image, or of a moment
     Column("change", Integer, nullable=False),
 )
 
@@ -210,9 +194,9 @@ embeddings = Table(
     Column("id", Integer, primary_key=True),
     Column("encoder_id", Integer, ForeignKey("encoders.id"), nullable=False),
     Column("image_id", Integer, ForeignKey("images.id"), nullable=False),
-    Column("vector", BLOB, nullable=False),  # float16, little-endian, unit length before rounding
+    Column("vector", LargeBinary, nullable=False),  # float16, little-endian, unit length before rounding
     Column("change", Integer, nullable=False),
-    Column("crc", Integer),  # CRC-32 of the vector; NULL: not checked
+    Column("crc", Long),  # CRC-32 of the vector; NULL: not checked
     # A table with row ids, not WITHOUT ROWID: vectors of 1-2 KB would push its inner nodes out of the cache.
     UniqueConstraint("encoder_id", "image_id"),
     Index("embeddings_by_change", "encoder_id", "change"),
@@ -226,8 +210,8 @@ moments = Table(  # the other frames of videos (see catalog/moments.py); a trigg
     Column("image_id", Integer, ForeignKey("images.id", ondelete="CASCADE"), nullable=False),
     Column("moment", BigInteger, nullable=False),  # its id in an index; encodes the image's id
     Column("time_s", Float, nullable=False),  # seconds from the beginning
-    Column("vector", BLOB, nullable=False),  # as in embeddings
-    Column("crc", Integer),
+    Column("vector", LargeBinary, nullable=False),  # as in embeddings
+    Column("crc", Long),
     Column("change", Integer, nullable=False),
     UniqueConstraint("encoder_id", "moment"),
     Index("moments_by_image", "image_id"),
@@ -313,8 +297,8 @@ failures = Table(
     Column("id", Integer, primary_key=True),
     Column("folder_id", Integer, ForeignKey("folders.id"), nullable=False),
     Column("name", PathText, nullable=False),
-    Column("size", Integer, nullable=False),
-    Column("mtime_ns", Integer, nullable=False),
+    Column("size", Long, nullable=False),
+    Column("mtime_ns", Long, nullable=False),
     Column("reason", String, nullable=False),
     Column("is_transient", Boolean, nullable=False),  # permission or I/O: tried again on every run
     Column("failed_at", String, nullable=False),
