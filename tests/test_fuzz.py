@@ -37,7 +37,7 @@ SMALL = Preprocessing(32)
 def corpus() -> dict[str, bytes]:
     """One small file of each kind."""
     files = valid_files()
-    files |= {
+    return files | {
         "empty scans": empty_scans(20, 64),
         "EXIF segments": exif_segments(4000),
         "amplified EXIF": amplified_exif(40),
@@ -49,7 +49,6 @@ def corpus() -> dict[str, bytes]:
         "sidecar": packet(["one", "two"], description="words"),
         "ignore": b"*.tmp\n!keep/**\n[a-z]?\\#\n/top/\n" * 3,
     }
-    return files
 
 
 def changed(data: bytes, rng: np.random.Generator) -> bytes:

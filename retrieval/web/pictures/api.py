@@ -128,7 +128,7 @@ async def can_be_shown(request: Request, id: ImageId) -> Showable:
     responses={
         403: {"description": "The client is not on the server's machine, or as for what writes.", "content": CONTENT},
         404: {"description": "No such picture, or its file is not there.", "content": CONTENT},
-        501: {"description": "There is no screen or no file manager.", "content": CONTENT},
+        409: {"description": "This machine has no screen or no file manager.", "content": CONTENT},
     },
 )
 async def show(request: Request, id: ImageId) -> None:
@@ -139,7 +139,7 @@ async def show(request: Request, id: ImageId) -> None:
     if image.on_disk() == "missing":
         raise HTTPException(404, "the file is not there\nmount its drive, or run: photoseek index")
     if not await asyncio.to_thread(showing.show, showing.commands(FilePath(image.path))):
-        raise HTTPException(501, "this machine has no file manager that can be opened\ncopy the path instead")
+        raise HTTPException(409, "this machine has no file manager that can be opened\ncopy the path instead")
 
 
 @get_and_head("/images/{id}/thumbnail", "A small picture", SMALL)
