@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,6 +92,15 @@ class Gallery:
     def exists(self) -> bool:
         """True if anything was ever indexed here."""
         return self.catalog_path.is_file()
+
+    def catalog_identity(self) -> Hashable | None:
+        """Tells the catalog that is there now from one that replaces it, by a restored backup for instance; None if
+        there is none."""
+        try:
+            found = self.catalog_path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def open_reader(self) -> CatalogReader:
         """The catalog for reading, which the caller closes. One that an older photoseek wrote is upgraded first.

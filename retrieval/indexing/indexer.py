@@ -269,7 +269,7 @@ class _Run:
     def _index(self, roots: Sequence[str], keeper: IndexKeeper) -> None:
         pipeline = Pipeline(
             self._encoder,
-            self._gallery.catalog_path,
+            self._gallery.open_reader,
             self._encoder_id,
             workers=self._workers,
             decoder=self._decoder,

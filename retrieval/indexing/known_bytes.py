@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import CancelledError
-from pathlib import Path
 
 from retrieval.catalog.batch import Metadata
 from retrieval.catalog.moments import Moment, moments_by_hash
@@ -18,8 +18,8 @@ class KnownBytes:
     pool does not know and does not wait for, and closing its SQLite connection meanwhile crashes the process.
     """
 
-    def __init__(self, catalog_path: Path, encoder_id: int) -> None:
-        self._catalog_path, self._encoder_id = catalog_path, encoder_id
+    def __init__(self, open_reader: Callable[[], CatalogReader], encoder_id: int) -> None:
+        self._open_reader, self._encoder_id = open_reader, encoder_id
         self._own = threading.local()
         self._lock = threading.Lock()
         self._open: list[tuple[CatalogReader, threading.Lock]] = []
@@ -44,7 +44,7 @@ class KnownBytes:
             with self._lock:
                 if self._is_closed:
                     raise CancelledError
-                mine = self._own.mine = CatalogReader(self._catalog_path), threading.Lock()
+                mine = self._own.mine = self._open_reader(), threading.Lock()
                 self._open.append(mine)
         return mine
 

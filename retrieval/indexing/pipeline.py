@@ -23,12 +23,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from retrieval.catalog.batch import Metadata
+from retrieval.catalog.reader import CatalogReader
 from retrieval.encoders.base import DeviceEncoder, Encoder
 from retrieval.encoders.onnx.encoder import available_cpus
 from retrieval.errors import EncoderError, UnreadableImage
@@ -83,7 +83,7 @@ class Pipeline:
 
     Args:
         encoder: determines the schedule through its ``streams``.
-        catalog_path: where to look up bytes that are already embedded, before they are decoded.
+        open_reader: opens the catalog in which bytes are looked up before they are decoded: some are embedded already.
         encoder_id: the encoder's row in that catalog.
         workers: threads; default: the encoder's streams, or (for one stream) every core.
         decoder: reads the pictures in place of ``read_picture``.
@@ -94,7 +94,7 @@ class Pipeline:
     def __init__(
         self,
         encoder: Encoder,
-        catalog_path: Path,
+        open_reader: Callable[[], CatalogReader],
         encoder_id: int,
         *,
         workers: int | None = None,
@@ -104,7 +104,7 @@ class Pipeline:
     ) -> None:
         self._encoder, self._decoder, self._frames_per_minute = encoder, decoder, frames_per_minute
         self._notes = notes
-        self._lookups = KnownBytes(catalog_path, encoder_id)
+        self._lookups = KnownBytes(open_reader, encoder_id)
         self._late: LateFiles[Prepared] = LateFiles(available_cpus())
         self._stopped_at: float | None = None
         self._device_free = 0.0

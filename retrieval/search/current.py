@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Hashable
 
 from retrieval.encoders.cache import TextMemory
 from retrieval.errors import EncoderError
@@ -27,7 +28,7 @@ class CurrentEngine:
         self._gallery, self._model, self._texts_remembered = gallery, model, texts_remembered
         self.memory = TextMemory(texts_remembered)
         self._engine: QueryEngine | None = None
-        self._opened: tuple[int, int] | None = None
+        self._opened: Hashable | None = None
 
     def engine(self) -> QueryEngine:
         """The engine; opened if there is none yet, and reopened if the catalog was replaced or another model is active.
@@ -35,11 +36,7 @@ class CurrentEngine:
         Raises:
             GalleryNotFound: nothing is indexed yet, or not any more; a later call looks for it again.
         """
-        try:
-            found = self._gallery.catalog_path.stat()
-            identity = (found.st_dev, found.st_ino)
-        except OSError:
-            identity = None
+        identity = self._gallery.catalog_identity()
         engine = self._engine
         if engine is not None and identity is not None and identity == self._opened and self._is_wanted(engine):
             return engine

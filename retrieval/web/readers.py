@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Hashable
 from typing import TypeVar
 
 from retrieval.catalog.reader import CatalogReader
@@ -59,10 +58,10 @@ class _Following:
     def __init__(self, gallery: Gallery) -> None:
         self._gallery = gallery
         self._reader: CatalogReader | None = None
-        self._opened: tuple[int, int] | None = None
+        self._opened: Hashable | None = None
 
     def current(self) -> CatalogReader:
-        identity = catalog_identity(self._gallery)
+        identity = self._gallery.catalog_identity()
         if self._reader is None or identity != self._opened:
             self.close()
             self._reader = self._gallery.open_reader()
@@ -73,11 +72,3 @@ class _Following:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-
-
-def catalog_identity(gallery: Gallery) -> tuple[int, int] | None:
-    """Distinguishes a catalog file from another one at the same path; None if there is none."""
-    with suppress(OSError):
-        found = gallery.catalog_path.stat()
-        return found.st_dev, found.st_ino
-    return None

@@ -7,8 +7,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +32,11 @@ from tests.pictures import save_picture
 
 SCHEDULES = [pytest.param(2, id="cpu"), pytest.param(1, id="gpu")]
 COLOURS = ("red", "green", "blue", "yellow")
+
+
+def pipeline(encoder: ColourEncoder, catalog: Path, **given: Any) -> Pipeline:
+    """One that looks bytes up in this catalog, for its first encoder."""
+    return Pipeline(encoder, partial(CatalogReader, catalog), 1, **given)
 
 
 class PoisonedEncoder(ColourEncoder):
@@ -81,7 +88,7 @@ def candidates(folder: Path, names: list[str]) -> list[Candidate]:
 
 
 def run(encoder: ColourEncoder, path: Path, files: list[Candidate], workers: int = 2) -> list[Results]:
-    return list(Pipeline(encoder, path, 1, workers=workers).run(files, stop=lambda: False))
+    return list(pipeline(encoder, path, workers=workers).run(files, stop=lambda: False))
 
 
 def outcomes(results: list[Results]) -> list[IndexedImage | FailedImage]:
@@ -154,7 +161,7 @@ def test_only_so_many_files_are_taken_ahead_of_the_results(
                 taken += 1
                 yield candidate
 
-    running = Pipeline(encoder, catalog_path, 1, workers=2).run(files(), stop=lambda: False)
+    running = pipeline(encoder, catalog_path, workers=2).run(files(), stop=lambda: False)
     bound = 4 * (2 * LOOKAHEAD if streams > 1 else BATCHES)
     given = most = 0
     for results in running:
@@ -182,7 +189,7 @@ def test_a_quiet_walk_does_not_hold_back_a_batch_that_is_not_full(
         yield from many[3:]
 
     encoder = ColourEncoder(streams=streams, batch_size=64)
-    for results in Pipeline(encoder, catalog_path, 1, workers=2).run(files(), stop=lambda: False):
+    for results in pipeline(encoder, catalog_path, workers=2).run(files(), stop=lambda: False):
         rows += results.outcomes
     assert arrived == 3
     assert [row.name for row in rows] == [candidate.name for candidate in many]
@@ -226,7 +233,7 @@ def test_known_files_fill_batches_too(catalog_path: Path, tmp_path: Path, stream
             taken += 1
             yield candidate
 
-    for results in Pipeline(encoder, catalog_path, 1, workers=2).run(files(), stop=lambda: False):
+    for results in pipeline(encoder, catalog_path, workers=2).run(files(), stop=lambda: False):
         assert taken - given <= 4 * 2 * LOOKAHEAD
         given += len(results.outcomes)
     assert given == 100 and encoder.encoded == 1
@@ -238,13 +245,13 @@ def test_stopping_drains_what_is_in_flight_in_order(catalog_path: Path, many: li
     stopped = threading.Event()
     files = many * 10
     rows: list[IndexedImage | FailedImage] = []
-    for results in Pipeline(encoder, catalog_path, 1, workers=2).run(files, stop=stopped.is_set):
+    for results in pipeline(encoder, catalog_path, workers=2).run(files, stop=stopped.is_set):
         rows += results.outcomes
         if len(rows) >= 20:
             stopped.set()
     assert 20 <= len(rows) < 120
     assert [row.name for row in rows] == [candidate.name for candidate in files[: len(rows)]]
-    assert list(Pipeline(encoder, catalog_path, 1).run(many, stop=lambda: True)) == []
+    assert list(pipeline(encoder, catalog_path).run(many, stop=lambda: True)) == []
 
 
 @pytest.mark.parametrize("streams", SCHEDULES)
@@ -281,7 +288,7 @@ def test_a_consumer_that_leaves_early_leaves_no_threads(
     catalog_path: Path, many: list[Candidate], streams: int
 ) -> None:
     before = threading.enumerate()
-    running = Pipeline(ColourEncoder(streams=streams), catalog_path, 1, workers=2).run(many, stop=lambda: False)
+    running = pipeline(ColourEncoder(streams=streams), catalog_path, workers=2).run(many, stop=lambda: False)
     next(running)
     running.close()  # type: ignore[attr-defined]
     assert left_after(before) == []
@@ -293,7 +300,7 @@ def test_a_walk_that_fails_ends_the_run(catalog_path: Path, many: list[Candidate
         raise LookupError("the walk broke")
 
     with pytest.raises(LookupError, match="the walk broke"):
-        list(Pipeline(encoder, catalog_path, 1).run(files(), stop=lambda: False))
+        list(pipeline(encoder, catalog_path).run(files(), stop=lambda: False))
 
 
 def test_a_file_that_is_too_large_is_not_read(

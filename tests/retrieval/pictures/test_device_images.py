@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import torch
 
 from indexes.base import Vectors
 from retrieval.catalog.batch import FailedImage, IndexedImage
+from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.writer import Catalog
 from retrieval.commands import app as application
 from retrieval.encoders.base import Pixels, Preprocessing
@@ -235,7 +237,7 @@ def test_the_same_rows_in_the_same_order_as_without(
     decoder = DeviceDecoder(INPUT, "cpu")
 
     def rows(decoder: DeviceDecoder | None) -> list[IndexedImage | FailedImage]:
-        pipeline = Pipeline(encoder, tmp_path / "catalog.sqlite", 1, workers=3, decoder=decoder)
+        pipeline = Pipeline(encoder, partial(CatalogReader, tmp_path / "catalog.sqlite"), 1, workers=3, decoder=decoder)
         return outcomes(list(pipeline.run(files, stop=lambda: False)))
 
     found, wanted = rows(decoder), rows(None)
