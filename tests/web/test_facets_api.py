@@ -150,3 +150,42 @@ def test_albums_are_listed_counted_and_searched_in(own_gallery: Gallery) -> None
         assert (shown["rating"], shown["favourite"], shown["albums"]) == (5, True, ["Two"])
         for address in (ADDRESS, "/api/v1/search"):
             assert client.get(address, params={"album": "nothing"}).status_code == 400
+
+
+def test_folders_are_a_tree_a_level_at_a_time(client: TestClient, web_gallery: Gallery) -> None:
+    photos = web_gallery.path.parent / "photos"
+    [root] = client.get("/api/v1/folders").json()["folders"]
+    total = client.get(ADDRESS).json()["total"]
+    assert root == {"path": str(photos), "name": "photos", "count": total, "has_folders": True}
+    children = client.get("/api/v1/folders", params={"within": root["path"]}).json()["folders"]
+    counted = {each["path"]: each["count"] for each in client.get(ADDRESS).json()["folders"]}
+    assert {each["path"]: each["count"] for each in children} == counted
+    assert [each["name"] for each in children] == sorted(each["name"] for each in children)
+    assert not any(each["has_folders"] for each in children)
+    birds = str(photos / "birds")
+    assert client.get("/api/v1/folders", params={"within": birds}).json() == {"folders": []}
+    [found] = client.get("/api/v1/folders", params={"folder_name": "IRD"}).json()["folders"]
+    assert found["path"] == birds
+
+
+def test_counts_of_folders_are_those_of_the_question(client: TestClient, web_gallery: Gallery) -> None:
+    birds = str(web_gallery.path.parent / "photos" / "birds")
+    asked = {"q": "a bird", "relevant": True, "orientation": "landscape", "under": birds}
+    facets = client.get(ADDRESS, params=asked).json()
+    [root] = client.get("/api/v1/folders", params=asked).json()["folders"]
+    assert root["count"] > facets["total"] > 0, "what is chosen among folders leaves the others countable"
+    children = client.get("/api/v1/folders", params={**asked, "within": root["path"]}).json()["folders"]
+    assert {each["path"]: each["count"] for each in children}[birds] == facets["total"]
+    assert sum(each["count"] for each in children) == root["count"]
+    assert client.get("/api/v1/folders", params={"within": "/no/such"}).json() == {"folders": []}
+
+
+def test_times_in_words_over_http(client: TestClient) -> None:
+    def period(text: str) -> dict[str, Any]:
+        found: dict[str, Any] = client.get("/api/v1/period", params={"text": text}).json()
+        return found
+
+    assert period("summer 2018") == {"after": "2018-06", "before": "2018-09"}
+    assert period("2019-06-14") == {"after": "2019-06-14", "before": "2019-06-15"}
+    assert period("since 2019") == {"after": "2019-01", "before": None}
+    assert client.get("/api/v1/period", params={"text": "soon"}).status_code == 400

@@ -1,7 +1,8 @@
-"""``/facets``, ``/tags``, ``/albums``, ``/suggest``: what the gallery's pictures have, with counts."""
+"""``/facets``, ``/tags``, ``/albums``, ``/folders``, ``/suggest``: what the gallery's pictures have, with counts."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from math import isfinite
 from typing import Annotated, Any
 
@@ -12,11 +13,14 @@ from retrieval.catalog.albums import all_albums
 from retrieval.catalog.labels import predicted_counts, tag_counts
 from retrieval.catalog.reader import CatalogReader
 from retrieval.errors import QueryError
+from retrieval.filters import Filter
+from retrieval.filters.periods import parse_period
 from retrieval.search.album_lists import album_values
 from retrieval.search.saved_search import resolved
 from retrieval.web.app_state import engine_thread, facets, lists, readers, suggestions
+from retrieval.web.facets.counting import Only
 from retrieval.web.facets.map_cells import Box
-from retrieval.web.facets.models import Album, Albums, FacetCounts, Suggestions, TagCount, Tags
+from retrieval.web.facets.models import Album, Albums, FacetCounts, Folders, Period, Suggestions, TagCount, Tags
 from retrieval.web.search.models import SearchParams
 from retrieval.web.search.question import question_of
 
@@ -27,8 +31,21 @@ _NEEDED: dict[int | str, dict[str, Any]] = {
 }
 
 
-class FacetParams(SearchParams):
+class CountedParams(SearchParams):
     """The address of a search. Words alone leave no picture out; with `relevant`, `min_score` or `less` they do."""
+
+    most: int = Field(200, ge=1, le=2000, description="Values of one facet, the most frequent ones.")
+
+
+class FolderParams(CountedParams):
+    """A part of the tree of folders, under a search."""
+
+    within: str | None = Field(None, max_length=4096, description="Folders directly in this one; else the outermost.")
+    folder_name: str = Field("", max_length=200, description="Instead: folders anywhere with this in their name.")
+
+
+class FacetParams(CountedParams):
+    """The same, with the map."""
 
     box: str | None = Field(
         None,
@@ -36,20 +53,18 @@ class FacetParams(SearchParams):
         description="South,west,north,east in degrees: the part of the map that cells are for. Default: all places.",
         examples=["36,-10,60,30"],
     )
-    most: int = Field(200, ge=1, le=2000, description="Values of one facet, the most frequent ones.")
 
 
-@router.get(
-    "/facets",
-    summary="Counts of cameras, dates, folders, tags, ... under a filter",
-    responses={
-        400: {"description": "Conditions that no picture can pass, a value or a query that is none."},
-        404: {"description": "A picture of the query that the gallery does not hold."},
-        410: {"description": "An uploaded picture was forgotten."},
-        422: {"description": "Not what is accepted here; or words for a model without words."},
-        **_NEEDED,
-    },
-)
+_SAID: dict[int | str, dict[str, Any]] = {
+    400: {"description": "Conditions that no picture can pass, a value or a query that is none."},
+    404: {"description": "A picture of the query that the gallery does not hold."},
+    410: {"description": "An uploaded picture was forgotten."},
+    422: {"description": "Not what is accepted here; or words for a model without words."},
+    **_NEEDED,
+}
+
+
+@router.get("/facets", summary="Counts of cameras, dates, folders, tags, ... under a filter", responses=_SAID)
 async def get_facets(request: Request, asked: Annotated[FacetParams, Query()]) -> FacetCounts:
     """What the pictures that pass the filter are like.
 
@@ -57,12 +72,49 @@ async def get_facets(request: Request, asked: Annotated[FacetParams, Query()]) -
     parameters as a search, and counts the pictures that it lists: order, place and bursts change nothing.
     """
     box, counting = _box(asked.box), facets(request)
+    where, only = await _counted(request, asked)
+    return await readers(request).run(lambda reader: counting.count(reader, where, only=only, box=box, most=asked.most))
+
+
+@router.get("/folders", summary="Folders one level below another one, with counts under a filter", responses=_SAID)
+async def get_folders(request: Request, asked: Annotated[FolderParams, Query()]) -> Folders:
+    """The tree of folders, a level at a time. Counts are those of `/facets`: without the conditions on folders."""
+    where, only = await _counted(request, asked)
+    counting = facets(request)
+    found = await readers(request).run(
+        lambda reader: counting.folders(
+            reader, where, only=only, within=asked.within, name=asked.folder_name, most=asked.most
+        )
+    )
+    return Folders(folders=found)
+
+
+@router.get("/period", summary="A time in words as the conditions after and before", responses={400: _SAID[400]})
+async def get_period(
+    text: Annotated[
+        str,
+        Query(min_length=1, max_length=100, examples=["last summer", "June 2019", "2018 - 2020", "since 3 weeks ago"]),
+    ],
+) -> Period:
+    """What people write for a time: a year, a month, a day, a season, a week; from one to another; since; until."""
+    after, before = parse_period(text)
+    return Period(after=after and _written(after), before=before and _written(before))
+
+
+def _written(moment: datetime) -> str:
+    """As short as it can be: whole months and days keep no time."""
+    if moment.hour or moment.minute:
+        return f"{moment:%Y-%m-%d %H:%M}"
+    return f"{moment:%Y-%m}" if moment.day == 1 else f"{moment:%Y-%m-%d}"
+
+
+async def _counted(request: Request, asked: CountedParams) -> tuple[Filter, Only | None]:
+    """The conditions of a search, and the pictures that it lists where that is not all that pass them."""
     question = question_of(asked, asked)
     where = question.fields.where()
     if where.album or where.no_album:
         where = await engine_thread(request).run(lambda engine: resolved(engine, where))
-    only = await lists(request).narrowed(engine_thread(request), question)
-    return await readers(request).run(lambda reader: counting.count(reader, where, only=only, box=box, most=asked.most))
+    return where, await lists(request).narrowed(engine_thread(request), question)
 
 
 @router.get("/tags", summary="Every tag of the gallery", responses=_NEEDED)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -23,11 +23,13 @@ from retrieval.catalog.reader import CatalogReader
 from retrieval.filters import Filter
 from retrieval.filters.conditions import COUNTED, PAIRED, fields
 from retrieval.paths import as_text, is_below
+from retrieval.web.facets import folder_tree
 from retrieval.web.facets.columns import Codes, Columns, TagPairs, follow
 from retrieval.web.facets.map_cells import Box, box_around, cells_in
 from retrieval.web.facets.models import (
     FacetCounts,
     FolderCount,
+    FolderNode,
     MonthCount,
     PlaceCount,
     Places,
@@ -109,6 +111,34 @@ class Facets:
                 if len(self._answers) > _REMEMBERED:
                     self._answers.popitem(last=False)
         return found
+
+    def folders(
+        self,
+        reader: CatalogReader,
+        where: Filter,
+        *,
+        only: Only | None = None,
+        within: str | None = None,
+        name: str = "",
+        most: int = 200,
+    ) -> list[FolderNode]:
+        """Folders with pictures that pass everything but the conditions on folders.
+
+        Args:
+            only: the pictures to count; None: every one.
+            within: those one level below this one; None: the outermost ones.
+            name: instead of these, folders anywhere with this in their name.
+            most: how many, at most.
+
+        Raises:
+            GalleryError: the catalog cannot be read.
+        """
+        columns = self._current(reader)
+        ids = None if only is None else only.ids(reader)
+        own = _Counting(reader, columns, where, ids, most).by_folder()
+        if name.strip():
+            return folder_tree.named(own, name, most)
+        return folder_tree.roots_of(own, reader.roots()) if within is None else folder_tree.below(own, within, most)
 
     def _current(self, reader: CatalogReader) -> Columns:
         """The columns in step with the reader's catalog."""
@@ -196,9 +226,14 @@ class _Counting:
             found += [TagCount(tag=tag, count=n, source=source) for tag, n in _first(named, self._most)]
         return found
 
+    def by_folder(self) -> dict[str, int]:
+        """Path -> pictures directly in it, under the conditions on everything else."""
+        counts = _counts(self._columns.coded["folder"], self._under("folder"))
+        return {path: n for id_, n in counts.items() if (path := self._columns.folders.get(id_)) is not None}
+
     def _folders(self) -> tuple[list[FolderCount], list[FolderCount]]:
         """The folders that were filtered by or indexed, and those one level below them."""
-        tops = [str(folder) for folder in self._where.under] or _topmost(self._roots)
+        tops = [str(folder) for folder in self._where.under] or folder_tree.topmost(self._roots)
         counts = _counts(self._columns.coded["folder"], self._under("folder"))
         parents: Counter[str] = Counter(dict.fromkeys(tops, 0))
         children: Counter[str] = Counter()
@@ -207,7 +242,9 @@ class _Counting:
             within = [] if path is None else [top for top in tops if is_below(path, top)]
             parents.update(dict.fromkeys(within, count))
             # Several top folders may be nested: a folder is the same child of each one above it.
-            children.update(dict.fromkeys({_child(path, top) for top in within if path and path != top}, count))
+            children.update(
+                dict.fromkeys({folder_tree.child(path, top) for top in within if path and path != top}, count)
+            )
         largest = _first(children.items(), self._most)
         return [_folder(path, parents[path]) for path in tops], [_folder(*each) for each in sorted(largest)]
 
@@ -273,17 +310,6 @@ def _years(months: dict[int, int]) -> list[YearCount]:
     for month, count in months.items():
         years[month // 12] += count
     return [YearCount(year=year, count=count) for year, count in years.items()]
-
-
-def _topmost(folders: Sequence[str]) -> list[str]:
-    return [folder for folder in folders if not any(is_below(folder, other) for other in folders if other != folder)]
-
-
-def _child(path: str, folder: str) -> str:
-    """The folder one level below ``folder`` that equals or contains ``path``."""
-    begin = len(folder.rstrip(os.sep)) + 1
-    end = path.find(os.sep, begin)
-    return path if end < 0 else path[:end]
 
 
 def _folder(path: str, count: int) -> FolderCount:

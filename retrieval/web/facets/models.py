@@ -42,6 +42,25 @@ class FolderCount(BaseModel):
     count: Count
 
 
+class FolderNode(FolderCount):
+    """A folder as a part of the tree."""
+
+    has_folders: bool = Field(description="Whether there are folders with such pictures in it.")
+
+
+class Folders(BaseModel):
+    """Folders with pictures of the present search."""
+
+    folders: list[FolderNode]
+
+
+class Period(BaseModel):
+    """A time from one moment to another, by the camera's clock; null: without that end."""
+
+    after: str | None = Field(description="For the condition `after`: the first moment.")
+    before: str | None = Field(description="For the condition `before`: the first moment that is later.")
+
+
 class TagCount(BaseModel):
     """A tag, how many pictures have it, and who says so."""
 

@@ -4,8 +4,8 @@ import { COUNTED, RANGES } from "./conditions.js"; // made by the server, of its
 import { facetList, section } from "./facetlist.js";
 import { folders } from "./folders.js";
 import { histogram } from "./histogram.js";
-import { placeTree } from "./placetree.js";
 import { h } from "./parts.js";
+import { byMake, tree } from "./tree.js";
 import { has, t } from "./words.js";
 
 const CLOSED = ["lens", "iso", "format"]; // until somebody opens them
@@ -29,9 +29,9 @@ export function mount(element, { state, api, results }) {
   const close = h("button", { type: "button", class: "button primary filters-done", onclick: shut });
   const trouble = h("p", { class: "filters-trouble", role: "alert", hidden: true });
   const heading = h("div", { class: "filters-head" }, h("h2", null, t("filters.title"), chosen), clearAll);
-  const parts = [dates(state), inFolders(state), ...LISTS.map((one) => list(state, one)), more(state), map(state, (box) => api.get("/facets", { params: new URLSearchParams([...params(), ["box", box]]) }))];
+  const parts = [dates(state, api), inFolders(state, (more) => api.get("/folders", { params: new URLSearchParams([...params(), ...Object.entries(more)]) })), ...LISTS.map((one) => (one.field === "camera" ? cameras(state, one) : list(state, one))), more(state), map(state, (box) => api.get("/facets", { params: new URLSearchParams([...params(), ["box", box]]) }))];
   element.append(heading, trouble, h("div", { class: "facets" }, parts.map((part) => part.element)), close);
-  let [asked, facets, roots, asking, waiting] = [null, null, [], null, 0];
+  let [asked, facets, asking, waiting] = [null, null, null, 0];
 
   function clear() {
     state.update(state.withoutFilters());
@@ -49,7 +49,7 @@ export function mount(element, { state, api, results }) {
     chosen.setAttribute("aria-label", set ? `, ${t("filters.conditions", { n: set })}` : "");
     clearAll.hidden = !set;
     if (!facets) return;
-    for (const part of parts) part.update(facets, now, roots);
+    for (const part of parts) part.update(facets, now);
   }
 
   function params() {
@@ -71,8 +71,6 @@ export function mount(element, { state, api, results }) {
     element.setAttribute("aria-busy", "true");
     try {
       const answer = await api.get("/facets", { params: query, signal });
-      if (!query.has("under")) roots = answer.parents.map((folder) => folder.path);
-      else if (!roots.length) roots = (await api.get("/stats", { signal })).folders;
       if (signal.aborted) return;
       facets = answer;
       trouble.hidden = true;
@@ -138,10 +136,26 @@ function list(state, { field, facet, title, name, people, open = true }) {
 const isPeople = (entry) => entry.source !== "predicted";
 const label = (field, value) => (has(`value.${field}.${value}`) ? t(`value.${field}.${value}`) : value);
 
-function dates(state) {
+function dates(state, api) {
   const slider = histogram((range) => state.update({ after: range.after ?? "", before: range.before ?? "" }));
   const undated = h("button", { type: "button", class: "link facet-note", onclick: () => state.update({ undated: !state.get().undated, after: "", before: "" }) });
-  const own = section({ title: t("filters.date"), onClear: () => state.update({ after: "", before: "", undated: false, day: [] }) }, slider.element, undated);
+  const wrong = h("p", { class: "filters-trouble", role: "alert", hidden: true });
+  const typed = h("input", { type: "text", maxlength: 100, enterkeyhint: "done", class: "facet-search", placeholder: t("filters.time_example"), "aria-label": t("filters.time"), title: t("filters.time_help"), autocapitalize: "off", spellcheck: "false", onchange: read });
+  const own = section({ title: t("filters.date"), onClear: () => state.update({ after: "", before: "", undated: false, day: [] }) }, h("div", { class: "facet-typed" }, typed), wrong, slider.element, undated);
+
+  async function read() {
+    wrong.hidden = true;
+    if (!typed.value.trim()) return;
+    try {
+      const { after, before } = await api.get("/period", { params: { text: typed.value } });
+      typed.value = "";
+      state.update({ after: after ?? "", before: before ?? "", undated: false });
+    } catch (error) {
+      wrong.textContent = error.status === 400 ? t("filters.time_wrong") : (error.title ?? String(error));
+      wrong.hidden = false;
+    }
+  }
+
   return {
     element: own.element,
     update(facets, { after, before, undated: only, day }) {
@@ -156,14 +170,28 @@ function dates(state) {
   };
 }
 
-function inFolders(state) {
-  const way = folders((under) => state.update({ under }));
-  const own = section({ title: t("fact.folder"), onClear: () => state.update({ under: [] }) }, way.element);
+function inFolders(state, ask) {
+  const all = folders((path, on) => state.update({ under: toggled(state.get().under, path, on) }), ask);
+  const own = section({ title: t("fact.folder"), onClear: () => state.update({ under: [] }) }, all.element);
   return {
     element: own.element,
-    update(facets, { under }, roots) {
-      way.update(facets.folders, under, roots);
-      own.update(facets.folders.length > 0, under.length);
+    update(facets, { under }) {
+      all.update(under, facets.folders.length).catch(() => {}); // the panel itself says what is wrong
+      own.update(facets.folders.length > 0 || facets.parents.length > 1, under.length);
+    },
+  };
+}
+
+/** Cameras by their makes: a make finds all of its cameras. */
+function cameras(state, { field, facet, title, name }) {
+  const all = tree({ name, label: title, onToggle: (value, on) => state.update({ [field]: toggled(state.get()[field], value, on) }), inside: (make) => t("cameras.of", { make }) });
+  const own = section({ title, onClear: () => state.update({ [field]: [] }) }, all.element);
+  return {
+    element: own.element,
+    update(facets, now) {
+      const values = facets[facet] ?? [];
+      all.update(byMake(values), now[field]);
+      own.update(values.length > 1, now[field].length);
     },
   };
 }
@@ -216,15 +244,16 @@ function options(select, choices, value, other) {
 
 /** The map comes with outlines of continents, so it is fetched only for galleries that have places. */
 function map(state, ask) {
-  const tree = placeTree((value, on) => state.update({ place: toggled(state.get().place, value, on) }));
-  const own = section({ title: t("condition.place"), onClear: () => state.update({ near: [], place: [], country: [] }) }, tree.element);
+  const all = tree({ name: "place", label: t("places.tree"), onToggle: (value, on) => state.update({ place: toggled(state.get().place, value, on) }), inside: (name) => t("places.in", { name }) });
+  const own = section({ title: t("condition.place"), onClear: () => state.update({ near: [], place: [], country: [] }) }, all.element);
   let [box, last] = [null, null];
   return {
     element: own.element,
     update(facets, { near, place, country }) {
       const { places } = facets;
       own.update(places.count > 0, near.length + place.length + country.length);
-      tree.update(facets.named_places, place);
+      all.update(facets.named_places.map((one) => ({ ...one, value: one.place, around: one.parent ?? "" })), place);
+      all.element.hidden = !facets.named_places.length;
       if (!places.count && !near.length) return;
       last = [places, near];
       if (box) box.then((made) => made.update(...last));
