@@ -38,6 +38,12 @@ def serve(
             help="Let the page index folders that are not in the gallery yet.",
         ),
     ] = False,
+    allow_folder: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-folder", help="Let the page choose folders to index in this one (repeatable; see docs/web.md)."
+        ),
+    ] = None,
     read_only: Annotated[
         bool,
         typer.Option("--read-only/--no-read-only", help="Refuse everything that changes labels, albums or files."),
@@ -68,6 +74,7 @@ def serve(
         token=token or None,
         allowed_hosts=tuple(allow_host or ()),
         allow_new_folders=allow_new_folders,
+        allowed_folders=tuple(os.path.realpath(folder) for folder in allow_folder or ()),
         read_only=read_only,
         model=model or None,
     )

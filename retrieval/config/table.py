@@ -86,6 +86,8 @@ SETTINGS = (
             flags=("serve.allow_host",)),
     Setting("serve.allow-new-folders", OnOff(), False, "Let the page index folders that are not in the gallery yet",
             flags=("serve.allow_new_folders",)),
+    Setting("serve.allow-folders", Texts(100), [], "Folders in which the page may choose folders to index",
+            flags=("serve.allow_folder",)),
     Setting("serve.read-only", OnOff(), False, "Refuse everything that changes labels, albums or files",
             in_gallery=True, flags=("serve.read_only",)),
     Setting("serve.thumbnails-mib", Whole(16, 65_536), 1024, "Limit of the web page's thumbnails, in MiB",

@@ -22,7 +22,10 @@ from retrieval.filters.conditions import CONDITIONS, fields
 from retrieval.web.languages import language_of, languages, messages
 
 PAGE = "index.html"
+WORKER = "worker.js"
 TITLE = "photoseek"
+WORKER_POLICY = "default-src 'none'; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+"""A worker has the policy that it came with: this one asks nobody but the server."""
 _FOLDER = Path(__file__).with_name("page")
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -47,13 +50,41 @@ class PageFile:
 
 def page_files() -> dict[str, PageFile]:
     """The files below ``/static/`` by name, including those generated: the table of conditions, and the messages."""
-    files = {name: file for name, file in read_files(_FOLDER).items() if name != PAGE}
+    files = {name: file for name, file in read_files(_FOLDER).items() if name not in (PAGE, WORKER)}
     files["conditions.js"] = _file(".js", _conditions().encode("utf-8"))
     for language in languages():
         told = messages(language) | {"languages": " ".join(languages())}
         texts = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
         files[f"messages/{language}.js"] = _file(".js", f"export default {texts};\n".encode())
     return files
+
+
+def worker(files: Mapping[str, PageFile], in_languages: Mapping[str, PageFile]) -> PageFile:
+    """The service worker, which keeps the page for when the server is away: another one for each version of the page.
+
+    Args:
+        files: of :func:`page_files`.
+        in_languages: of :func:`pages`.
+    """
+    tags = [file.tag for _, file in sorted(files.items())] + [page.tag for _, page in sorted(in_languages.items())]
+    version = hashlib.sha256("".join(tags).encode("ascii")).hexdigest()[:20]
+    told = {"VERSION": version, "SHELL": [f"/static/{name}" for name in _of_a_first_look(files)]}
+    constants = "".join(f"const {name} = {json.dumps(value)};\n" for name, value in told.items())
+    return _file(".js", (constants + (_FOLDER / WORKER).read_text(encoding="utf-8")).encode("utf-8"))
+
+
+def _of_a_first_look(files: Mapping[str, PageFile]) -> list[str]:
+    """What the page names itself, and what these scripts import before they run; messages are of one language."""
+    template = (_FOLDER / PAGE).read_text(encoding="utf-8")
+    waiting = re.findall(r"/static/([\w.-]+\.(?:css|js|svg))", template)
+    found: dict[str, None] = {}
+    while waiting:
+        name = waiting.pop()
+        if name in files and name not in found:
+            found[name] = None
+            if name.endswith(".js"):
+                waiting += re.findall(r'(?:from|import) ?"\./([\w.-]+)"', files[name].content.decode("utf-8"))
+    return sorted(found)
 
 
 def pages(title: str = TITLE, *, read_only: bool = False) -> dict[str, PageFile]:
@@ -89,7 +120,8 @@ def read_files(folder: Path) -> dict[str, PageFile]:
 
 
 def page_router(files: Mapping[str, PageFile], in_languages: Mapping[str, PageFile], title: str = TITLE) -> APIRouter:
-    """The page (``/``), its other files (``/static/<name>``), and how to install it (``/manifest.webmanifest``).
+    """The page (``/``), its other files (``/static/<name>``), how to install it (``/manifest.webmanifest``), and what
+    keeps it (``/worker.js``).
 
     A browser caches them and revalidates each time, so that a new version is seen at once.
 
@@ -99,6 +131,13 @@ def page_router(files: Mapping[str, PageFile], in_languages: Mapping[str, PageFi
         title: the page's name.
     """
     router = APIRouter()
+    kept = worker(files, in_languages)
+
+    @router.api_route(f"/{WORKER}", methods=["GET", "HEAD"])  # not below /static/: it is for the whole page
+    async def service_worker(request: Request) -> Response:
+        answer = _answer(request, kept)
+        answer.headers["Content-Security-Policy"] = WORKER_POLICY
+        return answer
 
     @router.api_route("/", methods=["GET", "HEAD"])
     async def page(request: Request) -> Response:

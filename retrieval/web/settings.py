@@ -19,6 +19,8 @@ class Settings(EngineLimits):
         token: the token that a client must send; None requires none, which only loopback may do.
         allowed_hosts: further names allowed in a ``Host`` header.
         allow_new_folders: ``POST /index`` may name folders that are not known to the gallery yet.
+        allowed_folders: folders in which those to be indexed may be chosen on the page; on a server that only this
+            machine reaches, the home folder and mounted drives, too.
         read_only: requests that would change labels, albums or files, or start a run, are refused.
         model, max_waiting, texts_at_once, texts_remembered: of the engine; if too many wait, the answer is 503.
         max_readers_waiting: the same for the catalog's readers.
@@ -42,6 +44,7 @@ class Settings(EngineLimits):
     token: str | None = None
     allowed_hosts: tuple[str, ...] = ()
     allow_new_folders: bool = False
+    allowed_folders: tuple[str, ...] = ()
     read_only: bool = False
     max_readers_waiting: int = 256
     reader_threads: int = 2

@@ -304,3 +304,82 @@ def test_two_listeners_get_the_same_report(web: TestClient) -> None:
     for thread in threads:
         thread.join(600)
     assert found[0][-1] == found[1][-1] and found[0][-1][1] == "report"
+
+
+# Folders to choose from
+
+
+@pytest.fixture
+def chooser(small: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """A client that may choose in ``home`` (the home folder) and in ``allowed``, not in ``secret``."""
+    for name in ("home/Pictures/2019", "home/.ssh", "allowed/holidays", "secret/diary"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("home/Pictures/a.JPG", "home/Pictures/b.png", "home/Pictures/.c.jpg", "home/Pictures/notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "home" / "link").symlink_to(tmp_path / "secret")
+    monkeypatch.setattr("retrieval.web.indexing.browsing._DRIVES", ())
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with client_of(small, allowed_folders=(str(tmp_path / "allowed"),)) as client:
+        yield client
+
+
+FOLDERS = f"{INDEX}/folders"
+
+
+def test_folders_are_offered_a_level_at_a_time(chooser: TestClient, tmp_path: Path) -> None:
+    top = chooser.get(FOLDERS).json()
+    assert (top["path"], top["parent"]) == (None, None)
+    assert {each["path"] for each in top["folders"]} == {str(tmp_path / "allowed"), str(tmp_path / "home")}
+    home = chooser.get(FOLDERS, params={"path": str(tmp_path / "home")}).json()
+    assert [each["name"] for each in home["folders"]] == ["Pictures"], "neither hidden folders nor links"
+    assert home["parent"] is None, "above it nothing is told"
+    pictures = chooser.get(FOLDERS, params={"path": home["folders"][0]["path"]}).json()
+    assert (pictures["pictures"], pictures["parent"]) == (2, str(tmp_path / "home"))
+    assert [each["name"] for each in pictures["folders"]] == ["2019"]
+    assert chooser.get(INDEX).json()["may_browse"] is True
+
+
+@pytest.mark.parametrize(
+    "folder", ["secret", "secret/diary", "home/link", "home/link/diary", "home/../secret", "home/.ssh", "none", ""]
+)
+def test_nothing_outside_is_told_or_taken(chooser: TestClient, tmp_path: Path, folder: str) -> None:
+    path = f"{tmp_path}/{folder}"
+    answer = chooser.get(FOLDERS, params={"path": path})
+    assert answer.status_code == 400 and answer.json()["type"].endswith("/folder-refused"), answer.text
+    assert chooser.post(INDEX, json={"folders": [path]}).status_code == 400
+    assert chooser.get(INDEX).json()["state"] == "idle"
+
+
+@pytest.mark.parametrize("path", ["home", "/\0", "/" + "x" * 4000, "../home"])
+def test_what_is_no_path_is_refused(chooser: TestClient, path: str) -> None:
+    assert chooser.get(FOLDERS, params={"path": path}).status_code == 400
+
+
+def test_a_file_and_a_folder_that_is_locked(chooser: TestClient, tmp_path: Path) -> None:
+    answer = chooser.get(FOLDERS, params={"path": str(tmp_path / "home" / "Pictures" / "a.JPG")})
+    assert answer.status_code == 400 and "is not a folder" in answer.json()["title"]
+
+
+def test_an_offered_folder_is_indexed(chooser: TestClient, tmp_path: Path) -> None:
+    save_picture(tmp_path / "allowed" / "holidays" / "yellow.jpg", "yellow", seed=9)
+    assert chooser.post(INDEX, json={"folders": [str(tmp_path / "allowed" / "holidays")]}).status_code == 202
+    assert ended(chooser)["report"]["added"] == 1
+
+
+def test_choosing_needs_the_header_and_a_server_that_writes(small: Gallery, tmp_path: Path) -> None:
+    with client_of(small, allowed_folders=(str(tmp_path),)) as client:
+        assert client.get(FOLDERS, headers={"X-Requested-With": ""}).status_code == 403
+    with client_of(small, allowed_folders=(str(tmp_path),), read_only=True) as client:
+        assert client.get(FOLDERS).status_code == 403
+        assert client.get(INDEX).json()["may_browse"] is False
+
+
+def test_where_others_reach_the_server_only_named_folders_are_offered(small: Gallery, tmp_path: Path) -> None:
+    from retrieval.web.indexing.browsing import browsable
+    from retrieval.web.settings import Settings
+
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    named = (str(tmp_path / "a"), str(tmp_path / "a" / "b"), str(tmp_path / "none"))
+    assert browsable(Settings(host="0.0.0.0", token="t" * 20, allowed_folders=named)) == [str(tmp_path / "a")]
+    assert browsable(Settings(host="192.168.1.2", token="t" * 20)) == []
+    assert browsable(Settings()) != []

@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from retrieval.web import page_files as page_files_module
-from retrieval.web.page_files import page_files, read_files
+from retrieval.web.page_files import page_files, pages, read_files, worker
 from tests.web.page_texts import literals
 
 FILES = sorted(page_files())
@@ -141,3 +141,20 @@ def test_the_manifest_speaks_the_browsers_language(client: TestClient) -> None:
     assert "imágenes" in told["description"]
     for icon in told["icons"]:
         assert client.get(icon["src"]).headers["content-type"] == icon["type"]
+
+
+def test_what_keeps_the_page_is_another_one_for_each_version(client: TestClient) -> None:
+    answer = client.get("/worker.js")
+    assert answer.status_code == 200 and answer.headers["content-type"] == TYPES["js"]
+    assert "connect-src 'self'" in answer.headers["content-security-policy"]
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    assert answer.headers["cache-control"] == "no-cache"
+    assert client.get("/static/worker.js").status_code == 404, "below /static/ it could not keep the page"
+    files, in_languages = page_files(), pages()
+    assert worker(files, in_languages).content == worker(page_files(), pages()).content == answer.content
+    changed = dict(files) | {"main.js": files["app.css"]}
+    assert worker(changed, in_languages).content != answer.content
+    assert worker(files, pages("Another title")).content != answer.content
+    shell = re.findall(r'"/static/([\w.-]+)"', answer.text.partition("SHELL")[2].partition("]")[0])
+    assert {"main.js", "grid.js", "words.js", "app.css", "favicon.svg"} <= set(shell) <= set(files)
+    assert "viewer.js" not in shell and "/api/" not in answer.text

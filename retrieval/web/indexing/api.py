@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from retrieval.catalog.reader import CatalogReader
@@ -13,9 +13,10 @@ from retrieval.errors import Busy, GalleryNotFound
 from retrieval.paths import as_text
 from retrieval.web.app_state import index_job, readers, settings, stopping
 from retrieval.web.edits.writing import REFUSED, may_write
+from retrieval.web.indexing.browsing import browsable, is_allowed, listing
 from retrieval.web.indexing.folders import allowed_folders
 from retrieval.web.indexing.job import MOST_LISTENERS
-from retrieval.web.indexing.models import Failing, IndexAnswer, IndexRequest, IndexState
+from retrieval.web.indexing.models import Failing, FolderListing, IndexAnswer, IndexRequest, IndexState
 
 router = APIRouter(tags=["index"])
 
@@ -40,7 +41,28 @@ async def get_index(request: Request) -> IndexAnswer:
     except GalleryNotFound:
         failures = []
     state = index_job(request).state
-    return IndexAnswer(**dict(state), may_add=settings(request).allow_new_folders, failures=failures)
+    may_browse = not settings(request).read_only and bool(await asyncio.to_thread(browsable, settings(request)))
+    may_add = settings(request).allow_new_folders
+    return IndexAnswer(**dict(state), may_add=may_add, may_browse=may_browse, failures=failures)
+
+
+@router.get(
+    "/index/folders",
+    dependencies=[Depends(may_write)],
+    summary="Folders of this machine that may be indexed",
+    responses=REFUSED | {400: {"description": "No folder, one that cannot be looked into, or may not be chosen."}},
+)
+async def browse_folders(
+    request: Request,
+    path: Annotated[str | None, Query(max_length=4096, description="A whole path. Omitted: where to begin.")] = None,
+) -> FolderListing:
+    """The folders in one of the home folder, of mounted drives, or of ``photoseek serve --allow-folder``.
+
+    Nothing outside is told, whatever links lead there. On a server that others can reach, only the last kind counts.
+    Needs the header of requests that write: it is the first step of one.
+    """
+    roots = await asyncio.to_thread(browsable, settings(request))
+    return await asyncio.to_thread(listing, path, roots)
 
 
 @router.post(
@@ -57,15 +79,18 @@ async def get_index(request: Request) -> IndexAnswer:
 async def start_index(request: Request, asked: IndexRequest) -> IndexState:
     """Look through folders for what is new, changed or gone, in a process of its own; only one at a time.
 
-    Folders have to lie in those that the gallery knows, unless the server was started with ``--allow-new-folders``:
-    whoever reaches this address should not get any folder of this machine read.
+    Folders have to lie in those that the gallery knows or that ``GET /index/folders`` offers, unless the server was
+    started with ``--allow-new-folders``: whoever reaches this address should not get any folder of this machine read.
     """
     try:
         roots = await readers(request).run(CatalogReader.roots)
     except GalleryNotFound:
         roots = []
     may_add = settings(request).allow_new_folders
-    folders = await asyncio.to_thread(allowed_folders, asked.folders, roots, may_add=may_add)
+    offered = await asyncio.to_thread(browsable, settings(request))
+    folders = await asyncio.to_thread(
+        allowed_folders, asked.folders, roots, may_add=may_add, is_offered=lambda path: is_allowed(path, offered)
+    )
     return await index_job(request).start(folders)
 
 

@@ -18,7 +18,8 @@ class IndexRequest(BaseModel):
     folders: list[Annotated[str, Field(min_length=1, max_length=4096)]] = Field(
         default_factory=list,
         max_length=100,
-        description="Whole paths, at or below folders that the gallery knows; empty: all that it knows.",
+        description="Whole paths, at or below folders that the gallery knows or that `GET /index/folders` offers; empty: "
+        "all that it knows.",
     )
 
 
@@ -27,6 +28,22 @@ class Failing(BaseModel):
 
     path: str
     reason: str
+
+
+class FolderEntry(BaseModel):
+    """A folder that can be opened, or chosen."""
+
+    path: str
+    name: str
+
+
+class FolderListing(BaseModel):
+    """The folders in a folder of this machine."""
+
+    path: str | None = Field(description="With symbolic links resolved; null: the folders to begin with.")
+    parent: str | None = Field(description="The folder around it; null where that may not be looked into.")
+    pictures: Count = Field(description="Picture files directly in it, by their names.")
+    folders: list[FolderEntry] = Field(max_length=1000)
 
 
 class TwoLines(BaseModel):
@@ -65,4 +82,5 @@ class IndexAnswer(IndexState):
     """The run, and what can be asked for."""
 
     may_add: bool = Field(description="Folders that the gallery does not know may be asked for.")
+    may_browse: bool = Field(description="Some of them can be found by `GET /index/folders`.")
     failures: list[Failing] = Field(max_length=100, description="Files that cannot be used, the first hundred.")

@@ -103,8 +103,8 @@ async function problemOf(response) {
   } catch {
     // Not from photoseek: a proxy's page, or a connection that ended early.
   }
-  const title = said.title || t("problem.status", { status: String(response.status) });
-  return new Problem({ status: response.status, title, detail: said.detail || "", type: said.type, retryAfter });
+  const { inPeoplesWords } = await import("./problems.js"); // most pages never need it
+  return new Problem({ status: response.status, ...inPeoplesWords({ ...said, status: response.status }), type: said.type, retryAfter });
 }
 
 function queryText(params) {

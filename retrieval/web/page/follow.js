@@ -21,7 +21,8 @@ export function mount({ state, api, results }) {
   }
 
   function hear(now) {
-    const isNew = version !== "" && now !== version;
+    // A gallery that was not there when the page was opened has its first pictures now.
+    const isNew = version === "" ? Boolean(results.problem()) || results.total() === 0 : now !== version;
     version = now;
     if (isNew) soon();
   }

@@ -19,6 +19,7 @@ export function mount(element, { state, api, results }) {
 
   job.subscribe((now, before) => {
     if (now) mark.update(now);
+    dispatchEvent(new CustomEvent("indexing", { detail: now }));
     if (now && before?.running && !now.running) ended(now);
   });
 
@@ -26,7 +27,7 @@ export function mount(element, { state, api, results }) {
     results.search({ keep: true });
     dispatchEvent(new Event("gallery-changed"));
     if (state.get().view === "index") return;
-    if (now.error) toast(now.error.title, { kind: "error", detail: now.error.detail });
+    if (now.error) toast(t("indexing.failed_run"), { kind: "error" });
     else if (now.report) toast(t(now.report.interrupted ? "indexing.was_stopped" : "indexing.is_done"), { detail: changesText(now.report) });
   }
 
@@ -34,6 +35,7 @@ export function mount(element, { state, api, results }) {
     const { createPanel } = await import("./indexpanel.js");
     createPanel(element, { state, api, job });
   });
+  addEventListener("indexing-started", () => job.refresh());
   job.refresh();
 }
 

@@ -1,8 +1,10 @@
 // What the gallery holds, and the runs that bring it up to date: start, progress, stop, report, failures.
 
-import { copy, count, h, quoted, size } from "./parts.js";
+import { folderPicker } from "./folderpicker.js";
+import { count, h, size } from "./parts.js";
 import { changesText, duration, progressText } from "./indexwords.js";
 import { mayEdit } from "./edits.js";
+import { withoutCommands } from "./problems.js";
 import { icon } from "./tiles.js";
 import { toast, toastError } from "./toast.js";
 import { date, t } from "./words.js";
@@ -16,6 +18,7 @@ export function createPanel(element, { state, api, job }) {
   const picker = createFolders();
   const start = h("button", { type: "button", class: "button primary", onclick: run }, t("indexing.start"));
   const stop = h("button", { type: "button", class: "button", hidden: true, onclick: halt }, icon("stop"), h("span", null, t("stop")));
+  const adding = h("details", { class: "adding", hidden: true, ontoggle: browse }, h("summary", null, t("indexing.add")));
   const bar = h("progress", { "aria-label": t("views.indexing") });
   const told = h("p", { class: "panel-note" });
   const working = h("div", { class: "panel-working", hidden: true }, bar, told);
@@ -25,7 +28,7 @@ export function createPanel(element, { state, api, job }) {
   element.append(
     h("div", { class: "panel" },
       h("header", { class: "panel-head" }, h("h1", null, t("views.indexing"))), trouble, facts,
-      h("section", { class: "card" }, h("h2", null, t("indexing.folders")), picker.element, h("div", { class: "card-actions" }, start, stop), working, report),
+      h("section", { class: "card" }, h("h2", null, t("indexing.folders")), picker.element, adding, h("div", { class: "card-actions" }, start, stop), working, report),
       failures));
   let folders = [];
 
@@ -40,6 +43,18 @@ export function createPanel(element, { state, api, job }) {
       toastError(error);
     }
     start.disabled = Boolean(job.current()?.running);
+  }
+
+  function browse() {
+    if (!adding.open || adding.querySelector(".picker")) return;
+    adding.append(folderPicker({ api, onChoose: async (path) => {
+      try {
+        await job.start([path]);
+        adding.open = false;
+      } catch (error) {
+        toastError(error);
+      }
+    } }).element);
   }
 
   async function halt() {
@@ -60,28 +75,20 @@ export function createPanel(element, { state, api, job }) {
       folders = stats.folders;
       offer(job.current());
       if (job.current()?.state === "idle" && stats.last_run?.report) showReport(stats.last_run.report, stats.last_run.started_at);
-      if (!folders.length) nothingYet(stats.gallery);
     } catch (error) {
       if (api.isAbort(error)) return;
-      if (error.status === 503 && !error.retryAfter) nothingYet();
+      if (error.type?.endsWith("/gallery-not-found")) offer(job.current());
       else explain(error);
     }
   }
 
   function offer(now) {
     picker.update(folders, Boolean(now?.may_add));
+    adding.hidden = !mayEdit() || !now?.may_browse || Boolean(now?.running);
     picker.lock(Boolean(now?.running));
     picker.element.hidden = !mayEdit();
     start.hidden = !mayEdit() || Boolean(now?.running) || (!folders.length && !now?.may_add);
     start.disabled = Boolean(now?.running);
-  }
-
-  function nothingYet(gallery) {
-    const command = "photoseek index " + (gallery ? `--gallery ${quoted(gallery)} FOLDER` : "FOLDER");
-    trouble.hidden = false;
-    trouble.replaceChildren(h("p", null, h("b", null, t("empty.no_pictures"))), h("p", null, t("empty.no_pictures_help")),
-      h("div", { class: "shell" }, h("code", { tabIndex: 0 }, command),
-        h("button", { type: "button", class: "button", onclick: async () => (await copy(command)) && toast(t("copy.command_done")) }, icon("copy"), h("span", null, t("copy.command")))));
   }
 
   function explain(error) {
@@ -101,7 +108,7 @@ export function createPanel(element, { state, api, job }) {
       if (now.total) [bar.max, bar.value] = [now.total, now.done];
       else bar.removeAttribute("value");
       told.textContent = progressText(now);
-    } else if (now.error) ended(t("indexing.failed_run"), now.error.title, now.error.detail);
+    } else if (now.error) ended(t("indexing.failed_run"), ...[now.error.title, now.error.detail].map(withoutCommands));
     else if (now.report) showReport(now.report);
     else if (now.state === "stopped") ended(t("indexing.stopped_early"), t("indexing.nothing_read"));
     showFailures(now.failures ?? []);

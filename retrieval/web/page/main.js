@@ -57,6 +57,18 @@ mountViews();
 mountDrawer();
 keys.add(["/"], t("keys.search"), () => element("q").select(), { when: () => !document.querySelector("dialog[open]") });
 results.search();
+keepPage();
+
+/** The page is kept for when the server is away; after everything that somebody waits for. */
+function keepPage() {
+  if (!navigator.serviceWorker || !isSecureContext) return;
+  const register = () => navigator.serviceWorker.register("/worker.js", { updateViaCache: "none" }).catch(() => {}); // not allowed here
+  const end = results.subscribe(event => {
+    if (event !== "list") return;
+    end();
+    setTimeout(register, 2000);
+  });
+}
 
 function mountViews() {
   const tops = new Map(); // where each view was left

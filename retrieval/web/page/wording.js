@@ -68,26 +68,17 @@ export function mount({ state, api, results, toastError }) {
     if (state.isFiltered())
       return big("filter", t("empty.filtered"), t("empty.filtered_help"),
         button(t("filters.clear"), () => state.update(state.withoutFilters()), "primary"));
-    if (state.isRanked()) return big("search", q ? t("empty.nothing", { q }) : t("empty.nothing_that"), t("empty.nothing_help"));
-    return sayNothingIndexed();
+    return big("search", q ? t("empty.nothing", { q }) : t("empty.nothing_that"), t("empty.nothing_help"));
   }
+
+  /** Nothing that could be filtered or sorted is offered where there is nothing. */
+  const setEmpty = on => document.body.classList.toggle("nothing-indexed", on);
 
   async function sayNothingIndexed() {
-    const command = h("code", null, "photoseek index ~/Pictures");
-    big("picture", t("empty.no_pictures"), t("empty.no_pictures_help"),
-      h("p", { class: "command" }, command));
+    setEmpty(true);
+    if (message.querySelector(".first-run")) return;
     try {
-      const known = await api.get("/stats");
-      if (known.folders?.length && !message.hidden) message.append(button(t("empty.index_known", { n: known.folders.length }), start, "primary"));
-    } catch {
-      // The two lines above are the answer.
-    }
-  }
-
-  async function start() {
-    try {
-      await api.post("/index", { folders: [] });
-      state.update({ view: "index" });
+      await (await import("./firstrun.js")).showFirstRun(message, { api, toastError });
     } catch (error) {
       toastError(error);
     }
@@ -139,8 +130,13 @@ export function mount({ state, api, results, toastError }) {
     if (event !== "list") return;
     clearInterval(ticking);
     banner.hidden = true;
-    show("");
     sayCount();
+    if (!results.total() && !state.isFiltered() && !state.isRanked() && !skippedWords(results.list().answer.skipped)) {
+      grid.setAttribute("aria-busy", "false");
+      return void sayNothingIndexed();
+    }
+    setEmpty(false);
+    show("");
     grid.setAttribute("aria-busy", "false");
     if (!results.total()) sayNothingFound();
   });

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,7 @@ pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python
 from axe_playwright_python.sync_playwright import Axe
 
 from tests.web.browser.conftest import settled, until, wait_for_pictures
+from tests.web.conftest import Running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -55,6 +57,37 @@ def test_help_and_nothing_found(open_page: Callable[..., Page], scheme: str) -> 
     until(page, "() => !document.querySelector('#message').hidden")
     assert findings(page) == []
     page.click("#help-button")
+    assert findings(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("view", ["albums", "duplicates", "index"])
+def test_views(open_page: Callable[..., Page], view: str, scheme: str) -> None:
+    page = open_page(f"/?view={view}", color_scheme=scheme)
+    page.wait_for_selector("#main h1:visible")
+    settled(page)
+    assert findings(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_the_search_box_offers(open_page: Callable[..., Page], scheme: str) -> None:
+    page = open_page("/?orientation=landscape", color_scheme=scheme)
+    wait_for_pictures(page)
+    page.click("#q")
+    page.wait_for_selector("#suggestions [role=option]")
+    page.keyboard.press("ArrowDown")
+    assert findings(page) == []
+    page.click("#suggestions [role=option]:has-text('Save this search')")
+    assert findings(page) == []
+
+
+def test_a_first_run(open_page: Callable[..., Page], start_server: Callable[..., Running], tmp_path: Path) -> None:
+    (tmp_path / "allowed" / "photos").mkdir(parents=True)
+    (tmp_path / "place").mkdir()
+    server = start_server(tmp_path / "place" / "gallery", "--allow-folder", str(tmp_path / "allowed"))
+    page = open_page(server=server)
+    page.watch.expected.append("503")  # type: ignore[attr-defined]
+    page.wait_for_selector(".picker-folder")
     assert findings(page) == []
 
 

@@ -75,6 +75,14 @@ def test_twice_as_large_letters_still_fit(open_page: Callable[..., Page]) -> Non
     assert page.locator("#sort").is_visible()
 
 
+@pytest.mark.parametrize("view", ["albums", "duplicates", "index"])
+def test_views_fit_with_twice_as_large_letters(open_page: Callable[..., Page], view: str) -> None:
+    page = open_page(f"/?view={view}", width=640, height=400, device_scale_factor=2)
+    page.wait_for_selector("#main h1:visible")
+    settled(page)
+    assert page.evaluate(TOO_WIDE) == 0
+
+
 def test_sharp_screens_get_sharper_thumbnails(open_page: Callable[..., Page]) -> None:
     for scale, expected in ((1, {"240", "480"}), (2, {"480", "1024"})):
         page = open_page(width=1280, device_scale_factor=scale)
