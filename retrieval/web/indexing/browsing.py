@@ -41,8 +41,7 @@ def is_allowed(path: str, roots: Sequence[str]) -> bool:
     """Whether a resolved path lies in one of the roots, with no hidden folder on the way."""
     for root in roots:
         if is_below(path, root):
-            rest = path[len(root) :].split(os.sep)
-            return not any(part.startswith(".") for part in rest)
+            return not any(part.startswith(".") for part in Path(path).relative_to(root).parts)
     return False
 
 

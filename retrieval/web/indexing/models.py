@@ -18,8 +18,8 @@ class IndexRequest(BaseModel):
     folders: list[Annotated[str, Field(min_length=1, max_length=4096)]] = Field(
         default_factory=list,
         max_length=100,
-        description="Whole paths, at or below folders that the gallery knows or that `GET /index/folders` offers; empty: "
-        "all that it knows.",
+        description="Whole paths, at or below folders that the gallery knows or that `GET /index/folders` offers; "
+        "empty: all that it knows.",
     )
 
 

@@ -79,7 +79,7 @@ PROBLEMS = """async () => {
   const { inPeoplesWords } = await import("/static/problems.js");
   const type = name => `https://photoseek.invalid/problems/${name}`;
   const said = [
-    { status: 503, type: type("gallery-error"), title: "the index is damaged", detail: "run: photoseek verify --repair" },
+    { status: 503, type: type("gallery-error"), title: "it is damaged", detail: "run: photoseek verify --repair" },
     { status: 400, type: type("query-error"), title: "no such camera", detail: "see photoseek info --json" },
     { status: 400, type: type("query-error"), title: "'[' is no pattern: [^a]", detail: "" },
     { status: 400, type: type("settings-error"), title: "x", detail: "pip install 'photoseek[web]'" },
