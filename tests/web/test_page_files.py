@@ -127,7 +127,7 @@ def test_files_of_other_kinds_are_no_part_of_the_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(PAGE.glob("*.js")), ids=lambda path: path.name)
 def test_scripts_say_the_same_without_comments_and_blanks(path: Path) -> None:
     source = path.read_text(encoding="utf-8")
-    sent = page_files()[path.name].content.decode("utf-8")
+    sent = read_files(PAGE)[path.name].content.decode("utf-8")
     assert len(sent) < len(source)
     # A template inside a template is taken for code; where one has blanks that count, write it in another way.
     assert list(literals(sent)) == list(literals(source))
