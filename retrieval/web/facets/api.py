@@ -98,11 +98,13 @@ async def get_period(
 ) -> Period:
     """What people write for a time: a year, a month, a day, a season, a week; from one to another; since; until."""
     after, before = parse_period(text)
-    return Period(after=after and _written(after), before=before and _written(before))
+    return Period(after=_written(after), before=_written(before))
 
 
-def _written(moment: datetime) -> str:
+def _written(moment: datetime | None) -> str | None:
     """As short as it can be: whole months and days keep no time."""
+    if moment is None:
+        return None
     if moment.hour or moment.minute:
         return f"{moment:%Y-%m-%d %H:%M}"
     return f"{moment:%Y-%m}" if moment.day == 1 else f"{moment:%Y-%m-%d}"
