@@ -32,7 +32,7 @@ export function tree({ name, label, onToggle, inside, below, search }) {
   function level(parent) {
     const all = inOf(parent);
     const shown = whole.has(parent) || all.length <= SHOWN + 1 ? all : all.filter((node, at) => at < SHOWN || isChosen(node.value));
-    const items = shown.map(item);
+    const items = shown.map((node) => item(node));
     if (shown.length < all.length) {
       const more = h("button", { type: "button", class: "facet-more" }, t("show_more", { n: all.length - shown.length }));
       more.addEventListener("click", () => {
