@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from retrieval.gallery import Gallery
 from retrieval.labels.labelling import LabelEdit, edit_labels
+from retrieval.places.locating import can_name_places
 from tests.web.conftest import client_of
 
 ADDRESS = "/api/v1/facets"
@@ -189,3 +190,17 @@ def test_times_in_words_over_http(client: TestClient) -> None:
     assert period("2019-06-14") == {"after": "2019-06-14", "before": "2019-06-15"}
     assert period("since 2019") == {"after": "2019-01", "before": None}
     assert client.get("/api/v1/period", params={"text": "soon"}).status_code == 400
+
+
+@pytest.mark.skipif(not can_name_places(), reason="needs photoseek[places]")
+def test_towns_of_a_part_of_the_map(client: TestClient) -> None:
+    def towns(box: str, **more: int) -> list[str]:
+        found = client.get("/api/v1/map/towns", params={"box": box, **more}).json()["towns"]
+        assert [each["people"] for each in found] == sorted((each["people"] for each in found), reverse=True)
+        return [each["name"] for each in found]
+
+    assert towns("48.5,2,49.2,2.7")[0] == "Paris"
+    assert len(towns("-90,-180,90,180", most=7)) == 7
+    assert "Suva" in towns("-20,177,-15,-178"), "around the 180th meridian"
+    assert towns("0,-140,1,-139") == []
+    assert client.get("/api/v1/map/towns", params={"box": "9,0,1,0"}).status_code == 400

@@ -69,3 +69,12 @@ def test_a_full_box_uses_most_cells_and_never_too_many(box: tuple[float, float, 
     cells = cells_in(places, box)
     assert MOST_CELLS * 0.7 <= len(cells) <= MOST_CELLS
     assert sum(cell.count for cell in cells) == len(places)
+
+
+def test_a_cell_names_its_latest_picture() -> None:
+    places = np.array([(10.0, 10.0), (10.0, 10.0), (50.0, 50.0)])
+    box = box_around(places)
+    assert box is not None
+    cells = cells_in(places, box, np.array([7, 9, 8]))
+    assert {(cell.lat, cell.count, cell.image_id) for cell in cells} == {(10.0, 2, 9), (50.0, 1, 8)}
+    assert {cell.image_id for cell in cells_in(places, box)} == {None}

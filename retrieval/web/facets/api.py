@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from math import isfinite
 from typing import Annotated, Any
@@ -15,12 +16,24 @@ from retrieval.catalog.reader import CatalogReader
 from retrieval.errors import QueryError
 from retrieval.filters import Filter
 from retrieval.filters.periods import parse_period
+from retrieval.places.naming import largest_towns
 from retrieval.search.album_lists import album_values
 from retrieval.search.saved_search import resolved
 from retrieval.web.app_state import engine_thread, facets, lists, readers, suggestions
 from retrieval.web.facets.counting import Only
 from retrieval.web.facets.map_cells import Box
-from retrieval.web.facets.models import Album, Albums, FacetCounts, Folders, Period, Suggestions, TagCount, Tags
+from retrieval.web.facets.models import (
+    Album,
+    Albums,
+    FacetCounts,
+    Folders,
+    Period,
+    Suggestions,
+    TagCount,
+    Tags,
+    TownName,
+    TownNames,
+)
 from retrieval.web.search.models import SearchParams
 from retrieval.web.search.question import question_of
 
@@ -87,6 +100,17 @@ async def get_folders(request: Request, asked: Annotated[FolderParams, Query()])
         )
     )
     return Folders(folders=found)
+
+
+@router.get("/map/towns", summary="Names of towns for a part of the map", responses={400: _SAID[400]})
+async def get_towns(
+    box: Annotated[str, Query(max_length=100, examples=["36,-10,60,30"], description="As for `/facets`.")],
+    most: Annotated[int, Query(ge=1, le=100)] = 40,
+) -> TownNames:
+    """The towns with the most people there, from this machine; none where the package of places is not installed."""
+    found = await asyncio.to_thread(largest_towns, _box(box) or (-90.0, -180.0, 90.0, 180.0), most)
+    towns = [TownName(name=name, lat=lat, lon=lon, people=people) for name, lat, lon, people in found]
+    return TownNames(towns=towns)
 
 
 @router.get("/period", summary="A time in words as the conditions after and before", responses={400: _SAID[400]})

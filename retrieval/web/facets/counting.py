@@ -251,10 +251,12 @@ class _Counting:
     def _places(self, box: Box | None) -> Places:
         chosen = self._under("place")
         places = self._columns.places if chosen is None else self._columns.places[chosen]
-        places = places[~np.isnan(places[:, 0])]
+        is_known = ~np.isnan(places[:, 0])
+        places = places[is_known]
+        ids = (self._columns.ids if chosen is None else self._columns.ids[chosen])[is_known]
         around = box_around(places)
         seen = box or around
-        return Places(count=len(places), box=around, cells=[] if seen is None else cells_in(places, seen))
+        return Places(count=len(places), box=around, cells=[] if seen is None else cells_in(places, seen, ids))
 
     def _named_places(self) -> list[PlaceCount]:
         """Towns, and the regions and countries they lie in; of equal counts, the containing place first."""

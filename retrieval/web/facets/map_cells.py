@@ -7,6 +7,7 @@ from math import cos, radians, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from indexes.base import Ids
 from retrieval.web.facets.models import Cell
 
 MOST_CELLS = 400
@@ -36,10 +37,13 @@ def box_around(places: Places) -> Box | None:
     return south, west, north, east
 
 
-def cells_in(places: Places, box: Box) -> list[Cell]:
+def cells_in(places: Places, box: Box, ids: Ids | None = None) -> list[Cell]:
     """The places in a box, counted in at most ``MOST_CELLS`` cells that are nearly square on the ground.
 
     A cell is placed at the mean of its own places, so that a single place keeps its position.
+
+    Args:
+        ids: (n,) of the pictures; each cell then names its latest one.
     """
     south, west, north, east = box
     wide = east - west if west <= east else east - west + 360  # not a remainder: 360 would become 0
@@ -54,9 +58,14 @@ def cells_in(places: Places, box: Box) -> list[Cell]:
     used = np.flatnonzero(counts)
     mean_latitude = np.bincount(cell, latitude, rows * columns)[used] / counts[used]
     mean_longitude = (np.bincount(cell, along, rows * columns)[used] / counts[used] + west + 180) % 360 - 180
+    shown: list[int | None] = [None] * len(used)
+    if ids is not None:
+        latest = np.zeros(rows * columns, np.int64)
+        np.maximum.at(latest, cell, ids[inside])
+        shown = latest[used].tolist()
     return [
-        Cell(lat=round(float(lat), 6), lon=round(float(lon), 6), count=int(count))
-        for lat, lon, count in zip(mean_latitude, mean_longitude, counts[used], strict=True)
+        Cell(lat=round(float(lat), 6), lon=round(float(lon), 6), count=int(count), image_id=image)
+        for lat, lon, count, image in zip(mean_latitude, mean_longitude, counts[used], shown, strict=True)
     ]
 
 

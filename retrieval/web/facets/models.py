@@ -85,6 +85,22 @@ class Cell(BaseModel):
     lat: Latitude
     lon: Longitude
     count: Count
+    image_id: int | None = Field(None, description="One of these pictures.")
+
+
+class TownName(BaseModel):
+    """A town as a map names it."""
+
+    name: str
+    lat: Latitude
+    lon: Longitude
+    people: Count
+
+
+class TownNames(BaseModel):
+    """The largest towns of a part of the map."""
+
+    towns: list[TownName] = Field(max_length=100)
 
 
 class Places(BaseModel):

@@ -29,7 +29,7 @@ export function mount(element, { state, api, results }) {
   const close = h("button", { type: "button", class: "button primary filters-done", onclick: shut });
   const trouble = h("p", { class: "filters-trouble", role: "alert", hidden: true });
   const heading = h("div", { class: "filters-head" }, h("h2", null, t("filters.title"), chosen), clearAll);
-  const parts = [dates(state, api), inFolders(state, (more) => api.get("/folders", { params: new URLSearchParams([...params(), ...Object.entries(more)]) })), ...LISTS.map((one) => (one.field === "camera" ? cameras(state, one) : list(state, one))), more(state), map(state, (box) => api.get("/facets", { params: new URLSearchParams([...params(), ["box", box]]) }))];
+  const parts = [dates(state, api), inFolders(state, (more) => api.get("/folders", { params: new URLSearchParams([...params(), ...Object.entries(more)]) })), ...LISTS.map((one) => (one.field === "camera" ? cameras(state, one) : list(state, one))), more(state), map(state, api, (box) => api.get("/facets", { params: new URLSearchParams([...params(), ["box", box]]) }))];
   element.append(heading, trouble, h("div", { class: "facets" }, parts.map((part) => part.element)), close);
   let [asked, facets, asking, waiting] = [null, null, null, 0];
 
@@ -243,7 +243,7 @@ function options(select, choices, value, other) {
 }
 
 /** The map comes with outlines of continents, so it is fetched only for galleries that have places. */
-function map(state, ask) {
+function map(state, api, ask) {
   const all = tree({ name: "place", label: t("places.tree"), onToggle: (value, on) => state.update({ place: toggled(state.get().place, value, on) }), inside: (name) => t("places.in", { name }) });
   const own = section({ title: t("condition.place"), onClear: () => state.update({ near: [], place: [], country: [] }) }, all.element);
   let [box, last] = [null, null];
@@ -259,7 +259,11 @@ function map(state, ask) {
       if (box) box.then((made) => made.update(...last));
       else {
         box = import("./mapbox.js").then(({ mapbox }) => {
-          const made = mapbox((circle) => state.update({ near: [circle] }), async (box) => (await ask(box)).places);
+          const made = mapbox((circle) => state.update({ near: [circle] }), async (box) => (await ask(box)).places, {
+            townsIn: (box) => api.get("/map/towns", { params: { box } }),
+            thumbnail: (id) => api.thumbnail({ id }, 240),
+            onEnlarge: async () => (await import("./largemap.js")).largeMap(made, () => document.querySelector(".filters-done").textContent),
+          });
           own.element.append(made.element);
           made.update(...last);
           return made;

@@ -1,22 +1,30 @@
-// Where the pictures were taken: a map without tiles. Dots of counts over outlines that come with the page; a circle
-// drawn here is the filter `near`.
+// Where the pictures were taken: a map without tiles. Dots of counts, or pictures where there is room for them, over
+// coastlines and names that come from this server; a circle drawn here is the filter `near`.
 
 import { count, h, s } from "./parts.js";
 import { t } from "./words.js";
 import { circlePoints, distance, nearName, nearText, parseNear, placeName, radians, turned } from "./places.js";
 import { LAND, PER_DEGREE } from "./land.js";
 
-const WIDTH = 300;
-const HEIGHT = 190;
+const SMALL = [300, 190];
+const CLOSE = 80; // degrees across, below which coastlines are drawn that come when they are needed
+const THUMBNAIL = 46; // of the large map, in pixels
+const MOST_THUMBNAILS = 60;
+const LETTER = 6.2; // pixels, of a name
 const KM_PER_DEGREE = 111.195; // of a great circle on a sphere of 6371.0088 km, as the server measures
 const STEPS = [45, 30, 15, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01];
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
+const meets = (a, b) => a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
+
 /**
  * @param {(near: string) => void} onNear a circle was chosen
  * @param {(box: string) => Promise<any>} cellsIn the places of a part of the map, in cells of its size
+ * @param {{townsIn: (box: string) => Promise<any>, thumbnail: (id: number) => string, onEnlarge: () => void}} more
  */
-export function mapbox(onNear, cellsIn) {
+export function mapbox(onNear, cellsIn, { townsIn, thumbnail, onEnlarge }) {
+  let [WIDTH, HEIGHT] = SMALL;
+  let [large, coast, towns] = [false, null, []];
   let view = { lat: 20, lon: 0, span: 360 }; // span: degrees of longitude across the drawing
   let places = { box: null, cells: [] };
   let chosen = [];
@@ -35,13 +43,15 @@ export function mapbox(onNear, cellsIn) {
     onwheel: onWheel,
   });
   const button = (label, text, run) => h("button", { type: "button", "aria-label": label, title: label, onclick: run }, text);
+  const enlarging = button(t("map.enlarge"), "⤢", () => onEnlarge());
   const arm = button(t("map.circle"), "◯", () => setArmed(!armed));
   const tools = h(
     "div",
     { class: "map-tools" },
     button(t("zoom.in"), "+", () => zoom(0.5)),
     button(t("zoom.out"), "−", () => zoom(2)),
-    button(t("map.fit"), "⤢", () => fit()),
+    button(t("map.fit"), "⊡", () => fit()),
+    enlarging,
     arm,
   );
   const told = h("output", { class: "map-told" });
@@ -89,9 +99,11 @@ export function mapbox(onNear, cellsIn) {
     const [west, east] = wide === 180 ? [-180, 180] : [turned(view.lon - wide), turned(view.lon + wide)];
     const part = [Math.max(-90, view.lat - tall), west, Math.min(90, view.lat + tall), east];
     const mine = ++asked;
-    const { cells } = await cellsIn(part.map((degrees) => degrees.toFixed(5)).join(",")).catch(() => places);
-    if (mine !== asked || cells === places.cells) return;
-    [places, looked] = [{ ...places, cells }, part];
+    const box = part.map((degrees) => degrees.toFixed(5)).join(",");
+    const [{ cells }, named, shores] = await Promise.all([cellsIn(box).catch(() => places), townsIn(box).catch(() => ({ towns: [] })), view.span < CLOSE || large ? import("./coast.js").catch(() => null) : coast]);
+    if (mine !== asked) return;
+    [towns, coast] = [named.towns, shores];
+    if (cells !== places.cells) [places, looked] = [{ ...places, cells }, part];
     draw();
     listPlaces();
   }
@@ -207,20 +219,57 @@ export function mapbox(onNear, cellsIn) {
     return s("path", { class: "graticule", d: lines.join("") });
   }
 
-  function draw() {
-    const [kx, ky] = [scale() / PER_DEGREE, scale() / squeeze() / PER_DEGREE];
-    // The world three times, so that a view across the 180th meridian is whole.
-    const worlds = [-360, 0, 360].map((turn) =>
-      s("path", { class: "land", d: LAND, transform: `translate(${x(turn)} ${y(0)}) scale(${kx} ${ky})` }),
-    );
-    const most = Math.max(1, ...places.cells.map((cell) => cell.count));
-    const dots = places.cells.map((cell, index) => {
-      const lon = view.lon + ((((cell.lon - view.lon + 180) % 360) + 360) % 360) - 180;
-      const place = { cx: x(lon).toFixed(1), cy: y(cell.lat).toFixed(1), r: (3 + 7 * Math.sqrt(cell.count / most)).toFixed(1) };
-      return s("circle", { class: "dot", "data-cell": index, ...place }, s("title", null, t("count.pictures", { n: cell.count })));
+  /** The world three times, so that a view across the 180th meridian is whole; of it only what can be seen. */
+  function lands() {
+    const isClose = coast && (view.span < CLOSE || large);
+    const per = isClose ? coast.PER_DEGREE : PER_DEGREE;
+    const [kx, ky] = [scale() / per, scale() / squeeze() / per];
+    return [-360, 0, 360].map((turn) => {
+      const [left, up] = [x(turn), y(0)];
+      const seen = ([west, north, east, south]) => left + east * kx > 0 && left + west * kx < WIDTH && up + south * ky > 0 && up + north * ky < HEIGHT;
+      const d = isClose ? coast.COAST.filter(seen).map((one) => one[4]).join("") : LAND;
+      return s("path", { class: "land", d, transform: `translate(${left} ${up}) scale(${kx} ${ky})` });
     });
+  }
+
+  const nearest = (lon) => view.lon + ((((lon - view.lon + 180) % 360) + 360) % 360) - 180;
+
+  /** Pictures of the largest cells on the large map, dots for all others. */
+  function marks(taken) {
+    const most = Math.max(1, ...places.cells.map((cell) => cell.count));
+    const order = places.cells.map((cell, index) => ({ ...cell, index, cx: x(nearest(cell.lon)), cy: y(cell.lat) })).sort((a, b) => b.count - a.count);
+    const [dots, pictures] = [[], []];
+    for (const { index, cx, cy, count: n, image_id: image } of order) {
+      const half = THUMBNAIL / 2;
+      const box = [cx - half, cy - half, cx + half, cy + half];
+      const told = s("title", null, t("count.pictures", { n }));
+      if (large && image && pictures.length < MOST_THUMBNAILS && cx > 0 && cy > 0 && cx < WIDTH && cy < HEIGHT && !taken.some((other) => meets(box, other))) {
+        taken.push(box);
+        pictures.push(s("g", { class: "dot picture", "data-cell": index, transform: `translate(${cx.toFixed(1)} ${cy.toFixed(1)})` }, told,
+          s("rect", { x: -half - 2, y: -half - 2, width: THUMBNAIL + 4, height: THUMBNAIL + 4, rx: 9 }),
+          s("image", { href: thumbnail(image), x: -half, y: -half, width: THUMBNAIL, height: THUMBNAIL, preserveAspectRatio: "xMidYMid slice" }),
+          n > 1 && s("text", { x: half, y: -half + 3, "text-anchor": "end" }, count(n))));
+      } else dots.push(s("circle", { class: "dot", "data-cell": index, cx: cx.toFixed(1), cy: cy.toFixed(1), r: (3 + 7 * Math.sqrt(n / most)).toFixed(1) }, told));
+    }
+    return [...dots, ...pictures];
+  }
+
+  /** Names of towns, the largest first, as far as they are not on each other or on pictures. */
+  function names(taken) {
+    return towns.map(({ name, lat, lon }) => {
+      const [cx, cy] = [x(nearest(lon)), y(lat)];
+      const box = [cx - 2, cy - 7, cx + 8 + name.length * LETTER * (large ? 1 : 0.75), cy + 7];
+      if (box[2] > WIDTH || cx < 0 || cy < 8 || cy > HEIGHT - 16 || taken.some((other) => meets(box, other))) return null;
+      taken.push(box);
+      return s("g", { class: "town", transform: `translate(${cx.toFixed(1)} ${cy.toFixed(1)})` }, s("circle", { r: 1.4 }), s("text", { x: 4, y: 3 }, name));
+    });
+  }
+
+  function draw() {
     const circles = [...chosen.map(parseNear), drawing].filter(Boolean).map((at) => s("path", { class: "near", d: outline(circlePoints(at)) }));
-    svg.replaceChildren(...worlds, graticule(), ...circles, ...dots, ...ruler());
+    const taken = [];
+    const over = marks(taken);
+    svg.replaceChildren(...lands(), graticule(), ...names(taken).filter(Boolean), ...circles, ...over, ...ruler());
   }
 
   function ruler() {
@@ -248,6 +297,16 @@ export function mapbox(onNear, cellsIn) {
 
   return {
     element,
+    /** As large as its place, or as small as beside the pictures. @param {boolean} on */
+    enlarge(on) {
+      large = enlarging.hidden = on;
+      const frame = svg.getBoundingClientRect();
+      [WIDTH, HEIGHT] = on && frame.width ? [frame.width, frame.height] : SMALL;
+      svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
+      element.classList.toggle("large", on);
+      moved();
+    },
+    focus: () => svg.focus(),
     /** @param {{count: number, box: number[]|null, cells: {lat: number, lon: number, count: number}[]}} facet @param {string[]} near */
     update(facet, near) {
       places = facet;

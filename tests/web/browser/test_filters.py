@@ -238,6 +238,32 @@ def _x(place: Locator, which: int) -> float:
     return float(place.locator(".dot").nth(which).get_attribute("cx") or 0)
 
 
+def test_the_map_is_enlarged_with_pictures_coastlines_and_names(panel: Page) -> None:
+    place = facet(panel, "Place")
+    svg = place.locator("svg.map")
+    svg.scroll_into_view_if_needed()
+    until(panel, "() => document.querySelectorAll('.dot').length === 2")
+    place.get_by_role("button", name="Larger map").click()
+    dialog = panel.locator(".map-dialog")
+    frame = box_of(dialog.locator("svg.map"))
+    assert frame["width"] > 1200 and frame["height"] > 600
+    until(panel, "() => document.querySelectorAll('.map-dialog .dot.picture').length === 2")
+    assert all("/thumbnail?" in str(one.get_attribute("href")) for one in dialog.locator("image").all())
+    until(panel, "() => [...document.querySelectorAll('.land')].some(one => one.getAttribute('d').length > 30000)")
+    if can_name_places():
+        until(panel, "() => document.querySelectorAll('.town').length > 5")
+    dialog.locator(".dot.picture").first.click()
+    counts_to(panel, 4)
+    dialog.get_by_role("button", name="Show 4 pictures").click()
+    assert dialog.count() == 0
+    assert box_of(place.locator("svg.map"))["width"] < 300
+    assert panel.evaluate("document.activeElement.classList.contains('map')")
+    place.get_by_role("button", name="Larger map").click()
+    panel.go_back()
+    until(panel, "() => !document.querySelector('.map-dialog')")
+    assert "near" in asked(panel)
+
+
 def test_places_can_be_chosen_without_the_map(panel: Page) -> None:
     place = facet(panel, "Place")
     place.get_by_text("as a list").click()
@@ -322,7 +348,7 @@ def test_a_facet_of_one_value_is_not_shown(panel: Page) -> None:
 def test_galleries_without_places_fetch_no_map(page: Page) -> None:
     page.wait_for_selector("[data-facet=Folder] li")
     assert not facet(page, "Place").is_visible()
-    assert not [url for url in page.watch.asked if url.endswith(("/mapbox.js", "/land.js"))]  # type: ignore[attr-defined]
+    assert not [url for url in page.watch.asked if url.endswith(("/mapbox.js", "/land.js", "/coast.js"))]  # type: ignore[attr-defined]
 
 
 def test_on_a_phone_the_panel_is_a_drawer(open_page: Callable[..., Page], album: Running) -> None:
