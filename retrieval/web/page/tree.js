@@ -136,11 +136,11 @@ export function byMake(cameras) {
     const make = camera.value.split(" ")[0];
     makes.set(make.toLowerCase(), [...(makes.get(make.toLowerCase()) ?? []), camera]);
   }
-  return [...makes.values()].flatMap((models) => {
+  const sumOf = (models) => models.reduce((all, one) => all + one.count, 0);
+  return [...makes.values()].sort((a, b) => sumOf(b) - sumOf(a)).flatMap((models) => {
     const [{ value }] = models;
     const make = value.split(" ")[0];
     if (models.length === 1 || models.some((one) => one.value === make)) return models.map((one) => ({ ...one, name: one.value, parent: null }));
-    const sum = models.reduce((all, one) => all + one.count, 0);
-    return [{ value: make, name: make, parent: null, count: sum }, ...models.map((one) => ({ ...one, name: one.value.slice(make.length + 1), parent: make, around: make }))];
+    return [{ value: make, name: make, parent: null, count: sumOf(models) }, ...models.map((one) => ({ ...one, name: one.value.slice(make.length + 1), parent: make, around: make }))];
   });
 }
