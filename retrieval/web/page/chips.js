@@ -29,6 +29,7 @@ const FILTER_WORDS = {
   country: value => [t("chip.in"), value],
   glob: value => [t("chip.path"), value],
   text: value => [t("chip.reads"), value],
+  person: value => [t("condition.person"), /^\d+$/.test(value) ? t("people.group", { n: value }) : value],
   untagged: () => ["", t("filters.untagged")],
   undated: () => ["", t("days.undated")],
   unplaced: () => ["", t("chip.unplaced")],

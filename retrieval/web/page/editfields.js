@@ -7,16 +7,20 @@ import { icon } from "./tiles.js";
 import { t } from "./words.js";
 
 const SUGGESTED = 200; // tags and albums that are offered while one is typed
-const lists = new Map(); // "tags" | "albums" -> datalist, shared by all fields
+const lists = new Map(); // "tags" | "albums" | "people" -> datalist, shared by all fields
 
-/** The tags or albums there are, to complete what is typed. @param {any} api @param {"tags"|"albums"} what */
-function known(api, what) {
+/** Whether two names are one to the gallery. @param {string} a @param {string} b */
+export const sameName = (a, b) => a.normalize("NFC").toLowerCase() === b.normalize("NFC").toLowerCase();
+
+/** The tags, albums or persons there are, to complete what is typed. @param {any} api @param {"tags"|"albums"|"people"} what */
+export function known(api, what) {
   let list = lists.get(what);
   if (!list) {
     lists.set(what, (list = h("datalist", { id: `known-${what}` })));
     document.body.append(list);
   }
-  const names = { tags: answer => answer.tags.map(({ tag }) => tag), albums: answer => answer.albums.filter(({ kind }) => kind === "pictures").map(({ name }) => name) };
+  const names = { tags: answer => answer.tags.map(({ tag }) => tag), albums: answer => answer.albums.filter(({ kind }) => kind === "pictures").map(({ name }) => name),
+    people: answer => answer.people.map(({ name }) => name).filter(Boolean) };
   api.get(`/${what}`).then(answer => list.replaceChildren(...names[what](answer).slice(0, SUGGESTED).map(value => h("option", { value }))), () => {});
   return list.id;
 }

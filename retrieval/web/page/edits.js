@@ -1,5 +1,5 @@
 /**
- * Changes of what people say about pictures. Each is one request or a few, told by a short message with "Undo", and
+ * Changes of what people say about pictures and about who is in them. Each is one request or a few, told by a short message with "Undo", and
  * taken back or made again by Ctrl+Z and Ctrl+Shift+Z, also after a reload. Another tab's changes are not touched.
  */
 
@@ -42,11 +42,11 @@ export const label = (ids, patch, told, detail = "") => change("/labels", ids, p
 export const fill = ({ id, name }, how, ids) =>
   change(`/albums/${id}/${how}`, ids, {}, ({ changed: n }) => (n ? how === "add" ? t("album.added", { n, name }) : t("album.removed", { n, name }) : t("album.unchanged", { name })));
 
-/** Any other change: a request whose answer has `undo`. @param {() => Promise<any>} ask @param {(answer: any) => string} told */
+/** Any other change: a request whose answer has `undo`, one token or several. @param {() => Promise<any>} ask @param {(answer: any) => string} told */
 export async function once(ask, told, detail = "") {
   try {
     const answer = await ask();
-    say(told(answer), answer.undo ? [answer.undo] : [], detail);
+    say(told(answer), [answer.undo ?? []].flat(), detail);
     return answer;
   } catch (error) {
     toastError(error);
@@ -124,6 +124,7 @@ function tell(answers, again) {
   const detail = [
     conflicts && t("undo.conflicts", { n: conflicts }),
     ...albums.map(name => t("undo.albums", { name })),
+    ...answers.flatMap(answer => answer.people).map(name => t("undo.people", { name })),
     left.length && `${t("undo.left", { n: left.length })}: ${left[0]}`,
   ].filter(Boolean).join(". ");
   toast(t(again ? "undo.redone" : "undo.undone", { n: n || 1 }), { detail, kind: detail ? "error" : "info" });

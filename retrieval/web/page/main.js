@@ -9,6 +9,7 @@ import * as duplicates from "./duplicates.js";
 import * as filters from "./filters.js";
 import * as fold from "./fold.js";
 import * as indexing from "./indexing.js";
+import * as people from "./people.js";
 import * as roving from "./roving.js";
 import * as searchbox from "./searchbox.js";
 import * as selection from "./selection.js";
@@ -25,7 +26,7 @@ import { toast, toastError } from "./toast.js";
 import { t } from "./words.js";
 
 const element = id => document.getElementById(id);
-const SECTIONS = { grid: "results", albums: "albums", duplicates: "duplicates", index: "indexing" };
+const SECTIONS = { grid: "results", albums: "albums", people: "people", duplicates: "duplicates", index: "indexing" };
 
 const results = createResults({ state, api });
 const actions = createActions({ state });
@@ -51,6 +52,7 @@ selection.mount(element("selection-bar"), shared);
 follow.mount(shared);
 mountEditing();
 whenSeen(state, "albums", "edits.css", async () => (await import("./albumspanel.js")).createAlbums(element("albums"), shared));
+people.mount(element("people"), shared);
 duplicates.mount(element("duplicates"), shared);
 indexing.mount(element("indexing"), shared);
 mountViews();
@@ -155,7 +157,7 @@ function mountViewer() {
   };
   keys.describe([
     ["ArrowLeft ArrowRight", t("keys.turn")], ["i", t("details.title")], ["v", t("fact.motion")], ["+ -", t("keys.zoom")],
-    ["z", t("viewer.fit")], ["f p", t("keys.full_play")], ["c", t("keys.copy")], ["ArrowUp ArrowDown", t("keys.pan")], ["m l s", t("keys.lean")], ["Escape", t("keys.back")],
+    ["z", t("viewer.fit")], ["w", t("faces.title")], ["f p", t("keys.full_play")], ["c", t("keys.copy")], ["ArrowUp ArrowDown", t("keys.pan")], ["m l s", t("keys.lean")], ["Escape", t("keys.back")],
   ], t("keys.viewer"));
   state.subscribe(look);
   look(state.get(), null, "pop");

@@ -11,7 +11,7 @@
  * @property {string} sort          "" (best match, or newest when nothing is searched for), "score", "date", "name"
  * @property {boolean} reverse
  * @property {boolean} weaker       also hits that do not answer the words, after those that do
- * @property {string} view          "grid", "duplicates", "index"
+ * @property {string} view          "grid", "albums", "people", "duplicates", "index"
  * @property {string} open          id of the picture in the viewer, or ""
  * and one property for each filter, under the names of the API (see LISTS, TEXTS, FLAGS).
  */

@@ -2,6 +2,7 @@
 
 import { h } from "./parts.js";
 import { createDetails } from "./details.js";
+import { createFaces } from "./faces.js";
 import { createFilmstrip } from "./filmstrip.js";
 import { askedWords, createPlaces } from "./places-of-words.js";
 import { createPlayer } from "./player.js";
@@ -22,10 +23,10 @@ const AHEAD = 2; // pictures that are loaded before they are asked for, and one 
 
 /**
  * @param {HTMLDialogElement} dialog
- * @param {{state: any, api: any, results: any, grid: any, actions: any, keys: any, toastError: any}} shared
+ * @param {{state: any, api: any, results: any, grid: any, actions: any, keys: any, toast: any, toastError: any}} shared
  * @param {boolean} opened what is open now is an entry of the history, which going back takes away
  */
-export function mount(dialog, { state, api, results, grid, actions, keys, toastError }, opened) {
+export function mount(dialog, { state, api, results, grid, actions, keys, toast, toastError }, opened) {
   let hit = null, turn = 0, wanted = 0, heading = 1;
   const shot = h("img", { class: "shot", alt: "", draggable: "false" });
   const player = createPlayer(api, shot);
@@ -33,6 +34,8 @@ export function mount(dialog, { state, api, results, grid, actions, keys, toastE
   const stage = h("div", { class: "stage", tabIndex: -1, autofocus: true }, pane);
   const zoom = createZoomPan(stage, () => [pane]);
   const places = createPlaces(pane);
+  const frame = h("div", { class: "stage-frame" });
+  const faces = createFaces(pane, frame, { state, api, toast, toastError });
   const details = createDetails({ state, api, toastError, words: () => askedWords(state.get()), places });
   const name = h("h2", { class: "viewer-name", id: "viewer-name", dir: "auto" }), place = h("p", { class: "viewer-place" });
   const share = h("p", { class: "viewer-zoom", "aria-live": "polite" });
@@ -42,6 +45,7 @@ export function mount(dialog, { state, api, results, grid, actions, keys, toastE
   const less = button("less", `${t("act.less")} (l)`, () => lean("less"));
   const info = button("info", `${t("details.title")} (i)`, toggleDetails);
   const motion = button("play", `${t("viewer.motion")} (v)`, toggleMotion);
+  const who = button("people", `${t("faces.title")} (w)`, toggleFaces, "who for-people");
   const strip = createFilmstrip({ results, api, state });
   const takeaway = createTakeaway({ api, picture: () => hit });
   const slideshow = createSlideshow(dialog, { next: () => step(1), isReady: () => dialog.classList.contains("sharp"), onChange: sayPlaying });
@@ -53,14 +57,21 @@ export function mount(dialog, { state, api, results, grid, actions, keys, toastE
     h("div", { class: "viewer-bar" },
       button("close", `${t("close")} (${t("key.escape")})`, close),
       h("div", { class: "viewer-title" }, name, place),
-      share, motion, more, less, button("similar", `${t("act.similar")} (s)`, () => actions.similar(hit)),
+      share, motion, who, more, less, button("similar", `${t("act.similar")} (s)`, () => actions.similar(hit)),
       button("fit", `${t("viewer.fit")} (z)`, toggleZoom, "wide"), play,
       button("full", t("viewer.full"), () => slideshow.toggleFull(), "wide"), takeaway.element, info),
-    h("div", { class: "viewer-body" }, h("div", { class: "stage-frame" }, stage, before, after), details.element), strip.element);
+    h("div", { class: "viewer-body" }, frame, details.element), strip.element);
+  frame.append(stage, before, after);
+  who.setAttribute("aria-pressed", String(faces.isOn()));
   setDetails(localStorage.getItem(KEY) === "true" && matchMedia("(min-width: 900px)").matches);
 
   function toggleMotion() {
     if (hit?.motion) player.toggleMotion(hit);
+  }
+
+  function toggleFaces() {
+    faces.turn();
+    who.setAttribute("aria-pressed", String(faces.isOn()));
   }
 
   function sayPlaying(on) {
@@ -110,6 +121,7 @@ export function mount(dialog, { state, api, results, grid, actions, keys, toastE
     motion.hidden = !hit.motion;
     load();
     places.clear();
+    faces.show(hit);
     if (!details.element.hidden || askedWords(state.get()).length) details.show(hit);
   }
 
@@ -216,6 +228,7 @@ export function mount(dialog, { state, api, results, grid, actions, keys, toastE
     player.stop();
     slideshow.stop();
     takeaway.close();
+    faces.show(null);
     shot.removeAttribute("src");
     const rank = hit && results.hit(hit.id)?.rank;
     hit = null;
@@ -238,7 +251,7 @@ export function mount(dialog, { state, api, results, grid, actions, keys, toastE
   });
   dialog.addEventListener("cancel", event => {
     event.preventDefault();
-    close();
+    if (!faces.closeForm()) close();
   });
   addEventListener("resize", () => hit && zoom.apply());
   mountKeys();
@@ -259,6 +272,7 @@ export function mount(dialog, { state, api, results, grid, actions, keys, toastE
     onKey([" "], () => (slideshow.isPlaying() ? slideshow.stop() : step(1)), event => dialog.open && !event.target.closest("button, a"));
     onKey(["i"], toggleDetails);
     onKey(["v"], toggleMotion);
+    onKey(["w"], toggleFaces, () => dialog.open && document.body.classList.contains("has-people"));
     onKey(["+", "="], () => zoom.zoom(1.4));
     onKey(["-"], () => zoom.zoom(1 / 1.4));
     onKey(["z"], toggleZoom);
