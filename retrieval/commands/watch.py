@@ -116,7 +116,7 @@ def keep_watching(
     with stop_on_interrupt(lambda: tell("stopping after the pictures in flight; nothing is lost ...")) as stop:
         tell(f"gallery {gallery.path}: watching {len(roots)} folder{'s' * (len(roots) != 1)}; Ctrl-C ends it")
         on_sidecars = follower.import_sidecars if sidecars else None
-        watcher = Watcher(roots, follower.run, tell, manners, on_sidecars, follower.read_text)
+        watcher = Watcher(roots, follower.run, tell, manners, on_sidecars, follower.use_the_quiet)
         watcher.watch(stop)
 
 

@@ -7,10 +7,14 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from retrieval.catalog.faces import has_ungrouped, unlooked
 from retrieval.catalog.texts import unread
 from retrieval.encoders.base import Encoder
 from retrieval.encoders.choice import choose_for_indexing
 from retrieval.errors import GalleryNotFound, SettingsError
+from retrieval.faces.models import VERSION as NETWORKS
+from retrieval.faces.models import is_installed as faces_are_installed
+from retrieval.faces.run import find_faces
 from retrieval.gallery import Gallery
 from retrieval.indexing.focus import Focus
 from retrieval.indexing.indexer import Indexer
@@ -96,6 +100,28 @@ class Follower:
             if not reader.reads_text() or not unread(reader, VERSION):
                 return
         read_texts(self._gallery, encoder=self._encoder, stop=stop)
+
+    def find_faces(self, stop: Callable[[], bool]) -> None:
+        """Look for faces where that was not done yet, if the gallery's runs do (``index --faces``), and group them.
+
+        Args:
+            stop: as for :meth:`read_text`; what was found is grouped by a later call.
+
+        Raises:
+            GalleryLocked: another process is writing.
+        """
+        if not self._gallery.exists() or not faces_are_installed():
+            return
+        with self._gallery.reader() as reader:
+            if not reader.finds_faces() or not (unlooked(reader, NETWORKS) or has_ungrouped(reader)):
+                return
+        find_faces(self._gallery, stop=stop)
+
+    def use_the_quiet(self, stop: Callable[[], bool]) -> None:
+        """The slow work on what runs have brought: words in pictures, then faces; see :meth:`read_text`."""
+        for work in (self.read_text, self.find_faces):
+            if not stop():
+                work(stop)
 
     def _follow_model(self) -> None:
         """Use the model that searches use now, if none was named."""
