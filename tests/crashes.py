@@ -125,6 +125,10 @@ def state(gallery: Path) -> str:
     return found
 
 
+_FACES = "FROM faces AS c LEFT JOIN persons AS p ON p.id = c.person_id"
+_SAID_OF_FACES = "FROM face_verdicts AS v JOIN faces AS c ON c.id = v.face_id JOIN persons AS p ON p.id = v.person_id"
+
+
 def meaning(gallery: Path, *, hashes: bool = True) -> dict[str, Any]:
     """What a gallery says, however its runs were cut up: no ids, no change numbers, no times.
 
@@ -151,6 +155,9 @@ def meaning(gallery: Path, *, hashes: bool = True) -> dict[str, Any]:
         "tags": sorted(rows(opened, said.format("tag", "tags"))),
         "captions": sorted(rows(opened, said.format("text", "captions"))),
         "kept": sorted(rows(opened, "SELECT content_hash, kind, text, source FROM kept_labels")),
+        "faces": sorted(rows(opened, f"SELECT c.id, c.x, p.name, p.is_hidden {_FACES}"), key=repr),
+        "of faces": sorted(rows(opened, f"SELECT c.id, c.x, p.name, v.is_person {_SAID_OF_FACES}"), key=repr),
+        "persons": sorted(rows(opened, "SELECT name, is_hidden FROM persons"), key=repr),
         "failures": sorted(rows(opened, "SELECT name, reason FROM failures")),
         "left out": rows(opened, "SELECT path, pattern, fingerprint FROM exclusions ORDER BY id"),
         "predicted": sorted(rows(opened, f"SELECT i.name, x.tag {at} JOIN predicted_tags AS x ON x.image_id = i.id")),

@@ -15,11 +15,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from retrieval.catalog.faces import PictureFaces, SeenFace, write_faces
 from retrieval.catalog.records import unpack_vectors
+from retrieval.faces.grouping import group_faces
 from retrieval.gallery import Gallery
+from retrieval.labels.labelling import LabelEdit, edit_labels
+from retrieval.labels.people import name_person
+from retrieval.maintenance.label_backups import keep_labels
 from tests.crashes import Commands, Scene, killed
 from tests.earlier import FOURTH
 from tests.pictures import replace_picture, save_picture
+from tests.retrieval.faces.test_grouping import faces_of
 from tests.retrieval.states import move, rows
 from tests.retrieval.xmp_files import packet
 
@@ -76,6 +82,46 @@ def labelled(commands: Commands, photos: Path, place: Path) -> Path:
     return gallery
 
 
+@pytest.fixture(scope="module")
+def peopled(labelled: Path, photos: Path, place: Path) -> Path:
+    """The same with a face in each of six pictures: three of Anna, three of somebody without a name."""
+    folder = place / "peopled"
+    shutil.copytree(labelled, folder)
+    gallery = Gallery(folder)
+    hashes = rows(gallery, "SELECT DISTINCT content_hash FROM images WHERE NOT is_retired ORDER BY id LIMIT 6")
+    found = [
+        (content_hash, PictureFaces("test/1", "2024-01-01", (SeenFace((0.25, 0.25, 0.5, 0.5), 1.0, embedding),)))
+        for (content_hash,), embedding in zip(hashes, faces_of(2, 3), strict=True)
+    ]
+    with gallery.writer() as catalog, catalog.transaction() as transaction:
+        write_faces(transaction, found)
+    group_faces(gallery)
+    name_person(gallery, "1", "Anna Xylander")
+    edit_labels(gallery, [7], LabelEdit(("kept",)))
+    keep_labels(gallery)
+    return folder
+
+
+def _of_people(name: str, gallery: Path) -> Scene:
+    """What people say of persons; ``forget`` leaves no name and no embedding, in a copy of labels neither."""
+    verb = name.removeprefix("people ")
+    arguments = {
+        "name": ("name", "2", "Ben"),
+        "name face": ("name", "face:4", "Eve"),
+        "merge": ("merge", "Anna Xylander", "2"),
+        "split": ("split", "Anna Xylander", "face:1", "face:2"),
+        "confirm": ("confirm", "Anna Xylander", "face:4", "face:5"),
+        "reject": ("reject", "Anna Xylander", "face:1"),
+        "hide": ("hide", "Anna Xylander"),
+        "undo": ("undo",),
+        "forget": ("forget", "--all", "--yes"),
+    }[verb]
+    embedding = rows(Gallery(gallery), "SELECT embedding FROM faces ORDER BY id LIMIT 1")[0][0]
+    gone = (embedding, b"Xylander", b"xylander") if verb == "forget" else ()
+    again = {"name", "name face", "confirm", "hide", "forget"}
+    return Scene(gallery, ("people", *arguments), verb in again, gone)
+
+
 def _changed(photos: Path, copy: Path) -> Path:
     """The photos after what may happen to a folder between two runs."""
     shutil.copytree(photos, copy)
@@ -113,6 +159,8 @@ def _made(name: str, place: Path, photos: Path, request: pytest.FixtureRequest) 
         forget = ("forget", str(pictures / "cow.jpg"))
         is_forget = name.endswith("forget")
         return Scene(old, forget if is_forget else ("index", *ONE_WORKER), is_repeatable=not is_forget, is_renewed=True)
+    if name.startswith("people "):
+        return _of_people(name, request.getfixturevalue("peopled"))
     gallery: Path = request.getfixturevalue("labelled")
     album, one = str(photos / "album 1"), str(photos / "album 2" / "picture-16.jpg")
     if name == "index after changes":
@@ -137,6 +185,8 @@ def _made(name: str, place: Path, photos: Path, request: pytest.FixtureRequest) 
     "name",
     [
         "index, a first time", "label", "label --import-xmp", "tag", "forget", "forget --purge",
+        "people name", "people name face", "people merge", "people split", "people confirm", "people reject",
+        "people hide", "people undo", "people forget",
         "the form of an older version, index", "the form of an older version, forget", "index after changes",
     ],
 )  # fmt: skip

@@ -112,6 +112,12 @@ def unlooked(rows: Rows, model: str, *, retry_failures: bool = False) -> list[Wa
     return waiting(rows, "face_looks", model, retry_failures=retry_failures)
 
 
+def has_ungrouped(rows: Rows) -> bool:
+    """Whether grouping has faces to consider."""
+    sql = "SELECT 1 FROM faces WHERE NOT is_grouped AND person_id IS NULL AND embedding IS NOT NULL LIMIT 1"
+    return bool(rows.rows(sql))
+
+
 def faces_in(rows: Rows, ids: Sequence[int]) -> list[PlacedFace]:
     """The faces in images, by image and from left to right."""
     return [
@@ -262,6 +268,23 @@ def _overlap(a: Box, b: Box) -> float:
     height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
     common = max(width, 0.0) * max(height, 0.0)
     return common / max(a[2] * a[3] + b[2] * b[3] - common, 1e-12)
+
+
+def face_at(rows: Rows, content_hash: bytes, box: Box) -> int | None:
+    """The face of a content that is at this place; None if there is none."""
+    sql = "SELECT id, x, y, width, height FROM faces WHERE content_hash = :hash ORDER BY id"
+    known = {row[0]: tuple(row[1:]) for row in rows.rows(sql, {"hash": content_hash})}
+    same = max(known, key=lambda each: _overlap(known[each], box), default=None)
+    return same if same is not None and _overlap(known[same], box) >= _SAME else None
+
+
+def insert_said_face(transaction: Transaction, content_hash: bytes, box: Box) -> int:
+    """A face that only people see: its embedding comes when the networks find it at the same place. Its id."""
+    return transaction.insert(
+        """INSERT INTO faces (content_hash, x, y, width, height, score, embedding, is_grouped)
+           VALUES (:hash, :x, :y, :width, :height, 0, NULL, 0)""",
+        {"hash": content_hash, **dict(zip(("x", "y", "width", "height"), box, strict=True))},
+    )
 
 
 def set_persons(transaction: Transaction, pairs: Iterable[tuple[int, int | None]]) -> None:

@@ -1,19 +1,22 @@
 """Small copies of what people said about pictures, which cannot be computed again, and the way back.
 
 A copy is a SQLite file: ``said`` (content hash, kind, value, source), as the catalog keeps labels of pictures without a
-row; ``albums`` with their ``entries``; and ``manifests`` of the trash, which tell where files were.
+row; ``albums`` with their ``entries``; persons and what was said of faces (see ``people_copies.py``); and ``manifests``
+of the trash, which tell where files were.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from retrieval.catalog.access import Rows
 from retrieval.catalog.labels import KINDS, keep_said, put_said, said_by_content
+from retrieval.catalog.people_copies import TABLES, Contents, people_of, put_people_back
 from retrieval.catalog.whole_file import faults_of
 from retrieval.errors import GalleryError
 from retrieval.regular_files import sync_folder
@@ -23,20 +26,20 @@ if TYPE_CHECKING:
     from retrieval.catalog.labels import Kind
     from retrieval.catalog.transaction import Transaction
 
-_FORMAT = 1
-_TABLES = """
+_FORMAT = 2  # 1: without persons
+_TABLES = f"""
 CREATE TABLE about (format INTEGER NOT NULL, digest TEXT NOT NULL);
 CREATE TABLE said (hash BLOB NOT NULL, kind TEXT NOT NULL, value, source TEXT NOT NULL);
 CREATE TABLE albums (id INTEGER PRIMARY KEY, name TEXT NOT NULL, name_key TEXT NOT NULL, recipe TEXT, cover INTEGER,
     created_at TEXT NOT NULL, deleted_at TEXT);
 CREATE TABLE entries (id INTEGER PRIMARY KEY, album_id INTEGER NOT NULL, position INTEGER NOT NULL);
 CREATE TABLE manifests (name TEXT PRIMARY KEY, content BLOB NOT NULL);
+{TABLES}
 """
 _ALBUMS = "SELECT id, name, name_key, recipe, cover, created_at, deleted_at FROM albums ORDER BY id"
 _ENTRIES = "SELECT id, album_id, position FROM album_entries ORDER BY id"
 
-Contents = dict[str, list[tuple[Any, ...]]]
-"""Table -> its rows."""
+_PEOPLE = ("people", "people_faces")
 
 
 def contents_of(rows: Rows) -> Contents:
@@ -45,6 +48,7 @@ def contents_of(rows: Rows) -> Contents:
         "said": said_by_content(rows),
         "albums": [tuple(row) for row in rows.rows(_ALBUMS)],
         "entries": [tuple(row) for row in rows.rows(_ENTRIES)],
+        **people_of(rows),
     }
 
 
@@ -96,17 +100,35 @@ def read_copy(path: Path) -> Contents:
         raise damaged
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as copy:
-            if copy.execute("SELECT format FROM about").fetchone() != (_FORMAT,):
+            written_in = copy.execute("SELECT format FROM about").fetchone()
+            if written_in not in ((1,), (_FORMAT,)):
                 raise GalleryError(f"{path} was written by a newer photoseek", "upgrade photoseek")
             found: Contents = {
                 name: copy.execute(f"SELECT * FROM {name} ORDER BY rowid").fetchall()
-                for name in ("said", "albums", "entries", "manifests")
+                for name in ("said", "albums", "entries", "manifests", *(_PEOPLE if written_in != (1,) else ()))
             }
     except sqlite3.Error as error:
         raise damaged from error
     if not all(isinstance(row[0], bytes) and row[1] in KINDS for row in found["said"]):
         raise damaged
-    return found
+    return {name: [] for name in _PEOPLE} | found
+
+
+def drop_people(path: Path) -> None:
+    """Write a copy again without persons and faces; its time stays. A copy that cannot be read is deleted.
+
+    Raises:
+        RetrievalError: it cannot be written.
+    """
+    times = path.stat()
+    try:
+        contents = read_copy(path)
+    except GalleryError:
+        path.unlink()
+        return
+    if any(contents[name] for name in _PEOPLE):
+        write_copy(contents | {name: [] for name in _PEOPLE}, path)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def put_back(transaction: Transaction, contents: Contents) -> int:
@@ -115,7 +137,7 @@ def put_back(transaction: Transaction, contents: Contents) -> int:
     Labels of pictures that the catalog does not know are kept by content until they are indexed.
     """
     entries = _put_albums_back(transaction, contents)
-    added = 0
+    added = put_people_back(transaction, contents)
     by_hash: dict[bytes, list[tuple[Kind, str | int, str]]] = {}
     for digest, kind, value, source in contents["said"]:
         if kind == "memberships":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,7 @@ from retrieval.streams import plural, printable
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from retrieval.gallery import Gallery
     from retrieval.labels.people_edits import PeopleEdit
 
 people_app = typer.Typer(
@@ -41,6 +43,17 @@ AllOption = Annotated[bool, typer.Option("--all", help="Also those that are hidd
 YesOption = Annotated[
     bool, typer.Option("--yes", "-y", help="Carry it out; without this flag, only print what would be done.")
 ]
+
+
+@contextmanager
+def _copied(path: Path | None) -> Iterator[Gallery]:
+    """The gallery; after an edit, labels are copied if that is due."""
+    from retrieval.gallery import Gallery
+    from retrieval.maintenance.label_backups import keep_labels
+
+    gallery = Gallery(path)
+    yield gallery
+    keep_labels(gallery)
 
 
 @people_app.callback()
@@ -88,10 +101,10 @@ def name(
     gallery: GalleryOption = None,
 ) -> None:
     """Name a group of faces, or rename a person; or say whose a face is, with face:N as WHO."""
-    from retrieval.gallery import Gallery
     from retrieval.labels.people import name_person
 
-    done = name_person(Gallery(gallery), who, new)
+    with _copied(gallery) as opened:
+        done = name_person(opened, who, new)
     say(f"{printable(who)} is now {printable(done.person)}, with {plural(done.faces, 'face')}")
 
 
@@ -102,10 +115,10 @@ def merge(
     gallery: GalleryOption = None,
 ) -> None:
     """Make several persons one; the first name remains."""
-    from retrieval.gallery import Gallery
     from retrieval.labels.people import merge_persons
 
-    done = merge_persons(Gallery(gallery), who, others)
+    with _copied(gallery) as opened:
+        done = merge_persons(opened, who, others)
     say(f"{printable(done.person)} now has {plural(done.faces, 'face')} (undo: photoseek people undo)")
 
 
@@ -149,12 +162,11 @@ def _by_faces(
     told: Callable[[PeopleEdit], str],
 ) -> None:
     """Make an edit of a person by the faces in some pictures, and say what it did."""
-    from retrieval.gallery import Gallery
     from retrieval.labels.named_pictures import named_in
 
     named = named_in(pictures)
-    with others_go_on("picture", named) as refused:
-        done = edit(Gallery(gallery), who, named, refused)
+    with others_go_on("picture", named) as refused, _copied(gallery) as opened:
+        done = edit(opened, who, named, refused)
         say(f"{told(done)} (undo: photoseek people undo)")
 
 
@@ -165,20 +177,20 @@ def hide(
     gallery: GalleryOption = None,
 ) -> None:
     """Leave a person out of lists and of the web page; searches by name still find it."""
-    from retrieval.gallery import Gallery
     from retrieval.labels.people import hide_person
 
-    done = hide_person(Gallery(gallery), who, hidden=not show_again)
+    with _copied(gallery) as opened:
+        done = hide_person(opened, who, hidden=not show_again)
     say(f"{printable(done.person)} is {'shown again' if show_again else 'hidden'}")
 
 
 @people_app.command()
 def undo(gallery: GalleryOption = None) -> None:
     """Undo the last edit of people; again, the one before it."""
-    from retrieval.gallery import Gallery
     from retrieval.labels.people import undo_people
 
-    say(f"undone: {printable(undo_people(Gallery(gallery)))}")
+    with _copied(gallery) as opened:
+        say(f"undone: {printable(undo_people(opened))}")
 
 
 @people_app.command()

@@ -12,6 +12,7 @@ from pathlib import Path
 from retrieval.catalog.albums import PURGED
 from retrieval.catalog.faces import delete_all_faces
 from retrieval.catalog.forgetting import Forgotten, forget
+from retrieval.catalog.label_copies import drop_people
 from retrieval.catalog.writer import Catalog
 from retrieval.errors import IndexUnreachable, UnknownImage
 from retrieval.gallery import Gallery
@@ -126,9 +127,11 @@ def _mark(file: Path, what: str) -> None:
 
 
 def _clean_of_faces(gallery: Gallery, catalog: Catalog) -> bool:
-    """Remove deleted faces from the gallery's other files: portraits from the thumbnails. False as
-    ``Catalog.compact``."""
+    """Remove deleted faces from the gallery's other files: portraits from the thumbnails, names from
+    copies of labels. False as ``Catalog.compact``."""
     is_log_empty = catalog.compact()
+    for copy in gallery.label_copies_path.glob("*"):
+        drop_people(copy)
     _drop_thumbnails(gallery)
     (gallery.path / UNFINISHED).unlink()
     return is_log_empty

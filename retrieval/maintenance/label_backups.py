@@ -1,4 +1,4 @@
-"""Automatic copies of what cannot be computed again: tags, captions, ratings, favourites, albums, lists of the trash.
+"""Automatic copies of what cannot be computed again: tags, captions, ratings, albums, persons, lists of the trash.
 
 They are in the gallery's folder ``label-copies``, a file of a few hundred bytes for each hundred labels. A command that
 may have changed labels writes one if the newest is older than an hour and says something else. Kept are the newest

@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from retrieval.catalog.faces import PictureFaces, SeenFace, face_counts, faces_in, faces_of, write_faces
+from retrieval.catalog.embedded_xmp import set_bytes
+from retrieval.catalog.faces import (
+    PictureFaces,
+    SeenFace,
+    face_counts,
+    face_look,
+    faces_in,
+    faces_of,
+    move_faces,
+    write_faces,
+)
 from retrieval.catalog.persons import all_persons, person_named
 from retrieval.errors import QueryError
 from retrieval.faces import grouping
@@ -269,6 +279,37 @@ def test_faces_stay_with_contents_that_are_forgotten_and_purged_ones_go(made: Pa
         name_person(gallery, "Ben", "Bert")
     with gallery.reader() as reader:
         assert face_counts(reader).faces == 3
+
+
+def test_faces_follow_a_picture_whose_file_got_other_metadata(gallery: Gallery) -> None:
+    name_person(gallery, number(gallery, "a0"), "Anna")
+    with gallery.reader() as reader:
+        record = next(each for each in reader.records(list(range(1, 100))) if Path(each.path).stem == "a0")
+        before = faces_in(reader, [record.id])
+    other = bytes(32)
+    with gallery.writer() as catalog, catalog.transaction() as transaction:
+        set_bytes(transaction, record, other, record.size, record.mtime_ns, record.ctime_ns)
+    with gallery.reader() as reader:
+        assert faces_in(reader, [record.id]) == before and face_look(reader, other) == (True, None)
+        assert face_look(reader, record.content_hash) == (False, None)
+
+
+def test_faces_stay_where_a_copy_of_the_old_file_is(gallery: Gallery) -> None:
+    def one_has(content_hash: bytes) -> int:
+        with gallery.reader() as reader:
+            return len(reader.rows("SELECT 1 FROM faces WHERE content_hash = :hash", {"hash": content_hash}))
+
+    with gallery.reader() as reader:
+        shown = {Path(each.path).stem: each.content_hash for each in reader.records(list(range(1, 100)))}
+    with gallery.writer() as catalog, catalog.transaction() as transaction:
+        move_faces(transaction, shown["a0"], bytes(32))
+    assert (one_has(shown["a0"]), one_has(bytes(32))) == (1, 0), "an image still has the old content"
+    with gallery.writer() as catalog, catalog.transaction() as transaction:
+        transaction.run(
+            "UPDATE images SET content_hash = :new WHERE content_hash = :old", {"new": bytes(32), "old": shown["a0"]}
+        )
+        move_faces(transaction, shown["a0"], shown["ab"])
+    assert (one_has(shown["a0"]), one_has(shown["ab"])) == (1, 2), "faces were looked for in the new one"
 
 
 def test_one_command_deletes_everything(gallery: Gallery) -> None:
