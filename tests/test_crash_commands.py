@@ -96,7 +96,7 @@ def peopled(labelled: Path, photos: Path, place: Path) -> Path:
     with gallery.writer() as catalog, catalog.transaction() as transaction:
         write_faces(transaction, found)
     group_faces(gallery)
-    name_person(gallery, "1", "Anna Xylander")
+    name_person(gallery, "face:1", "Anna Xylander")
     edit_labels(gallery, [7], LabelEdit(("kept",)))
     keep_labels(gallery)
     return folder
@@ -105,10 +105,11 @@ def peopled(labelled: Path, photos: Path, place: Path) -> Path:
 def _of_people(name: str, gallery: Path) -> Scene:
     """What people say of persons; ``forget`` leaves no name and no embedding, in a copy of labels neither."""
     verb = name.removeprefix("people ")
+    other = str(rows(Gallery(gallery), "SELECT person_id FROM faces WHERE id = 4")[0][0])
     arguments = {
-        "name": ("name", "2", "Ben"),
-        "name face": ("name", "face:4", "Eve"),
-        "merge": ("merge", "Anna Xylander", "2"),
+        "name": ("name", other, "Ben"),
+        "name face": ("name", "face:1", "Eve"),
+        "merge": ("merge", "Anna Xylander", other),
         "split": ("split", "Anna Xylander", "face:1", "face:2"),
         "confirm": ("confirm", "Anna Xylander", "face:4", "face:5"),
         "reject": ("reject", "Anna Xylander", "face:1"),
