@@ -2,63 +2,46 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
+from types import CodeType
 
 import numpy as np
 import pytest
 
+from retrieval import catalog
 from retrieval.catalog import (
     albums,
     changes,
     embedded_xmp,
+    embeddings,
     encoders,
-    exclusions,
     faces,
     facets,
-    folders,
     images,
-    known,
     labels,
-    moments,
-    orders,
+    lexicon,
     person_changes,
     persons,
-    places,
-    runs,
     selection,
-    shots,
     stored,
-    texts,
 )
-from retrieval.catalog.batch import Batch, IndexedImage
-from retrieval.catalog.embeddings import add_embeddings, drop_embeddings, missing_from
-from retrieval.catalog.exclusions import Exclusion, replace_exclusions
 from retrieval.catalog.forgetting import forget
 from retrieval.catalog.known_words import is_any_known
 from retrieval.catalog.label_copies import contents_of, put_back
-from retrieval.catalog.lexicon import Kind, pictures_of
 from retrieval.catalog.reader import CatalogReader
-from retrieval.catalog.records import pack_vector
-from retrieval.catalog.transaction import Transaction
 from retrieval.catalog.writer import Catalog
 from retrieval.errors import QueryError
 from retrieval.filters import Filter, parse_filter
 from retrieval.filters.albums import FoundAlbum
 from tests.retrieval.catalog.both import OWN_WORDS, Both
-from tests.retrieval.rows import encoder_spec, failure, hash_of, image, row_of, vector_of
-
-FACTS = (
-    {"taken_at": "2023-06-01T10:00:00", "camera": "Canon EOS 5D", "lens": "50mm", "iso": 400, "aperture": 2.8},
-    {"taken_at": "2023-06-01T10:00:01", "camera": "NIKON D850", "latitude": 48.86, "longitude": 2.34},
-    {"taken_at": "2021-12-24T18:30:00", "format": "PNG", "width": 1080, "height": 1920, "is_page": False},
-    {"format": "RAW", "exposure": 0.004, "focal_length": 35.0, "is_page": True, "motion_offset": 5_000_000_000},
-    {"taken_at": "2020-01-01T00:00:00", "taken_precision": "year", "latitude": 59.91, "longitude": 10.75},
-    {"duration_s": 4.5, "still_s": 1.0, "format": "MP4", "content_id": "X"},
-    {"colour": 0x102030, "phash": bytes(64)},
-)
-NAMES = ("a.jpg", "b.jpg", "Screenshot 1.png", "d.raw", "d.jpg", "clip.mp4", "Ärger.jpg")
+from tests.retrieval.catalog.statements import ask, fill, say
+from tests.retrieval.rows import hash_of, row_of, vector_of
 
 FILTERS = (
     "", "after=2022", "before=2022-06", "day=12-24", "undated=true", "camera=canon", "no_camera=canon", "lens=50",
@@ -83,155 +66,40 @@ def both(monkeypatch: pytest.MonkeyPatch) -> Iterator[Both]:
         yield made
 
 
-def fill(catalog: Catalog) -> tuple[int, int]:
-    """Pictures with every kind of label, and what else a catalog holds; the ids of two encoders."""
-    one, two = (catalog.register_encoder(encoder_spec(name)) for name in ("one", "two"))
-    catalog.register_encoder(encoder_spec("one"))
-    folder = catalog.folder_id("/photos", is_root=True)
-    assert catalog.folder_id("/photos", is_mount=True) == folder
-    below = catalog.folder_id("/photos/trip")
-    run = catalog.begin_run(one, ["/photos"])
-    rows = [image(folder, name, **facts) for name, facts in zip(NAMES, FACTS, strict=True)]
-    film = rows[5]
-    values = {name: getattr(film, name) for name in IndexedImage.__slots__}
-    rows[5] = IndexedImage(**values | {"moments": ((0.5, pack_vector(vector_of("x"))), (2.0, film.vector))})
-    rows += [image(below, "copy.jpg", "a.jpg"), image(below, "old.jpg")]
-    away = ["/photos"]  # a disk that is not there: no file of it is taken for gone
-    failed = [failure(folder, "bad.jpg"), failure(below, "z", transient=True)]
-    catalog.commit(Batch(indexed=rows, failed=failed), one, unplugged=away)
-    catalog.activate_encoder(one)
-    catalog.commit(Batch(retired=[9], noted=[(1, 1 << 60)]), one, unplugged=away)
-    edited = [image(folder, "b.jpg", "edited")]
-    catalog.commit(Batch(indexed=edited, failed=[failure(folder, "bad.jpg", "x")]), one, unplugged=away)
-    catalog.note_passed_over("/photos", "{}")
-    catalog.finish_run(run, "complete", {"images": 9})
-    return one, two
+STATEMENTS = {"Rows", "FilteredRows", "Transaction", "CatalogReader"}
+"""What a function takes that runs statements."""
 
 
-def say(transaction: Transaction, encoder: int) -> None:
-    labels.add_said(
-        transaction, "tags", [(1, "dog", "user"), (2, "Dog", "xmp"), (3, "cat", "user"), (9, "dog", "user")]
-    )
-    labels.add_said(transaction, "captions", [(1, "at the pool", "user")])
-    labels.add_said(transaction, "ratings", [(1, 5, "user"), (1, 2, "xmp"), (2, -1, "user"), (3, 3, "xmp")])
-    labels.add_said(transaction, "favourites", [(1, 1, "user")])
-    labels.add_said(transaction, "hidden", [(4, 1, "user")])
-    labels.add_predicted(transaction, encoder, [(2, "dog", 0.9), (3, "sea", 0.4)])
-    labels.keep_said(transaction, hash_of("gone"), "tags", [("lake", "user")])
-    best = albums.insert_album(transaction, "Best", None)
-    entries = albums.new_entries(transaction, best, 2)
-    labels.put_said(transaction, "memberships", [(1, entries[0], "user"), (3, entries[1], "user")])
-    albums.set_cover(transaction, best, entries[1])
-    albums.put_in_order(transaction, entries[::-1], behind=0)
-    searched = albums.insert_album(transaction, "Blue", '{"filter": {"under": ["/photos/trip"]}}')
-    albums.rename(transaction, searched, "Blues")
-    albums.set_deleted(transaction, searched, deleted=True)
-    embedding = np.eye(8, dtype=np.float32)
-    seen = [faces.SeenFace((0.1 * n, 0.2, 0.1, 0.1), 0.9, embedding[n]) for n in range(3)]
-    for _ in range(2):  # the second time, what is there is replaced
-        faces.write_faces(
-            transaction,
-            [
-                (hash_of("a.jpg"), faces.PictureFaces("m/1", "2024", tuple(seen[:2]))),
-                (hash_of("d.jpg"), faces.PictureFaces("m/1", "2024", tuple(seen[2:]))),
-                (hash_of("clip.mp4"), faces.PictureFaces("m/1", "2024", (), "broken")),
-            ],
-        )
-    anna, other = persons.insert_person(transaction, "Anna"), persons.insert_person(transaction)
-    faces.set_persons(transaction, [(1, anna), (2, other), (3, other)])
-    before = person_changes.read_state(transaction, [anna, other], [1, 2, 3])
-    faces.set_grouped(transaction, [(1, other), (2, None)])
-    persons.set_verdict(transaction, 1, anna, is_person=True)
-    persons.set_verdict(transaction, 1, other, is_person=False)
-    persons.set_verdict(transaction, 2, other, is_person=False)
-    new = persons.insert_person(transaction, "Bo")
-    persons.move_all(transaction, other, anna)
-    persons.set_hidden(transaction, anna, is_hidden=False)
-    edit = person_changes.noted(transaction, "merge", before, [new])
-    back = person_changes.take_back(transaction, edit)
-    assert back is not None and person_changes.take_back(transaction, back) is not None
-    paris = places.Place("1", "town", "Paris", "Paris, France", "\nparis\n", None, "FR", 48.85, 2.35)
-    france = places.Place("FR", "country", "France", "France", "\nfrance\n")
-    norway = places.Place("NO", "country", "Norway", "Norway", "\nnorway\n")
-    places.write_located(transaction, [paris, france, norway], {(48.86, 2.34): "1", (59.91, 10.75): "NO"})
-    texts.write_texts(transaction, [(hash_of("d.jpg"), texts.PictureText("m/1", "2024"))])
-    embedded_xmp.note_earlier(transaction, hash_of("b.jpg"), hash_of("b0"), [(0, 1, b"x")])
-    embedded_xmp.note_earlier(transaction, hash_of("b.jpg"), hash_of("b1"), [(0, 2, b"y")])
-    embedded_xmp.forget_earlier(transaction, [hash_of("b1")])
-    shots.note_shots(transaction)
-    replace_exclusions(transaction, [Exclusion("/photos", "*.tmp"), Exclusion(None, None, hash_of("e"))])
+def functions_with_statements() -> dict[str, CodeType]:
+    """Every public function of the catalog's modules that runs statements, by ``module.name``."""
+    found = {}
+    for module in (import_module(f"retrieval.catalog.{each.name}") for each in iter_modules(catalog.__path__)):
+        for name, function in vars(module).items():
+            if inspect.isfunction(function) and function.__module__ == module.__name__ and name[0] != "_":
+                first = next(iter(inspect.signature(function).parameters.values()), None)
+                if first is not None and first.annotation in STATEMENTS:
+                    found[f"{module.__name__.rpartition('.')[2]}.{name}"] = function.__code__
+    return found
 
 
-def ask(rows: CatalogReader | Transaction, encoder: encoders.EncoderRow) -> None:
-    """Every question; that the answers are equal is seen to by :class:`Both`."""
-    ids = list(range(1, 12))
-    for question in (
-        encoders.all_encoders, encoders.active_encoder, folders.all_folders, folders.folders_and_mounts,
-        folders.all_roots, folders.passed_over, folders.present_counts, images.summary, images.image_count,
-        labels.texts_said, labels.is_any_said, labels.tag_counts, labels.favourite_count, labels.hidden_count,
-        labels.caption_count, labels.kept_label_count, labels.said_by_content, albums.all_albums, albums.album_pairs,
-        faces.face_counts, faces.person_pairs, persons.all_persons, persons.rejections, places.unlocated,
-        places.all_places, places.place_pairs, places.place_names, places.unnamed_count, texts.text_counts,
-        runs.all_failures, runs.failure_count, runs.last_run, shots.shots, shots.raw_images, moments.videos,
-        orders.present_ids, orders.days_taken, orders.ids_latest_first, orders.names, facets.tag_pairs,
-        facets.rating_pairs, facets.favourite_pairs, facets.rating_counts, stored.same_bytes, contents_of,
-        exclusions.all_exclusions, persons.hidden_persons,
-    ):  # fmt: skip
-        question(rows)
-    for about in (
-        images.records_of, images.known_ids, images.added_at, images.dates_and_places, labels.label_counts,
-        albums.albums_of, faces.faces_in, faces.face_boxes, texts.texts_of, shots.shot_mates, changes.album_states,
-    ):  # fmt: skip
-        about(rows, ids)
-    for kind in labels.KINDS:
-        labels.said_of(rows, kind, ids)
-    for by in (labels.predicted_counts, facets.predicted_pairs, images.image_count, folders.unembedded_folders):
-        by(rows, encoder.id)
-    labels.predicted_of(rows, ids, encoder.id)
-    albums.all_albums(rows, deleted=True)
-    albums.pictures_in(rows, 1, for_list=True)
-    albums.entries_of(rows, 1)
-    albums.entry_of(rows, 1, 3)
-    for table in ("picture_texts", "face_looks"):
-        for again in (False, True):
-            images.waiting(rows, table, "m/1", retry_failures=again)  # type: ignore[arg-type]
-    images.others_with_bytes(rows, hash_of("a.jpg"), 1)
-    images.retired_at(rows, 9, hash_of("old.jpg"))
-    images.record_at(rows, "/photos/a.jpg")
-    faces.faces_of(rows, 1)
-    faces.face_numbered(rows, 1)
-    faces.face_vectors(rows, 8)
-    faces.face_look(rows, hash_of("clip.mp4"))
-    persons.person_named(rows, "anna")
-    persons.person_with_id(rows, 1)
-    persons.faces_about(rows, 1)
-    places.place_names(rows, "town")
-    moments.moments_of(rows, ids, encoder)
-    moments.moments_by_hash(rows, hash_of("clip.mp4"), encoder.id)
-    moments.stored_moments(rows, moments.moment_ids(rows, encoder.id).tolist(), encoder.id)
-    missing_from(rows, encoder, 2, 0, 5)
-    known.is_known(rows, 1, "a.jpg")
-    known.known_failures(rows, 1)
-    texts.is_page_by_text(rows, hash_of("d.jpg"))
-    embedded_xmp.earlier(rows, hash_of("b.jpg"))
-    orders.taken_within(rows, [("2023-01-01", "2024-01-01"), ("2020-01-01T00:00", "2020-01-02")])
-    list(facets.changed_pictures(rows, 0))
-    list(facets.changed_pictures(rows, 1))
-    facets.value_counts(rows, "camera", 5)
-    facets.year_counts(rows, 5)
-    for kind_, refs in {"name": [1, 2], "folder": [1, 2], "tag": ["dog"], "place": ["FR", "1"]}.items():
-        kind_of: Kind = kind_  # type: ignore[assignment]
-        pictures_of(rows, kind_of, refs)
+@contextmanager
+def called() -> Iterator[set[CodeType]]:
+    """The functions that run meanwhile."""
+    seen: set[CodeType] = set()
+    before = sys.getprofile()
+    sys.setprofile(lambda frame, event, _: seen.add(frame.f_code) if event == "call" else None)
+    try:
+        yield seen
+    finally:
+        sys.setprofile(before)
 
 
 def test_what_the_catalog_writes_and_answers_is_the_same_on_both(tmp_path: Path, both: Both) -> None:
-    with (
-        closing(Catalog(tmp_path / "catalog.sqlite")) as catalog,
-        closing(CatalogReader(tmp_path / "catalog.sqlite")) as reader,
-    ):
-        one, two = fill(catalog)
+    path = tmp_path / "catalog.sqlite"
+    with called() as seen, closing(Catalog(path)) as written, closing(CatalogReader(path)) as reader:
+        one, two = fill(written)
         row = row_of(reader, one)
-        with catalog.transaction() as transaction:
+        with written.transaction() as transaction:
             before = changes.Snapshot(transaction, labels.KINDS, [1, 2, 3, 4])
             say(transaction, one)
             change = before.change()
@@ -246,9 +114,15 @@ def test_what_the_catalog_writes_and_answers_is_the_same_on_both(tmp_path: Path,
                 selection.check_names(reader, parse_filter(**wrong), one)
         facets.failing(reader, asked("after=2020"), [asked(text) for text in FILTERS[5:30]])
         is_any_known(reader, ["a dog"])
-        pictures_of(reader, "caption", [1])  # later, ids are others: SQLite gives those of deleted captions again
+        lexicon.pictures_of(
+            reader, "caption", [1]
+        )  # later, ids are others: SQLite gives those of deleted captions again
         list(stored.hashed_images(reader))
-        with catalog.transaction() as transaction:
+        list(stored.stored_vectors(reader, row))
+        stored.sampled_vectors(reader, row, 3)
+        stored.damaged_images(reader, row)
+        stored.chosen_ids(reader, row, asked("after=2022"))
+        with written.transaction() as transaction:
             found = contents_of(transaction)
             changes.take_back(transaction, change)
             assert person_changes.undo_step(transaction) == "merge"
@@ -258,11 +132,19 @@ def test_what_the_catalog_writes_and_answers_is_the_same_on_both(tmp_path: Path,
             albums.take_out(transaction, 1, [1])
             record = images.records_of(transaction, [1])[0]
             images.set_colours(transaction, [(record, 7)])
+            images.set_hashes(transaction, [(record, bytes(8))])
+            images.set_mtime(transaction, record, 1 << 60)
+            labels.clear_said(transaction, 3)
+            labels.take_kept(transaction, hash_of("gone"))
+            persons.set_name(transaction, 1, "Anna B")
+            persons.set_name(transaction, 1, "Anna")
+            lexicon.make_anew(transaction)
+            assert lexicon.is_sound(transaction)
             images.set_dates_and_places(transaction, images.dates_and_places(transaction, [1, 2]).items())
             embedded_xmp.set_bytes(transaction, record, hash_of("new"), 9, 1 << 60, None)
-            add_embeddings(transaction, two, [1, 2], np.stack([vector_of("a"), vector_of("b")]))
+            embeddings.add_embeddings(transaction, two, [1, 2], np.stack([vector_of("a"), vector_of("b")]))
             ask(transaction, row)
-            drop_embeddings(transaction, one, [2])
+            embeddings.drop_embeddings(transaction, one, [2])
             labels.remove_predicted(transaction, one)
             encoders.delete_encoder(transaction, two, row)
             faces.move_faces(transaction, hash_of("a.jpg"), hash_of("new"))
@@ -270,8 +152,10 @@ def test_what_the_catalog_writes_and_answers_is_the_same_on_both(tmp_path: Path,
             forget(transaction, ["/photos/b.jpg"], purge=True)
             ask(transaction, row)
         ask(reader, row)
-        with catalog.transaction() as transaction:
+        with written.transaction() as transaction:
             faces.delete_all_faces(transaction)
         assert faces.face_counts(reader).faces == 0
+    asked_nowhere = {name for name, code in functions_with_statements().items() if code not in seen}
+    assert asked_nowhere == set(), "call them here, so that their statements are compared"
     assert both.words == set(OWN_WORDS), "a word that no statement has any more"
     assert len(both.asked) > 250 and len(both.written) > 100
