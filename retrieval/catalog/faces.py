@@ -282,7 +282,7 @@ def insert_said_face(transaction: Transaction, content_hash: bytes, box: Box) ->
     """A face that only people see: its embedding comes when the networks find it at the same place. Its id."""
     return transaction.insert(
         """INSERT INTO faces (content_hash, x, y, width, height, score, embedding, is_grouped)
-           VALUES (:hash, :x, :y, :width, :height, 0, NULL, 0)""",
+           VALUES (:hash, :x, :y, :width, :height, 0, NULL, FALSE)""",
         {"hash": content_hash, **dict(zip(("x", "y", "width", "height"), box, strict=True))},
     )
 
@@ -335,7 +335,7 @@ def delete_all_faces(transaction: Transaction) -> int:
 
     Runs no longer look for faces. ``Catalog.compact`` removes what was written to the log.
     """
-    transaction.run("PRAGMA secure_delete = ON")  # for this connection: freed bytes are overwritten
+    transaction.overwrite_deleted()
     count = int(transaction.rows("SELECT count(*) FROM faces")[0][0])
     for table in ("face_verdicts", "faces", "face_looks", "persons", "person_steps"):
         transaction.run(f"DELETE FROM {table}")

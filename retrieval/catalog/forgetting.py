@@ -57,7 +57,7 @@ def forget(transaction: Transaction, paths: Sequence[str], *, purge: bool, leave
         None if the catalog holds nothing at or below the path.
     """
     if purge:
-        transaction.run("PRAGMA secure_delete = ON")  # for this connection: freed bytes are overwritten
+        transaction.overwrite_deleted()
     for path in paths:
         folders = _folders_below(transaction, path)
         found = _Found(path, [], [], folders, True) if folders else _file_at(transaction, path)

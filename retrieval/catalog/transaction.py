@@ -46,6 +46,10 @@ class Transaction:
         """Run an ``INSERT`` of one row; its id."""
         return int(self._executed(sql, values).lastrowid or 0)
 
+    def overwrite_deleted(self) -> None:
+        """From now on, what this connection deletes is overwritten in the file."""
+        self.rows("PRAGMA secure_delete = ON")
+
     @property
     def path(self) -> Path:
         """Path of the catalog's file."""

@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-import psycopg
 import pytest
+
+pytest.importorskip("psycopg", reason="PostgreSQL needs photoseek[pgvector]")
+import psycopg
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 

@@ -124,6 +124,7 @@ def say(transaction: Transaction, encoder: int) -> None:
     embedded_xmp.note_earlier(transaction, hash_of("b.jpg"), hash_of("b0"), [(0, 1, b"x")])
     embedded_xmp.note_earlier(transaction, hash_of("b.jpg"), hash_of("b1"), [(0, 2, b"y")])
     embedded_xmp.forget_earlier(transaction, [hash_of("b1")])
+    faces.insert_said_face(transaction, hash_of("d.raw"), (0.1, 0.1, 0.2, 0.2))
     shots.note_shots(transaction)
     replace_exclusions(transaction, [Exclusion("/photos", "*.tmp"), Exclusion(None, None, hash_of("e"))])
 
@@ -166,6 +167,7 @@ def ask(rows: CatalogReader | Transaction, encoder: encoders.EncoderRow) -> None
     folders.count_present(rows, "/photos/trip")
     labels.is_tagged(rows, ids, "dog")
     faces.unlooked(rows, "m/2")
+    faces.has_ungrouped(rows)
     texts.unread(rows, "m/2")
     persons.id_named(rows, "anna")
     lexicon.documents_with(rows, '"trip"')

@@ -156,6 +156,6 @@ def test_what_the_catalog_writes_and_answers_is_the_same_on_both(tmp_path: Path,
             faces.delete_all_faces(transaction)
         assert faces.face_counts(reader).faces == 0
     asked_nowhere = {name for name, code in functions_with_statements().items() if code not in seen}
-    assert asked_nowhere == set(), "call them here, so that their statements are compared"
+    assert asked_nowhere == set(), "call them in statements.py, so that what they say is compared"
     assert both.words == set(OWN_WORDS), "a word that no statement has any more"
     assert len(both.asked) > 250 and len(both.written) > 100
