@@ -19,7 +19,7 @@ try:
 
     from retrieval.web.duplicates.models import Duplicates
     from retrieval.web.edits.models import Edited, Undone
-    from retrieval.web.facets.models import Albums, FacetCounts, Tags
+    from retrieval.web.facets.models import Albums, FacetCounts, Suggestions, Tags
     from retrieval.web.indexing.models import IndexAnswer, IndexState
     from retrieval.web.pictures.models import ImageDetails
     from retrieval.web.search.models import HitOut, SearchAnswer
@@ -246,6 +246,10 @@ class Client:
     def tags(self) -> Tags:
         """Every tag, by people and by the model, with counts."""
         return self._read(Tags, "GET", "/tags")
+
+    def suggest(self, q: str = "", *, most: int = 12) -> Suggestions:
+        """What the end of a question may become: tags, places, persons, cameras, albums, file names of the gallery."""
+        return self._read(Suggestions, "GET", "/suggest", params={"q": q, "most": most})
 
     def albums(self) -> Albums:
         """Every album, of pictures and of saved searches; ``album="..."`` filters by either kind."""

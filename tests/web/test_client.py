@@ -180,6 +180,7 @@ def test_what_is_said_of_the_gallery(photos: Client, web_gallery: Gallery) -> No
     facets = photos.facets(under=web_gallery.path.parent / "photos" / "birds")
     assert facets.total == len(list((web_gallery.path.parent / "photos" / "birds").iterdir()))
     assert photos.tags().total == photos.albums().total == 0
+    assert [(each.kind, each.text) for each in photos.suggest("a tig", most=3).suggestions] == [("name", "tiger.webp")]
     assert photos.duplicates().total == len(find_duplicates(web_gallery).groups)
     assert photos.index_state().state == "idle"
 
