@@ -97,8 +97,11 @@ def names_beginning(rows: Rows, text: str, most: int) -> list[str]:
     """
     if not (match := beginning(text)):
         return []
-    sql = """SELECT i.name FROM lexical_index AS x JOIN lexical AS d ON d.id = x.rowid JOIN images AS i ON i.id = d.ref
-             WHERE x.lexical_index MATCH :match AND d.kind = 'name' AND NOT i.is_retired
+    # CROSS JOIN, and nothing appended, keep SQLite from asking the index of words for each name: of 100,000 pictures
+    # that took 13 s instead of 4 ms.
+    sql = """SELECT i.name FROM lexical_index AS x CROSS JOIN lexical AS d ON d.id = x.rowid
+             CROSS JOIN images AS i ON i.id = d.ref
+             WHERE x.lexical_index MATCH :match AND d.kind || '' = 'name' AND NOT i.is_retired
              AND i.id NOT IN (SELECT image_id FROM hidden) LIMIT :most"""
     # A name that several files have is one suggestion.
     found = rows.rows(sql, {"match": match, "most": 4 * most})
