@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from retrieval.catalog.albums import AlbumRow, album_named
+from retrieval.catalog.albums import AlbumRow, album_named, all_albums
 from retrieval.catalog.selection import check_names, select
-from retrieval.errors import GalleryError, QueryError
+from retrieval.errors import GalleryError, QueryError, TextNotSupported
 from retrieval.filters import Filter
 from retrieval.filters.albums import FoundAlbum
 from retrieval.filters.conditions import NAMED
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from retrieval.catalog.selection import Selection
     from retrieval.search.engine import QueryEngine
     from retrieval.search.query import Term
+
+logger = logging.getLogger("photoseek")
+
+MOST_COUNTED = 50
+"""Saved searches that are run to count their pictures."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +164,22 @@ class SavedSearch:
 def search_of(album: AlbumRow) -> SavedSearch | None:
     """The saved search of an album; None for an album that people put pictures in."""
     return None if album.recipe is None else SavedSearch.from_text(album.recipe)
+
+
+def live_albums(engine: QueryEngine, most: int = MOST_COUNTED) -> dict[str, tuple[int, ...]]:
+    """Album -> ids of its pictures, of the albums that are saved searches: by name, ``most`` at most.
+
+    Searches that cannot be answered now are left out: damaged ones, those with a picture that is gone, or with words
+    for an image-only encoder. Whoever opens such an album is told why.
+    """
+    found = {}
+    for album in [album for album in all_albums(engine.reader) if album.recipe is not None][:most]:
+        try:
+            search = search_of(album)
+            found[album.name] = () if search is None else search.found(engine)
+        except (QueryError, TextNotSupported, GalleryError) as error:
+            logger.debug("the album %r is not counted: %s", album.name, error)
+    return found
 
 
 def resolved(engine: QueryEngine, where: Filter) -> Filter:

@@ -23,6 +23,7 @@ from retrieval.web.edits.writing import Writing
 from retrieval.web.events import GalleryEvents
 from retrieval.web.facets import api as facets_api
 from retrieval.web.facets.counting import Facets
+from retrieval.web.facets.live_albums import LiveAlbums
 from retrieval.web.facets.suggesting import Suggestions
 from retrieval.web.front import problems
 from retrieval.web.front.compression import Compression
@@ -101,7 +102,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state.readers = Readers(gallery, settings)
     state.lists = Lists()
     state.thumbnails = Thumbnails(gallery, settings)
-    state.facets, state.duplicates = Facets(), DuplicatesJob(gallery)
+    state.facets, state.live_albums = Facets(), LiveAlbums()
+    state.duplicates = DuplicatesJob(gallery)
     state.suggestions = Suggestions(state.facets)
     state.index_job = IndexJob(gallery, settings)
     state.writing, state.undos = Writing(gallery), Undos()

@@ -10,6 +10,7 @@
     state.thumbnails     Thumbnails(gallery, settings)    retrieval/web/pictures/thumbnails.py; close()
     state.facets         Facets()                         retrieval/web/facets/counting.py
     state.suggestions    Suggestions(facets)              retrieval/web/facets/suggesting.py
+    state.live_albums    LiveAlbums()                     retrieval/web/facets/live_albums.py
     state.duplicates     Duplicates(gallery)              retrieval/web/duplicates/job.py; close()
     state.index_job      IndexJob(gallery, settings)      retrieval/web/indexing/job.py; await close()
     state.writing        Writing(gallery)                 retrieval/web/edits/writing.py; close()
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from retrieval.web.edits.writing import Writing
     from retrieval.web.events import GalleryEvents
     from retrieval.web.facets.counting import Facets
+    from retrieval.web.facets.live_albums import LiveAlbums
     from retrieval.web.facets.suggesting import Suggestions
     from retrieval.web.indexing.job import IndexJob
     from retrieval.web.pictures.thumbnails import Thumbnails
@@ -79,6 +81,11 @@ def facets(request: Request) -> Facets:
 def suggestions(request: Request) -> Suggestions:
     """What questions may go on with."""
     return cast("Suggestions", request.app.state.suggestions)
+
+
+def live_albums(request: Request) -> LiveAlbums:
+    """The pictures of albums that are saved searches."""
+    return cast("LiveAlbums", request.app.state.live_albums)
 
 
 def duplicates(request: Request) -> DuplicatesJob:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -135,7 +136,7 @@ def test_albums_are_listed_counted_and_searched_in(own_gallery: Gallery) -> None
         )  # fmt: skip
         assert (two["kind"], two["pictures"], two["cover_id"], two["search"]) == ("pictures", 2, second, None)
         found = client.get(ADDRESS).json()
-        assert found["albums"] == [{"value": "Two", "count": 2}]
+        assert found["albums"] == [{"value": "Two", "count": 2}, {"value": "Good", "count": 1}]
         assert found["ratings"] == [{"value": "5", "count": 1}]
         for asked, ids in (
             ({"album": "two"}, {first, second}),
@@ -145,6 +146,8 @@ def test_albums_are_listed_counted_and_searched_in(own_gallery: Gallery) -> None
             assert {hit["id"] for hit in client.get("/api/v1/search", params=asked).json()["hits"]} == ids
             assert client.get(ADDRESS, params=asked).json()["total"] == len(ids)
         edit_labels(own_gallery, [second], LabelEdit(rating=5))
+        own = client.get(ADDRESS, params={"album": "two", "favourite": 1}).json()["albums"]
+        assert own == [{"value": "Good", "count": 1}, {"value": "Two", "count": 1}], "under the other conditions"
         assert client.get("/api/v1/search", params={"album": "good"}).json()["total"] == 2
         assert client.get(ADDRESS, params={"album": "good", "no_album": "two"}).json()["total"] == 0
         shown = client.get(f"/api/v1/images/{first}").json()
@@ -204,3 +207,61 @@ def test_towns_of_a_part_of_the_map(client: TestClient) -> None:
     assert "Suva" in towns("-20,177,-15,-178"), "around the 180th meridian"
     assert towns("0,-140,1,-139") == []
     assert client.get("/api/v1/map/towns", params={"box": "9,0,1,0"}).status_code == 400
+
+
+def test_saved_searches_are_counted_as_they_list(own_gallery: Gallery) -> None:
+    from retrieval.filters import Filter
+    from retrieval.labels.albums import create_album
+    from retrieval.search.saved_search import SavedSearch
+
+    with own_gallery.reader() as reader:
+        first, second, third = reader.select(Filter()).tolist()[:3]
+    words = SavedSearch.typed("a bird", {}, limit=5, min_score=None, relevant=False)
+    create_album(own_gallery, "Birds", recipe=words.to_text())
+    create_album(
+        own_gallery,
+        "Rated",
+        recipe=SavedSearch.typed("", {"min_rating": 5}, limit=None, min_score=None, relevant=False).to_text(),
+    )
+    create_album(own_gallery, "Gone", recipe='{"query": "id:99999"}')
+    create_album(own_gallery, "Damaged", recipe="no JSON")
+    with client_of(own_gallery) as client:
+
+        def counts(**asked: Any) -> dict[str, int]:
+            return {each["value"]: each["count"] for each in client.get(ADDRESS, params=asked).json()["albums"]}
+
+        def listed(**asked: Any) -> int:
+            return int(client.get("/api/v1/search", params=asked).json()["total"])
+
+        assert counts() == {"Birds": 5} and listed(album="Birds") == 5
+        for ids, number in (([first], 1), ([second, third], 3)):
+            edit_labels(own_gallery, ids, LabelEdit(rating=5))
+            assert counts()["Rated"] == number, "at once after a change"
+        edit_labels(own_gallery, [first], LabelEdit(hidden=True))
+        assert counts()["Rated"] == 2 == listed(album="Rated")
+        shown = counts(format="jpeg")
+        assert shown["Birds"] == listed(album="Birds", format="jpeg")
+
+
+def test_saved_searches_are_run_when_something_changes_or_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from retrieval.web.facets import live_albums
+    from retrieval.web.facets.live_albums import KEPT_S, LiveAlbums
+
+    now, state = [0.0], {"version": "a", "ids": (1,)}
+    engine: Any = SimpleNamespace(reader=SimpleNamespace(version=lambda: state["version"]))
+    monkeypatch.setattr(live_albums, "live_albums", lambda _engine: {"Birds": state["ids"]})
+    found = LiveAlbums(clock=lambda: now[0])
+    first = found.found(engine)
+    state["ids"] = (1, 2)
+    assert found.found(engine) is first
+    state["version"] = "b"
+    second = found.found(engine)
+    assert second.albums == {"Birds": (1, 2)} and second.name != first.name
+    state["ids"] = (3,)
+    now[0] = KEPT_S / 2
+    assert found.found(engine) is second
+    now[0] = KEPT_S + 1
+    third = found.found(engine)
+    assert third.albums == {"Birds": (3,)}
+    state["version"] = "c"
+    assert found.found(engine) is third, "the same answer has the same name"

@@ -19,8 +19,9 @@ from retrieval.filters.periods import parse_period
 from retrieval.places.naming import largest_towns
 from retrieval.search.album_lists import album_values
 from retrieval.search.saved_search import resolved
-from retrieval.web.app_state import engine_thread, facets, lists, readers, suggestions
+from retrieval.web.app_state import engine_thread, facets, lists, live_albums, readers, suggestions
 from retrieval.web.facets.counting import Only
+from retrieval.web.facets.live_albums import Live, has_live
 from retrieval.web.facets.map_cells import Box
 from retrieval.web.facets.models import (
     Album,
@@ -86,7 +87,12 @@ async def get_facets(request: Request, asked: Annotated[FacetParams, Query()]) -
     """
     box, counting = _box(asked.box), facets(request)
     where, only = await _counted(request, asked)
-    return await readers(request).run(lambda reader: counting.count(reader, where, only=only, box=box, most=asked.most))
+    live = Live()
+    if await readers(request).run(has_live):
+        live = await engine_thread(request).run(live_albums(request).found)
+    return await readers(request).run(
+        lambda reader: counting.count(reader, where, only=only, box=box, most=asked.most, live=live)
+    )
 
 
 @router.get("/folders", summary="Folders one level below another one, with counts under a filter", responses=_SAID)

@@ -25,6 +25,7 @@ from retrieval.filters.conditions import COUNTED, PAIRED, fields
 from retrieval.paths import as_text, is_below
 from retrieval.web.facets import folder_tree
 from retrieval.web.facets.columns import Codes, Columns, TagPairs, follow
+from retrieval.web.facets.live_albums import Live
 from retrieval.web.facets.map_cells import Box, box_around, cells_in
 from retrieval.web.facets.models import (
     FacetCounts,
@@ -76,7 +77,7 @@ class Facets:
         self._lock = threading.Lock()
         self._version: str | None = None
         self._columns: Columns | None = None
-        self._answers: OrderedDict[tuple[Filter, str, Box | None, int], FacetCounts] = OrderedDict()
+        self._answers: OrderedDict[tuple[Filter, str, Box | None, int, str], FacetCounts] = OrderedDict()
 
     def count(
         self,
@@ -86,25 +87,27 @@ class Facets:
         only: Only | None = None,
         box: Box | None = None,
         most: int = 200,
+        live: Live = Live(),  # noqa: B008 - without albums
     ) -> FacetCounts:
         """The facets of the present pictures under a filter.
 
         Args:
             only: the pictures to count; None: every one.
             box: the part of the map to divide into cells; None: the box around all places.
+            live: the pictures of albums that are saved searches.
             most: the number of values returned for a facet, the most frequent ones. All years and months are returned.
 
         Raises:
             GalleryError: the catalog cannot be read.
         """
         columns = self._current(reader)
-        key = (where, "" if only is None else only.name, box, most)
+        key = (where, "" if only is None else only.name, box, most, live.name)
         with self._lock:
             if key in self._answers:
                 self._answers.move_to_end(key)
                 return self._answers[key]
         ids = None if only is None else only.ids(reader)
-        found = _Counting(reader, columns, where, ids, most).answer(box)
+        found = _Counting(reader, columns, where, ids, most, live).answer(box)
         with self._lock:
             if columns is self._columns:
                 self._answers[key] = found
@@ -135,7 +138,7 @@ class Facets:
         """
         columns = self._current(reader)
         ids = None if only is None else only.ids(reader)
-        own = _Counting(reader, columns, where, ids, most).by_folder()
+        own = _Counting(reader, columns, where, ids, most, Live()).by_folder()
         if name.strip():
             return folder_tree.named(own, name, most)
         return folder_tree.roots_of(own, reader.roots()) if within is None else folder_tree.below(own, within, most)
@@ -155,9 +158,9 @@ class _Counting:
     """The state shared by the facets of one answer."""
 
     def __init__(
-        self, reader: CatalogReader, columns: Columns, where: Filter, ids: Ids | None, most: int
+        self, reader: CatalogReader, columns: Columns, where: Filter, ids: Ids | None, most: int, live: Live
     ) -> None:  # fmt: skip
-        self._columns, self._where, self._most = columns, where, most
+        self._columns, self._where, self._most, self._live = columns, where, most, live
         self._asked = _by_group(where)
         is_every = where.is_empty() and not reader.has_hidden()
         self._fails = None if is_every else _fails(reader, columns, self._asked)
@@ -210,8 +213,18 @@ class _Counting:
     def _paired(self, group: str) -> list[ValueCount]:
         chosen, pairs = self._under(group), self._columns.paired[group]
         counts = _counts(pairs.codes, None if chosen is None else chosen[pairs.rows])
-        named = ((pairs.names.texts[code], count) for code, count in counts.items())
-        return [ValueCount(value=name, count=count) for name, count in _first(named, self._most)]
+        named = {pairs.names.texts[code]: count for code, count in counts.items()}
+        if group == "album":
+            named |= self._live_albums(chosen)
+        return [ValueCount(value=name, count=count) for name, count in _first(named.items(), self._most)]
+
+    def _live_albums(self, chosen: Chosen) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for name, ids in self._live.albums.items():
+            rows, known = self._columns.rows_of(np.array(ids, np.int64))
+            count = int(np.count_nonzero(known if chosen is None else known & chosen[np.where(known, rows, 0)]))
+            found |= {name: count} if count else {}
+        return found
 
     def _tags(self) -> list[TagCount]:
         chosen = self._under("tag")
