@@ -12,8 +12,9 @@ from retrieval.catalog.batch import Batch, FailedImage, KnownFailure, KnownFile
 from retrieval.errors import UnreadableImage
 from retrieval.indexing.absence import NOT_MOUNTED, Absence
 from retrieval.indexing.candidates import SNIFFED_BYTES, Candidate
+from retrieval.indexing.found_files import BROKEN_LINK, FoundFile
 from retrieval.indexing.report import IndexReport
-from retrieval.indexing.scan import BROKEN_LINK, FoundFile, FoundFolder, mount_point
+from retrieval.indexing.scan import FoundFolder, mount_point
 from retrieval.paths import is_below
 from retrieval.pictures.formats import sniff
 from retrieval.pictures.passed_over import WITHOUT_EXTENSION, PassedOver

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 from retrieval.catalog.exclusions import Exclusions
 from retrieval.errors import SettingsError
 from retrieval.indexing.candidates import Candidate
+from retrieval.indexing.found_files import Looks
 from retrieval.indexing.ignore import IGNORE_FILE, IgnoreRules
 from retrieval.indexing.scan import FoundFolder, list_folder, parent_device
 from retrieval.paths import is_below
@@ -74,33 +75,34 @@ def walk_focus(
     """
     rules = IgnoreRules(root, (), lasting)
     trees = {path for path in focus.trees if is_below(path, root)}
-    for path in sorted({*trees, *(path for path in focus.folders if is_below(path, root))}):
-        if not os.path.isdir(path):  # noqa: PTH112
-            if not os.path.lexists(path):
+    with Looks() as looks:
+        for path in sorted({*trees, *(path for path in focus.folders if is_below(path, root))}):
+            if not os.path.isdir(path):  # noqa: PTH112
+                if not os.path.lexists(path):
+                    focus.settled.add(path)
+                continue
+            if not _enter(rules, root, path):
+                continue
+            is_tree = path in trees
+            if is_tree:
                 focus.settled.add(path)
-            continue
-        if not _enter(rules, root, path):
-            continue
-        is_tree = path in trees
-        if is_tree:
-            focus.settled.add(path)
-        waiting: deque[tuple[str, int | None]] = deque([(path, parent_device(path))])
-        while waiting:
-            at, device = waiting.popleft()
-            folder, below, links = list_folder(at, device, rules, seen)
-            if folder is None:
-                continue
-            yield folder
-            if is_tree or at != path:
-                waiting.extend(below)
-                waiting.extend(link for link in links if not _is_elsewhere(link[0], elsewhere))
-                continue
-            known = known_below(path)
-            new = [each for each in (*below, *links) if each[0] not in known]
-            waiting.extend(each for each in new if each in below or not _is_elsewhere(each[0], elsewhere))
-            focus.settled.update(each[0] for each in new)
-            if folder.problem is None:
-                focus.settled.update(each for each in known if not os.path.lexists(each))
+            waiting: deque[tuple[str, int | None]] = deque([(path, parent_device(path))])
+            while waiting:
+                at, device = waiting.popleft()
+                folder, below, links = list_folder(at, device, rules, seen, looks)
+                if folder is None:
+                    continue
+                yield folder
+                if is_tree or at != path:
+                    waiting.extend(below)
+                    waiting.extend(link for link in links if not _is_elsewhere(link[0], elsewhere))
+                    continue
+                known = known_below(path)
+                new = [each for each in (*below, *links) if each[0] not in known]
+                waiting.extend(each for each in new if each in below or not _is_elsewhere(each[0], elsewhere))
+                focus.settled.update(each[0] for each in new)
+                if folder.problem is None:
+                    focus.settled.update(each for each in known if not os.path.lexists(each))
 
 
 def _enter(rules: IgnoreRules, root: str, path: str) -> bool:

@@ -1,4 +1,5 @@
-"""Walk folders and list the picture files in them: no pixels, no database, one ``stat`` per candidate file.
+"""Walk folders and list the picture files in them: no pixels, no database, one ``stat`` per candidate file (see
+``found_files.py``).
 
 The walk never guesses: a folder that cannot be listed is reported with the reason, so that the caller does not
 treat its pictures as deleted.
@@ -8,25 +9,23 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from retrieval.catalog.exclusions import Exclusions
 from retrieval.errors import SettingsError
+from retrieval.indexing.found_files import FoundFile, Glances, Looks
 from retrieval.indexing.ignore import IGNORE_FILE, IgnoreRules
 from retrieval.paths import is_below
 from retrieval.pictures.optional import EXTRA_OF, readable_extensions
 from retrieval.pictures.passed_over import HIDDEN, PassedOver, extension_of, kind_of
-from retrieval.regular_files import change_time, describe_os_error
+from retrieval.regular_files import describe_os_error
 
 __all__ = [
     "IGNORE_FILE",
-    "FoundFile",
     "FoundFolder",
     "Walk",
     "count_files",
@@ -36,22 +35,6 @@ __all__ = [
     "parent_device",
     "walk",
 ]
-
-
-class FoundFile(NamedTuple):
-    """A candidate picture: its name inside the folder, size in bytes, and times in nanoseconds.
-
-    ``ctime_ns`` is when anything about the file was last changed, which no program can set; None if the system has
-    no such time. ``problem`` is set instead of a size if the entry cannot be examined (a broken link, no
-    permission). A tuple, because a frozen dataclass takes three times as long to create, and a walk creates one per
-    file.
-    """
-
-    name: str
-    size: int
-    mtime_ns: int
-    problem: str | None = None
-    ctime_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +62,6 @@ class FoundFolder:
 
 
 Walk = Iterator[FoundFolder]
-
-BROKEN_LINK = "broken symbolic link"
-"""The one ``problem`` that means that a file is gone; with others it may be unchanged."""
 
 
 def is_candidate(name: str, readable: frozenset[str]) -> bool:
@@ -116,26 +96,27 @@ def walk(
         symbolic links, so that a picture is known by its real path if it has one below ``root``.
     """
     start = os.path.realpath(root)
-    return _walk(start, IgnoreRules(start, exclude, lasting), set() if seen is None else seen, _look_at, elsewhere)
+    return _walk(start, IgnoreRules(start, exclude, lasting), set() if seen is None else seen, Looks(), elsewhere)
 
 
 def _walk(
-    start: str, rules: IgnoreRules, seen: set[tuple[int, int]], look: _Look, elsewhere: Sequence[str] = ()
+    start: str, rules: IgnoreRules, seen: set[tuple[int, int]], looks: Looks | Glances, elsewhere: Sequence[str] = ()
 ) -> Walk:
     readable = readable_extensions()
     waiting: deque[tuple[str, int | None]] = deque([(start, parent_device(start))])
-    while waiting:
-        links: list[tuple[str, int | None]] = []
-        stack = [waiting.popleft()]
-        while stack:
-            path, device_above = stack.pop()
-            folder, below, through_links = list_folder(path, device_above, rules, seen, look, readable)
-            if folder is None:
-                continue
-            yield folder
-            stack.extend(reversed(below))
-            links.extend(through_links)
-        waiting.extend(link for link in links if not _is_walked_elsewhere(link[0], elsewhere))
+    with looks:
+        while waiting:
+            links: list[tuple[str, int | None]] = []
+            stack = [waiting.popleft()]
+            while stack:
+                path, device_above = stack.pop()
+                folder, below, through_links = list_folder(path, device_above, rules, seen, looks, readable)
+                if folder is None:
+                    continue
+                yield folder
+                stack.extend(reversed(below))
+                links.extend(through_links)
+            waiting.extend(link for link in links if not _is_walked_elsewhere(link[0], elsewhere))
 
 
 def _is_walked_elsewhere(link: str, elsewhere: Sequence[str]) -> bool:
@@ -145,7 +126,6 @@ def _is_walked_elsewhere(link: str, elsewhere: Sequence[str]) -> bool:
 
 
 _Below = list[tuple[str, int | None]]
-_Look = Callable[["os.DirEntry[str]"], FoundFile | None]
 
 
 def list_folder(
@@ -153,16 +133,16 @@ def list_folder(
     device_above: int | None,
     rules: IgnoreRules,
     seen: set[tuple[int, int]],
-    look: _Look | None = None,
+    looks: Looks | Glances,
     readable: frozenset[str] | None = None,
 ) -> tuple[FoundFolder | None, _Below, _Below]:
     """One folder, its real subfolders and those behind symbolic links; None if it was listed before.
 
     Args:
         device_above: device of the parent folder.
-        look, readable: by default files get sizes and times, and all formats of this installation are included.
+        looks: examines the files.
+        readable: extensions; by default those of all formats of this installation.
     """
-    look = _look_at if look is None else look
     readable = readable_extensions() if readable is None else readable
     try:
         own = os.stat(path)
@@ -176,9 +156,9 @@ def list_folder(
     except SettingsError as error:
         return FoundFolder(path, problem=error.message), [], []
     seen.add((own.st_dev, own.st_ino))
-    files: list[FoundFile] = []
-    unsure: list[FoundFile] = []
-    unreadable: list[FoundFile] = []
+    files: list[os.DirEntry[str]] = []
+    unsure: list[os.DirEntry[str]] = []
+    unreadable: list[os.DirEntry[str]] = []
     passed_over: PassedOver = Counter()
     below: _Below = []
     links: _Below = []
@@ -192,17 +172,23 @@ def list_folder(
         elif is_folder:
             (links if entry.is_symlink() else below).append((entry.path, own.st_dev))
         elif is_candidate(name, readable):
-            file = look(entry)
-            if file is not None:
-                files.append(file)
+            files.append(entry)
         elif (extension := extension_of(name)) is not None:
             passed_over[kind_of(extension), extension] += 1
-            if f".{extension}" in EXTRA_OF and (file := look(entry)) is not None:
-                unreadable.append(file)
-        elif (file := look(entry)) is not None and file.problem is None:
-            unsure.append(file)
+            if f".{extension}" in EXTRA_OF:
+                unreadable.append(entry)
+        else:
+            unsure.append(entry)
     is_mount = device_above is not None and own.st_dev != device_above
-    found = FoundFolder(path, files, unsure, unreadable, passed_over, is_mount=is_mount, is_empty=not listed)
+    found = FoundFolder(
+        path,
+        [file for file in looks(files) if file is not None],
+        [file for file in looks(unsure) if file is not None and file.problem is None],
+        [file for file in looks(unreadable) if file is not None],
+        passed_over,
+        is_mount=is_mount,
+        is_empty=not listed,
+    )
     return found, below, links
 
 
@@ -216,26 +202,6 @@ def _is_folder(entry: os.DirEntry[str], readable: frozenset[str]) -> bool:
     except OSError as error:
         # A link to an inaccessible place: treated as a folder it is reported, and known images below it are kept.
         return error.errno != errno.ELOOP and not is_candidate(entry.name, readable)
-
-
-def _look_at(entry: os.DirEntry[str]) -> FoundFile | None:
-    """The entry with its size and time; None for sockets, pipes and devices, which are never opened."""
-    try:
-        found = entry.stat()
-    except FileNotFoundError:
-        # A dangling link is reported; a file deleted between listing and stat is simply gone.
-        return FoundFile(entry.name, -1, -1, BROKEN_LINK) if entry.is_symlink() else None
-    except OSError as error:
-        return FoundFile(entry.name, -1, -1, describe_os_error(error))
-    if not stat.S_ISREG(found.st_mode):
-        return None
-    return FoundFile(entry.name, found.st_size, found.st_mtime_ns, None, change_time(found))
-
-
-def _glance(entry: os.DirEntry[str]) -> FoundFile | None:
-    """The entry without its size and time, which saves the ``stat``."""
-    is_file = entry.is_symlink() or entry.is_file(follow_symlinks=False)
-    return FoundFile(entry.name, -1, -1) if is_file else None
 
 
 def count_files(
@@ -257,7 +223,7 @@ def count_files(
     with suppress(SettingsError):  # a bad pattern: the walk itself reports it
         start = os.path.realpath(root)
         rules = IgnoreRules(start, exclude, lasting)
-        for folder in _walk(start, rules, set() if seen is None else seen, _glance, elsewhere):
+        for folder in _walk(start, rules, set() if seen is None else seen, Glances(), elsewhere):
             total += len(folder.files)
             if stop():
                 break

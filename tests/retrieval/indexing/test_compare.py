@@ -12,8 +12,9 @@ import pytest
 from retrieval.catalog.batch import Batch
 from retrieval.catalog.writer import Catalog
 from retrieval.indexing.comparison import FolderComparison, Looks
+from retrieval.indexing.found_files import FoundFile
 from retrieval.indexing.report import IndexReport
-from retrieval.indexing.scan import FoundFile, FoundFolder
+from retrieval.indexing.scan import FoundFolder
 from tests.retrieval.rows import encoder_spec, failure, image
 
 
