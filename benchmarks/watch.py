@@ -4,12 +4,15 @@
 
     python -m benchmarks.watch                          10,000 events, 40 a second
     python -m benchmarks.watch --events 500 --rate 20 --seed 7
+    python -m benchmarks.watch --flood 100000           so many files at once, without other events
 
 Events are drawn with a seed: copies in one go and in pieces, copies under a temporary name that is then renamed, other
 content at the same path, renames, moves between folders, in from outside and out again, whole folders moved in and
 renamed, and deletions. Latency is from the moment when a file is complete (or gone) to the moment when the catalog, as
 any search reads it, says so; what is changed again before it was seen is not counted. At the end the catalog is
-compared with the disk: every file by path, size and time of modification. Progress goes to stderr, results to stdout.
+compared with the disk: every file by path, size and time of modification. Half of a flood is moved in as one folder,
+half is written file by file, as fast as the disk takes it; the watcher's peak of memory is told. Progress goes to
+stderr, results to stdout.
 """
 
 from __future__ import annotations
@@ -164,6 +167,23 @@ class Disk:
             self.names.append(path)
             self.expect(path)
 
+    def flood(self, files: int) -> None:
+        """Files in folders of 100: half of them moved in at once, half written where they belong."""
+        made, written = self.outside / "flood", self.photos / "written"
+        moved = [made / f"{number // 100:04}" / f"{number}.jpg" for number in range(files // 2)]
+        for file in moved:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(self._content())
+        made.rename(self.photos / "moved")
+        for file in moved:
+            self.expect(self.photos / "moved" / file.relative_to(made))
+        for number in range(files // 2, files):
+            file = written / f"{number // 100:04}" / f"{number}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(self._content())
+            self.expect(file)
+        self.done["files of a flood"] += files
+
     def delete(self) -> None:
         path = self._take()
         path.unlink()
@@ -223,6 +243,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="photoseek watch under many events")
     parser.add_argument("--events", type=int, default=10_000)
     parser.add_argument("--rate", type=float, default=40.0, help="events a second")
+    parser.add_argument("--flood", type=int, default=0, metavar="FILES", help="half moved in at once, half written")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--model", default="builtin-224")
     parser.add_argument("--nice", type=int, default=0, help="of the watcher, beside that of this program")
@@ -245,21 +266,26 @@ def _measure(place: Path, given: argparse.Namespace) -> bool:
     log = (place / "log").open("wb")
     watcher = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"})
     catalog, latencies = Catalog(gallery), []
+    # Reading the whole catalog again takes a second for 100,000 pictures, from cores that the watcher needs.
+    look_s, patience_s = (5.0, PATIENCE_S + given.flood / 50) if given.flood else (LOOK_S, PATIENCE_S)
     try:
-        _wait(disk, catalog, [], PATIENCE_S)
+        _wait(disk, catalog, [], PATIENCE_S, LOOK_S)
         tell("the first picture is there; events begin")
-        maker = threading.Thread(target=_make, args=(disk, given.events, given.rate), daemon=True)
+        before = _peak(watcher.pid)
+        work, values = (disk.flood, (given.flood,)) if given.flood else (_make, (disk, given.events, given.rate))
+        maker = threading.Thread(target=work, args=values, daemon=True)
         started = time.monotonic()
         maker.start()
         told = started
         while maker.is_alive():
             settle(disk, catalog, latencies)
-            time.sleep(LOOK_S)
+            time.sleep(look_s)
             if time.monotonic() - told > 20:
                 told = time.monotonic()
                 tell(f"{sum(disk.done.values()):,} events, {len(disk.pending)} waited for")
         made_in = time.monotonic() - started
-        _wait(disk, catalog, latencies, PATIENCE_S)
+        _wait(disk, catalog, latencies, patience_s, look_s)
+        peak = _peak(watcher.pid)
         after = time.monotonic() - started - made_in
     finally:
         watcher.send_signal(signal.SIGTERM)
@@ -287,6 +313,7 @@ def _measure(place: Path, given: argparse.Namespace) -> bool:
         ("latency, slowest", f"{latencies[-1]:.2f} s of {len(latencies):,}"),
         ("changed again before they were seen", f"{disk.superseded:,}"),
         ("the last one after the last event", f"{after:.2f} s"),
+        ("peak of memory of the watcher", f"{peak:,.0f} MB, {before:,.0f} before the first event"),
         ("load after", f"{os.getloadavg()[0]:.2f}"),
     ]
     shutil.rmtree(disk.photos)
@@ -303,11 +330,20 @@ def _make(disk: Disk, events: int, rate: float) -> None:
         disk.event()
 
 
-def _wait(disk: Disk, catalog: Catalog, latencies: list[float], patience_s: float) -> None:
+def _peak(process: int) -> float:
+    """The largest size in memory of a process so far, in MB; NaN where the system does not tell."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return float("nan")
+    return next((int(line.split()[1]) / 1000 for line in lines if line.startswith("VmHWM:")), float("nan"))
+
+
+def _wait(disk: Disk, catalog: Catalog, latencies: list[float], patience_s: float, look_s: float) -> None:
     end = time.monotonic() + patience_s
     while disk.pending and time.monotonic() < end:
         settle(disk, catalog, latencies)
-        time.sleep(LOOK_S)
+        time.sleep(look_s)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ class Hints:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._came: set[str] = set()
+        self._came_everywhere = False
         self.heard = threading.Event()
         self._clear()
 
@@ -55,7 +56,10 @@ class Hints:
         elif os.path.isdir(path):  # noqa: PTH112
             self.look(folders=[folder], trees=[path])
             with self._lock:
-                self._came.add(path if len(self._came) < MOST_PLACES else os.path.dirname(path))
+                if len(self._came) < MOST_PLACES:
+                    self._came.add(path)
+                else:
+                    self._came_everywhere = True
         elif not is_temporary(name) or not os.path.lexists(path):
             self.look(folders=[folder])
 
@@ -89,10 +93,11 @@ class Hints:
         """True if folders were created or moved since :meth:`folders_that_came` was last called."""
         return bool(self._came)
 
-    def folders_that_came(self) -> set[str]:
-        """Return these folders and forget them."""
+    def folders_that_came(self) -> set[str] | None:
+        """Return these folders, or None if they are too many, and forget them."""
         with self._lock:
-            came, self._came = self._came, set()
+            came = None if self._came_everywhere else self._came
+            self._came, self._came_everywhere = set(), False
         return came
 
     def ages(self) -> tuple[float, float]:

@@ -198,7 +198,7 @@ class Watcher:
         self._listener = Listener(before.roots, self._hints)
         self._listener.is_listening.wait(_LISTENING_S)
         before.close()
-        self._hints.look(trees=came)
+        self._hints.look(trees=came or (), whole=came is None)
 
     def _look_at_battery(self) -> None:
         if self._manners.pauses_on_battery and is_on_battery() != self._is_paused:

@@ -17,6 +17,7 @@ from retrieval.gallery import Gallery
 from retrieval.indexing.focus import Focus
 from retrieval.indexing.indexer import Indexer
 from retrieval.indexing.report import IndexReport
+from retrieval.watching import events
 from retrieval.watching import watcher as watching
 from retrieval.watching.events import Hints, Listener
 from retrieval.watching.watcher import Manners, Watcher
@@ -161,6 +162,36 @@ def test_a_flood_moved_in(watch: Callable[..., Watching], photos: Path, tmp_path
     watching.follows(photos)
 
 
+def test_thousands_of_files_at_once_are_all_found_with_few_places_remembered(
+    watch: Callable[..., Watching], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "MOST_PLACES", 50)
+    most, look = [0], Hints.look
+
+    def counted(hints: Hints, **places: object) -> None:
+        look(hints, **places)  # type: ignore[arg-type]
+        with hints._lock:
+            most[0] = max(most[0], len(hints._folders) + len(hints._trees) + len(hints._came))
+
+    monkeypatch.setattr(Hints, "look", counted)
+    watching = watch()
+    watching.follows(photos)
+    data = save_picture(tmp_path / "one.png", "red", seed=5).read_bytes()
+    before = len(known(watching.gallery))
+    for number in range(2_000):
+        folder = photos / "flood" / str(number % 200)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}.png").write_bytes(data)
+
+    def present() -> int:
+        with watching.gallery.reader() as reader:
+            return len(reader.select(Filter()))
+
+    until(lambda: present() == before + 2_000)
+    assert known(watching.gallery) == on_disk(photos)
+    assert 0 < most[0] <= 2 * 50
+
+
 def test_a_file_in_the_making_is_waited_for(watch: Callable[..., Watching], photos: Path, tmp_path: Path) -> None:
     watching = watch()
     watching.follows(photos)
@@ -273,6 +304,13 @@ def test_hints_are_bounded(tmp_path: Path) -> None:
     folders, trees, _, everything = hints.take()
     assert everything and len(folders) + len(trees) < 5_000
     assert hints.take() == (set(), set(), set(), False) and not hints.heard.is_set()
+    assert not hints.has_folders_that_came()
+    for number in range(events.MOST_PLACES + 1):
+        hints._came.add(f"/photos/{number}")
+    hints.note(str(tmp_path))
+    assert hints.has_folders_that_came() and hints.folders_that_came() is None
+    assert not hints.has_folders_that_came()
+    hints.take()
     (tmp_path / "a.part").touch()
     hints.note(str(tmp_path / "a.part"))
     assert not hints.heard.is_set(), "a file in the making is no reason to look"
