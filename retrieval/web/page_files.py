@@ -19,6 +19,7 @@ from rcssmin import cssmin
 from rjsmin import jsmin
 
 from retrieval.filters.conditions import CONDITIONS, fields
+from retrieval.search.language import PREFIXES
 from retrieval.web.languages import language_of, languages, messages
 
 PAGE = "index.html"
@@ -174,7 +175,7 @@ def page_router(files: Mapping[str, PageFile], in_languages: Mapping[str, PageFi
 
 def _conditions() -> str:
     """A script with a filter's fields: their names by the kind of value on the page, which are numbers, which of them
-    list counted values, and which are ranges of numbers.
+    can be written among the words of a question or list counted values, and which are ranges of numbers.
     """
     lists = [name for name, condition in fields() if condition.is_several]
     flags = [name for name, condition in fields() if condition.kind == "flag"]
@@ -184,6 +185,7 @@ def _conditions() -> str:
         "TEXTS": texts,
         "FLAGS": flags,
         "NUMBERS": [name for name, condition in fields() if condition.kind in ("pixels", "stars")],
+        "PREFIXES": list(PREFIXES),
         "COUNTED": {each.name: each.facet.field for each in CONDITIONS if each.facet is not None and each.facet.field},
         "RANGES": {
             each.name: each.unit.examples.split(", ")[1].split(" or ")[0]

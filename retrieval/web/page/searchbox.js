@@ -1,10 +1,30 @@
 /** The words, with results while they are typed, and what is offered below them; the order; one picture of each scene. */
 
+import { PREFIXES } from "./conditions.js"; // made by the server, of its query language
 import { styled } from "./lazily.js";
 
 const PAUSE = 120; // ms without a key; less asks for words that nobody meant, more is felt
 const SCENE_MINUTES = "5";
 const SORTS = { "": ["", false], date: ["date", false], "date-": ["date", true], name: ["name", false] };
+
+// A condition among words, or a text in quotes, in which none is meant.
+const CONDITION = new RegExp(`(^|\\s)(-?)(${PREFIXES.join("|")}):(?:"([^"]+)"|([^\\s"]+))(?=\\s|$)|(?:^|\\s)"[^"]*"`, "gi");
+
+/**
+ * Conditions that are written among the words, as fields of the state.
+ * @param {string} text @param {any} now the state
+ * @returns {Record<string, any>|null} with what is left as `q`; null: there are none
+ */
+function conditionsOf(text, now) {
+  const found = {};
+  const q = text.replace(CONDITION, (whole, _before, minus, prefix, quoted, word) => {
+    if (!prefix) return whole;
+    const field = (minus ? "no_" : "") + prefix.toLowerCase();
+    found[field] = [...(found[field] ?? now[field]), quoted && prefix.toLowerCase() === "text" ? `"${quoted}"` : quoted ?? word];
+    return " ";
+  });
+  return Object.keys(found).length ? { ...found, q: q.replace(/\s+/g, " ").trim() } : null;
+}
 
 /** @param {{state: typeof import("./state.js"), api: any, results: any, grid: any, toastError: any}} shared */
 export function mount({ state, api, results, grid, toastError }) {
@@ -63,7 +83,9 @@ export function mount({ state, api, results, grid, toastError }) {
   });
   form.addEventListener("submit", event => {
     event.preventDefault();
-    apply();
+    const conditions = conditionsOf(box.value, state.get());
+    if (conditions) commit(conditions);
+    else apply();
     begun = false;
     suggestions?.close();
     recent?.remember(state);

@@ -12,6 +12,7 @@ pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python
 
 from axe_playwright_python.sync_playwright import Axe
 
+from tests.web.browser.albums import make_album
 from tests.web.browser.conftest import settled, until, wait_for_pictures
 from tests.web.conftest import Running
 
@@ -88,6 +89,18 @@ def test_a_first_run(open_page: Callable[..., Page], start_server: Callable[...,
     page = open_page(server=server)
     page.watch.expected.append("503")  # type: ignore[attr-defined]
     page.wait_for_selector(".picker-folder")
+    assert findings(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_large_map(
+    open_page: Callable[..., Page], start_server: Callable[..., Running], tmp_path: Path, scheme: str
+) -> None:
+    server = start_server(make_album(tmp_path).path)
+    page = open_page(server=server, color_scheme=scheme)
+    wait_for_pictures(page)
+    page.get_by_role("button", name="Larger map").click()
+    page.wait_for_selector(".map-dialog .dot.picture")
     assert findings(page) == []
 
 

@@ -110,6 +110,23 @@ def test_the_query_language_is_offered_and_what_is_left_out_is_a_chip(asking: Pa
     assert chips(page) == ["Not water", "Not tag new york"]
 
 
+def test_conditions_that_are_written_become_chips_with_enter(asking: Page) -> None:
+    page = asking
+    page.fill("#q", 'an animal tag:season -TAG:"new york" name:bear "tag: as words"')
+    page.press("#q", "Enter")
+    settled(page)
+    assert page.input_value("#q") == 'an animal "tag: as words"'
+    assert chips(page) == ["Name bear", "Tag season", "Not tag new york"]
+    page.go_back()
+    settled(page)
+    assert chips(page) == []
+    page.go_forward()
+    until(page, "() => document.querySelectorAll('.chip').length === 3")
+    page.click(".chip:has-text('bear') .chip-off")
+    settled(page)
+    assert chips(page) == ["Tag season", "Not tag new york"]
+
+
 def test_recent_searches_stay_in_this_browser_until_they_are_cleared(asking: Page) -> None:
     page = asking
     page.click("#q")
