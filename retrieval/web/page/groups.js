@@ -2,10 +2,10 @@
 
 import { mayEdit, once } from "./edits.js";
 import { createCompare } from "./compare.js";
-import { copy, count, h, quoted, size } from "./parts.js";
+import { count, h, size } from "./parts.js";
 import { icon } from "./tiles.js";
 import { toast, toastError } from "./toast.js";
-import { has, parts, t } from "./words.js";
+import { has, t } from "./words.js";
 
 const PAGE = 40; // groups at a time
 const SHOWN = 12; // pictures of a group before "more"
@@ -32,11 +32,8 @@ export function createGroups(element, { state, api }) {
   const trouble = h("div", { class: "panel-trouble", role: "alert", hidden: true });
   const groups = h("div", { class: "groups" });
   const end = h("button", { type: "button", class: "button groups-more", hidden: true, onclick: () => next() }, t("duplicates.more_groups"));
-  const command = h("code", { tabIndex: 0 });
   const advice = h("div", { class: "advice", hidden: true },
-    h("p", null, h("b", null, t("duplicates.nothing_deleted")), " ", parts("duplicates.advice", { undo: h("code", null, "--undo") })),
-    h("div", { class: "shell" }, command,
-      h("button", { type: "button", class: "button", onclick: copyCommand }, icon("copy"), h("span", null, t("copy.command")))));
+    h("p", null, h("b", null, t("duplicates.nothing_deleted")), " ", t("duplicates.advice")));
   element.append(
     h("div", { class: "panel" },
       h("header", { class: "panel-head" }, h("h1", null, t("views.duplicates")), h("label", { class: "check" }, alike, h("span", null, t("duplicates.also_look_alikes")))),
@@ -199,26 +196,11 @@ export function createGroups(element, { state, api }) {
     compare.open(all, at);
   }
 
-  async function copyCommand() {
-    if (await copy(command.textContent)) toast(t("copy.command_done"), { detail: t("duplicates.add_yes") });
-    else toast(t("copy.refused"), { kind: "error" });
-  }
-
-  async function say() {
-    try {
-      const { gallery } = await api.get("/stats");
-      command.textContent = "photoseek duplicates --trash" + (gallery ? ` --gallery ${quoted(gallery)}` : "");
-    } catch {
-      command.textContent = "photoseek duplicates --trash";
-    }
-  }
-
   function visit({ view }) {
     if (view !== "duplicates") {
       compare.close();
       return;
     }
-    if (!command.textContent) say();
     if (!loaded) load();
   }
   state.subscribe((now, changed) => changed.has("view") && visit(now));

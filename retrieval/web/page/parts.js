@@ -39,9 +39,6 @@ export function clock(seconds) {
   return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 }
 
-/** A path as a shell takes it. @param {string} text */
-export const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
-
 /** Text onto the clipboard, also where the page has no secure origin. @param {string} text @returns {Promise<boolean>} */
 export async function copy(text) {
   try {
