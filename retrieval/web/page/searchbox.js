@@ -60,14 +60,16 @@ export function mount({ state, api, results, grid, toastError }) {
 
   // What is offered comes when somebody goes into the box.
   let suggestions = null, recent = null, coming = false;
+  let wanted = false; // not any more once Enter was pressed, however late what is offered comes
   async function offer() {
+    wanted = true;
     if (coming) return;
     coming = true;
     try {
       const [made, kept] = await Promise.all([import("./suggest.js"), import("./recent.js"), styled("suggest.css")]);
       recent = kept;
       suggestions = made.createSuggestions(box, { state, api, commit, leave });
-      if (document.activeElement === box) suggestions.ask();
+      if (wanted && document.activeElement === box) suggestions.ask();
     } catch (error) {
       coming = false;
       toastError(error);
@@ -87,6 +89,7 @@ export function mount({ state, api, results, grid, toastError }) {
     if (conditions) commit(conditions);
     else apply();
     begun = false;
+    wanted = false;
     suggestions?.close();
     recent?.remember(state);
     if (results.problem()?.status === 0) results.search({ how: "replace" });
