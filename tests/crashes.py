@@ -204,6 +204,10 @@ class Scene:
     is_exchanged = False
     """True if the command puts another catalog in the place of the gallery's."""
 
+    def root(self, gallery: Path) -> Path:
+        """The folder in which the command may write."""
+        return gallery
+
     def outside(self) -> Any:
         """What else the command writes, in a form that two runs have in common."""
 

@@ -73,11 +73,16 @@ class _File:
         return bytes(content)
 
 
-def cut(before: Path, calls: list[Call], rng: np.random.Generator, place: Path) -> None:
+def cut(
+    before: Path, calls: list[Call], rng: np.random.Generator, place: Path, times_of: tuple[Path, ...] = ()
+) -> None:
     """Write to ``place`` what a disk may hold if the power fails after ``calls``, done on a copy of ``before``.
 
     What was forced to disk is there. Of the rest, none, some or all of the writes are; and names change in the order of
     the calls, up to any call since the last forced one, as on file systems with a journal.
+
+    Args:
+        times_of: folders like ``place``; a file with the content that it has there has its time of modification, too.
     """
     files: dict[str, _File] = {}
     for path in before.rglob("*"):
@@ -129,7 +134,13 @@ def cut(before: Path, calls: list[Call], rng: np.random.Generator, place: Path) 
         Path(folder).mkdir(parents=True, exist_ok=True)
     for path, file in there.items():
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_bytes(file.after_cut(share, rng))
+        content = file.after_cut(share, rng)
+        Path(path).write_bytes(content)
+        for folder in times_of:
+            other = folder / Path(path).relative_to(place)
+            if other.is_file() and other.read_bytes() == content:
+                shutil.copystat(other, path)
+                break
 
 
 def _renamed(name: str, old: str, new: str) -> str:

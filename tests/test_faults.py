@@ -6,19 +6,17 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.crashes import Commands, Ended, Scene, survived
-from tests.disk_logs import build, cut, read_log
+from tests.crashes import Commands, Scene
+from tests.disk_faults import cut_power, refuse_calls
+from tests.disk_logs import build
 from tests.pictures import save_picture
 
 pytest.importorskip("openvino")
@@ -92,45 +90,11 @@ def scene(request: pytest.FixtureRequest, commands: Commands, photos: Path, plac
 
 
 def test_each_call_to_a_disk_may_fail(scene: Scene, commands: Commands, place: Path) -> None:
-    gallery, rng = scene.copied(place / "gallery"), np.random.default_rng([SEED, len(scene.arguments[0])])
-    calls = commands.run(gallery, *scene.arguments, faults={"at": 0}).counts["disk"]
-    assert calls > 5
-    ends: Counter[str] = Counter()
-    for number in range(FAULTS):
-        at = 1 + int((number + rng.random()) / FAULTS * calls)
-        error, is_lasting = ((errno.ENOSPC, True), (errno.EIO, False), (errno.EIO, True))[number % 3]
-        gallery = scene.copied(place / "gallery")
-        ended = commands.run(gallery, *scene.arguments, faults={"at": at, "errno": error, "lasting": is_lasting})
-        what = f"{' '.join(scene.arguments)}: {errno.errorcode[error]} in call {at} of {calls}, seed {SEED}"
-        try:
-            assert ended.code in (0, 3), ended.printed
-            if ended.code == 3:
-                assert "disk" in ended.printed or "cannot be" in ended.printed, ended.printed
-            survived(commands, scene, gallery, ended)
-        except AssertionError as wrong:
-            raise AssertionError(what) from wrong
-        ends[f"{errno.errorcode[error]}{' for good' if is_lasting else ''}: {ended.code}"] += 1
-    print(f"{' '.join(scene.arguments)}: {dict(ends)} of {calls} calls")
+    rng = np.random.default_rng([SEED, len(scene.arguments[0])])
+    ends = refuse_calls(scene, commands, place, FAULTS, rng)
     assert any(end.endswith("3") for end in ends), "no call that failed was noticed"
 
 
 def test_the_power_may_fail_at_any_call(scene: Scene, commands: Commands, place: Path) -> None:
-    gallery, rng = scene.copied(place / "gallery"), np.random.default_rng([SEED, 7, len(scene.arguments[0])])
-    log = place / "log"
-    whole = commands.run(gallery, *scene.arguments, faults={"at": 0, "log": str(log)})
-    calls = read_log(log)
-    before = place / "before"
-    shutil.rmtree(before, ignore_errors=True)
-    if scene.before is None:
-        before.mkdir()
-    else:
-        shutil.copytree(scene.before, before)
-    for number in range(CUTS):
-        at = 1 + int((number + rng.random()) / CUTS * len(calls))
-        cut(before, calls[:at], rng, gallery)
-        try:
-            survived(commands, scene, gallery, Ended(None, "", whole.states, None, {}), is_cut=True)
-        except AssertionError as wrong:
-            what = f"{' '.join(scene.arguments)}: the power fails after call {at} of {len(calls)}, seed {SEED}"
-            raise AssertionError(what) from wrong
-    assert len(calls) > 5
+    rng = np.random.default_rng([SEED, 7, len(scene.arguments[0])])
+    assert cut_power(scene, commands, place, CUTS, rng) > 5

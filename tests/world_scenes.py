@@ -49,6 +49,9 @@ class WorldScene(Scene):
         shutil.copytree(self.pristine, self.world)
         return self.world / "gallery"
 
+    def root(self, gallery: Path) -> Path:
+        return self.world
+
     def outside(self) -> Any:
         return self.looked_at(self.world)
 
