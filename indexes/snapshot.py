@@ -17,6 +17,7 @@ write the files can write the manifest, so open only galleries that you made you
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -78,9 +79,9 @@ def save_snapshot(index: StoredIndex, folder: Path, *, fingerprint: str, change:
     except (OSError, RuntimeError) as error:  # faiss reports a full disk as RuntimeError
         for path in (*written.values(), temporary):
             _discard(path)
-        raise VectorIndexError(
-            f"the index cannot be saved in {folder} ({error})", "free some space or check the permissions"
-        ) from error
+        is_short = isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
+        hint = "raise the limit of open files (ulimit -n)" if is_short else "free some space or check the permissions"
+        raise VectorIndexError(f"the index cannot be saved in {folder} ({error})", hint) from error
     _sync(folder)
     _remove_leftovers(folder, keep={file.name for file in files.values()})
     return manifest

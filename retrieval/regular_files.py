@@ -8,7 +8,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +24,14 @@ MAX_FILE_BYTES = 1 << 30
 _PIECE = 1 << 20
 
 NOT_REGULAR = "not an ordinary file, but a pipe, a device or a socket"
+
+
+_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
+def is_short(error: OSError) -> bool:
+    """True if this process or the machine has run out of descriptors or memory: that says nothing about the file."""
+    return error.errno in _SHORT
 
 
 def open_regular(path: str | Path, most: int | None = None) -> BinaryIO:
@@ -75,11 +85,13 @@ def read_regular(path: str | Path, most: int) -> bytes:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write that becomes ``path`` when it is complete; after an error nothing is left of it.
 
-    It is new, beside ``path``, and has a random name: a fixed one could be a link, or another file of the user.
+    It is new, beside ``path``, and has a random name: a fixed one could be a link, or another file of the user. What a
+    run that was killed has left there is removed when it is an hour old.
 
     Raises:
         OSError: it cannot be written.
     """
+    _remove_leftovers(path.parent)
     part = path.with_name(f".photoseek-{os.urandom(8).hex()}.part")
     try:
         with part.open("xb") as file:
@@ -89,6 +101,19 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             part.unlink()
         raise
+
+
+_LEFT_BEHIND_S = 3600
+
+
+@lru_cache(maxsize=1000)
+def _remove_leftovers(folder: Path) -> None:
+    """What runs that were killed left in a folder; a file that somebody writes now is younger."""
+    with suppress(OSError):
+        for left in folder.glob(".photoseek-*.part"):
+            with suppress(OSError):
+                if time.time() - left.lstat().st_mtime > _LEFT_BEHIND_S:
+                    left.unlink()
 
 
 def sync_folder(path: str | Path) -> None:

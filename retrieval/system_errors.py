@@ -12,6 +12,7 @@ import sqlite3
 from pathlib import Path
 
 from retrieval.errors import GalleryError, RetrievalError, SettingsError, SystemProblem
+from retrieval.regular_files import is_short
 
 AGAIN = "then run the same command again"
 
@@ -44,6 +45,10 @@ _SLIPS = (
 
 _NEAR_FULL = 1 << 16
 """Bytes: if less is free, SQLite cannot create a file that it shares between processes (32 KiB)."""
+
+
+_FILES_OF_A_DATABASE = 8
+"""That SQLite and SQLAlchemy open for one connection, at most: the file, its log, what is shared, the folder, ..."""
 
 
 def explained(error: BaseException) -> RetrievalError | None:
@@ -110,6 +115,8 @@ def of_sqlite(error: sqlite3.Error, path: Path | None = None, doing: str = "use"
         return GalleryError(f"{cannot}: the disk does not accept it", f"check that it is not full or failing, {AGAIN}")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return GalleryError(f"{cannot}: it is read-only", f"mount it for writing, or check the permissions, {AGAIN}")
+    if code == _CANNOT_OPEN and (short := _shortage()) is not None:
+        return short
     if code == _CANNOT_OPEN:
         return GalleryError(f"{cannot}: it cannot be opened", "check the permissions of the gallery folder")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -142,6 +149,20 @@ def _is_the_machines(error: sqlite3.Error) -> bool:
     if isinstance(error, sqlite3.ProgrammingError | sqlite3.IntegrityError | sqlite3.InterfaceError):
         return False
     return _code(error) not in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISUSE)
+
+
+def _shortage() -> RetrievalError | None:
+    """What SQLite does not say: that this process may open no more files, or few, since some are closed again."""
+    opened: list[int] = []
+    try:
+        while len(opened) < _FILES_OF_A_DATABASE:
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return of_os(OSError(error.errno, error.strerror)) if is_short(error) else None
+    finally:
+        for number in opened:
+            os.close(number)
+    return None
 
 
 def _may_be_written(path: Path | None) -> bool:

@@ -150,6 +150,8 @@ def run(job: dict[str, Any], told: int) -> None:
     killer = Killer((kind, number) if kind in ("call", "step") else None, tell)
     if kind == "size":
         limit_files(number)
+    for name, most in job["limits"].items():
+        resource.setrlimit(getattr(resource, name), (most, most))
     sys.argv = ["photoseek", *job["arguments"]]
     os.environ |= {"PHOTOSEEK_GALLERY": job["gallery"], **job["environment"]}
     code = 1

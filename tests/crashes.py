@@ -52,10 +52,11 @@ class Commands:
 
     Args:
         preload: the library of ``disk_logs.build``.
+        environment: further variables.
     """
 
-    def __init__(self, models: Path, preload: Path | None = None) -> None:
-        loaded = {} if preload is None else {"LD_PRELOAD": str(preload)}
+    def __init__(self, models: Path, preload: Path | None = None, **environment: str) -> None:
+        loaded = environment if preload is None else {"LD_PRELOAD": str(preload)} | environment
         self._child = subprocess.Popen(
             [sys.executable, "-m", "tests.command_child"],
             cwd=Path(__file__).parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -93,14 +94,20 @@ class Commands:
         code = None if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
         return Ended(code, answer["out"], tuple(states), pending, counts)
 
-    def plain(self, gallery: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """One command, as ``subprocess.run`` would have it, without a start of Python."""
-        answer = self._answer(gallery, arguments, plain=True, environment=environment)
+    def plain(
+        self, gallery: Path, *arguments: str, limits: Mapping[str, int] | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """One command, as ``subprocess.run`` would have it, without a start of Python.
+
+        Args:
+            limits: for it, by the names that ``resource`` has for them.
+        """
+        answer = self._answer(gallery, arguments, plain=True, environment=environment, limits=dict(limits or {}))
         code = os.waitstatus_to_exitcode(answer["status"])
         return subprocess.CompletedProcess(arguments, code, answer["out"], answer["err"])
 
     def _answer(self, gallery: Path, arguments: Sequence[str], **asked: Any) -> dict[str, Any]:
-        job = {"point": None, "fresh": False, "plain": False, "environment": {}, "faults": None} | asked
+        job = {"point": None, "fresh": False, "plain": False, "environment": {}, "faults": None, "limits": {}} | asked
         assert self._child.stdin is not None and self._child.stdout is not None
         self._child.stdin.write(json.dumps(job | {"gallery": str(gallery), "arguments": arguments}) + "\n")
         self._child.stdin.flush()

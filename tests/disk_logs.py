@@ -15,13 +15,13 @@ _HEAD = struct.Struct("<cIIqQ")
 _SECTOR = 4096
 
 
-def build(folder: Path) -> Path | None:
-    """The library of ``disk_calls.c``; None if there is no C compiler."""
+def build(folder: Path, name: str = "disk_calls") -> Path | None:
+    """The library of ``disk_calls.c``, or of another such file; None if there is no C compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         return None
-    made = folder / "disk_calls.so"
-    source = Path(__file__).with_name("disk_calls.c")
+    made = folder / f"{name}.so"
+    source = Path(__file__).with_name(f"{name}.c")
     subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", made, source, "-ldl", "-lpthread"], check=True)
     return made
 

@@ -63,11 +63,11 @@ class WorldScene(Scene):
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Relative name -> content of every file, leftovers of killed runs included."""
+    """Relative name -> content of every file but what a killed run left, which is removed when it is an hour old."""
     return {
         str(path.relative_to(folder)): _DATE.sub(rb"\1\3", path.read_bytes())
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and not (path.name.startswith(".photoseek-") and path.suffix == ".part")
     }
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.base import Vectors
-from retrieval.regular_files import change_time, digest_of, open_regular
+from retrieval.regular_files import change_time, digest_of, is_short, open_regular
 
 OnDisk = Literal["same", "changed", "missing"]
 
@@ -150,12 +150,18 @@ class ImageRecord:
 
 @lru_cache(maxsize=10_000)
 def _holds(path: str, content_hash: bytes, identity: tuple[int, int, int, int]) -> bool:
-    """True if the file has this content, and stays (device, inode, size, time of change) while it is read."""
+    """True if the file has this content, and stays (device, inode, size, time of change) while it is read.
+
+    Raises:
+        OSError: this process may open no more files, which says nothing about this one.
+    """
     try:
         with open_regular(path) as file:
             digest = digest_of(file)
             found = os.fstat(file.fileno())
-    except OSError:
+    except OSError as error:
+        if is_short(error):
+            raise
         return False
     return digest == content_hash and identity == (
         found.st_dev,

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -109,14 +109,31 @@ def back_up(gallery: Gallery, folder: Path) -> Backup:
 def backups_in(folder: Path) -> list[Backup]:
     """The backups in a folder, the newest first.
 
+    Those with a later name than the present moment come last: the clock was wrong when they were made, or is now.
+
     Raises:
         GalleryError: there are none.
     """
     folder = folder.expanduser()
-    names = sorted((path.stem for path in folder.glob("*.json") if _LIST.fullmatch(path.stem)), reverse=True)
+    names = newest_first([path.stem for path in folder.glob("*.json") if _LIST.fullmatch(path.stem)])
     if not names:
         raise GalleryError(f"there is no backup in {folder}", "make one: photoseek backup FOLDER")
     return [_read(folder, name) for name in names]
+
+
+def newest_first(names: Sequence[str], moment: str | None = None) -> list[str]:
+    """Names that begin with the moment at which they were made, the newest first; those of the future come last.
+
+    Args:
+        moment: the present one, as such names have it.
+    """
+    now = moment or file_moment()
+
+    def age(name: str) -> tuple[bool, str, int]:
+        made, _, number = name.partition("Z-")
+        return made[: len(now) - 1] <= now[:-1], made.rstrip("Z"), int(number) if number.isdecimal() else 1
+
+    return sorted(names, key=age, reverse=True)
 
 
 def restore(gallery: Gallery, folder: Path, backup: Backup, *, replace: bool = False) -> list[Path]:

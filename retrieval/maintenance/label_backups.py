@@ -23,7 +23,7 @@ from retrieval.catalog.label_copies import (
     write_copy,
 )
 from retrieval.errors import GalleryError, RetrievalError, SettingsError
-from retrieval.maintenance.backup import is_trash_manifest, trash_manifests
+from retrieval.maintenance.backup import is_trash_manifest, newest_first, trash_manifests
 from retrieval.regular_files import read_regular, replacing
 
 if TYPE_CHECKING:
@@ -34,14 +34,16 @@ logger = logging.getLogger("photoseek")
 EVERY = timedelta(hours=1)
 _NEWEST, _DAYS, _WEEKS = 3, 7, 5
 _NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ\.sqlite")
-_MOMENT = "%Y-%m-%dT%H-%M-%SZ.sqlite"
+_STEM = "%Y-%m-%dT%H-%M-%SZ"
+_MOMENT = f"{_STEM}.sqlite"
 _MOST_MANIFEST = 1 << 28
 
 
-def copies_of_labels(gallery: Gallery) -> list[Path]:
-    """The copies in a gallery, the newest first."""
+def copies_of_labels(gallery: Gallery, now: datetime | None = None) -> list[Path]:
+    """The copies in a gallery, the newest first; those of the future last (see ``backup.newest_first``)."""
     folder = gallery.label_copies_path
-    return sorted((path for path in folder.glob("*.sqlite") if _NAME.fullmatch(path.name)), reverse=True)
+    names = [path.stem for path in folder.glob("*.sqlite") if _NAME.fullmatch(path.name)]
+    return [folder / f"{name}.sqlite" for name in newest_first(names, None if now is None else f"{now:{_STEM}}")]
 
 
 def keep_labels(gallery: Gallery, now: datetime | None = None) -> Path | None:
@@ -93,7 +95,7 @@ def restore_labels(gallery: Gallery, name: str | None = None) -> tuple[Path, int
 
 
 def _kept(gallery: Gallery, now: datetime) -> Path | None:
-    copies = copies_of_labels(gallery)
+    copies = copies_of_labels(gallery, now)
     if copies and abs(now.timestamp() - copies[0].stat().st_mtime) < EVERY.total_seconds():
         return None
     with gallery.reader() as reader:
@@ -108,7 +110,7 @@ def _kept(gallery: Gallery, now: datetime) -> Path | None:
     folder.mkdir(exist_ok=True)
     path = folder / now.strftime(_MOMENT)
     write_copy(contents, path)
-    for old in superfluous(copies_of_labels(gallery)):
+    for old in superfluous(copies_of_labels(gallery, now)):
         old.unlink(missing_ok=True)
     return path
 

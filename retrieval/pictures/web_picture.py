@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
@@ -29,6 +29,20 @@ MAX_SECONDS = 20.0
 MAX_REDIRECTS = 5
 
 Address = IPv4Address | IPv6Address
+
+_SPECIAL_4 = tuple(map(IPv4Network, (
+    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+    "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24",
+    "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+)))  # fmt: skip
+"""IANA's IPv4 Special-Purpose Address Registry, multicast, and what is reserved."""
+
+_UNICAST_6 = IPv6Network("2000::/3")
+_SPECIAL_6 = tuple(map(IPv6Network, (
+    "2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20",
+)))  # fmt: skip
+"""Of the addresses in ``_UNICAST_6`` those in IANA's registry for special purposes: Teredo, documentation, 6to4,
+which tunnel to IPv4 addresses or lead nowhere."""
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -75,16 +89,17 @@ def encode_url(encoder: Encoder, url: str) -> Vectors:
 
 
 def is_public(address: Address) -> bool:
-    """True if an address is on the public internet; also checks IPv4 addresses embedded in IPv6 ones."""
-    if isinstance(address, IPv6Address):
-        inner = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-        if address in _NAT64:
-            inner.append(IPv4Address(int(address) & 0xFFFFFFFF))
-        if any(part is not None and not is_public(part) for part in inner):
-            return False
-        if address.ipv4_mapped is not None:
-            return True
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    """True if an address is of a single machine on the public internet, by the registries of IANA.
+
+    Python's own ``is_global`` differs between versions. IPv4 addresses inside IPv6 ones are checked as such.
+    """
+    if isinstance(address, IPv4Address):
+        return not any(address in network for network in _SPECIAL_4)
+    if address.ipv4_mapped is not None:
+        return is_public(address.ipv4_mapped)
+    if address in _NAT64:
+        return is_public(IPv4Address(int(address) & 0xFFFFFFFF))
+    return address in _UNICAST_6 and not any(address in network for network in _SPECIAL_6)
 
 
 def _checked(url: str) -> SplitResult:

@@ -99,6 +99,16 @@ def test_another_page_cannot_watch_us_think(client: TestClient) -> None:
     assert client.get("/api/v1/stats", headers=link).status_code == 200
 
 
+@pytest.mark.parametrize("dest", ["iframe", "frame", "object", "embed", "fencedframe", "empty"])
+@pytest.mark.parametrize("path", ["/api/v1/duplicates", "/api/v1/search?q=dog", "/", "/api/v1/images/1/file"])
+def test_a_frame_on_another_page_starts_nothing(client: TestClient, path: str, dest: str) -> None:
+    frame = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": dest}
+    assert client.get(path, headers=frame).status_code == 403
+    assert client.get(path, headers=frame | {"Sec-Fetch-Site": "same-site"}).status_code == 403
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert client.get("/", headers=link).status_code == 200
+
+
 def test_no_other_origin_may_read(client: TestClient) -> None:
     answer = client.get("/api/v1/stats", headers={"Origin": "https://evil.example"})
     assert not [name for name in answer.headers if name.startswith("access-control")]

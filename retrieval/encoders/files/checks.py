@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, get_args
 
 from retrieval.errors import WeightsUnavailable
-from retrieval.regular_files import open_regular
+from retrieval.regular_files import is_short, open_regular
 
 MAX_JSON_BYTES = 1 << 20
 LFS_MAGIC = b"version https://git-lfs"
@@ -70,6 +70,8 @@ def check_present(path: Path, size: int | None) -> None:
             found = os.fstat(file.fileno()).st_size
             head = file.read(len(LFS_MAGIC)) if found < 1024 else b""
     except OSError as error:
+        if is_short(error):
+            raise
         raise WeightsUnavailable(
             f"{path} is missing or cannot be read ({error.strerror})", "fetch or export the model again"
         ) from error
@@ -87,6 +89,8 @@ def load_json(path: Path) -> dict[str, Any]:
         with open_regular(path) as file:
             raw = file.read(MAX_JSON_BYTES + 1)
     except OSError as error:
+        if is_short(error):
+            raise
         raise WeightsUnavailable(
             f"no {path.name} in {path.parent}",
             "give a folder made by `photoseek models fetch` or `models export`",

@@ -14,7 +14,7 @@ from retrieval.encoders.files.description import hash_file
 from retrieval.encoders.files.weights_file import WeightsFile
 from retrieval.encoders.names.open_clip import cache_folder
 from retrieval.errors import WeightsUnavailable
-from retrieval.regular_files import open_regular
+from retrieval.regular_files import is_short, open_regular
 
 log = logging.getLogger("photoseek")
 
@@ -49,6 +49,8 @@ def check_safetensors(path: Path) -> Mapping[str, Any]:
             file.seek(8)
             header = json.loads(file.read(length))
     except OSError as error:
+        if is_short(error):
+            raise
         raise WeightsUnavailable(f"{path} cannot be read ({error.strerror})", "check the path") from error
     except (ValueError, RecursionError) as error:
         raise _damaged(path, "the header is not JSON") from error

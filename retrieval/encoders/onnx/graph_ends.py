@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from retrieval.encoders.files.checks import check_inside
 from retrieval.errors import WeightsUnavailable
-from retrieval.regular_files import open_regular
+from retrieval.regular_files import is_short, open_regular
 
 ELEMENT_TYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "float16", 16: "bfloat16"}
 
@@ -78,6 +78,8 @@ def parse_graph(path: Path, parse: Callable[[memoryview], T]) -> T:
             whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return parse(memoryview(whole))
     except OSError as error:
+        if is_short(error):
+            raise
         raise WeightsUnavailable(f"{path} cannot be read ({error.strerror})", "check the path") from error
     except (ValueError, IndexError, StopIteration) as error:
         raise WeightsUnavailable(

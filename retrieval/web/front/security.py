@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable
+from http import HTTPStatus
 from ipaddress import ip_address
 from urllib.parse import parse_qsl, urlencode
 
@@ -19,6 +20,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retrieval.web.front import sign_in
+from retrieval.web.front.guesses import Guesses
 from retrieval.web.front.problems import Problem
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -116,11 +118,14 @@ class TokenCheck:
     because browsers share cookies between the ports of a host. A browser sends it also when somebody follows a link
     from another site (``SameSite=Lax``), so that shared searches open; with any other request from there it does not,
     and `OriginCheck` refuses these as well.
+
+    Who sends many wrong tokens is not asked for a while (`Guesses`); who has the cookie is not concerned by it.
     """
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
         self._token = token.encode()
+        self._guesses = Guesses()
         self._cookie = "photoseek-" + self._derived(b"name")[:12]
         self._proof = self._derived(b"page")
 
@@ -131,9 +136,20 @@ class TokenCheck:
         headers = Headers(scope=scope)
         asked = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         given = [value for name, value in asked if name == "token"]
+        client = (scope.get("client") or ("",))[0]
+        is_filled_in = sign_in.is_filled_in(scope, headers)
+        is_guess = bool(given) or is_filled_in or "authorization" in headers
+        if is_guess and not self._has_cookie(headers):
+            if not self._guesses.may(client):
+                title = "too many wrong tokens came from this address"
+                wait = {"Retry-After": str(self._guesses.wait_s)}
+                hint = f"try again in {self._guesses.wait_s} seconds"
+                await Problem(429, title, hint, instance=scope["path"], headers=wait)(scope, receive, send)
+                return
+            send = self._counting(send, client)
         if given and scope["path"] == "/" and scope["method"] == "GET" and self._is_token(given[0]):
             await self._signed_in(asked, scope)(scope, receive, send)
-        elif sign_in.is_filled_in(scope, headers):
+        elif is_filled_in:
             token = await sign_in.token_in(receive)
             known = token is not None and self._is_token(token)
             answer = self._signed_in(asked, scope) if known else sign_in.form(headers, is_wrong=True)
@@ -152,6 +168,19 @@ class TokenCheck:
         scheme, _, credentials = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self._is_token(credentials.strip()):
             return True
+        return self._has_cookie(headers)
+
+    def _counting(self, send: Send, client: str) -> Send:
+        """Count a request that is refused as a wrong guess."""
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == HTTPStatus.UNAUTHORIZED:
+                self._guesses.wrong(client)
+            await send(message)
+
+        return sent
+
+    def _has_cookie(self, headers: Headers) -> bool:
         cookies = cookie_parser(headers.get("cookie", ""))
         return hmac.compare_digest(cookies.get(self._cookie, "").encode(), self._proof.encode())
 
@@ -189,11 +218,16 @@ def _is_own(method: str, headers: Headers) -> bool:
     """False if a browser states that a request comes from another origin than ours."""
     site = headers.get("sec-fetch-site")
     if method in _SAFE:
-        return site in (None, "same-origin", "none") or headers.get("sec-fetch-mode") == "navigate"
+        return site in (None, "same-origin", "none") or _is_link(headers)
     origin = headers.get("origin")
     if origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower():
         return False
     return site in (None, "same-origin", "none")
+
+
+def _is_link(headers: Headers) -> bool:
+    """Whether a browser goes to an address in a tab; a frame on another site's page goes there unseen."""
+    return headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest", "document") == "document"
 
 
 class BrowserHeaders:

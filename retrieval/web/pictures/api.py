@@ -18,12 +18,14 @@ from retrieval.catalog.faces import Box
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.records import FileChanged, ImageRecord
 from retrieval.catalog.texts import texts_of
-from retrieval.errors import UnknownImage
+from retrieval.errors import RetrievalError, UnknownImage
 from retrieval.labels.reading import labels_of
 from retrieval.pictures.formats import DRAWN_BY_BROWSERS, MEDIA_TYPES, PLAYED_BY_BROWSERS, is_still, media_type
 from retrieval.pictures.motion import MOTION_TYPES, media_type_of_motion
+from retrieval.regular_files import is_short
 from retrieval.rendering.thumbnail_store import FORM
 from retrieval.search.shots import mates
+from retrieval.system_errors import of_os
 from retrieval.web import app_state
 from retrieval.web.edits.writing import may_write
 from retrieval.web.front.problems import CONTENT
@@ -302,7 +304,9 @@ def _any_size(thumbnails: Thumbnails, image: ImageRecord) -> bytes | None:
     return next((data for size in sorted(Size, reverse=True) if (data := thumbnails.find(image, int(size)))), None)
 
 
-def _gone(error: OSError) -> HTTPException:
+def _gone(error: OSError) -> HTTPException | RetrievalError:
+    if is_short(error):  # the server has run out of descriptors or memory: 503
+        return of_os(OSError(error.errno, error.strerror))
     if isinstance(error, FileChanged):
         return HTTPException(410, "the file has changed since it was indexed\nrun: photoseek index")
     return HTTPException(404, "the file is not there, or cannot be read\nmount its drive, or run: photoseek index")

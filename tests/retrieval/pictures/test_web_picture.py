@@ -119,11 +119,50 @@ def test_this_machine_is_refused_by_every_name(server: Server, host: str) -> Non
             "224.0.0.1", "255.255.255.255", "240.0.0.1", "::1", "::", "fe80::1", "fc00::1", "fd12::1", "ff02::1",
             "::ffff:10.0.0.1", "::ffff:169.254.169.254", "2002:7f00:1::1", "2002:a00:1::", "64:ff9b::7f00:1",
             "64:ff9b::a9fe:a9fe", "2001:db8::1",
+            # Python 3.11 takes these for global.
+            "192.0.0.192", "192.88.99.1", "192.0.0.8", "198.18.0.1", "203.0.113.9", "fec0::1", "3fff::1", "5f00::1",
+            "64:ff9b:1::808:808", "::8.8.8.8", "100::1", "2001::1", "2002:808:808::1", "::ffff:0:7f00:1", "4000::1",
+            "::ffff:192.0.0.192", "64:ff9b::c058:6301",
         )),
+        ("64:ff9b::808:808", True),
+        ("2a00:1450:4001::1", True),
     ],
 )  # fmt: skip
 def test_which_addresses_are_public(address: str, public: bool) -> None:
     assert is_public(ip_address(address)) is public
+
+
+INNER = ("192.0.0.192", "192.88.99.1", "169.254.169.254", "127.0.0.1", "fec0::1", "::ffff:10.0.0.1", "2002:7f00:1::1",
+         "64:ff9b::7f00:1", "fe80::1%eth0", "::1")  # fmt: skip
+
+
+@pytest.mark.parametrize("address", INNER)
+@pytest.mark.parametrize("is_redirected", [False, True], ids=["at once", "after a redirect"])
+def test_no_name_leads_inside(
+    server: Server, monkeypatch: pytest.MonkeyPatch, address: str, is_redirected: bool
+) -> None:
+    """With a resolver of ours: nothing asks for such an address, so nothing can connect to it either."""
+    connected, connect = [], socket.create_connection
+
+    def resolved(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
+        found = address if host == "inside.example" else "127.0.0.1"
+        return [(socket.AF_INET6 if ":" in found else socket.AF_INET, socket.SOCK_STREAM, 6, "", (found, port))]
+
+    def counted(there: tuple[str, int], **named: Any) -> socket.socket:
+        connected.append(there)
+        assert there == ("127.0.0.1", server.port)
+        return connect(there, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    monkeypatch.setattr(socket, "create_connection", counted)
+    first = f"http://inside.example:{server.port}/a.png"
+    if is_redirected:
+        server.answers["/old"] = sends(b"", 302, Location=f"http://inside.example:{server.port + 1}/a.png")
+        first = server.url("/old", "outside.example")
+    allowed = [True] if is_redirected else []  # the redirecting server stands for one on the internet
+    with pytest.raises(QueryError, match="not a public address"):
+        fetch_picture(first, is_allowed=lambda each: bool(allowed and allowed.pop()) or is_public(each))
+    assert len(connected) == is_redirected
 
 
 def test_one_private_address_among_public_ones_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
