@@ -103,7 +103,7 @@ def test_a_copy_is_written_when_it_is_due_and_something_changed(labelled: Galler
     edit_labels(labelled, [2], LabelEdit(("moor",)))
     assert keep_labels(labelled, start + EVERY / 2) is None, "not yet"
     second = keep_labels(labelled, start + 2 * EVERY)
-    assert second is not None and copies_of_labels(labelled) == [second, first]
+    assert second is not None and copies_of_labels(labelled, start + 2 * EVERY) == [second, first]
     assert keep_labels(labelled, start + 10 * EVERY) is None, "nothing changed"
     assert keep_labels(labelled, start - 10 * EVERY) is None, "nothing changed, by a clock that was set back"
 
