@@ -301,6 +301,7 @@ def test_leaves_import_no_siblings() -> None:
     leaves = {
         "indexing/scan": {
             "catalog.exclusions",
+            "indexing.found_files",
             "errors",
             "indexing.ignore",
             "pictures.optional",
