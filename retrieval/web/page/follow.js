@@ -22,7 +22,7 @@ export function mount({ state, api, results }) {
 
   function hear(now) {
     // A gallery that was not there when the page was opened has its first pictures now.
-    const isNew = version === "" ? Boolean(results.problem()) || results.total() === 0 : now !== version;
+    const isNew = version === "" ? Boolean(results.problem()) || (Boolean(results.list()) && results.total() === 0) : now !== version;
     version = now;
     if (isNew) soon();
   }
