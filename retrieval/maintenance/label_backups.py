@@ -1,8 +1,9 @@
 """Automatic copies of what cannot be computed again: tags, captions, ratings, albums, persons, lists of the trash.
 
-They are in the gallery's folder ``label-copies``, a file of a few hundred bytes for each hundred labels. A command that
-may have changed labels writes one if the newest is older than an hour and says something else. Kept are the newest
-three, the newest of each of the last seven days, and the newest of each of the last five weeks that have any.
+They are in the gallery's folder ``label-copies``, a file of a few hundred bytes for each hundred labels. A command or
+a server that may have changed labels writes one if the newest is older than an hour and says something else. Kept are
+the newest three, the newest of each of the last seven days, and the newest of each of the last five weeks that have
+any.
 """
 
 from __future__ import annotations

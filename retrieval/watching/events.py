@@ -15,7 +15,7 @@ from retrieval.watching.complete import is_temporary
 from retrieval.watching.filesystems import most_queued
 
 MOST_PLACES = 4096
-"""Folders that are remembered one by one; if there are more, everything is looked at."""
+"""Folders and sidecars that are remembered one by one; if there are more, everything is looked at."""
 
 _GROUPED_MS = 100
 _SIDECAR = ".xmp"
@@ -38,7 +38,7 @@ class Hints:
     def _clear(self) -> None:
         self._folders: set[str] = set()
         self._trees: set[str] = set()
-        self._sidecars: set[str] = set()
+        self._sidecars: set[str] | None = set()
         self._everything = False
         self._first = self._last = 0.0
         self.heard.clear()
@@ -68,11 +68,11 @@ class Hints:
         *,
         folders: Collection[str] = (),
         trees: Collection[str] = (),
-        sidecars: Collection[str] = (),
+        sidecars: Collection[str] | None = (),
         whole: bool = False,
     ) -> None:
-        """Request that folders, trees of folders, or everything be looked at."""
-        if not (folders or trees or sidecars or whole):
+        """Request that folders, trees of folders, or everything be looked at; and sidecars, or (None) all of them."""
+        if not (folders or trees or sidecars is None or sidecars or whole):
             return
         with self._lock:
             now = time.monotonic()
@@ -80,13 +80,14 @@ class Hints:
             self._last = now
             self._folders.update(folders)
             self._trees.update(trees)
-            self._sidecars.update(sidecars)
+            if sidecars is None or self._sidecars is None or len(self._sidecars) + len(sidecars) > MOST_PLACES:
+                self._sidecars = None
+            else:
+                self._sidecars.update(sidecars)
             self._everything |= whole or len(self._folders) + len(self._trees) > MOST_PLACES
             if self._everything:
                 self._folders.clear()
                 self._trees.clear()
-            if len(self._sidecars) > MOST_PLACES:
-                self._sidecars.clear()
             self.heard.set()
 
     def has_folders_that_came(self) -> bool:
@@ -105,8 +106,8 @@ class Hints:
         now = time.monotonic()
         return now - self._first, now - self._last
 
-    def take(self) -> tuple[set[str], set[str], set[str], bool]:
-        """Return folders, trees, sidecars, and whether everything is to be looked at; and forget them."""
+    def take(self) -> tuple[set[str], set[str], set[str] | None, bool]:
+        """Return folders, trees, sidecars (None: all), and whether everything is to be looked at; and forget them."""
         with self._lock:
             taken = self._folders, self._trees, self._sidecars, self._everything
             self._clear()

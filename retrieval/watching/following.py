@@ -135,11 +135,15 @@ class Follower:
         if active is not None and active.fingerprint != self._encoder.spec.fingerprint:
             self._encoder = choose_for_indexing(self._gallery, None)
 
-    def import_sidecars(self, paths: Sequence[str]) -> None:
-        """Import the data of changed sidecars for their pictures; the data of a deleted sidecar is removed."""
-        pictures = {picture for path in paths for picture in self._pictures_of(path)}
-        if pictures:
-            report = import_xmp(self._gallery, sorted(pictures))
+    def import_sidecars(self, paths: Sequence[str] | None) -> None:
+        """Import the data of changed sidecars for their pictures; the data of a deleted sidecar is removed.
+
+        Args:
+            paths: None for all pictures of the gallery.
+        """
+        pictures = None if paths is None else {picture for path in paths for picture in self._pictures_of(path)}
+        if pictures != set():
+            report = import_xmp(self._gallery, () if pictures is None else sorted(pictures))
             for path, problem in report.problems.items():
                 logger.warning("%s: %s", path, problem)
 

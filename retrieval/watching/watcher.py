@@ -74,7 +74,8 @@ class Watcher:
         roots: the folders, resolved; they need not exist now.
         run: see :data:`Run`; on GalleryLocked the watcher waits and tries again.
         say: called with a line about each run that changed something, and with messages for people.
-        on_sidecars: called with changed sidecars whose pictures are in the gallery; None: sidecars are ignored.
+        on_sidecars: called with changed sidecars, or None if they were too many to remember; None: sidecars are
+            ignored.
         on_quiet: slow work on what runs have brought, done while nothing happens. It is called with a function that
             returns True as soon as something does, and is called again later.
     """
@@ -85,7 +86,7 @@ class Watcher:
         run: Run,
         say: Callable[[str], None],
         manners: Manners | None = None,
-        on_sidecars: Callable[[Sequence[str]], None] | None = None,
+        on_sidecars: Callable[[Sequence[str] | None], None] | None = None,
         on_quiet: Callable[[Callable[[], bool]], None] | None = None,
     ) -> None:
         self._roots, self._run, self._say = list(roots), run, say
@@ -239,8 +240,8 @@ class Watcher:
             if roots:
                 focus = Focus(folders, trees, self._complete.is_held, is_whole=is_whole)
                 report = self._run(roots, focus, lambda: self._stop_or_wait(stop))
-            if sidecars and self._on_sidecars is not None and not stop():
-                self._on_sidecars(sorted(sidecars))
+            if sidecars != set() and self._on_sidecars is not None and not stop():
+                self._on_sidecars(None if sidecars is None else sorted(sidecars))
         except GalleryLocked as error:
             self._hints.look(folders=folders, trees=trees, sidecars=sidecars, whole=is_whole)
             self._again(LOCKED_S)

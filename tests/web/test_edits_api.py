@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from retrieval.catalog.label_copies import read_copy
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
 from retrieval.labels.labelling import LabelEdit, edit_labels
+from retrieval.maintenance.label_backups import copies_of_labels
 from retrieval.web.app import create_app
 from retrieval.web.edits import undo as undo_module
 from retrieval.web.edits.models import MOST_PICTURES
@@ -69,6 +71,13 @@ def test_labels_of_one_and_of_many_and_back(own: TestClient, ids: list[int]) -> 
     assert own.post(f"{API}/undo/{many['undo']}").status_code == 410, "each once"
     ok(own, "POST", f"/undo/{undone['undo']}")
     assert found(own, tag=["beach"]) == set(ids), "made again"
+
+
+def test_what_is_said_on_the_page_is_copied_by_itself(own_gallery: Gallery, ids: list[int]) -> None:
+    with client_of(own_gallery) as client:
+        ok(client, "POST", "/labels", ids=[ids[0]], tags=["beach"])
+    (copy,) = copies_of_labels(own_gallery)
+    assert any("beach" in str(row) for row in read_copy(copy)["said"])
 
 
 def test_an_edit_that_changes_nothing_cannot_be_taken_back(own: TestClient, ids: list[int]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from fastapi import Header, HTTPException, Request
 
 from retrieval.gallery import Gallery
+from retrieval.maintenance.label_backups import keep_labels
 from retrieval.server.job_queue import Job, JobQueue, finish
 from retrieval.web import app_state
 from retrieval.web.front.metrics import QueueMeter
@@ -58,6 +59,7 @@ class Writing:
 
     def __init__(self, gallery: Gallery) -> None:
         self._gallery = gallery
+        self._has_changed = False
         self._queue = JobQueue("writing", self._work, 1, MOST_WAITING, QueueMeter())
         self._queue.start()
 
@@ -72,7 +74,9 @@ class Writing:
 
         def written(gallery: Gallery) -> T:
             with gallery.labeller() as catalog, catalog.transaction() as transaction:
-                return do(transaction)
+                done = do(transaction)
+            self._has_changed = True
+            return done
 
         return await self.with_gallery(written)
 
@@ -88,3 +92,6 @@ class Writing:
     def _work(self) -> None:
         while (job := self._queue.next()) is not None:
             finish(job, lambda: self._gallery)
+            if self._has_changed:  # after the answer: a copy is due once an hour, and may take a moment
+                keep_labels(self._gallery)
+                self._has_changed = False

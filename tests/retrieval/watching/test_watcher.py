@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from retrieval.encoders.registry import load_encoder
 from retrieval.errors import GalleryLocked, SystemProblem
-from retrieval.filters import Filter
+from retrieval.filters import Filter, parse_filter
 from retrieval.gallery import Gallery
 from retrieval.indexing.focus import Focus
 from retrieval.indexing.indexer import Indexer
@@ -20,9 +21,11 @@ from retrieval.indexing.report import IndexReport
 from retrieval.watching import events
 from retrieval.watching import watcher as watching
 from retrieval.watching.events import Hints, Listener
+from retrieval.watching.following import Follower
 from retrieval.watching.watcher import Manners, Watcher
 from tests.fakes import ColourEncoder
 from tests.pictures import save_picture
+from tests.retrieval.xmp_files import packet
 
 pytest.importorskip("watchfiles", reason="needs photoseek[watch]")
 
@@ -316,6 +319,41 @@ def test_hints_are_bounded(tmp_path: Path) -> None:
     assert not hints.heard.is_set(), "a file in the making is no reason to look"
     hints.note(str(tmp_path / ".photoseekignore"))
     assert hints.take()[1] == {str(tmp_path)}
+
+
+def test_more_sidecars_than_are_remembered_mean_all() -> None:
+    hints = Hints()
+    for number in range(events.MOST_PLACES + 1):
+        hints.look(sidecars=[f"/photos/{number}.xmp"])
+    hints.look(sidecars=["/photos/later.xmp"])
+    assert hints.take()[2] is None
+    hints.look(sidecars=["/photos/later.xmp"])
+    assert hints.take()[2] == {"/photos/later.xmp"}
+    hints.look(sidecars=None)  # a look that had to be put off
+    assert hints.heard.is_set() and hints.take()[2] is None
+
+
+def test_a_flood_of_sidecars_asks_for_all(
+    watch: Callable[..., Watching], photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "MOST_PLACES", 1)
+    watching = watch()
+    watching.follows(photos)
+    asked: list[object] = []
+    watching.watcher._on_sidecars = asked.append
+    for number in range(3):
+        (photos / f"{number}.xmp").write_bytes(packet(["tag"]))
+    until(lambda: None in asked)
+
+
+def test_all_sidecars_are_imported(gallery: Gallery, photos: Path) -> None:
+    Indexer(gallery, load_encoder("builtin")).run(photos)
+    picture = sorted(photos.rglob("*.jpg"))[0]
+    picture.with_suffix(".xmp").write_bytes(packet(["one tag"]))
+    Follower(gallery, None).import_sidecars(None)
+    with gallery.reader() as reader:
+        (found,) = reader.records(reader.select(parse_filter(tag=["one tag"])).tolist())
+    assert found.path == str(picture)
 
 
 def test_a_folder_that_is_called_by_its_old_name_is_looked_for_near_it(tmp_path: Path) -> None:
