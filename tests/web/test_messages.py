@@ -30,7 +30,8 @@ KEYS_OF_EVENTS = {
 NO_TEXTS = KEYS_OF_EVENTS | {
     "AbortError", "Problem", "Accept", "Content-Type", "Retry-After", "Infinity", "Shift + click",
     "ArrowLeft ArrowUp ArrowDown ArrowRight", "ArrowLeft ArrowRight", "Ctrl + a", "Ctrl + z", "If-Match", "X-Photoseek",
-    "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "ISO", "UTC", "Files", "there is no message ",
+    "Shift + ArrowLeft ArrowRight", "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "ISO", "UTC", "Files",
+    "there is no message ",
 }  # fmt: skip
 """What stands between quotes and is no text: names of keys, headers, methods, formats, and what programmers read."""
 

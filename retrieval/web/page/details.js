@@ -29,9 +29,11 @@ export function createDetails({ state, api, toastError, words: asked, places }) 
       const all = await api.get(`/images/${hit.id}`, { params: new URLSearchParams(asked().map(word => ["words", word])) });
       if (mine !== turn) return;
       places.show(all);
-      const at = element.scrollTop;
+      if (element.querySelector(":is(textarea, input[type=text]):focus")?.value) return; // what is being written stays
+      const at = element.scrollTop, focused = element.contains(document.activeElement) && nameOf(document.activeElement);
       element.replaceChildren(...contents({ ...hit, ...all }));
       element.scrollTop = at;
+      if (focused) [...element.querySelectorAll("button, input, textarea, a")].find(one => nameOf(one) === focused)?.focus({ preventScroll: true });
     } catch (error) {
       if (mine === turn) toastError(error);
     }
@@ -108,6 +110,9 @@ export function createDetails({ state, api, toastError, words: asked, places }) 
 
   return { element, show };
 }
+
+/** By what a control is found again after it was made anew. @param {Element} control */
+const nameOf = control => control.getAttribute("aria-label") ?? control.textContent;
 
 /** What the camera was set to, as photographers write it; one row each. */
 function settings({ exposure: time, aperture, iso, focal_length: length }) {

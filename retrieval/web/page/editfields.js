@@ -25,9 +25,19 @@ export function known(api, what) {
   return list.id;
 }
 
+/** Escape leaves a field, not the picture or the selection around it. @param {KeyboardEvent} event */
+function leave(event) {
+  if (event.key !== "Escape") return;
+  const field = /** @type {HTMLInputElement} */ (event.currentTarget);
+  event.preventDefault();
+  event.stopPropagation();
+  field.value = "";
+  field.closest("[tabindex='-1']")?.focus();
+}
+
 /** A field that is sent by Enter. */
 function line(api, what, text, run) {
-  const field = h("input", { type: "text", maxlength: 200, class: "edit-line", placeholder: text, "aria-label": text, list: `known-${what}`, autocomplete: "off", autocapitalize: "off", dir: "auto", onfocus: () => known(api, what) });
+  const field = h("input", { type: "text", maxlength: 200, class: "edit-line", placeholder: text, "aria-label": text, list: `known-${what}`, autocomplete: "off", autocapitalize: "off", dir: "auto", onfocus: () => known(api, what), onkeydown: leave });
   return h("form", { class: "edit-form", onsubmit: event => {
     event.preventDefault();
     const value = field.value.trim();

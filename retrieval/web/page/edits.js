@@ -113,11 +113,11 @@ async function takeBack(tokens, again = false) {
   const next = answers.map(({ undo: token }) => token).filter(Boolean).reverse();
   if (next.length) to.push(next);
   keep();
-  if (answers.length) tell(answers, again);
+  if (answers.length) tell(answers, again, next);
   touched();
 }
 
-function tell(answers, again) {
+function tell(answers, again, next) {
   const sum = name => answers.reduce((all, answer) => all + answer[name], 0);
   const [n, conflicts] = [sum("pictures"), sum("conflicts_total")];
   const left = answers.flatMap(answer => answer.left), albums = answers.flatMap(answer => answer.albums);
@@ -127,7 +127,9 @@ function tell(answers, again) {
     ...answers.flatMap(answer => answer.people).map(name => t("undo.people", { name })),
     left.length && `${t("undo.left", { n: left.length })}: ${left[0]}`,
   ].filter(Boolean).join(". ");
-  toast(t(again ? "undo.redone" : "undo.undone", { n: n || 1 }), { detail, kind: detail ? "error" : "info" });
+  // A finger has no Ctrl+Shift+Z.
+  const action = next.length ? { label: t(again ? "undo.undo" : "undo.again"), run: () => takeBack(next, !again) } : undefined;
+  toast(t(again ? "undo.redone" : "undo.undone", { n: n || 1 }), { detail, kind: detail ? "error" : "info", action });
 }
 
 function keep() {

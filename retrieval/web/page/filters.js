@@ -196,22 +196,24 @@ function cameras(state, { field, facet, title, name }) {
   };
 }
 
-/** Conditions without counts: a least width, when a picture came into the gallery, what a camera was set to, and no tag. */
+/** Conditions without counts: a least width, when a picture came into the gallery, what a camera was set to, favourites, hidden ones, and no tag. */
 function more(state) {
   const width = h("select", { "aria-label": t("filters.least_width"), onchange: () => state.update({ min_width: width.value }) });
   const added = h("select", { "aria-label": t("filters.added"), onchange: () => state.update({ added_after: added.value }) });
   const untagged = h("input", { type: "checkbox", onchange: () => state.update({ untagged: untagged.checked }) });
   const unplaced = h("input", { type: "checkbox", onchange: () => state.update({ unplaced: unplaced.checked }) });
+  const marks = ["favourite", "hidden"].map((name) => ({ name, box: h("input", { type: "checkbox", name, onchange: (event) => state.update({ [name]: event.target.checked }) }) }));
   const words = h("input", { type: "text", maxlength: 200, placeholder: t("filters.words_example"), "aria-label": t("details.words"), onchange: () => state.update({ text: words.value.trim() ? [words.value.trim()] : [] }) });
   const ranges = Object.entries(RANGES).map(([name, examples]) => {
     const text = t(`condition.${name}`);
     const field = h("input", { type: "text", placeholder: examples, maxlength: 100, "aria-label": t("filters.range", { name: text }), onchange: () => state.update({ [name]: field.value.split(",").map((value) => value.trim()) }) });
     return { name, field, row: h("label", { class: "facet-row" }, text, field) };
   });
-  const nothing = { min_width: "", min_height: "", added_after: "", untagged: false, unplaced: false, text: [], ...Object.fromEntries(Object.keys(RANGES).map((name) => [name, []])) };
+  const nothing = { min_width: "", min_height: "", added_after: "", untagged: false, unplaced: false, favourite: false, hidden: false, text: [], ...Object.fromEntries(Object.keys(RANGES).map((name) => [name, []])) };
   const own = section(
     { title: t("filters.more"), open: false, onClear: () => state.update(nothing) },
     h("div", { class: "facet-body facet-rows" },
+      marks.map(({ name, box }) => h("label", { class: "facet-value" }, box, h("span", { class: "facet-name" }, t(`filters.${name}`)))),
       h("label", { class: "facet-row" }, t("filters.at_least_wide"), width),
       h("label", { class: "facet-row" }, t("filters.added_within"), added),
       h("label", { class: "facet-row" }, t("filters.words"), words),
@@ -227,6 +229,7 @@ function more(state) {
       options(added, [["", t("filters.any_time")], ...DAYS.map(([back, name]) => [day(back), t(`filters.within_${name}`)])], now.added_after, t("filters.since", { date: now.added_after }));
       untagged.checked = now.untagged;
       unplaced.checked = now.unplaced;
+      for (const { name, box } of marks) box.checked = now[name];
       words.value = now.text.join(" ");
       for (const { name, field } of ranges) field.value = now[name].join(", ");
       const set = Object.keys(nothing).reduce((sum, name) => sum + (Array.isArray(now[name]) ? now[name].length : Number(Boolean(now[name]))), 0);

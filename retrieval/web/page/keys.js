@@ -28,9 +28,12 @@ function isWriting(target) {
   return target instanceof HTMLElement && (target.isContentEditable || target.matches("textarea, select, input:not([type=checkbox], [type=radio])"));
 }
 
+/** A list or a slider has a use for letters, digits and arrows, and for no other keys. */
+const isChoosing = target => target.matches("select, input[type=range]");
+
 function onKey(event) {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-  if (isWriting(event.target)) return;
+  if (isWriting(event.target) && !(isChoosing(event.target) && "/?".includes(event.key))) return;
   const entry = entries.find(one => one.run && one.keys.includes(event.key) && one.when(event));
   if (!entry) return;
   event.preventDefault();

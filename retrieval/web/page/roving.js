@@ -1,5 +1,6 @@
 /** Clicks and keys among the pictures: one of them at a time can be reached with tab, arrows lead to the others. */
 
+import { extend } from "./selection.js";
 import { t } from "./words.js";
 
 const HELD = 500; // ms; as long as phones take it
@@ -31,7 +32,8 @@ export function mount(element, { state, results, grid, actions, keys }) {
     if (rank) grid.setCurrent(rank);
   });
 
-  // A finger has no place to hover: held down it selects the first picture, and taps select while any is selected.
+  // A finger has no place to hover: held down it selects the first picture, and taps select while any is selected;
+  // held down on another one it selects all between.
   let held = 0, origin = null;
   const release = () => clearTimeout(held);
   element.addEventListener("pointerdown", event => {
@@ -41,7 +43,9 @@ export function mount(element, { state, results, grid, actions, keys }) {
     origin = event;
     held = setTimeout(() => {
       origin = null;
-      pick.click();
+      // The second picture that is held takes those between with it, as Shift and click do.
+      const range = document.body.classList.contains("picking") && !pick.checked;
+      pick.dispatchEvent(new MouseEvent("click", { bubbles: true, cancelable: true, shiftKey: range }));
     }, HELD);
   });
   element.addEventListener("pointermove", event => origin && Math.hypot(event.clientX - origin.clientX, event.clientY - origin.clientY) > 10 && release());
@@ -59,19 +63,24 @@ export function mount(element, { state, results, grid, actions, keys }) {
   }, { capture: true });
 
   const here = { group: t("views.pictures"), when: event => element.contains(event.target) && !document.querySelector("dialog[open]") };
-  const go = to => grid.focus(Math.min(Math.max(to, 1), results.total()));
-  const row = step => {
+  // With Shift, all from the picture that is left to the one that is reached are selected.
+  const go = (to, event) => {
+    const from = grid.current(), rank = Math.min(Math.max(to, 1), results.total());
+    if (event.shiftKey) extend(from, rank);
+    grid.focus(rank);
+  };
+  const row = (step, event) => {
     const next = grid.places.neighbour(grid.current(), step);
-    if (next) grid.focus(next);
+    if (next) go(next, event);
     else if (step < 0) document.getElementById("q").focus();
   };
   keys.describe([["ArrowLeft ArrowUp ArrowDown ArrowRight", t("keys.next")], ["Enter", t("keys.open")]]);
-  keys.add(["ArrowLeft"], "", () => go(grid.current() - 1), here);
-  keys.add(["ArrowRight"], "", () => go(grid.current() + 1), here);
-  keys.add(["ArrowUp"], "", () => row(-1), here);
-  keys.add(["ArrowDown"], "", () => row(1), here);
-  keys.add(["Home"], "", () => go(1), here);
-  keys.add(["End"], "", () => go(results.total()), here);
+  keys.add(["ArrowLeft"], "", event => go(grid.current() - 1, event), here);
+  keys.add(["ArrowRight"], "", event => go(grid.current() + 1, event), here);
+  keys.add(["ArrowUp"], "", event => row(-1, event), here);
+  keys.add(["ArrowDown"], "", event => row(1, event), here);
+  keys.add(["Home"], "", event => go(1, event), here);
+  keys.add(["End"], "", event => go(results.total(), event), here);
   const act = (key, name, label) => keys.add([key], label, () => {
     const hit = results.known(grid.current());
     if (hit) actions.run(name, hit);

@@ -2,6 +2,7 @@
 // first of them.
 
 import { h } from "./parts.js";
+import { copyAddress } from "./share.js";
 import { icon } from "./tiles.js";
 import { toastError } from "./toast.js";
 import { t } from "./words.js";
@@ -18,6 +19,9 @@ export const selected = () => [...picked.keys()];
 /** Select exactly these. @type {(ids: string[]) => void} */
 export let select = () => {};
 
+/** Select all from one rank to another. @type {(from: number, to: number) => Promise<void>} */
+export let extend = async () => {};
+
 /**
  * @param {HTMLElement} element
  * @param {{state: any, api: any, results: any, keys: any}} page
@@ -26,7 +30,8 @@ export function mount(element, { state, api, results, keys }) {
   const pictures = document.getElementById("results");
   const whole = h("a", { class: "plain", download: "photoseek.csv", href: "#", title: t("selection.export_list"), "aria-label": t("selection.export_list") }, icon("download"));
   whole.addEventListener("click", () => (whole.href = api.address("/export", state.toQuery())));
-  document.getElementById("bar").append(whole);
+  const address = h("button", { type: "button", class: "plain", title: t("copy.address"), "aria-label": t("copy.address"), onclick: () => copyAddress() }, icon("external"));
+  document.getElementById("bar").append(address, whole);
   let [anchor, bar] = [/** @type {number|null} */ (null), /** @type {Promise<any>|null} */ (null)];
 
   pictures.addEventListener("click", (event) => {
@@ -62,16 +67,23 @@ export function mount(element, { state, api, results, keys }) {
     const rank = Number(cell.dataset.rank);
     put(cell.dataset.id, on);
     show();
-    if (range && anchor !== null && anchor !== rank) {
-      try {
-        for (const id of await results.range(anchor, rank)) put(id, on);
-      } catch (error) {
-        toastError(error);
-      }
-      show();
-    }
+    if (range && anchor !== null && anchor !== rank) await between(anchor, rank, on);
     anchor = rank;
   }
+
+  async function between(from, to, on) {
+    try {
+      for (const id of await results.range(from, to)) put(id, on);
+    } catch (error) {
+      toastError(error);
+    }
+    show();
+  }
+
+  extend = async (from, to) => {
+    await between(from, to, true);
+    anchor = to;
+  };
 
   /** Everything that is loaded, or these ids as well. @param {number[]} [ids] */
   function selectAll(ids = []) {
@@ -105,7 +117,7 @@ export function mount(element, { state, api, results, keys }) {
     toggle(cell, !isPicked(cell.dataset.id), false);
   }, { group: t("views.pictures"), when: ({ target }) => Boolean(target.closest?.(".cell[data-id]")) && noDialog() });
   keys.add(["Escape"], "", clear, { when: () => picked.size > 0 && noDialog() && state.get().view === "grid" });
-  keys.describe([["Shift + click", t("keys.select_range")], ["Ctrl + a", t("keys.select_all")]]);
+  keys.describe([["Shift + click", t("keys.select_range")], ["Shift + ArrowLeft ArrowRight", t("keys.select_on")], ["Ctrl + a", t("keys.select_all")]]);
   document.addEventListener("keydown", (event) => {
     const writing = event.target.closest?.("input:not([type=checkbox]), textarea, select");
     if (event.key !== "a" || !(event.ctrlKey || event.metaKey) || writing || state.get().view !== "grid" || !noDialog()) return;

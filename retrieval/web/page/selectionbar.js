@@ -23,7 +23,13 @@ export function createBar(element, { picked, state, api, results, selectAll, cle
   const everything = button("check", "", all);
   const editing = button("tag", t("label.edit"), toggleEditing);
   editing.hidden = !mayEdit();
-  const panel = h("div", { class: "edit-many", hidden: true });
+  const panel = h("div", { class: "edit-many", tabIndex: -1, hidden: true });
+  panel.addEventListener("keydown", event => {
+    if (event.key !== "Escape") return;
+    event.stopPropagation(); // the selection stays
+    toggleEditing();
+    editing.focus();
+  });
   let fields = null;
   element.setAttribute("role", "region");
   element.setAttribute("aria-label", t("selection.label"));

@@ -143,7 +143,9 @@ export function createSuggestions(box, { state, api, commit, leave }) {
       if (!name.value.trim()) return name.focus();
       const search = state.toBody();
       const made = await once(() => api.post("/albums", { name: name.value, search }), (answer) => t("album.made", { name: answer.name }));
-      if (made) close();
+      if (!made) return;
+      close();
+      box.focus();
     };
     const group = h("div", { class: "suggest-save", role: "group", "aria-label": t("suggest.save") }, name, h("button", { type: "button", class: "button primary", onclick: save }, t("label.save")));
     group.addEventListener("keydown", (event) => {

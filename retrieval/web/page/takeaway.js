@@ -1,6 +1,7 @@
 /** What one can take away of the picture in the viewer: its file, smaller ones, the picture itself, its place on the disk. */
 
 import { h } from "./parts.js";
+import { copyAddress } from "./share.js";
 import { icon } from "./tiles.js";
 import { toast, toastError } from "./toast.js";
 import { t } from "./words.js";
@@ -34,6 +35,7 @@ export function createTakeaway({ api, picture }) {
       link(api.view(now), `${stem}-${LARGE}.webp`, t("take.large"), sides(now, LARGE)),
       link(api.thumbnail(now, SMALL), `${stem}-${SMALL}.webp`, t("take.small"), sides(now, SMALL)),
     );
+    items.append(button(t("copy.address"), copyAddress));
     if (canCopy()) items.append(button(t("take.copy"), () => copyPicture(now)));
     if (LOOPBACK.test(location.hostname)) offerFolder(now);
   }

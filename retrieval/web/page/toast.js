@@ -14,7 +14,10 @@ let shelf = null;
 export function toast(text, { kind = "info", detail = "", action } = {}) {
   shelf ??= h("div", { class: "toasts", role: "status", "aria-live": "polite" });
   // Above a dialog there is only what lies in it.
-  (document.querySelector("dialog[open]") ?? document.body).append(shelf);
+  const dialog = document.querySelector("dialog[open]");
+  (dialog ?? document.body).append(shelf);
+  // What is said, and the way to undo it, outlives the dialog.
+  dialog?.addEventListener("close", () => shelf.parentElement === dialog && document.body.append(shelf), { once: true });
   const close = () => {
     clearTimeout(timer);
     note.remove();
