@@ -14,7 +14,7 @@ from retrieval.labels.labelling import LabelEdit, edit_labels
 from retrieval.labels.reading import ImageLabels, labels_of
 from tests.conftest import EXAMPLES
 from tests.web.browser.albums import Taken, save_taken
-from tests.web.browser.conftest import names, settled, until, wait_for_pictures
+from tests.web.browser.conftest import names, settled, until
 from tests.web.browser.driving import Finger, Keys
 
 if TYPE_CHECKING:
@@ -110,10 +110,6 @@ class Afternoon:
         """Wait until exactly these pictures are selected."""
         until(self.page, f"ranks => ({PICKED})().join() === ranks", argument=",".join(map(str, ranks)))
         self.page.wait_for_selector(f".selection-told:has-text('{len(ranks)} selected')")
-
-    def pictures(self) -> None:
-        """Wait for the list."""
-        wait_for_pictures(self.page)
 
     def goes_to_view(self, view: str) -> None:
         """By the links at the top; on a phone they are in a menu."""
