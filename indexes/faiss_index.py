@@ -25,7 +25,7 @@ import numpy as np
 from indexes.arrays import open_array, write_array
 from indexes.base import DEFAULT_EFFORT, Effort, Ids, Neighbours, Vectors, check_effort, check_vectors
 from indexes.errors import NotTrained, VectorIndexError
-from indexes.faiss_parts import MMAP_FLAG, new_base, new_refine, new_tail, read_faiss, selector
+from indexes.faiss_parts import MMAP_FLAG, SHARED_LOOP, FasterLoop, new_base, new_refine, new_tail, read_faiss, selector
 from indexes.ranking import check_k
 from indexes.rows import RowIds
 from indexes.spec import IndexSpec
@@ -42,9 +42,8 @@ _THOROUGH_SHARE = 10
 # allowed rows takes 25.7 and 8.1 ms; for a 100th it is 8.2 against 4.4 ms.
 _THOROUGH_SHARE_LEFT_OUT = 64
 _LISTED = 1 << 22  # candidates fetched at a time, 12 bytes each
-# For a few queries faiss's plain fast-scan loop is faster than the one that shares each code among queries: at
-# 1,000,000 PQ256x4fs codes 4.2 instead of 6.3 ms for one query and 20 instead of 24 for four; for eight 48 against 24.
-_PLAIN_LOOP, _PLAIN_LOOP_QUERIES = 15, 4
+# For eight queries and more, faiss's fast-scan loop that shares each code among queries is faster on every processor.
+_FEW_QUERIES = 4
 
 # Flat searches with at least this many queries are one matrix product. faiss 1.15's default of 128,000 never reaches
 # BLAS in practice: it gave 281 instead of 979 to 2780 queries/s over 100,000 vectors.
@@ -71,6 +70,7 @@ class FaissIndex:
         self.dim = dim
         self._rows = RowIds()
         self._mapped = False
+        self._loop = FasterLoop()
         self._tail: Any | None = None  # the rows after base.ntotal, while the base is mapped
         self._assemble(new_base(spec, dim), new_refine(spec, dim))
 
@@ -205,25 +205,30 @@ class FaissIndex:
     def _fetch_base(self, queries: Vectors, count: int, thorough: bool, *, pool: Pool, effort: Effort) -> Rows:
         if thorough and self._whole is not None:
             return self._listed(self._whole, queries, count, self._whole_params(pool))
-        k_factor = effort.k_factor or self.spec.default_k_factor
+        rescored = count * effort.k_factor if effort.k_factor else self.spec.rescored(count, self.dim)
         params = None
         if self._takes_selector:
             params = self._base_params(pool, effort)
         elif pool.mask is not None and self._refine is not None:
-            return self._fetch_and_leave_out(queries, count, count * k_factor, pool)
+            return self._fetch_and_leave_out(queries, count, rescored, pool)
         else:  # nothing can be excluded beforehand, so fetch as many more as will be dropped afterwards
             count = min(pool.total, -(-count * pool.total // pool.size))
         if self._refine is not None:
-            k_factor = max(1, min(k_factor, self._base.ntotal / count))
+            k_factor = max(1, min(rescored, self._base.ntotal) / count)
             params = faiss.IndexRefineSearchParameters(k_factor=k_factor, base_index_params=params)
         return self._listed(self._index, queries, count, params)
 
     def _listed(self, index: Any, queries: Vectors, count: int, params: Any = None) -> Rows:
-        if self.spec.family == "flat" and self.spec.fast_scan:
-            # Shared with searches in other threads; both loops give the same results.
-            self._base.implem = _PLAIN_LOOP if len(queries) <= _PLAIN_LOOP_QUERIES else 0
-        _, rows = index.search(queries, count, params=params)
-        return np.asarray(rows, dtype=np.int64)
+        def search() -> Rows:
+            return np.asarray(index.search(queries, count, params=params)[1], dtype=np.int64)
+
+        if self.spec.family != "flat" or not self.spec.fast_scan:
+            return search()
+        # The base is shared with searches in other threads; all loops give the same results.
+        if len(queries) <= _FEW_QUERIES:
+            return self._loop.timed(self._base, search)
+        self._base.implem = SHARED_LOOP
+        return search()
 
     def _fetch_and_leave_out(self, queries: Vectors, count: int, rescored: int, pool: Pool) -> Rows:
         """The ``count`` nearest of about ``rescored`` candidates in the pool.

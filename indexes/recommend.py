@@ -26,8 +26,9 @@ def recommend_spec(n: int, dim: int, current: IndexSpec | None = None) -> Recomm
     times its upper limit or less than half of its lower limit, so that a gallery whose size is close to a
     threshold is not rebuilt on each run.
 
-    Measured at dim 512, one query: float16 3.1 ms at 100,000 and 31 ms at 1,000,000 vectors; 4-bit codes with
-    refinement 0.26 ms and 4.7 ms at recall@10 1.000 and 0.998, for queries by text and by image alike. IVF
+    Measured at dim 512, one query: float16 3.1 ms at 100,000 and 31 ms at 1,000,000 vectors. Codes of 4 bits for four
+    numbers, re-scored, take 0.37 of the time of those for two numbers at 1,000,000 (5.8 and 15.9 ms, quiet, AVX-512),
+    and half the memory, at the same recall@10 of 0.9995 for queries by text and by image alike. IVF
     and HNSW are never recommended: tuned on image queries, their recall@10 for text queries was only 0.33-0.74.
     """
     tiers = _tiers(dim)
@@ -42,10 +43,9 @@ def _tiers(dim: int) -> list[tuple[float, float, IndexSpec, str]]:
     half = IndexSpec.parse("SQfp16")
     few = f"up to {EXACT_UP_TO:,} pictures numpy over a memory-mapped matrix is exact and starts fastest"
     some = f"up to {HALF_UP_TO:,} pictures a full scan of float16 vectors takes milliseconds"
-    # Fast-scan needs two dimensions per code to keep its recall, so it is not possible with an odd dimension.
-    if dim % 2:
+    if dim % 2:  # no equal parts for a code
         return [(0, EXACT_UP_TO, exact, few), (EXACT_UP_TO, float("inf"), half, some)]
-    many = IndexSpec.parse(f"PQ{dim // 2}x4fs,Refine(SQfp16)")
+    many = IndexSpec.parse(f"PQ{dim // (2 if dim % 4 else 4)}x4fs,Refine(SQfp16)")
     why = f"above {HALF_UP_TO:,} pictures 4-bit codes re-scored in float16 search several times faster"
     return [
         (0, EXACT_UP_TO, exact, few),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from tests.indexes.vectors import DIM, built, clustered
 faiss = pytest.importorskip("faiss")
 
 from indexes.faiss_index import FaissIndex  # noqa: E402
+from indexes.faiss_parts import PLAIN_LOOP, SHARED_LOOP, FasterLoop  # noqa: E402
 from indexes.widening import Pool, nearest_in_pool  # noqa: E402
 
 N = 3000
@@ -160,12 +162,14 @@ def test_a_few_queries_and_many_find_the_same() -> None:
     """They run through different loops of faiss."""
     index = make("PQ16x4fs,Refine(SQfp16)")
     together = index.search(QUERIES, 10)
-    assert index._base.implem == 0
+    assert index._base.implem == SHARED_LOOP
+    used = set()
     for number, query in enumerate(QUERIES):
         alone = index.search(query[None], 10)
-        assert index._base.implem == 15
+        used.add(index._base.implem)
         np.testing.assert_array_equal(alone.ids[0], together.ids[number])
         np.testing.assert_array_equal(alone.scores[0], together.scores[number])
+    assert used == {SHARED_LOOP, PLAIN_LOOP}
 
 
 def test_the_nearest_of_a_pool() -> None:
@@ -253,3 +257,23 @@ def test_kinds_that_need_learning_are_copied_first(tmp_path: Path) -> None:
     index = lengthened("SQ8", tmp_path)
     assert not index._mapped
     np.testing.assert_array_equal(index.search(QUERIES, 10).ids, make("SQ8").search(QUERIES, 10).ids)
+
+
+def test_codes_of_four_numbers_are_rescored_more() -> None:
+    fine, coarse = IndexSpec.parse("PQ16x4fs,Refine(SQfp16)"), IndexSpec.parse("PQ8x4fs,Refine(SQfp16)")
+    assert [fine.rescored(count, 32) for count in (1, 18, 508)] == [20, 360, 10_160]
+    assert [coarse.rescored(count, 32) for count in (1, 18, 508)] == [1535, 2130, 19_280]
+
+
+def test_the_faster_loop_is_used_after_both_were_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("indexes.faiss_parts.time.perf_counter", lambda: now[0])
+    base, loop, used = SimpleNamespace(implem=None), FasterLoop(), []
+
+    def search() -> int:
+        used.append(base.implem)
+        now[0] += {SHARED_LOOP: 2.0, PLAIN_LOOP: 1.0}[base.implem]
+        return len(used)
+
+    assert [loop.timed(base, search) for _ in range(10)] == list(range(1, 11))
+    assert set(used[:6]) == {SHARED_LOOP, PLAIN_LOOP} and set(used[6:]) == {PLAIN_LOOP}

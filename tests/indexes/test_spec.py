@@ -141,8 +141,8 @@ def test_who_learns_and_from_how_much() -> None:
         (50_000, "Exact"),
         (50_001, "SQfp16"),
         (200_000, "SQfp16"),
-        (200_001, "PQ256x4fs,Refine(SQfp16)"),
-        (5_000_000, "PQ256x4fs,Refine(SQfp16)"),
+        (200_001, "PQ128x4fs,Refine(SQfp16)"),
+        (5_000_000, "PQ128x4fs,Refine(SQfp16)"),
     ],
 )
 def test_recommendation_by_size(n: int, expected: str) -> None:
@@ -157,7 +157,7 @@ def test_a_size_near_a_threshold_changes_nothing() -> None:
     def kept(current: str, n: int) -> str:
         return str(recommend_spec(n, 512, current=IndexSpec.parse(current)).spec)
 
-    quick = "PQ256x4fs,Refine(SQfp16)"
+    quick = "PQ128x4fs,Refine(SQfp16)"
     assert kept("Exact", 75_000) == "Exact"
     assert kept("Exact", 75_001) == "SQfp16"
     assert kept("Exact", 900_000) == quick
@@ -168,7 +168,7 @@ def test_a_size_near_a_threshold_changes_nothing() -> None:
     assert kept(quick, 100_000) == quick
     assert kept(quick, 99_999) == "SQfp16"
     assert kept("HNSW32", 10) == "Exact"
-    assert kept("PQ128x4fs,Refine(SQfp16)", 150_000) == "SQfp16"  # another width's choice is nobody's current one
+    assert kept("PQ256x4fs,Refine(SQfp16)", 150_000) == "SQfp16"  # another width's choice is nobody's current one
 
 
 @pytest.mark.parametrize("dim", [1, 7, 384, 511, 513, 768, 1152])
