@@ -84,7 +84,9 @@ def test_back_closes_the_comparison_and_views_keep_their_place(
 
 
 def test_a_score_is_that_of_the_present_question(open_page: Callable[..., Page]) -> None:
-    page = open_page("/?q=a+bird&open=3")
+    page = open_page("/?q=a+bird")
+    wait_for_pictures(page)
+    page.click(".cell img.loaded")
     until(page, "() => document.querySelector('#viewer').open")
     page.keyboard.press("i")
     until(page, SCORE)
