@@ -27,7 +27,7 @@ export function createSuggestions(box, { state, api, commit, leave }) {
   box.parentElement.append(panel);
   for (const [name, value] of Object.entries({ role: "combobox", "aria-controls": "suggestions", "aria-expanded": "false", "aria-autocomplete": "list", "aria-haspopup": "listbox" })) box.setAttribute(name, value);
   let options = []; // {element, run}
-  let [active, timer, asking, found] = [-1, 0, null, []];
+  let [active, timer, asking, found, asked] = [-1, 0, null, [], ""]; // found: for the text that was asked
 
   const isOpen = () => !panel.hidden;
   const typed = () => box.value.slice(0, box.selectionStart ?? box.value.length);
@@ -59,16 +59,16 @@ export function createSuggestions(box, { state, api, commit, leave }) {
   const row = (run, symbol, text, more = "", number = null) =>
     option(run, "", icon(symbol), h("span", { class: "suggest-text", dir: "auto" }, text), more && h("span", { class: "suggest-more", dir: "auto" }, more), number !== null && h("span", { class: "suggest-count" }, count(number)));
 
-  function suggestion({ kind, field, value, text, around, count: number }, replaces) {
+  function suggestion({ kind, field, value, text, around, count: number }, from) {
     const what = kind === "search" ? t("album.search") : t(`condition.${kind}`);
     const told = field.startsWith("no_") ? t("chip.without", { label: inside(what) }) : what;
-    return row(() => take(replaces, { [field]: [...state.get()[field], value] }), ICONS[kind], text, [told, around].filter(Boolean).join(" · "), number);
+    return row(() => take(from, { [field]: [...state.get()[field], value] }), ICONS[kind], text, [told, around].filter(Boolean).join(" · "), number);
   }
 
-  /** Chosen for the end of what is typed, which goes away for it. */
-  function take(replaces, patch) {
+  /** Chosen for what is typed from there on, however much has been typed since; it goes away for the choice. */
+  function take(from, patch) {
     const before = typed();
-    const words = before.slice(0, before.length - replaces) + box.value.slice(before.length);
+    const words = before.slice(0, from) + box.value.slice(before.length);
     commit({ q: words.trim(), ...patch });
     close();
   }
@@ -87,16 +87,19 @@ export function createSuggestions(box, { state, api, commit, leave }) {
     ask();
   }
 
+  /** Where the last characters of what was asked begin; the server counts them as Unicode does, unlike strings here. */
+  const beginOf = (characters) => [...asked].slice(0, [...asked].length - characters).join("").length;
+
   function draw() {
     const text = typed();
     const away = /(?:^|\s)-(\S+)$/.exec(text);
     options = [];
     const past = recent.matching(text.trim()).slice(0, text.trim() ? FEW : RECENT);
     const content = [];
-    const values = found.map((one) => suggestion(one, one.replaces));
+    const values = found.map((one) => suggestion(one, beginOf(one.replaces)));
     const earlier = past.map(({ q, query, more }) => row(() => again(query), "again", q, more ? t("filters.conditions", { n: more }) : t("suggest.recent")));
     content.push(...(text.trim() ? [values, earlier] : [earlier, values]));
-    if (away && !away[1].includes(":")) content.push(row(() => take(away[0].trimStart().length, { not: [...state.get().not, away[1]] }), "minus", t("suggest.not", { text: away[1] })));
+    if (away && !away[1].includes(":")) content.push(row(() => take(text.length - away[0].trimStart().length, { not: [...state.get().not, away[1]] }), "minus", t("suggest.not", { text: away[1] })));
     if (!text.trim() || text.endsWith(" ")) content.push(h("div", { class: "suggest-operators", role: "presentation" }, Object.entries(OPERATORS).map(([name, operator]) => option(() => write(operator), "operator", h("code", null, operator), h("span", null, t(`suggest.operator_${name}`))))));
     if (canBeKept()) content.push(row(keep, "plus", t("suggest.save")));
     if (past.length && !text.trim()) content.push(row(forget, "trash", t("suggest.clear_recent")));
@@ -113,7 +116,7 @@ export function createSuggestions(box, { state, api, commit, leave }) {
     const { signal } = asking;
     const text = typed();
     try {
-      found = (await api.get("/suggest", { params: { q: text, most: text.trim() ? 8 : 6 }, signal })).suggestions;
+      [found, asked] = [(await api.get("/suggest", { params: { q: text, most: text.trim() ? 8 : 6 }, signal })).suggestions, text];
     } catch {
       if (signal.aborted) return;
       found = []; // the search itself says what is wrong

@@ -110,6 +110,19 @@ def test_the_query_language_is_offered_and_what_is_left_out_is_a_chip(asking: Pa
     assert chips(page) == ["Not water", "Not tag new york"]
 
 
+def test_what_was_typed_since_goes_away_as_well(asking: Page) -> None:
+    """The answer to the first letters is still shown when somebody has typed more, and chooses from it."""
+    page = asking
+    page.watch.expected.append("400")  # type: ignore[attr-defined]
+    page.click("#q")
+    page.keyboard.type("\U0001f40b tag:")
+    offered(page, "season")
+    page.evaluate("() => (document.querySelector('#q').value += 'sea')")
+    page.click("#suggestions [role=option]:has-text('season')")
+    settled(page)
+    assert chips(page) == ["Tag season"] and page.input_value("#q") == "\U0001f40b"
+
+
 def test_conditions_that_are_written_become_chips_with_enter(asking: Page) -> None:
     page = asking
     page.fill("#q", 'an animal tag:season -TAG:"new york" name:bear "tag: as words"')

@@ -259,6 +259,7 @@ def test_the_map_is_enlarged_with_pictures_coastlines_and_names(panel: Page) -> 
     assert box_of(place.locator("svg.map"))["width"] < 300
     assert panel.evaluate("document.activeElement.classList.contains('map')")
     place.get_by_role("button", name="Larger map").click()
+    until(panel, "() => document.querySelector('.map-dialog')?.open")
     panel.go_back()
     until(panel, "() => !document.querySelector('.map-dialog')")
     assert "near" in asked(panel)
