@@ -255,7 +255,7 @@ def test_the_map_is_enlarged_with_pictures_coastlines_and_names(panel: Page) -> 
     dialog.locator(".dot.picture").first.click()
     counts_to(panel, 4)
     dialog.get_by_role("button", name="Show 4 pictures").click()
-    assert dialog.count() == 0
+    until(panel, "() => !document.querySelector('.map-dialog')")
     assert box_of(place.locator("svg.map"))["width"] < 300
     assert panel.evaluate("document.activeElement.classList.contains('map')")
     place.get_by_role("button", name="Larger map").click()
