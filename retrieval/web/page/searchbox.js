@@ -3,7 +3,7 @@
 import { PREFIXES } from "./conditions.js"; // made by the server, of its query language
 import { styled } from "./lazily.js";
 
-const PAUSE = 120; // ms without a key; less asks for words that nobody meant, more is felt
+const PAUSE = 80; // ms without a key; less asks for words that nobody meant, more is felt
 const SCENE_MINUTES = "5";
 const SORTS = { "": ["", false], date: ["date", false], "date-": ["date", true], name: ["name", false] };
 
