@@ -243,12 +243,21 @@ class FaissIndex:
             step = max(1, _LISTED // ask)
             for start in range(0, len(queries), step):
                 part = slice(start, start + step)
-                rows = self._listed(self._base, queries[part], ask)
-                best[part], found = nearest_in_pool(queries[part], rows, pool, count, self._decode)
-                short[part] = found * 2 < rescored
+                for at, rows in enumerate(self._listed(self._base, queries[part], ask), start):
+                    kept = rows[(rows >= 0) & (True if pool.mask is None else pool.mask[rows])]
+                    short[at] = len(kept) * 2 < rescored
+                    if not short[at]:
+                        best[at] = self._nearest_of(queries[at : at + 1], kept, count)
         if short.any():
             best[short] = self._listed(self._whole, queries[short], count, self._whole_params(pool))
         return best
+
+    def _nearest_of(self, query: Vectors, rows: Rows, count: int) -> Rows:
+        """(count,) the nearest of ``rows``: passing over a million others costs faiss 1 ms, decoding 2,000 6 ms."""
+        mask = np.zeros(self._base.ntotal, dtype=np.bool_)
+        mask[rows] = True
+        nearest: Rows = self._listed(self._whole, query, count, faiss.SearchParameters(sel=selector(mask)))[0]
+        return nearest
 
     @property
     def _takes_selector(self) -> bool:
