@@ -12,7 +12,7 @@ pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python
 
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.web.browser.albums import make_album
+from tests.web.browser.albums import make_album, make_doubles
 from tests.web.browser.conftest import settled, until, wait_for_pictures
 from tests.web.conftest import Running
 
@@ -101,6 +101,17 @@ def test_a_large_map(
     wait_for_pictures(page)
     page.get_by_role("button", name="Larger map").click()
     page.wait_for_selector(".map-dialog .dot.picture")
+    assert findings(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_two_pictures_side_by_side(
+    open_page: Callable[..., Page], start_server: Callable[..., Running], tmp_path: Path, scheme: str
+) -> None:
+    make_doubles(tmp_path)
+    page = open_page("/?view=duplicates", server=start_server(tmp_path / "gallery"), color_scheme=scheme)
+    page.locator(".group .member").first.click()
+    page.wait_for_selector(".compare[open] .pair-facts td")
     assert findings(page) == []
 
 
