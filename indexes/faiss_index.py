@@ -204,7 +204,7 @@ class FaissIndex:
 
     def _fetch_base(self, queries: Vectors, count: int, thorough: bool, *, pool: Pool, effort: Effort) -> Rows:
         if thorough and self._whole is not None:
-            return self._listed(self._whole, queries, count, self._whole_params(pool))
+            return _searched(self._whole, queries, count, self._whole_params(pool))
         rescored = count * effort.k_factor if effort.k_factor else self.spec.rescored(count, self.dim)
         params = None
         if self._takes_selector:
@@ -219,9 +219,8 @@ class FaissIndex:
         return self._listed(self._index, queries, count, params)
 
     def _listed(self, index: Any, queries: Vectors, count: int, params: Any = None) -> Rows:
-        def search() -> Rows:
-            return np.asarray(index.search(queries, count, params=params)[1], dtype=np.int64)
-
+        """The rows that ``index`` finds: the base, or the base with its refinement."""
+        search = partial(_searched, index, queries, count, params)
         if self.spec.family != "flat" or not self.spec.fast_scan:
             return search()
         # The base is shared with searches in other threads; all loops give the same results.
@@ -249,14 +248,14 @@ class FaissIndex:
                     if not short[at]:
                         best[at] = self._nearest_of(queries[at : at + 1], kept, count)
         if short.any():
-            best[short] = self._listed(self._whole, queries[short], count, self._whole_params(pool))
+            best[short] = _searched(self._whole, queries[short], count, self._whole_params(pool))
         return best
 
     def _nearest_of(self, query: Vectors, rows: Rows, count: int) -> Rows:
         """(count,) the nearest of ``rows``: passing over a million others costs faiss 1 ms, decoding 2,000 6 ms."""
         mask = np.zeros(self._base.ntotal, dtype=np.bool_)
         mask[rows] = True
-        nearest: Rows = self._listed(self._whole, query, count, faiss.SearchParameters(sel=selector(mask)))[0]
+        nearest: Rows = _searched(self._whole, query, count, faiss.SearchParameters(sel=selector(mask)))[0]
         return nearest
 
     @property
@@ -340,3 +339,7 @@ class FaissIndex:
         index._rows, index._mapped = rows, bool(flags)
         index._assemble(base, refine)
         return index
+
+
+def _searched(index: Any, queries: Vectors, count: int, params: Any) -> Rows:
+    return np.asarray(index.search(queries, count, params=params)[1], dtype=np.int64)

@@ -277,3 +277,13 @@ def test_the_faster_loop_is_used_after_both_were_tried(monkeypatch: pytest.Monke
 
     assert [loop.timed(base, search) for _ in range(10)] == list(range(1, 11))
     assert set(used[:6]) == {SHARED_LOOP, PLAIN_LOOP} and set(used[6:]) == {PLAIN_LOOP}
+
+
+def test_only_scans_of_codes_tell_which_loop_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparing with whole vectors is not: its time would be taken for that of a loop."""
+    index, timed = make("PQ8x4fs,Refine(SQfp16)"), []
+    monkeypatch.setattr(index._loop, "timed", lambda base, search: (timed.append(search.args[0]), search())[1])
+    index.search(QUERIES[:1], 10)
+    index.search(QUERIES[:1], 10, allowed=np.arange(0, N, 2), effort=Effort(k_factor=4))
+    index.search(QUERIES[:1], 10, allowed=np.arange(0, N, 5), effort=Effort(k_factor=60))
+    assert timed and all(each in (index._base, index._index) for each in timed)
