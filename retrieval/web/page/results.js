@@ -33,6 +33,7 @@ export function createResults({ state, api }) {
   let asked = "", turn = 0, failures = 0;
   let judging = 0, judged = 0;
   let searching = null, retry = 0, timer = 0, wanted = [];
+  let unanswered = null; // why the list that nobody has seen yet is another one than that which is shown
 
   function tell(event, detail) {
     for (const listener of [...listeners]) listener(event, detail);
@@ -52,6 +53,9 @@ export function createResults({ state, api }) {
     clearTimeout(judging);
     searching?.abort();
     searching = new AbortController();
+    // A refresh that overtakes a new question asks that question: its answer begins at the top all the same.
+    if (!keep) unanswered = { keep, how };
+    else if (unanswered) ({ keep, how } = unanswered);
     const mine = ++turn;
     asked = state.toQuery().toString();
     setBusy(true);
@@ -59,7 +63,7 @@ export function createResults({ state, api }) {
       const answer = await api.get("/search", { params: parameters(0, BLOCK), signal: searching.signal });
       if (mine !== turn) return;
       failures = 0;
-      problem = null;
+      problem = unanswered = null;
       adopt(answer);
       setBusy(false);
       tell("list", { keep, how });

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,11 @@ from retrieval.indexing.indexer import Indexer
 from retrieval.labels.labelling import LabelEdit, edit_labels
 from retrieval.labels.reading import ImageLabels, labels_of
 from tests.conftest import EXAMPLES
-from tests.web.browser.conftest import box_of, count_line, until, wait_for_pictures
+from tests.web.browser.conftest import PATIENCE_S, box_of, count_line, until, wait_for_pictures
 from tests.web.conftest import Running
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 
 @pytest.fixture
@@ -49,6 +50,14 @@ def first_id(page: Page, rank: int = 1) -> int:
 
 def told(page: Page, text: str) -> None:
     page.wait_for_selector(f".toast:has-text('{text}')")
+
+
+def until_held(page: Page, held: list[Route], count: int) -> None:
+    """Wait until so many requests were held back."""
+    end = time.monotonic() + PATIENCE_S
+    while len(held) < count:
+        assert time.monotonic() < end, f"only {len(held)} of {count} requests came"
+        page.wait_for_timeout(20)
 
 
 def test_keys_rate_and_undo_survives_a_reload(page: Page, own_gallery: Gallery) -> None:
@@ -83,6 +92,23 @@ def test_what_others_changed_since_is_told_and_kept(page: Page, own_gallery: Gal
     page.click(".toast button.button")
     told(page, "1 picture was changed since and stays as it is")
     assert labels(own_gallery, id_)[0].rating == 1
+
+
+def test_a_change_elsewhere_does_not_make_a_new_question_keep_the_place(page: Page, own_gallery: Gallery) -> None:
+    held: list[Route] = []
+    page.route(
+        "**/api/v1/search?*", lambda route: held.append(route) if "q=flower" in route.request.url else route.continue_()
+    )
+    page.focus("a.tile:not([tabindex='-1'])")
+    page.keyboard.press("End")
+    until(page, "() => scrollY > 0")
+    page.fill("#q", "flower")
+    until_held(page, held, 1)
+    edit_labels(own_gallery, [labels(own_gallery)[0].image.id], LabelEdit(rating=3))
+    until_held(page, held, 2)  # the page has heard of it, and asks anew before it has an answer
+    held[1].continue_()
+    wait_for_pictures(page)
+    assert page.evaluate("scrollY") == 0, "at its first pictures"
 
 
 def test_all_results_are_tagged_and_put_into_an_album(page: Page, own_gallery: Gallery) -> None:
