@@ -69,13 +69,13 @@ def worker(files: Mapping[str, PageFile], in_languages: Mapping[str, PageFile]) 
     """
     tags = [file.tag for _, file in sorted(files.items())] + [page.tag for _, page in sorted(in_languages.items())]
     version = hashlib.sha256("".join(tags).encode("ascii")).hexdigest()[:20]
-    told = {"VERSION": version, "SHELL": [f"/static/{name}" for name in _of_a_first_look(files)]}
+    told = {"VERSION": version, "SHELL": [f"/static/{name}" for name in first_look(files)]}
     constants = "".join(f"const {name} = {json.dumps(value)};\n" for name, value in told.items())
     return _file(".js", (constants + (_FOLDER / WORKER).read_text(encoding="utf-8")).encode("utf-8"))
 
 
-def _of_a_first_look(files: Mapping[str, PageFile]) -> list[str]:
-    """What the page names itself, and what these scripts import before they run; messages are of one language."""
+def first_look(files: Mapping[str, PageFile]) -> list[str]:
+    """Names of what the page names itself, and of what these scripts import before they run, but for the messages."""
     template = (_FOLDER / PAGE).read_text(encoding="utf-8")
     waiting = re.findall(r"/static/([\w.-]+\.(?:css|js|svg))", template)
     found: dict[str, None] = {}

@@ -93,14 +93,17 @@ export function mount(element, { state, api, results }) {
     if ([...changed].some((name) => state.FILTERS.includes(name))) show();
     if (params().toString() !== asked) soon();
   });
-  let isJudged = false;
+  const offer = () => (close.textContent = results.list() ? t("filters.show", { n: results.total() }) : "");
+  let isJudged = (results.list()?.relevant ?? null) !== null;
   results.subscribe((event) => {
-    const list = results.list();
+    if (event !== "list") return;
+    const { relevant } = results.list();
     // Which pictures are good matches may become known a little later than the pictures, and is counted then.
-    if (event === "list" && list.relevant !== null && !isJudged) soon({ always: true });
-    if (event === "list") isJudged = list.relevant !== null;
-    if (list) close.textContent = t("filters.show", { n: list.total });
+    if (relevant !== null && !isJudged) soon({ always: true });
+    isJudged = relevant !== null;
+    offer();
   });
+  offer(); // the panel comes after the first pictures
   addEventListener("gallery-changed", () => soon({ always: true }));
   api.watch?.((reachable) => reachable && soon({ always: !facets }));
   load();

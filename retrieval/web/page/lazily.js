@@ -26,22 +26,30 @@ function load(name) {
 }
 
 /**
+ * A function that does something once: if that failed, which is told, the next call does it again.
+ * @template {any[]} Given
+ * @param {(...given: Given) => Promise<void>} start
+ * @returns {(...given: Given) => Promise<void>}
+ */
+export function once(start) {
+  /** @type {Promise<void> | null} */
+  let begun = null;
+  return (...given) => (begun ??= start(...given).catch((error) => {
+    begun = null; // the server may be back at the next visit
+    toastError(error);
+  }));
+}
+
+/**
  * Call a function once, when a view is looked at for the first time and its style sheet is there.
  * @param {any} state @param {string} view @param {string} sheet @param {() => Promise<void>} start
  */
 export function whenSeen(state, view, sheet, start) {
-  let begun = false;
-  const look = async () => {
-    if (begun || state.get().view !== view) return;
-    begun = true;
-    try {
-      await Promise.all([styled("panels.css"), styled(sheet)]);
-      await start();
-    } catch (error) {
-      begun = false; // the server may be back at the next visit
-      toastError(error);
-    }
-  };
+  const begin = once(async () => {
+    await Promise.all([styled("panels.css"), styled(sheet)]);
+    await start();
+  });
+  const look = () => state.get().view === view && begin();
   state.subscribe(look);
   look();
 }

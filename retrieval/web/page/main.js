@@ -6,7 +6,6 @@ import * as keys from "./keys.js";
 import * as chips from "./chips.js";
 import * as follow from "./follow.js";
 import * as duplicates from "./duplicates.js";
-import * as filters from "./filters.js";
 import * as fold from "./fold.js";
 import * as indexing from "./indexing.js";
 import * as people from "./people.js";
@@ -20,7 +19,7 @@ import { createActions } from "./actions.js";
 import { mountMenu, mountTheme } from "./appearance.js";
 import { createGrid } from "./grid.js";
 import { createLayer } from "./layers.js";
-import { styled, whenSeen } from "./lazily.js";
+import { once, styled, whenSeen } from "./lazily.js";
 import { createResults } from "./results.js";
 import { toast, toastError } from "./toast.js";
 import { t } from "./words.js";
@@ -47,7 +46,6 @@ mountTimeline();
 mountViewer();
 wording.mount(shared);
 uploads.mount(shared);
-filters.mount(element("filters"), shared);
 selection.mount(element("selection-bar"), shared);
 follow.mount(shared);
 mountEditing();
@@ -56,7 +54,7 @@ people.mount(element("people"), shared);
 duplicates.mount(element("duplicates"), shared);
 indexing.mount(element("indexing"), shared);
 mountViews();
-mountDrawer();
+mountDrawer(mountFilters());
 keys.add(["/"], t("keys.search"), () => element("q").select(), { when: () => !document.querySelector("dialog[open]") });
 results.search();
 keepPage();
@@ -141,20 +139,24 @@ function mountEditing() {
   });
 }
 
+/** The filters come after the first pictures, or with the button that opens them. @returns {() => Promise<void>} */
+function mountFilters() {
+  const begin = once(async () => {
+    const [filters] = await Promise.all([import("./filters.js"), styled("filters.css")]);
+    filters.mount(element("filters"), shared);
+  });
+  // Without a server there is nothing to choose from.
+  results.subscribe(event => (event === "list" || (event === "problem" && results.problem()?.status)) && begin());
+  return begin;
+}
+
 /** The viewer comes with the first picture that is opened. */
 function mountViewer() {
-  let asked = false;
-  const look = async (now, _changed, how) => {
-    if (!now.open || asked) return;
-    asked = true;
-    try {
-      const [viewer] = await Promise.all([import("./viewer.js"), styled("viewer.css")]);
-      viewer.mount(element("viewer"), shared, how === "push");
-    } catch (error) {
-      asked = false;
-      toastError(error);
-    }
-  };
+  const begin = once(async how => {
+    const [viewer] = await Promise.all([import("./viewer.js"), styled("viewer.css")]);
+    viewer.mount(element("viewer"), shared, how === "push");
+  });
+  const look = (now, _changed, how) => now.open && begin(how);
   keys.describe([
     ["ArrowLeft ArrowRight", t("keys.turn")], ["i", t("details.title")], ["v", t("fact.motion")], ["+ -", t("keys.zoom")],
     ["z", t("viewer.fit")], ["w", t("faces.title")], ["f p", t("keys.full_play")], ["c", t("keys.copy")], ["ArrowUp ArrowDown", t("keys.pan")], ["m l s", t("keys.lean")], ["Escape", t("keys.back")],
@@ -163,8 +165,8 @@ function mountViewer() {
   look(state.get(), null, "pop");
 }
 
-/** The filters are beside the pictures where there is room, and a drawer over them where there is not. */
-function mountDrawer() {
+/** The filters are beside the pictures where there is room, and a drawer over them where there is not. @param {() => Promise<void>} fill */
+function mountDrawer(fill) {
   const drawer = element("filters"), button = element("filters-button");
   const layer = createLayer(() => set(false));
   const set = open => {
@@ -175,8 +177,9 @@ function mountDrawer() {
     button.setAttribute("aria-expanded", String(open));
   };
   const isOpen = () => drawer.classList.contains("open");
-  button.addEventListener("click", () => {
+  button.addEventListener("click", async () => {
     set(!isOpen());
+    await fill();
     if (isOpen()) drawer.querySelector("button, input, summary, a")?.focus();
   });
   document.addEventListener("pointerdown", event => {
