@@ -71,7 +71,6 @@ def dng(
         mosaic[::2, ::2] = samples[::2, ::2, 0]
         mosaic[1::2, 1::2] = samples[1::2, 1::2, 2]
         samples = mosaic
-    matrix = [part for value in _XYZ_TO_SRGB for part in Fraction(value).limit_denominator(10000).as_integer_ratio()]
     tags: list[Any] = [
         (274, "H", 1, orientation, True),
         (271, "s", 0, "Testmaker", True),
@@ -79,7 +78,7 @@ def dng(
         (50706, "B", 4, (1, 4, 0, 0), True),
         (50707, "B", 4, (1, 4, 0, 0), True),
         (50708, "s", 0, "Testmaker One", True),
-        (50721, "2i", 9, matrix, True),
+        (50721, "2i", 9, _matrix(), True),
         (50728, "2I", 3, (1, 1, 1, 1, 1, 1), True),
         (50778, "H", 1, _D65, True),
     ]
@@ -100,6 +99,10 @@ def dng(
             )  # fmt: skip
             writer.write(samples, photometric=photometric, extratags=raw, subfiletype=0, metadata=None)
     return _with_exif(file.getvalue(), taken, adobe_rgb)
+
+
+def _matrix() -> list[int]:
+    return [part for value in _XYZ_TO_SRGB for part in Fraction(value).limit_denominator(10000).as_integer_ratio()]
 
 
 def _with_exif(data: bytes, taken: str, adobe_rgb: bool) -> bytes:
@@ -147,3 +150,34 @@ def _shift(block: bytearray, start: int, base: int, pointers: dict[int, int]) ->
         elif sizes[kind] * length <= 4:
             continue
         block[at + 8 : at + 12] = (value + base).to_bytes(4, "little")
+
+
+def tiled_dng(seen: NDArray[np.uint8], side: int = 400) -> tuple[bytes, list[int]]:
+    """A DNG whose samples are lossy JPEGs in tiles (three samples a pixel), as converters write them; and the offsets
+    of the tiles."""
+    height, width = seen.shape[:2]
+    tiles = [jpeg(seen[y : y + side, x : x + side]) for y in range(0, height, side) for x in range(0, width, side)]
+    tags: list[Any] = [
+        (271, "s", 0, "Testmaker", True),
+        (272, "s", 0, "Testmaker One", True),
+        (50706, "B", 4, (1, 4, 0, 0), True),
+        (50708, "s", 0, "Testmaker One", True),
+        (50717, "H", 1, 255, True),
+        (50721, "2i", 9, _matrix(), True),
+        (50728, "2I", 3, (1, 1, 1, 1, 1, 1), True),
+        (50778, "H", 1, _D65, True),
+    ]  # fmt: skip
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file, byteorder="<") as writer:
+        writer.write(
+            iter(tiles), shape=(height, width, 3), dtype=np.uint8, photometric=34892, compression=34892,
+            tile=(side, side), extratags=tags, metadata=None, software=False,
+        )  # fmt: skip
+    data = file.getvalue()
+    return data, [data.find(tile) for tile in tiles]
+
+
+def mrw(tiff: bytes) -> bytes:
+    """The start of a Minolta RAW: a block of its own about the sensor, then the TIFF with its EXIF; no samples."""
+    blocks = b"\0PRD" + (24).to_bytes(4, "big") + bytes(24) + b"\0TTW" + len(tiff).to_bytes(4, "big") + tiff
+    return b"\0MRM" + len(blocks).to_bytes(4, "big") + blocks

@@ -25,6 +25,9 @@ _MAKERS = frozenset({34713, 32767, 65535, 32769, 32770, 65000})
 """Compressions of Nikon, Sony, Pentax, Samsung and Epson (two), Kodak."""
 
 _SAMPLES = ((273, 279), (324, 325))  # offsets and lengths of strips and of tiles
+_WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 322, 323
+_JPEG_TILES, _JPEG_START = frozenset({7, 34892}), b"\xff\xd8"
+"""Compressions of DNG, lossless and lossy; each tile is a JPEG of its own."""
 _PANASONIC_START, _PANASONIC_SIDES = 0x118, (2, 3)
 
 _MOST_DIRECTORIES, _MOST_ENTRIES, _MOST_VALUES = 16, 1000, 1 << 16
@@ -57,13 +60,40 @@ def as_tiff(data: bytes) -> bytes | None:
 
 
 def is_cut_short(data: bytes) -> bool:
-    """True if samples would be after the end of a RAW: a decoder may continue with stale data."""
+    """True if samples of a RAW are not there: a decoder continues with stale data, or leaves them black.
+
+    They would be after the end, or there are fewer tiles than the picture has, or zeros in place of one, as in a copy
+    that was interrupted after its space had been reserved.
+    """
     if data[4:12] == b"ftypcrx ":
         return _boxes_end(data) > len(data)
     if data.startswith(b"FUJIFILMCCD-RAW"):
         return (_number(data, 100, ">I") or 0) + (_number(data, 104, ">I") or 0) > len(data)
-    is_tiff = data.startswith((*_TIFF, *_OTHER_TIFF))
-    return is_tiff and any(_reaches(entries) > len(data) for entries in directories(data))
+    if not data.startswith((*_TIFF, *_OTHER_TIFF)):
+        return False
+    return any(_reaches(entries) > len(data) or _lacks_tiles(data, entries) for entries in directories(data))
+
+
+def has_directories_behind_the_end(data: bytes) -> bool:
+    """Whether a TIFF (not a BigTIFF) says that there is a directory where the file has already ended."""
+    order = "<" if data.startswith(b"II") else ">"
+    starts = [_number(data, 4, order + "I")]
+    for entries, following in _walked(data):
+        starts += [*entries.get(_SUB_DIRECTORIES, ()), following]
+    return any(start is not None and start + 2 > len(data) for start in starts)
+
+
+def _lacks_tiles(data: bytes, entries: Mapping[int, tuple[int, ...]]) -> bool:
+    """Whether samples of a camera, as JPEGs in tiles, are not all there."""
+    tile = [entries.get(tag, (0,))[0] for tag in (_TILE_WIDTH, _TILE_HEIGHT)]
+    if entries.get(_PHOTOMETRIC, (0,))[0] not in (_COLOUR_FILTER, _LINEAR_RAW) or 0 in tile:
+        return False
+    sides = [entries.get(tag, (0,))[0] for tag in (_WIDTH, _HEIGHT)]
+    starts = entries.get(_SAMPLES[1][0], ())
+    if 0 < len(starts) < prod(-(-side // part) for side, part in zip(sides, tile, strict=True)):
+        return True
+    is_jpeg = entries.get(_COMPRESSION, (0,))[0] in _JPEG_TILES
+    return is_jpeg and any(data[start : start + 2] != _JPEG_START for start in starts)
 
 
 def _boxes_end(data: bytes) -> int:
@@ -91,6 +121,11 @@ def _reaches(entries: Mapping[int, tuple[int, ...]]) -> int:
 
 def directories(data: bytes) -> Iterator[Mapping[int, tuple[int, ...]]]:
     """Tag -> integers (bytes for text), for every directory and subdirectory; other types are left out."""
+    return (entries for entries, _ in _walked(data))
+
+
+def _walked(data: bytes) -> Iterator[tuple[Mapping[int, tuple[int, ...]], int | None]]:
+    """Each directory's entries, and where it says that the next one starts."""
     order = "<" if data.startswith(b"II") else ">"
     waiting: list[int | None] = [_number(data, 4, order + "I")]
     seen: set[int] = set()
@@ -101,7 +136,7 @@ def directories(data: bytes) -> Iterator[Mapping[int, tuple[int, ...]]]:
         seen.add(start)
         entries, following = _directory(data, start, order)
         waiting += [*entries.get(_SUB_DIRECTORIES, ())[:_MOST_DIRECTORIES], following]
-        yield entries
+        yield entries, following
 
 
 def _directory(data: bytes, start: int, order: str) -> tuple[dict[int, tuple[int, ...]], int | None]:

@@ -18,6 +18,7 @@ from retrieval.pictures.raw_detection import as_tiff
 
 _CANON_BOXES = {None: b"CMT1", IFD.Exif: b"CMT2", IFD.GPSInfo: b"CMT4"}
 _BOXES_WITHIN = 1 << 18
+_MINOLTA, _MINOLTAS_TIFF, _MOST_BLOCKS = b"\0MRM", b"\0TTW", 16
 _WRITTEN_BY_LIBRAW = "dcraw"
 _TAKEN = ("taken_at", "offset_minutes", "precision", "microsecond", "taken_source")
 _ADOBE_RGB, _MAKERS_ADOBE_RGB = "R03", 2
@@ -41,6 +42,17 @@ def _box(data: bytes, name: bytes) -> bytes:
     at = data.find(name, 0, _BOXES_WITHIN)
     size = int.from_bytes(data[at - 4 : at], "big") if at >= 4 else 0
     return data[at + 4 : at - 4 + size] if size > 16 else b""
+
+
+def _tiff_of_minolta(data: bytes) -> bytes:
+    """The TIFF with the EXIF in a MRW: one of the blocks before the samples, each with a name and a length."""
+    at = 8
+    for _ in range(_MOST_BLOCKS):
+        size = int.from_bytes(data[at + 4 : at + 8], "big")
+        if data[at : at + 4] == _MINOLTAS_TIFF:
+            return data[at + 8 : at + 8 + size]
+        at += 8 + size
+    return b""
 
 
 def _directory(tiff: bytes) -> Mapping[int, Any]:
@@ -68,7 +80,8 @@ def raw_tags(data: bytes) -> Image.Exif | None:
             )
         if data[4:12] == b"ftypcrx ":
             return _Boxes(data)
-        if (tiff := as_tiff(data)) is not None and not is_amplified(tiff):
+        tiff = _tiff_of_minolta(data) if data.startswith(_MINOLTA) else as_tiff(data)
+        if tiff and not is_amplified(tiff):
             tags = Image.Exif()
             tags.load(tiff)
             return tags

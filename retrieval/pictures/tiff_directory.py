@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
 from retrieval.errors import UnreadableImage
+from retrieval.pictures.raw_detection import has_directories_behind_the_end
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB, ICC_LAB = 0, 1, 2, 3, 5, 6, 8, 9
 _PHOTOMETRICS = {
@@ -135,7 +136,12 @@ class TiffDirectory:
         compression, photometric = self._one(259, 1), self._one(262, -1)
         if photometric in _PHOTOMETRICS:
             raise unsupported(_PHOTOMETRICS[photometric])
-        if photometric == -1 or (photometric not in SAMPLES_OF and photometric != YCBCR):
+        if photometric == -1:
+            # In a RAW of which the end is missing, only the directory of the samples, often the last one, says so.
+            if has_directories_behind_the_end(self._data):
+                raise UnreadableImage("truncated, 0 % readable", "copy the file again")
+            raise unsupported("no photometric interpretation")
+        if photometric not in SAMPLES_OF and photometric != YCBCR:
             raise unsupported(f"photometric interpretation {photometric}")
         if photometric == CMYK and self._one(332, 1) != 1:
             raise unsupported("inks that are not CMYK")

@@ -20,7 +20,8 @@ from retrieval.pictures.images import read_exif_of, read_picture, read_whole
 from retrieval.pictures.passed_over import in_words
 from retrieval.pictures.raw import read_raw
 from retrieval.pictures.raw_detection import is_cut_short, is_raw
-from tests.raw_files import QUARTERS, dng, jpeg, scene, stored
+from retrieval.pictures.raw_exif import read_raw_exif
+from tests.raw_files import QUARTERS, dng, jpeg, mrw, scene, stored, tiled_dng
 
 pytest.importorskip("rawpy")
 
@@ -105,6 +106,51 @@ def _without_samples(data: bytes) -> bytes:
         page = next(page for page in pages if page.photometric == 32803)
         at = page.tags["StripOffsets"].valueoffset
     return data[:at] + len(data).to_bytes(4, "little") + data[at + 4 :]
+
+
+def test_tiles_that_are_not_there_are_damage_and_not_black() -> None:
+    """LibRaw leaves them black without a word; a copy that broke off may be as long as the whole, with zeros."""
+    data, starts = tiled_dng(scene())
+    assert not is_cut_short(data)
+    seen = read_whole(data, 300)
+    assert seen.size == (300, 200) and quarters(seen)[0][0] > 2 * quarters(seen)[0][1]  # the red one is red
+    zeros = data[: starts[-1]] + bytes(len(data) - starts[-1])
+    one = starts[2].to_bytes(4, "little")  # the list of offsets, with one entry less
+    at = data.index(starts[0].to_bytes(4, "little") + starts[1].to_bytes(4, "little") + one)
+    entry = data.index(
+        (324).to_bytes(2, "little") + b"\4\0" + len(starts).to_bytes(4, "little") + at.to_bytes(4, "little")
+    )
+    fewer = data[: entry + 4] + (len(starts) - 1).to_bytes(4, "little") + data[entry + 8 :]
+    for damaged in (zeros, fewer):
+        assert is_cut_short(damaged)
+        with pytest.raises(UnreadableImage, match="truncated RAW file"):
+            read_whole(damaged, 300)
+
+
+def test_a_tiff_without_the_directory_of_its_samples_is_called_truncated() -> None:
+    import tifffile
+
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file, byteorder="<") as writer:
+        writer.write(np.zeros((8, 8), np.uint8), photometric="minisblack", metadata=None)
+        writer.write(np.zeros((8, 8), np.uint8), photometric="minisblack", metadata=None)
+    data = bytearray(file.getvalue())
+    with tifffile.TiffFile(io.BytesIO(data)) as found:
+        tag, second = found.pages[0].tags[262], found.pages[1].offset
+    data[tag.offset : tag.offset + 2] = (254).to_bytes(2, "little")  # the first page says nothing of its colours
+    with pytest.raises(UnreadableImage, match="no photometric interpretation"):
+        read_whole(bytes(data), 8)
+    with pytest.raises(UnreadableImage, match="truncated"):
+        read_whole(bytes(data[:second]), 8)
+
+
+def test_minoltas_exif_is_in_a_block_before_the_samples() -> None:
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110] = "Minolta", "DiMAGE 7"
+    exif[0x8769] = {0x9003: "2004:11:18 23:14:58", 0x8827: 64}
+    found = read_raw_exif(mrw(exif.tobytes().removeprefix(b"Exif\0\0")))
+    assert (found.camera, found.taken_at, found.iso) == ("Minolta DiMAGE 7", datetime(2004, 11, 18, 23, 14, 58), 64)
+    assert read_raw_exif(mrw(b"")[:20]).taken_at is None
 
 
 def test_exif_is_the_cameras() -> None:
