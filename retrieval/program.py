@@ -1,30 +1,27 @@
 """Wrapper of every program: its streams, Ctrl-C from the first line on, and error output.
 
 Exit codes: 0 success (also if the reader of the output has closed it), 1 nothing found, 2 wrong use, 3 a problem with
-the gallery, a model or the machine, 130 interrupted.
+the gallery, a model or the machine, 128 and the number of the signal that stopped it (130: Ctrl-C, 143: SIGTERM, 129:
+SIGHUP).
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from retrieval.interrupts import INTERRUPTED, leave_on_interrupt
+from retrieval.interrupts import Stopped, exit_code, leave_on_interrupt, raise_on_interrupt, remark, was_heard
 from retrieval.streams import ReaderLeft, discard, own_streams, printable_lines
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from retrieval.errors import RetrievalError
 
 TRACEBACK_VARIABLE = "PHOTOSEEK_TRACEBACK"
 """If set to anything but 0, a bug in the program is printed with its traceback."""
 
 _is_ours = False  # True if this process is ours, so that its signal handlers are, too
-_was_interrupted = False
 
 
 def begin() -> None:
@@ -38,8 +35,8 @@ def begin() -> None:
 
 def begin_work() -> None:
     """From here on Ctrl-C raises KeyboardInterrupt, so that unfinished work is cleaned up."""
-    if _is_ours and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, _interrupt)
+    if _is_ours:
+        raise_on_interrupt()
 
 
 class errors_in_two_lines:  # noqa: N801 - used like a function
@@ -78,17 +75,22 @@ class errors_in_two_lines:  # noqa: N801 - used like a function
         from retrieval.system_errors import explained
 
         known = explained(error)
-        if isinstance(error, KeyboardInterrupt) or (known is None and _was_interrupted):
-            return INTERRUPTED
+        if isinstance(error, KeyboardInterrupt | Stopped) or (
+            was_heard() and (known is None or _is_of_a_stream(error))
+        ):
+            self._write(remark())
+            return exit_code()
         if known is None:
             known = _fault(error)
-        lines = [*known.message.splitlines(), *known.hint.splitlines()]
+        self._write(*known.message.splitlines(), *known.hint.splitlines())
+        return known.exit_code
+
+    def _write(self, *lines: str) -> None:
         try:
             sys.stdout.flush()
         except Exception:
             discard(sys.stdout)
         sys.stderr.write(printable_lines(self._begin + ("\n" + " " * len(self._begin)).join(lines)) + "\n")
-        return known.exit_code
 
 
 def _fault(error: BaseException) -> RetrievalError:
@@ -118,14 +120,13 @@ def _end() -> None:
         leave_on_interrupt()
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    global _was_interrupted
-    _was_interrupted = True
-    raise KeyboardInterrupt
+def _is_of_a_stream(error: BaseException) -> bool:
+    """Of an output without a name: the terminal that was closed, and with it came the signal."""
+    return isinstance(error, OSError) and error.filename is None
 
 
 def _unraisable(told: sys.UnraisableHookArgs) -> None:
     """An interrupt that Python cannot raise (in a finaliser) would print a traceback and be lost."""
     if isinstance(told.exc_value, KeyboardInterrupt):
-        os._exit(INTERRUPTED)
+        os._exit(exit_code())
     sys.__unraisablehook__(told)

@@ -2,8 +2,9 @@
 
 One line of JSON in is one command; one line out is how it ended and which states of its catalog it was told to be on
 disk. Everything is imported before the first fork, so that a command costs no start of Python; a job that is ``fresh``
-starts one nevertheless, and one that is ``plain`` is neither counted nor killed. Threads and databases exist only in
-the forks.
+starts one nevertheless, and one that is ``plain`` is neither counted nor killed. A job may name another ``signal`` than
+SIGKILL; if that stops the command (SIGSTOP), the commands of ``meanwhile`` run before it is continued. Threads and
+databases exist only in the forks.
 """
 
 from __future__ import annotations
@@ -64,10 +65,13 @@ class Killer:
     file in bytes, and after which call the last transaction was committed.
     """
 
-    def __init__(self, point: tuple[str, int] | None, tell: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, point: tuple[str, int] | None, tell: Callable[[str, str], None], number: int = signal.SIGKILL
+    ) -> None:
         self.counts = {"call": 0, "step": 0, "log": 0, "file": 0, "committed": 0}
         self._point = point
         self._tell = tell
+        self._signal = number
         self._is_asking = False
         self._committing: dict[int, str] = {}  # thread -> the state that its commit makes
 
@@ -87,7 +91,7 @@ class Killer:
     def _reached(self, kind: str) -> None:
         self.counts[kind] += 1
         if self._point == (kind, self.counts[kind]):
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self._signal)
 
     def _step(self) -> int:
         if not self._is_asking:
@@ -147,7 +151,7 @@ def run(job: dict[str, Any], told: int) -> None:
         from retrieval.indexing import indexer
 
         indexer.COMMIT_IMAGES = 5
-    killer = Killer((kind, number) if kind in ("call", "step") else None, tell)
+    killer = Killer((kind, number) if kind in ("call", "step") else None, tell, job.get("signal", signal.SIGKILL))
     if kind == "size":
         limit_files(number)
     for name, most in job["limits"].items():
@@ -202,10 +206,17 @@ def begin(job: dict[str, Any]) -> dict[str, Any]:
             os.execv(sys.executable, command)
         run(job, told[1])
     os.close(told[1])
+    meanwhile = None
+    if "meanwhile" in job:
+        _, status = os.waitpid(child, os.WUNTRACED)
+        if os.WIFSTOPPED(status):
+            meanwhile = [begin(job["meanwhile"] | {"arguments": each}) for each in job["meanwhile"]["arguments"]]
+            os.kill(child, signal.SIGCONT)
     with os.fdopen(told[0]) as lines:
         said = [json.loads(line) for line in lines]
-    _, status = os.waitpid(child, 0)
-    return {"status": status, "said": said, "out": _printed(out), "err": _printed(err)}
+    if "meanwhile" not in job or meanwhile is not None:
+        _, status = os.waitpid(child, 0)
+    return {"status": status, "said": said, "out": _printed(out), "err": _printed(err), "meanwhile": meanwhile}
 
 
 def _printed(descriptor: int) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import SIGKILL, SIGXFSZ
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,6 +34,7 @@ class Ended:
         code: its exit code; None if it was killed.
         states: of the catalog, in the order in which they were committed.
         pending: the state that a commit without an answer was about to make.
+        meanwhile: exit code and output of each command that ran while it was stopped; None if it was not.
     """
 
     code: int | None
@@ -41,6 +42,7 @@ class Ended:
     states: tuple[str, ...]
     pending: str | None
     counts: dict[str, int]
+    meanwhile: list[tuple[int, str]] | None = None
 
     def check_manners(self) -> None:
         """Whatever went wrong is told in two lines."""
@@ -70,6 +72,8 @@ class Commands:
         point: Point | None = None,
         fresh: bool = False,
         faults: Mapping[str, Any] | None = None,
+        signal: int | None = None,
+        meanwhile: Mapping[str, Any] | None = None,
     ) -> Ended:
         """One command.
 
@@ -77,9 +81,13 @@ class Commands:
             fresh: in a Python of its own, with nothing imported before.
             faults: what ``disk_calls.c`` does: ``at`` (which call fails; 0: none), ``errno``, ``lasting``, ``log``; in
                 ``folder``, which is the gallery's if it is not given.
+            signal: sent at ``point`` instead of SIGKILL.
+            meanwhile: a job with several commands, for a signal that stops the command; it is continued afterwards.
         """
         faults = None if faults is None else {"folder": str(gallery)} | dict(faults)
-        answer = self._answer(gallery, arguments, point=point, fresh=fresh, faults=faults)
+        more = {} if signal is None else {"signal": signal}
+        more |= {} if meanwhile is None else {"meanwhile": meanwhile}
+        answer = self._answer(gallery, arguments, point=point, fresh=fresh, faults=faults, **more)
         status, states, pending, counts = answer["status"], [], None, {}
         for what, value in answer["said"]:
             if what == "committing":
@@ -90,9 +98,11 @@ class Commands:
             else:
                 counts = value
         if os.WIFSIGNALED(status):
-            assert os.WTERMSIG(status) in (signal.SIGKILL, signal.SIGXFSZ), answer["out"]
+            assert os.WTERMSIG(status) in (SIGKILL, SIGXFSZ), answer["out"]
         code = None if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-        return Ended(code, answer["out"], tuple(states), pending, counts)
+        others = answer.get("meanwhile")
+        ran = None if others is None else [(os.waitstatus_to_exitcode(each["status"]), each["out"]) for each in others]
+        return Ended(code, answer["out"], tuple(states), pending, counts, ran)
 
     def plain(
         self, gallery: Path, *arguments: str, limits: Mapping[str, int] | None = None, **environment: str

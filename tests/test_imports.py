@@ -185,6 +185,7 @@ LIGHT = {
     "retrieval.config",
     "retrieval.config.process",
     "retrieval.errors",
+    "retrieval.interrupts",
     "retrieval.paths",
     "retrieval.streams",
     "retrieval.commands",

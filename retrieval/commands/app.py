@@ -19,6 +19,7 @@ from retrieval.commands import COMMANDS
 from retrieval.commands.rules import with_rules
 from retrieval.commands.searching import one_blas_thread
 from retrieval.config import process
+from retrieval.interrupts import Stopped
 from retrieval.program import begin_work, errors_in_two_lines
 
 if TYPE_CHECKING:
@@ -47,10 +48,20 @@ class LazyCommands(TyperGroup):
             ctx.fail(f"No such command {args[0]!r}." + (f" Did you mean {near}?" if near else ""))
         return super().resolve_command(ctx, args)
 
+    def make_context(self, *given: Any, **named: Any) -> Any:
+        """As for :meth:`invoke`, signals are not for typer."""
+        try:
+            return super().make_context(*given, **named)
+        except KeyboardInterrupt as error:
+            raise Stopped from error
+
     def invoke(self, ctx: Any) -> Any:
-        """Operating system errors are reported here: typer would mistake a closed connection for a closed pipe."""
+        """Operating system errors are reported here: typer would mistake a closed connection for a closed pipe, and
+        would end with 130 after every signal, without a word."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise Stopped from error
         except Exception as error:
             from retrieval.system_errors import explained
 
@@ -111,7 +122,7 @@ def asks_many(arguments: Sequence[str]) -> bool:
 
 
 def run() -> None:
-    """Run the command line; exit codes: 0 ok, 1 nothing found, 2 wrong use, 3 gallery problem, 130 interrupted."""
+    """Run the command line; exit codes: 0 ok, 1 nothing found, 2 wrong use, 3 gallery problem, 128 + the signal."""
     if sys.argv[1:2] and sys.argv[1] in ("search", "similar", "daemon") and not asks_many(sys.argv):
         one_blas_thread()
     if "_PHOTOSEEK_COMPLETE" in os.environ:

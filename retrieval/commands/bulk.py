@@ -31,7 +31,7 @@ def import_(
     """Import embeddings that were made elsewhere, for picture files on this machine."""
     from retrieval.bulk.importing import import_embeddings
     from retrieval.gallery import Gallery
-    from retrieval.interrupts import stop_on_interrupt
+    from retrieval.interrupts import exit_code, stop_on_interrupt
 
     def show(done: int) -> None:
         if not quiet and sys.stderr.isatty():
@@ -52,4 +52,4 @@ def import_(
         say(f"index   {report.index}")
     if report.interrupted:
         say("stopped early; the same command goes on from here")
-        raise SystemExit(130)
+        raise SystemExit(exit_code())

@@ -129,7 +129,7 @@ def index(
     from retrieval.indexing.indexer import Indexer
     from retrieval.indexing.progress import JsonProgress, shown_progress
     from retrieval.indexing.wishes import Wishes
-    from retrieval.interrupts import stop_on_interrupt
+    from retrieval.interrupts import exit_code, stop_on_interrupt
     from retrieval.maintenance.label_backups import keep_labels
     from retrieval.pictures.device_images import device_decoder
     from retrieval.pictures.passed_over import nothing_indexed
@@ -258,7 +258,7 @@ def index(
             say(f"with {report.encoder}, run: photoseek similar PHOTO --model {report.encoder}")
         if report.interrupted:
             say("stopped early; " + ("not all files were checked" if dry_run else "the next run continues from here"))
-            raise SystemExit(130)
+            raise SystemExit(exit_code())
         if watch and not dry_run:
             from retrieval.commands.watch import keep_watching
 

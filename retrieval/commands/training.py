@@ -94,7 +94,7 @@ def train(
             found, encoder, target, gallery=opened, share=share, seed=seed, begin=say_begin(sys.stderr, quiet=quiet)
         )
     else:
-        from retrieval.interrupts import stop_on_interrupt
+        from retrieval.interrupts import own_time, stop_on_interrupt
         from retrieval.lab.training.choices import plan_of
         from retrieval.lab.training.progress import shown_training
 
@@ -104,7 +104,12 @@ def train(
             resume=resume, device=device, seed=seed,
         )  # fmt: skip
         stopping = "stopping after this step; the best weights so far are kept ..."
-        with stop_on_interrupt(lambda: say(stopping)) as stop, shown_training(sys.stderr, quiet=quiet) as told:
+        # The weights are evaluated and written then: longer than a stop usually takes.
+        with (
+            own_time(),
+            stop_on_interrupt(lambda: say(stopping)) as stop,
+            shown_training(sys.stderr, quiet=quiet) as told,
+        ):
             from retrieval.lab.training.run import train as run
 
             report, interrupted = run(found, plan, told=told, stop=stop)
@@ -112,9 +117,11 @@ def train(
     if not quiet:
         say(f"use it: photoseek index --model {target if out else target.name}")
     if interrupted:
+        from retrieval.interrupts import exit_code
+
         say(f"stopped early; the best weights so far are in {target}")
         say("to go on: the same command with --resume")
-        raise SystemExit(130)
+        raise SystemExit(exit_code())
 
 
 def _pairs(place: Path | None, gallery: Gallery, from_gallery: bool, disliked: Path | None) -> Pairs:

@@ -59,7 +59,7 @@ _LOOK_SECONDS = 0.25
 OVERTAKEN_SECONDS = 10.0
 """A chunk that takes longer is overtaken by those behind it."""
 
-GRACE_SECONDS = 2.0
+GRACE_SECONDS = 1.0
 """After a stop, workers go on with their chunks for this long; what is left of them is for the next run."""
 
 HELD_BYTES = 32 << 20

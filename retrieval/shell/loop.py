@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 from retrieval.encoders.cache import is_wanted
 from retrieval.errors import RetrievalError
 from retrieval.filters.filter import filter_words
+from retrieval.interrupts import goes_on
 from retrieval.labels.output import write_labels
 from retrieval.labels.reading import labels_of
 from retrieval.output import as_json, write_hits, write_pairs
@@ -85,7 +86,7 @@ class Shell:
                     self._failed = self._failed or known.exit_code
                     self._say("\n".join([known.message, known.hint]).rstrip())
                 except KeyboardInterrupt:
-                    if not self._is_terminal:
+                    if not self._is_terminal or not goes_on():
                         raise
                     self._say("interrupted")
                 self._out.flush()
@@ -102,6 +103,8 @@ class Shell:
                 self._say("")
                 return
             except KeyboardInterrupt:  # discards the typed text
+                if not goes_on():
+                    raise
                 self._say("")
 
     def _answer(self, line: Line) -> None:

@@ -23,6 +23,7 @@ from fastapi import FastAPI
 
 from retrieval.errors import SettingsError
 from retrieval.gallery import Gallery
+from retrieval.interrupts import ENDING, own_time
 from retrieval.server.door import Run, SocketDoor
 from retrieval.web.app import create_app
 from retrieval.web.front.protocol import patient
@@ -31,7 +32,7 @@ from retrieval.web.settings import Settings
 
 _SHORTEST_TOKEN = 16  # characters of a token that strangers may try to guess
 _MAX_HEADERS = 65_536  # bytes: an address to share holds a whole search
-_GRACE_S = 10.0  # after running requests had their time: to stop an indexing run, and close files and threads
+_GRACE_S = 2.0  # after running requests had their time: to stop an indexing run, and close files and threads
 
 
 def serve(
@@ -42,7 +43,7 @@ def serve(
     *,
     open_page: bool = False,
 ) -> None:
-    """Serve a gallery until SIGINT or SIGTERM.
+    """Serve a gallery until SIGINT, SIGTERM or SIGHUP.
 
     Args:
         gallery: may be empty.
@@ -143,9 +144,11 @@ class Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield  # only the main thread receives signals
             return
-        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self.handle_exit) for number in numbers}
         try:
-            yield
+            with own_time():  # _leave_in_any_case
+                yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

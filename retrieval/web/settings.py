@@ -58,5 +58,5 @@ class Settings(EngineLimits):
     body_total_s: float = 120.0
     write_wait_s: float = 60.0
     keep_alive_s: float = 15.0
-    stop_within_s: float = 5.0
+    stop_within_s: float = 3.0
     thumbnail_bytes: int = 1024 * MEBI

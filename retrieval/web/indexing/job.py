@@ -21,6 +21,7 @@ from typing import Any
 
 from retrieval.errors import GalleryError, GalleryLocked
 from retrieval.gallery import Gallery
+from retrieval.interrupts import EXIT_CODES
 from retrieval.paths import CLI, as_text
 from retrieval.web.indexing.models import IndexState, TwoLines
 from retrieval.web.settings import Settings
@@ -237,7 +238,7 @@ class IndexJob:
         """The last state of a run that ended with this exit code and this last output on stderr."""
         report = self._state.report
         now: dict[str, Any] = {"running": False, "finished_at": _now(), "seconds_left": None}
-        if report is not None and code in (0, 1, 130):
+        if report is not None and code in (0, 1, *EXIT_CODES):
             now["state"] = "stopped" if report.get("interrupted") else "done"
         elif self._state.state == "stopping":
             now["state"] = "stopped"
