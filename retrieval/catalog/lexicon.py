@@ -70,11 +70,13 @@ _PICTURES: dict[Kind, str] = {
         WHERE c.id IN ({}) AND NOT i.is_retired""",
     "tag": """SELECT s.tag_key, i.id FROM tag_spellings AS s JOIN tags AS t ON t.tag = s.tag
         JOIN images AS i ON i.id = t.image_id WHERE s.tag_key IN ({}) AND NOT i.is_retired""",
-    "place": """SELECT p.key, i.id FROM places AS p JOIN places AS c ON p.key IN (c.key, c.region, c.country)
-        JOIN located AS l ON l.place = c.key JOIN images AS i ON i.latitude = l.latitude AND i.longitude = l.longitude
-        WHERE p.key IN ({}) AND NOT i.is_retired""",
+    "place": """SELECT p.key, i.id
+        FROM places AS p CROSS JOIN places AS c CROSS JOIN located AS l CROSS JOIN images AS i
+        WHERE p.key IN ({}) AND p.key IN (c.key, c.region, c.country) AND l.place = c.key
+        AND i.latitude = l.latitude AND i.longitude = l.longitude AND NOT i.is_retired""",
 }
-"""Kind -> (ref, id of a present image that has it)."""
+"""Kind -> (ref, id of a present image that has it). SQLite joins in the order of CROSS JOIN: from few places to their
+pictures. By itself it would read all pictures first."""
 
 
 def pictures_of(rows: Rows, kind: Kind, refs: Sequence[int | str]) -> list[tuple[int | str, int]]:

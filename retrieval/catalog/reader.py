@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from retrieval.catalog.runs import Failure
     from retrieval.filters import Filter
 
-CATALOG_VERSION = "0022"
+CATALOG_VERSION = "0023"
 """The schema version that these statements fit: the newest file in ``migrations/versions``."""
 
 _BATCH = 4096

@@ -141,6 +141,7 @@ images = Table(
     UniqueConstraint("folder_id", "name"),
     Index("images_by_hash", "content_hash"),
     Index("images_by_change", "change"),
+    Index("images_by_coordinates", "latitude", "longitude", **only_where("latitude IS NOT NULL")),
     Index("raw_images", "folder_id", **only_where("format = 'RAW'")),
     Index("videos", "id", **only_where("duration_s IS NOT NULL")),
     sqlite_autoincrement=True,  # ids are never reused
@@ -200,6 +201,7 @@ embeddings = Table(
     # A table with row ids, not WITHOUT ROWID: vectors of 1-2 KB would push its inner nodes out of the cache.
     UniqueConstraint("encoder_id", "image_id"),
     Index("embeddings_by_change", "encoder_id", "change"),
+    Index("embeddings_by_image", "image_id"),
 )
 
 moments = Table(  # the other frames of videos (see catalog/moments.py); a trigger copies deletions to purged_images

@@ -119,12 +119,14 @@ def _under(folder: Path) -> Sql:
 def _near(circle: Near | NearNamed) -> Sql:
     """The box first, which SQLite compares by itself; distances are computed only within it."""
     if isinstance(circle, NearNamed):
+        # The towns of this name are looked up once, not for each picture.
         degrees = Near(0.0, 0.0, circle.km).box()[1]
         return Sql(
             f"""CASE WHEN i.latitude IS NOT NULL THEN EXISTS (
-                SELECT 1 FROM places AS p WHERE p.kind = 'town' AND {NAMED_PLACE}
-                AND abs(p.latitude - i.latitude) <= :degrees
-                AND great_circle_km(i.latitude, i.longitude, p.latitude, p.longitude) <= :km) END""",
+                SELECT 1 FROM places AS t
+                WHERE t.key IN (SELECT p.key FROM places AS p WHERE p.kind = 'town' AND {NAMED_PLACE})
+                AND abs(t.latitude - i.latitude) <= :degrees
+                AND great_circle_km(i.latitude, i.longitude, t.latitude, t.longitude) <= :km) END""",
             {**place_parameters(circle.name), "km": circle.km, "degrees": degrees},
         )
     low, high, ranges = circle.box()

@@ -35,6 +35,7 @@ from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.records import pack_vector
 from retrieval.catalog.transaction import Transaction
 from retrieval.catalog.writer import Catalog
+from retrieval.filters import Filter, parse_filter
 from tests.retrieval.rows import encoder_spec, failure, hash_of, image, vector_of
 
 FACTS = (
@@ -47,6 +48,24 @@ FACTS = (
     {"colour": 0x102030, "phash": bytes(64)},
 )
 NAMES = ("a.jpg", "b.jpg", "Screenshot 1.png", "d.raw", "d.jpg", "clip.mp4", "Ärger.jpg")
+
+
+CONDITIONS = (
+    "", "after=2022", "before=2022-06", "day=12-24", "undated=true", "camera=canon", "no_camera=canon", "lens=50",
+    "iso=100-800", "aperture=f/2.8", "exposure=1/250", "focal_length=35mm", "near=48.86,2.34,5km", "place=paris",
+    "country=norway", "unplaced=true", "person=Anna", "no_person=Anna", "people=1-2", "orientation=portrait",
+    "format=PNG", "no_format=PNG", "tag=dog", "no_tag=dog", "untagged=true", "rating=5", "rating=rejected",
+    "min_rating=3", "favourite=true", "hidden=true", "album=Best", "kind=video", "kind=screenshot", "kind=document",
+    "no_kind=photo", "duration=1s-10s", "min_width=1000", "max_height=40", "max_bytes=10", "near=Paris,50km",
+)  # fmt: skip
+"""One for each condition that says nothing in SQLite's own words."""
+OWN_CONDITIONS = ("name=a", "caption=pool", "text=hello", "under=/photos", "glob=*.png", "glob=photos/*.p?g")
+
+
+def asked(text: str) -> Filter:
+    """The filter of one of these conditions."""
+    name, _, value = text.partition("=")
+    return parse_filter(**{name: True if value == "true" else value}) if name else Filter()
 
 
 def fill(catalog: Catalog) -> tuple[int, int]:

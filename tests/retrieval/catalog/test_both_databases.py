@@ -40,24 +40,8 @@ from retrieval.errors import QueryError
 from retrieval.filters import Filter, parse_filter
 from retrieval.filters.albums import FoundAlbum
 from tests.retrieval.catalog.both import OWN_WORDS, Both
-from tests.retrieval.catalog.statements import ask, fill, say
+from tests.retrieval.catalog.statements import CONDITIONS, OWN_CONDITIONS, ask, asked, fill, say
 from tests.retrieval.rows import hash_of, row_of, vector_of
-
-FILTERS = (
-    "", "after=2022", "before=2022-06", "day=12-24", "undated=true", "camera=canon", "no_camera=canon", "lens=50",
-    "iso=100-800", "aperture=f/2.8", "exposure=1/250", "focal_length=35mm", "near=48.86,2.34,5km", "place=paris",
-    "country=norway", "unplaced=true", "person=Anna", "no_person=Anna", "people=1-2", "orientation=portrait",
-    "format=PNG", "no_format=PNG", "tag=dog", "no_tag=dog", "untagged=true", "rating=5", "rating=rejected",
-    "min_rating=3", "favourite=true", "hidden=true", "album=Best", "kind=video", "kind=screenshot", "kind=document",
-    "no_kind=photo", "duration=1s-10s", "min_width=1000", "max_height=40", "max_bytes=10", "near=Paris,50km",
-)  # fmt: skip
-"""One for each condition that says nothing in SQLite's own words."""
-OWN = ("name=a", "caption=pool", "text=hello", "under=/photos", "glob=*.png", "glob=photos/*.p?g")
-
-
-def asked(text: str) -> Filter:
-    name, _, value = text.partition("=")
-    return parse_filter(**{name: True if value == "true" else value}) if name else Filter()
 
 
 @pytest.fixture
@@ -105,14 +89,14 @@ def test_what_the_catalog_writes_and_answers_is_the_same_on_both(tmp_path: Path,
             change = before.change()
             ask(transaction, row)
         ask(reader, row)
-        for text in (*FILTERS, *OWN):
+        for text in (*CONDITIONS, *OWN_CONDITIONS):
             for listed in (False, True):
                 selection.select(reader, asked(text), one, for_list=listed)
         selection.select(reader, Filter(album=(FoundAlbum("found", (1, 2)),)), one)
         for wrong in ({"camera": "canno"}, {"tag": "dgo"}, {"person": "Ana"}, {"place": "Lyon"}, {"album": "Bst"}):
             with pytest.raises(QueryError):
                 selection.check_names(reader, parse_filter(**wrong), one)
-        facets.failing(reader, asked("after=2020"), [asked(text) for text in FILTERS[5:30]])
+        facets.failing(reader, asked("after=2020"), [asked(text) for text in CONDITIONS[5:30]])
         is_any_known(reader, ["a dog"])
         lexicon.pictures_of(
             reader, "caption", [1]
