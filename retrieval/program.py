@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 TRACEBACK_VARIABLE = "PHOTOSEEK_TRACEBACK"
 """If set to anything but 0, a bug in the program is printed with its traceback."""
 
+_LEAST_ADDRESSES = 384 << 20
+"""Bytes of address space: imports of the server and one thread take 350 MiB."""
+
 _is_ours = False  # True if this process is ours, so that its signal handlers are, too
 
 
@@ -36,7 +39,26 @@ def begin() -> None:
 def begin_work() -> None:
     """From here on Ctrl-C raises KeyboardInterrupt, so that unfinished work is cleaned up."""
     if _is_ours:
+        from retrieval.threads import starts_that_end
+
+        _check_addresses()
+        starts_that_end()
         raise_on_interrupt()
+
+
+def _check_addresses() -> None:
+    """Libraries end the whole process if they find no addresses for their first steps.
+
+    Raises:
+        MemoryError: a limit of this process leaves less than they take.
+    """
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if most != resource.RLIM_INFINITY and most < _LEAST_ADDRESSES:
+        raise MemoryError
 
 
 class errors_in_two_lines:  # noqa: N801 - used like a function

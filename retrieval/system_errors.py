@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sqlite3
 from pathlib import Path
 
@@ -43,6 +44,13 @@ _SLIPS = (
 )  # fmt: skip
 """Errors caused by a wrong name."""
 
+_OF_MEMORY = re.compile(
+    r"bad_?alloc|(cannot|can't|could not|failed to|unable to) allocate|failed to map segment|can't start new thread|"
+    r"out of memory|not enough memory|posix_memalign",
+    re.I,
+)
+"""In messages of Python, the loader, OpenVINO, faiss."""
+
 _NEAR_FULL = 1 << 16
 """Bytes: if less is free, SQLite cannot create a file that it shares between processes (32 KiB)."""
 
@@ -55,8 +63,8 @@ def explained(error: BaseException) -> RetrievalError | None:
     """Convert an error of the machine to one of ours; None for bugs in the program."""
     if isinstance(error, RetrievalError):
         return error
-    if isinstance(error, MemoryError):
-        return SystemProblem("there is not enough memory", f"close other programs, {AGAIN}")
+    if is_of_memory(error):
+        return no_memory()
     if isinstance(error, OSError):
         return of_os(error)
     if isinstance(error, sqlite3.Error):
@@ -65,6 +73,18 @@ def explained(error: BaseException) -> RetrievalError | None:
         origin = getattr(error, "orig", None)
         return explained(origin) if isinstance(origin, BaseException) else None
     return None
+
+
+def is_of_memory(error: BaseException) -> bool:
+    """Whether the machine, or a limit, has no more memory. Libraries say so in errors of many kinds."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError | ImportError | SystemError) and bool(_OF_MEMORY.search(str(error)))
+
+
+def no_memory() -> SystemProblem:
+    """The error for that."""
+    return SystemProblem("there is not enough memory", f"close other programs, or raise the limit, {AGAIN}")
 
 
 def of_os(error: OSError) -> RetrievalError:
@@ -122,7 +142,7 @@ def of_sqlite(error: sqlite3.Error, path: Path | None = None, doing: str = "use"
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return GalleryError(f"{cannot}: another process has locked it", f"wait until it has finished, {AGAIN}")
     if code == sqlite3.SQLITE_NOMEM:
-        return SystemProblem("there is not enough memory", f"close other programs, {AGAIN}")
+        return no_memory()
     return damaged(path, str(error), doing)
 
 

@@ -35,6 +35,7 @@ SHORT = {
     "retrieval/search/english.py": "a hint that four doors give",
     "retrieval/server/program_files.py": "what the socket door asks, of the disk alone",
     "retrieval/server/resident.py": "one of two processes around the engine; the other one is web/server.py",
+    "retrieval/threads.py": "a fault of Python's own threads; the rest of Python is used as it is",
     "retrieval/search/smoothing.py": "a formula with its source, below calibration and judging",
 }
 """Files, or folders of files, of fewer lines than others, with the reason."""

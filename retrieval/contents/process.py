@@ -21,6 +21,7 @@ _PATIENCE = 20
 """Limit of wall-clock time as a multiple of CPU time: for busy machines, and systems without limits of CPU time."""
 
 _LATE = getattr(signal, "SIGXCPU", signal.SIGTERM)
+_KILLED = getattr(signal, "SIGKILL", 0)
 _ROOT = str(Path(__file__).parents[2])
 
 
@@ -42,7 +43,7 @@ class ContentProcess:
     def answer(self, path: str, content_hash: bytes, width: int, height: int) -> dict[str, Any] | None:
         """The program's answer, or ``reason``: why there is none.
 
-        None if the file is not the one that was indexed, or the process was closed.
+        None if the file is not the one that was indexed, or the process was closed, or the system ended it.
 
         Raises:
             EncoderError: the networks cannot be used.
@@ -58,6 +59,10 @@ class ContentProcess:
         if self._is_closed or (answer is not None and answer.get("gone")):
             return None
         if answer is None:
+            if ended is not None and ended > 0:  # it never answers with that
+                raise EncoderError("the process that reads pictures cannot be started", "close other programs")
+            if ended == -_KILLED:  # by the system, which had no memory left: it is read in another run
+                return None
             late = f"it took more than {self._seconds} s to read"
             return {"reason": late if ended == -_LATE else "reading it failed"}
         if "stop" in answer:

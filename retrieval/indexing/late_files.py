@@ -40,8 +40,10 @@ class LateFiles(Generic[T]):
         """The result of ``work``; or None: it is late (see :meth:`finished`), or was given up."""
         try:
             future = self._pool.submit(self._abandonably, work)
-        except RuntimeError:  # the run is being left
-            return None
+        except RuntimeError:
+            if self.abandonment.is_set:  # the run is being left
+                return None
+            raise  # no thread can be started
         patience = SOON_SECONDS
         while not self.abandonment.is_set:
             done, _ = wait([future], timeout=min(patience, _LOOK_SECONDS))

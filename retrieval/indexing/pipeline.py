@@ -32,6 +32,7 @@ from retrieval.catalog.reader import CatalogReader
 from retrieval.encoders.base import DeviceEncoder, Encoder
 from retrieval.encoders.onnx.encoder import available_cpus
 from retrieval.errors import EncoderError, UnreadableImage
+from retrieval.free_memory import NO_MEMORY
 from retrieval.indexing.candidates import Candidate, hash_candidate, is_video, read_candidate
 from retrieval.indexing.described import metadata_of, metadata_of_video, with_later
 from retrieval.indexing.doubtful_notes import KILLED, DoubtfulNotes
@@ -45,7 +46,6 @@ from retrieval.pictures.decoders import Abandoned, abandonable
 from retrieval.pictures.doubtful import Doubt, doubt_of
 from retrieval.pictures.formats import is_video_name
 from retrieval.pictures.images import Picture, content_hash, read_picture
-from retrieval.pictures.memory import NO_MEMORY
 from retrieval.pictures.video import FRAMES_PER_MINUTE, read_video
 from retrieval.regular_files import describe_os_error
 

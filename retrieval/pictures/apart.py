@@ -16,10 +16,11 @@ from PIL import Image
 
 from retrieval.encoders.base import Preprocessing
 from retrieval.errors import UnreadableImage
+from retrieval.free_memory import NO_MEMORY
 from retrieval.pictures.decoders import Decoded
 from retrieval.pictures.decoding import Picture, cut_out_in, exif_in, picture_in, whole_in
 from retrieval.pictures.exif import Exif
-from retrieval.pictures.memory import NO_MEMORY, SMALL, Budget
+from retrieval.pictures.memory import SMALL, Budget
 
 _MODES = {"RGB": 3, "RGBA": 4}
 _PHASH_BYTES = 64

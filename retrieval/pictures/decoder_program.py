@@ -27,6 +27,9 @@ from typing import Any, BinaryIO
 MOST_MEMORY = 3 << 30
 """Bytes of address space: a RAW of 150 megapixels takes 1 GiB. Pictures that need more have to ask for it."""
 
+NO_MEMORY = "not enough memory"
+"""As in ``free_memory.py``."""
+
 _IDLE_SECONDS = 120
 _SMALL = 2048  # pixels of the longer side: half of that would be too little
 _DAMAGE = re.compile(rb"Unexpected end of file|data corrupted|Corrupt|Decompression error", re.IGNORECASE)
@@ -250,6 +253,16 @@ def _limit_memory(memory: int) -> None:
     _limit(resource.RLIMIT_AS, memory)
 
 
+def _is_short() -> bool:
+    """Whether this process may use less memory than files may take: what fails is not the file's fault then."""
+    try:
+        import resource
+    except ImportError:
+        return False
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    return hard != resource.RLIM_INFINITY and hard < MOST_MEMORY
+
+
 def _limit(kind: int, most: int) -> None:
     import resource
 
@@ -319,9 +332,9 @@ def main(memory: int) -> None:
             reason, *hint = error.args
             about, picture = {"reason": str(reason), "hint": hint}, b""
         except MemoryError:
-            about, picture = {"reason": "the file asks for too much memory"}, b""
+            about, picture = {"reason": NO_MEMORY if _is_short() else "the file asks for too much memory"}, b""
         except ImportError:
-            about, picture = {"reason": "missing"}, b""
+            about, picture = {"reason": NO_MEMORY if _is_short() else "missing"}, b""
         except Exception as error:
             about, picture = {"reason": f"damaged file ({type(error).__name__})"}, b""
         _out.write(json.dumps({**about, "bytes": len(picture)}).encode() + b"\n" + picture)

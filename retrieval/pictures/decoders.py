@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from retrieval.errors import UnreadableImage
+from retrieval.free_memory import NO_MEMORY
 from retrieval.pictures import memory
 from retrieval.pictures.memory import Room
 
@@ -34,6 +35,8 @@ _PATIENCE = 20
 
 _LATE = getattr(signal, "SIGXCPU", signal.SIGTERM)
 """The signal with which the system ends a process that used too much CPU time."""
+
+_KILLED = getattr(signal, "SIGKILL", 0)
 
 _PROGRAM = Path(__file__).with_name("decoder_program.py")
 _ATTEMPTS = 3
@@ -259,6 +262,9 @@ class Decoders:
                     raise Abandoned
                 if ended == -_LATE:
                     raise UnreadableImage(f"it took more than {seconds} s to decode")
+                if ended is not None and (ended > 0 or ended == -_KILLED):
+                    # Not by its own fault: it could not even begin, or the system took its memory away.
+                    raise UnreadableImage(f"{NO_MEMORY}: its decoder was ended")
                 if ended != 0:  # 0: it had just ended because it was idle
                     break
         raise UnreadableImage(f"the {name} decoder crashed on it")

@@ -7,17 +7,13 @@ again in the next run, when there may be more memory.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 
 from retrieval.errors import UnreadableImage
-
-NO_MEMORY = "not enough memory"
-"""The prefix of reasons that are not the file's fault: the file is tried again."""
+from retrieval.free_memory import NO_MEMORY, free_bytes
 
 SHARE = 0.8
 """Of the memory that is free; the rest is for files and other programs."""
@@ -157,54 +153,3 @@ class Room:
         """
         self._held.close()
         self._held.enter_context(self._budget.taken(count))
-
-
-def free_bytes() -> int | None:
-    """Bytes that this process may still use: the least of machine, control group and address space.
-
-    None if the system does not report it (not Linux).
-    """
-    found = [each for each in (_free_on_machine(), *_free_in_groups(), _free_addresses()) if each is not None]
-    return max(min(found), 0) if found else None
-
-
-def _free_on_machine() -> int | None:
-    with suppress(OSError, ValueError, IndexError):
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) << 10
-    return None
-
-
-def _free_in_groups() -> Iterator[int]:
-    """The remaining memory of this process's control group and of each above it, for both versions of groups."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, kinds, path = line.split(":", 2)
-        if kinds == "":
-            top, limit, usage = Path("/sys/fs/cgroup"), "memory.max", "memory.current"
-        elif "memory" in kinds.split(","):
-            top, limit, usage = Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes"
-        else:
-            continue
-        group = top / path.lstrip("/")
-        # A container may see only its own group, mounted in place of the topmost one.
-        for folder in (group, *group.parents) if group.is_dir() else (top,):
-            with suppress(OSError, ValueError):  # no limit is the word "max", or a meaningless number
-                yield int((folder / limit).read_text()) - int((folder / usage).read_text())
-            if folder == top:
-                break
-
-
-def _free_addresses() -> int | None:
-    with suppress(ImportError, OSError, ValueError):
-        import resource
-
-        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-        if limit != resource.RLIM_INFINITY:
-            pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-            return limit - pages * os.sysconf("SC_PAGE_SIZE")
-    return None

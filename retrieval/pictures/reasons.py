@@ -7,8 +7,8 @@ import re
 
 from PIL import Image
 
+from retrieval.free_memory import NO_MEMORY
 from retrieval.pictures.formats import is_cut_short, share_of_bytes
-from retrieval.pictures.memory import NO_MEMORY
 from retrieval.pictures.truncated import SALVAGED
 
 _TRUNCATED = re.compile(r"truncat|end of (file|data|image)|\beof\b|not enough|insufficient|too short", re.I)

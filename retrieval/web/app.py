@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 from fastapi import FastAPI
@@ -96,6 +96,19 @@ def _guard(app: FastAPI, settings: Settings) -> None:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """As :func:`_running`; what keeps it from starting is left in ``app.state.failure``, for the server to raise."""
+    app.state.failure = None
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(_running(app))
+        except BaseException as error:
+            app.state.failure = error
+            raise
+        yield
+
+
+@asynccontextmanager
+async def _running(app: FastAPI) -> AsyncIterator[None]:
     gallery, settings, state = app.state.gallery, app.state.settings, app.state
     state.stopping = asyncio.Event()
     state.engine_thread = EngineThread(gallery, settings, QueueMeter())

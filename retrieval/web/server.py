@@ -122,11 +122,14 @@ class Server(uvicorn.Server):
         self._state, self._ready, self._leaving = app.state, ready, leaving
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application, then listen."""
-        await super().startup(sockets)
+        """Start the application, then listen; raises what the application raised."""
+        # The application reports errors; uvicorn would repeat them with a traceback.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            raise self._state.failure or SettingsError("the server could not be started", "try again") from None
         if self.started:
-            # From here on the application reports errors; uvicorn would repeat them with a traceback.
-            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

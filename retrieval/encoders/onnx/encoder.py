@@ -29,8 +29,10 @@ from retrieval.errors import (
     EncoderError,
     RuntimeUnavailable,
     SettingsError,
+    SystemProblem,
     WeightsUnavailable,
 )
+from retrieval.free_memory import NO_MEMORY, check_room
 
 Features = NDArray[np.float32]
 
@@ -172,6 +174,9 @@ class OnnxEncoder:
         verify_encoder_folder(self.folder, without_text=True)
         check_weights_listed(self.folder.path, image.file, self.folder.files)
         ends, path = (image.input, image.output), self.folder.file(image.file)
+        weights = path.stat().st_size
+        used, reserved = _USED * self.streams + weights, _RESERVED * self.streams + 2 * weights
+        check_room(self.spec.name, used=used, reserved=reserved)
 
         def changed(model: Any) -> Any:
             from retrieval.encoders.onnx.layout import in_blocks
@@ -205,6 +210,10 @@ class OnnxEncoder:
             raise SettingsError("this CPU does not support bf16", "leave the precision at auto, or use fp32")
         return "bf16" if capable else "fp32"
 
+
+_USED, _RESERVED = 64 << 20, 400 << 20
+"""Bytes that OpenVINO takes for each stream, besides the weights: 65 and 306 MiB were measured with the built-in model.
+With fewer, its threads end the process instead of raising an error."""
 
 _core_lock = threading.Lock()
 
@@ -288,7 +297,7 @@ class _Graph:
             _check_dim(file, model.outputs[self._output].partial_shape[-1], dim)
             self._compiled = core.compile_model(model, "CPU", dict(properties))
         except (RuntimeError, ValueError) as error:
-            raise _broken(file, error) from error
+            raise _without_memory(error) or _broken(file, error) from error
 
     def run(self, batch: NDArray[Any]) -> Features:
         """(n, ...) -> (n, dim) float32, a copy."""
@@ -307,6 +316,8 @@ class _Graph:
             request.infer([batch], share_inputs=True)
             found = request.get_output_tensor(self._output).data
         except RuntimeError as error:
+            if _without_memory(error) is not None:
+                raise EncoderError(NO_MEMORY, "close other programs") from error
             raise EncoderError(f"{self._file.name} failed: {str(error)[:300]}", "fetch the model again") from error
         if found.shape != (len(batch), self._dim):
             raise _broken(self._file, ValueError(f"gives {found.shape}, not {(len(batch), self._dim)}"))
@@ -344,6 +355,12 @@ def _check_dim(file: Path, found: Any, dim: int) -> None:
 
 def _broken(file: Path, error: Exception) -> WeightsUnavailable:
     return WeightsUnavailable(f"{file} cannot be used: {str(error)[:300]}", "fetch or export the model again")
+
+
+def _without_memory(error: Exception) -> SystemProblem | None:
+    from retrieval.system_errors import is_of_memory, no_memory
+
+    return no_memory() if is_of_memory(error) else None
 
 
 def available_cpus() -> int:

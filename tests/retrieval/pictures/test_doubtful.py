@@ -15,6 +15,7 @@ import pytest
 from retrieval.duplicates.evidence import Evidence, evidence_of
 from retrieval.encoders.base import Preprocessing
 from retrieval.errors import UnreadableImage
+from retrieval.free_memory import NO_MEMORY
 from retrieval.labels.embedded import read_inside
 from retrieval.pictures import decoders, images, memory
 from retrieval.pictures.decoders import Abandoned, Abandonment, Decoders, abandonable
@@ -22,7 +23,7 @@ from retrieval.pictures.decoding import MAX_PIXELS, exif_in, picture_in, whole_i
 from retrieval.pictures.doubtful import COMPLEX, doubt_of, is_amplified
 from retrieval.pictures.formats import sniff
 from retrieval.pictures.images import read_exif_of, read_picture, read_whole
-from retrieval.pictures.memory import NO_MEMORY, Budget
+from retrieval.pictures.memory import Budget
 from tests.hostile_pictures import (
     amplified_exif,
     empty_scans,

@@ -16,11 +16,12 @@ from PIL import Image
 
 from retrieval.encoders.base import Preprocessing
 from retrieval.errors import UnreadableImage
+from retrieval.free_memory import NO_MEMORY, free_bytes
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from retrieval.pictures import memory
 from retrieval.pictures.images import read_cut_out, read_picture, read_whole
-from retrieval.pictures.memory import NO_MEMORY, Budget, free_bytes, needed
+from retrieval.pictures.memory import Budget, needed
 from tests.fakes import ColourEncoder
 
 SIDE = 2600
@@ -193,7 +194,7 @@ def test_the_limit_follows_the_machine_and_the_process(monkeypatch: pytest.Monke
         pass
     code = """
 import resource
-from retrieval.pictures.memory import free_bytes
+from retrieval.free_memory import free_bytes
 resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
 print(free_bytes())
 """
