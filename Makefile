@@ -8,6 +8,10 @@ TORCH ?= torch torchvision
 TEST_WORKERS ?= auto
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+# A file of exact versions with hashes for test and check; without one, the newest that pyproject.toml allows.
+LOCK ?=
+# --upgrade: the newest versions of everything.
+LOCK_ARGS ?=
 
 PY := $(VENV)/bin/python
 # Files in the order of folders, so that tests of one folder share its servers and its browser.
@@ -18,12 +22,16 @@ MADE := $(VENV)/.photoseek-made
 CPU := $(VENV)/.photoseek-cpu
 FAST := $(VENV)/.photoseek-fast
 FULL := $(VENV)/.photoseek-full
+# Programs for releases: they need other packages than photoseek.
+TOOLS := $(VENV)/tools
+TOOLS_MADE := $(TOOLS)/.photoseek-tools
+CI_LOCK := release/requirements.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 # All stamps belong to one environment: two pips must not run in it at the same time.
 .NOTPARALLEL:
-.PHONY: help demo test test-fast check bench clean milvus-server
+.PHONY: help demo test test-fast check bench wheel sbom lock audit clean milvus-server
 
 help: ## show this list
 	@echo 'usage: make TARGET [VARIABLE=value ...]'
@@ -39,6 +47,8 @@ help: ## show this list
 	@echo '  TEST_WORKERS processes that run the tests (now: $(TEST_WORKERS), one for each core and 4 at most)'
 	@echo '  PYTEST_ARGS  more options for pytest'
 	@echo '  BENCH_ARGS   options for the benchmark'
+	@echo '  LOCK         a file of versions and hashes for test and check, for instance $(CI_LOCK)'
+	@echo '  LOCK_ARGS    options for lock; --upgrade takes the newest versions of everything'
 
 demo: $(CPU) ## set up, index examples/photos, search it by words and by picture
 	@$(PY) examples/demo.py
@@ -56,6 +66,27 @@ check: $(FULL) ## lint (ruff) and check types (mypy)
 # A choice of kernels in the environment would change the figures of exact search.
 bench: $(CPU) ## measure: stages, encoder, re-index, queries, memory
 	@unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE; $(PY) -m benchmarks.run $(BENCH_ARGS)
+
+wheel: $(TOOLS_MADE) ## build the wheel, install it into an empty environment, run the demo and a search there
+	@rm -rf build/lib build/bdist.* dist/*.whl
+	@$(TOOLS)/bin/python -m pip --quiet --disable-pip-version-check --no-input wheel --no-deps --no-build-isolation -w dist .
+	@'$(PYTHON)' release/try_wheel.py "$$(echo $(CURDIR)/dist/photoseek-*.whl)" $(LOCK)
+
+sbom: $(FULL) $(TOOLS_MADE) ## write dist/photoseek.cdx.json: every package needed at runtime, with version and licence
+	@$(TOOLS)/bin/python release/sbom.py $(PY) dist/photoseek.cdx.json
+
+# pip may be told on this machine to take no release newer than some (its setting constraint): a lock that it refuses helps nobody.
+lock: $(TOOLS_MADE) ## pin versions and hashes for CI anew, in release/ (needs a package index)
+	@limits=$$($(TOOLS)/bin/python -m pip config list | sed -n "s/^[a-z:]*\.constraint='\(.*\)'$$/\1/p" | head -n 1); \
+	pin() { $(TOOLS)/bin/uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 \
+		$${limits:+--constraint $$limits} $(LOCK_ARGS) "$$@"; }; \
+	pin pyproject.toml --extra cpu --extra torch --extra web --extra mcp --extra dev \
+		--python-platform x86_64-manylinux_2_28 -o $(CI_LOCK) \
+	&& pin release/build.in --constraint $(CI_LOCK) --universal -o release/build.txt \
+	&& pin release/tools.in --universal -o release/tools.txt
+
+audit: $(TOOLS_MADE) ## report known vulnerabilities of the pinned packages (asks an advisory service over the network)
+	$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes -r $(CI_LOCK)
 
 # Not $(VENV): one chosen by the user may contain other projects.
 clean: ## remove .venv, the demo's gallery, build products and caches
@@ -97,9 +128,25 @@ $(FAST): pyproject.toml $(MADE)
 	@$(PIP) install -e '.[cpu,web,mcp,dev]'
 	@touch $(CPU) $@
 
+$(TOOLS_MADE): release/tools.txt $(MADE)
+	@echo 'Installing release/tools.txt into $(TOOLS)'
+	@'$(PYTHON)' -m venv '$(TOOLS)'
+	@$(TOOLS)/bin/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes -r release/tools.txt
+	@touch $@
+
+ifneq ($(LOCK),)
+# Nothing is installed that has not one of these hashes, the packages that build others included: those come first.
+$(FULL): pyproject.toml $(LOCK) $(MADE)
+	@echo 'Installing $(LOCK) into $(VENV): up to 5.5 GB'
+	@$(PIP) install --require-hashes -r release/build.txt
+	@$(PIP) install --require-hashes --no-build-isolation -r $(LOCK)
+	@$(PIP) install --no-build-isolation --no-deps -e .
+	@touch $(CPU) $(FAST) $@
+else
 $(FULL): pyproject.toml $(MADE)
 	@echo 'Installing $(TORCH) into $(VENV): by default up to 5.5 GB on Linux (see: make help)'
 	@$(PIP) install $(TORCH)
 	@echo 'Installing photoseek[cpu,torch,web,mcp,dev] into $(VENV)'
 	@$(PIP) install -e '.[cpu,torch,web,mcp,dev]'
 	@touch $(CPU) $(FAST) $@
+endif
