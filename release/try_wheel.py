@@ -105,9 +105,11 @@ def see_page(user: User) -> None:
     assert server.stderr is not None
     with server:
         try:
-            said = server.stderr.readline()
-            found = re.search(r"http://[0-9.:]+", said)
-            assert found, said + server.stderr.read()
+            said = ""
+            while (found := re.search(r"http://[0-9.:]+", said)) is None:
+                line = server.stderr.readline()
+                said += line
+                assert line, said
             page = read(found[0])
             for name in re.findall(r"""(?:src|href)="(/static/[^"#]+)""", page):
                 assert read(found[0] + name), name

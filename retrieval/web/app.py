@@ -86,7 +86,7 @@ def _guard(app: FastAPI, settings: Settings) -> None:
     """Add the middlewares; those added later are outside those added earlier."""
     app.add_middleware(Limits, settings=settings)
     if settings.token is not None:
-        app.add_middleware(TokenCheck, token=settings.token)
+        app.add_middleware(TokenCheck, token=settings.token, form_wait_s=settings.header_wait_s)
     app.add_middleware(OriginCheck)
     app.add_middleware(HostCheck, host=settings.host, names=settings.allowed_hosts)
     app.add_middleware(Compression)

@@ -11,11 +11,12 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address
 from types import FrameType
+from typing import Any
 from urllib.parse import quote
 
 import uvicorn
@@ -24,14 +25,22 @@ from fastapi import FastAPI
 from retrieval.errors import SettingsError
 from retrieval.gallery import Gallery
 from retrieval.interrupts import ENDING, own_time
+from retrieval.regular_files import is_short
 from retrieval.server.door import Run, SocketDoor
 from retrieval.web.app import create_app
 from retrieval.web.front.protocol import patient
 from retrieval.web.front.security import is_wildcard
 from retrieval.web.settings import Settings
 
+logger = logging.getLogger("photoseek")
+
 _SHORTEST_TOKEN = 16  # characters of a token that strangers may try to guess
 _MAX_HEADERS = 65_536  # bytes: an address to share holds a whole search
+_OWN_DESCRIPTORS = 512  # for files of the catalog and of models, pictures that are read, pipes to child processes
+_QUEUED = 512  # connections that the system keeps until they are accepted
+_ACCEPTED_AT_ONCE = 8
+"""Connections that asyncio accepts in a turn of its loop (its ``backlog``); it tells of them some turns later."""
+_SAID_AGAIN_S = 60.0
 _GRACE_S = 2.0  # after running requests had their time: to stop an indexing run, and close files and threads
 
 
@@ -66,6 +75,7 @@ def serve(
         raise SettingsError(
             f"a token of {len(settings.token or '')} characters is too easy to guess", "omit --token to generate one"
         )
+    settings = with_descriptors(settings)
     url = _url(settings.host, listener)
     entry = url if settings.token is None else f"{url}/?token={quote(settings.token, safe='')}"
 
@@ -96,13 +106,34 @@ def listen(host: str, port: int) -> socket.socket:
         if os.name == "posix":  # on other systems it would let two servers share a port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(512)
+        listener.listen(_QUEUED)
     except OSError as error:
         listener.close()
         problem = f"cannot listen on {host}, port {port}: {error.strerror or error}"
         raise SettingsError(problem, "use another one; --port 0 uses any free port") from error
     listener.setblocking(False)
     return listener
+
+
+def with_descriptors(settings: Settings) -> Settings:
+    """The settings with no more connections than the process may have descriptors for, after raising its own limit.
+
+    Where connections take the last descriptor, nobody is answered any more, and no picture can be read.
+    """
+    if os.name != "posix":
+        return settings
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.max_connections + _OWN_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return settings
+    return replace(settings, max_connections=min(settings.max_connections, max(soft - _OWN_DESCRIPTORS, soft // 3)))
 
 
 class Server(uvicorn.Server):
@@ -120,9 +151,11 @@ class Server(uvicorn.Server):
     ) -> None:
         super().__init__(_config(app, settings))
         self._state, self._ready, self._leaving = app.state, ready, leaving
+        self._say_again = 0.0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then listen; raises what the application raised."""
+        asyncio.get_running_loop().set_exception_handler(self._unhandled)
         # The application reports errors; uvicorn would repeat them with a traceback.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         try:
@@ -130,7 +163,18 @@ class Server(uvicorn.Server):
         except SystemExit:
             raise self._state.failure or SettingsError("the server could not be started", "try again") from None
         if self.started:
+            for listener in sockets or ():
+                listener.listen(_QUEUED)  # asyncio has set it to how many it accepts at once
             self._ready()
+
+    def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An error of no request. Without a descriptor for a connection, asyncio tries again after a second."""
+        error = context.get("exception")
+        if not isinstance(error, OSError) or not is_short(error):
+            loop.default_exception_handler(context)
+        elif loop.time() >= self._say_again:
+            self._say_again = loop.time() + _SAID_AGAIN_S
+            logger.warning("new connections wait: %s", error.strerror)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End streams, let answers finish for a limited time, stop the application."""
@@ -173,6 +217,7 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,  # there is no proxy in front whose statement of the client's address would count
+        backlog=_ACCEPTED_AT_ONCE,
         timeout_keep_alive=max(1, round(settings.keep_alive_s)),
         timeout_graceful_shutdown=max(1, round(settings.stop_within_s)),
         h11_max_incomplete_event_size=_MAX_HEADERS,

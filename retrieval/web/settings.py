@@ -26,7 +26,7 @@ class Settings(EngineLimits):
         max_readers_waiting: the same for the catalog's readers.
         reader_threads: threads that read the catalog, besides the engine.
         max_requests: requests in progress at once; one more is answered with 503.
-        max_connections: connections at once; one more is closed.
+        max_connections: connections at once; for one more, one without a request in progress is closed, or it itself.
         max_json_bytes, max_upload_bytes: of a body, and of a ``multipart/form-data`` body.
         max_bodies_bytes: of all bodies in memory together; above it, requests with a body are answered with 503.
         header_wait_s: from the first moment of a connection (or of its next request) to the end of the headers.

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -67,6 +69,14 @@ def client(web_gallery: Gallery) -> Iterator[TestClient]:
         yield client
 
 
+NO_LIMITS: Mapping[int, tuple[int, int]] = {}
+
+
+def _limit(limits: Mapping[int, tuple[int, int]]) -> None:
+    for number, values in limits.items():
+        resource.setrlimit(number, values)
+
+
 class Running:
     """A server in a process of its own. What it says is read at once by a thread: a full pipe would stop it.
 
@@ -74,9 +84,18 @@ class Running:
         url: ``http://127.0.0.1:PORT``, without a slash.
         line: what it said when it was ready.
         process: to send it signals.
+
+    Args:
+        limits: of the process, by the numbers of ``resource``.
     """
 
-    def __init__(self, gallery: Path, *options: str, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        gallery: Path,
+        *options: str,
+        env: dict[str, str] | None = None,
+        limits: Mapping[int, tuple[int, int]] = NO_LIMITS,
+    ) -> None:
         command = [sys.executable, "-W", "error", str(ROOT / "cli.py"), "serve", "--gallery", str(gallery)]
         self.process = subprocess.Popen(
             [*command, "--port", "0", *options],
@@ -85,6 +104,7 @@ class Running:
             text=True,
             cwd=gallery.parent,
             env=env,
+            preexec_fn=partial(_limit, limits) if limits else None,
         )
         self.is_over = False
         self._said: list[str] = []
@@ -157,11 +177,11 @@ def start_server() -> Iterator[Callable[..., Running]]:
     started: list[Running] = []
     with TemporaryDirectory(prefix="photoseek-") as runtime:
 
-        def start(gallery: Path, *options: str, env: dict[str, str] | None = None) -> Running:
+        def start(gallery: Path, *options: str, env: dict[str, str] | None = None, **more: Any) -> Running:
             own = Path(runtime, str(len(started)))
             own.mkdir(mode=0o700)
             variables = {**(os.environ if env is None else env), "XDG_RUNTIME_DIR": str(own)}
-            started.append(Running(gallery, *options, env=variables))
+            started.append(Running(gallery, *options, env=variables, **more))
             return started[-1]
 
         yield start

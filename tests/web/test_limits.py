@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx
@@ -194,18 +194,65 @@ def test_slow_clients_do_not_hold_up_others(web_gallery: Gallery) -> None:
             server.close()
 
 
-def test_one_connection_too_many_is_closed(web_gallery: Gallery) -> None:
-    with server_of(web_gallery, max_connections=2) as port, connected(port) as first, connected(port) as second:
+def asked_for_health(server: socket.socket) -> None:
+    server.sendall(head("GET", "/healthz"))
+    read_until(server, b'{"status":"ok"}')
+
+
+def test_the_connection_that_waits_longest_makes_room(web_gallery: Gallery) -> None:
+    with (
+        server_of(web_gallery, max_connections=2, header_wait_s=600, keep_alive_s=600) as port,
+        connected(port) as first,
+        connected(port) as second,
+    ):
+        asked_for_health(first)
+        asked_for_health(second)
+        asked_for_health(first)
+        with connected(port) as third:
+            asked_for_health(third)
+            assert read_all(second) == b"", "it was without a request for longest"
+            asked_for_health(first)
+
+
+def test_a_connection_is_closed_if_all_have_work(web_gallery: Gallery) -> None:
+    begun = threading.Semaphore(0)
+
+    async def hold() -> None:
+        begun.release()
+        await asyncio.sleep(600)  # until the client leaves
+
+    def add(app: FastAPI) -> None:
+        app.get("/hold")(hold)
+
+    with (
+        server_of(web_gallery, add, max_connections=2) as port,
+        connected(port) as first,
+        connected(port) as second,
+    ):
         for server in (first, second):
-            server.sendall(head("GET", "/healthz"))
-            read_until(server, b'{"status":"ok"}')
+            server.sendall(head("GET", "/hold"))
+            assert begun.acquire(timeout=600)
         with connected(port) as third:
             assert read_all(third) == b""
-        first.sendall(head("GET", "/healthz", "Connection: close"))
-        assert b"200 OK" in read_all(first)
+        first.close()
         with connected(port) as fourth:
-            fourth.sendall(head("GET", "/healthz"))
-            read_until(fourth, b'{"status":"ok"}')
+            asked_for_health(fourth)
+
+
+def test_hundreds_who_only_wait_keep_nobody_out(web_gallery: Gallery) -> None:
+    """Some send nothing, some half a request, some have an answer: the next user is served, again and again."""
+    begins = (b"", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ", head("GET", "/healthz"))
+    with server_of(web_gallery, max_connections=100, header_wait_s=600, keep_alive_s=600) as port:
+        waiting = []
+        for number in range(300):
+            waiting.append(socket.create_connection(("127.0.0.1", port), timeout=600))
+            with suppress(OSError):
+                waiting[-1].sendall(begins[number % 3])
+        for _ in range(3):
+            answer = httpx.get(f"http://127.0.0.1:{port}{POST}?q=a+dog")
+            assert answer.status_code == 200 and answer.json()["hits"]
+        for server in waiting:
+            server.close()
 
 
 def test_what_is_not_http(web_gallery: Gallery) -> None:

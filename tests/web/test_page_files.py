@@ -158,3 +158,18 @@ def test_what_keeps_the_page_is_another_one_for_each_version(client: TestClient)
     shell = re.findall(r'"/static/([\w.-]+)"', answer.text.partition("SHELL")[2].partition("]")[0])
     assert {"main.js", "grid.js", "words.js", "app.css", "favicon.svg"} <= set(shell) <= set(files)
     assert "viewer.js" not in shell and "/api/" not in answer.text
+
+
+def test_no_script_makes_elements_out_of_text() -> None:
+    """Names, tags and captions are set as text; a policy of the page would stop scripts in them, but not all harm."""
+    ways = re.compile(
+        r"\b(innerHTML|outerHTML|insertAdjacentHTML|setHTMLUnsafe|parseFromString|createContextualFragment|srcdoc)\b"
+        r"|document\.write|\beval\(|new Function|javascript:"
+    )
+    found = [
+        (path.name, line)
+        for path in sorted(PAGE.glob("*.js"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if ways.search(line)
+    ]
+    assert found == []

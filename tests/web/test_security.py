@@ -96,7 +96,23 @@ def test_another_page_cannot_watch_us_think(client: TestClient) -> None:
     script = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
     assert client.get("/api/v1/stats", headers=script).status_code == 403
     link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
-    assert client.get("/api/v1/stats", headers=link).status_code == 200
+    assert client.get("/?q=a+dog", headers=link).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/api/v1/duplicates", "/api/v1/search?q=dog", "/api/v1/images/1/file", "/metrics"])
+def test_a_window_that_another_page_opens_is_led_to_the_page_only(client: TestClient, path: str) -> None:
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert client.get(path, headers=link).status_code == 403
+    assert client.get(path, headers=link | {"Sec-Fetch-Site": "none"}).status_code < 300  # typed, or a bookmark
+
+
+@pytest.mark.parametrize(
+    "header", [{"Sec-Purpose": "prefetch"}, {"Sec-Purpose": "prefetch;prerender"}, {"Purpose": "prefetch"}]
+)
+def test_nothing_is_loaded_ahead_for_another_page(client: TestClient, header: dict[str, str]) -> None:
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert client.get("/", headers=link | header).status_code == 403
+    assert client.get("/", headers=link | header | {"Sec-Fetch-Site": "same-origin"}).status_code == 200
 
 
 @pytest.mark.parametrize("dest", ["iframe", "frame", "object", "embed", "fencedframe", "empty"])

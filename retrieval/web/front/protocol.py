@@ -1,10 +1,12 @@
-"""uvicorn's HTTP connection with time limits: uvicorn waits indefinitely for headers and slow readers."""
+"""uvicorn's HTTP connection with limits: uvicorn waits indefinitely for headers and slow readers, and takes as many
+connections as there are descriptors.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -17,14 +19,21 @@ def patient(settings: Settings) -> type[H11Protocol]:
 
     class Patient(_PatientProtocol):
         limits = settings
+        idle: ClassVar[dict[_PatientProtocol, None]] = {}
 
     return Patient
 
 
 class _PatientProtocol(H11Protocol):
-    """Closes connections whose headers do not arrive, whose answers are not read, or that exceed the limit."""
+    """Closes connections whose headers do not arrive or whose answers are not read.
+
+    If there are too many, the one that has been without a request for longest makes room: connections that only wait
+    must not keep anybody out. If each has a request in progress, the new one is closed.
+    """
 
     limits: Settings
+    idle: ClassVar[dict[_PatientProtocol, None]]
+    """Connections without a request in progress, in the order in which they became so."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -34,11 +43,29 @@ class _PatientProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > self.limits.max_connections:
-            transport.abort()
-            return
+            for longest in self.idle:
+                longest.leave()
+                break
+            else:
+                self.leave()
+                return
+        self.idle[self] = None
         self._await_headers()
 
+    def leave(self) -> None:
+        """Close the connection at once, and count it no more."""
+        self.connections.discard(self)  # further ones may come before the loop tells that it is lost
+        self.idle.pop(self, None)
+        self.transport.abort()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()  # which may begin the next request
+        self.idle.pop(self, None)
+        if self._is_idle() and not self.transport.is_closing():
+            self.idle[self] = None
+
     def connection_lost(self, exc: Exception | None) -> None:
+        self.idle.pop(self, None)
         self._forget_headers()
         self._forget_reading()
         super().connection_lost(exc)
@@ -48,6 +75,7 @@ class _PatientProtocol(H11Protocol):
             self._await_headers()  # of the next request on this connection
         super().data_received(data)
         if not self._is_idle():
+            self.idle.pop(self, None)
             self._forget_headers()
 
     def pause_writing(self) -> None:

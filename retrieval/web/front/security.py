@@ -96,17 +96,18 @@ class OriginCheck:
     """Refuses requests that another site's page makes a browser send.
 
     Browsers state where a request comes from (``Sec-Fetch-Site``, or ``Origin`` if the method is not safe);
-    programs state nothing and are allowed. Requests with a safe method from elsewhere are allowed only as a navigation
-    (a link): other sites' pages must not learn from response times what is in a gallery, or keep the model busy.
+    programs state nothing and are allowed. From elsewhere only a link to the page is followed, whose files are the same
+    in every gallery: other sites' pages must not learn from response times what is in one, or keep the machine busy, be
+    it in a frame, in a window that they open, or in a page that they make the browser load ahead.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not _is_own(scope["method"], Headers(scope=scope)):
-            title = "this came from another site's page"
-            await Problem(403, title, "ask from the page of this server", instance=scope["path"])(scope, receive, send)
+        if scope["type"] == "http" and not _is_own(scope, Headers(scope=scope)):
+            title, hint = "this came from another site's page", "ask from the page of this server, or type the address"
+            await Problem(403, title, hint, instance=scope["path"])(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -120,10 +121,14 @@ class TokenCheck:
     and `OriginCheck` refuses these as well.
 
     Who sends many wrong tokens is not asked for a while (`Guesses`); who has the cookie is not concerned by it.
+
+    Args:
+        token: the right one.
+        form_wait_s: for a filled-in form to arrive.
     """
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, token: str, form_wait_s: float) -> None:
+        self._app, self._form_wait_s = app, form_wait_s
         self._token = token.encode()
         self._guesses = Guesses()
         self._cookie = "photoseek-" + self._derived(b"name")[:12]
@@ -150,7 +155,7 @@ class TokenCheck:
         if given and scope["path"] == "/" and scope["method"] == "GET" and self._is_token(given[0]):
             await self._signed_in(asked, scope)(scope, receive, send)
         elif is_filled_in:
-            token = await sign_in.token_in(receive)
+            token = await sign_in.token_in(receive, self._form_wait_s)
             known = token is not None and self._is_token(token)
             answer = self._signed_in(asked, scope) if known else sign_in.form(headers, is_wrong=True)
             await answer(scope, receive, send)
@@ -214,11 +219,11 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _is_own(method: str, headers: Headers) -> bool:
-    """False if a browser states that a request comes from another origin than ours."""
+def _is_own(scope: Scope, headers: Headers) -> bool:
+    """False if a browser states that a request comes from another origin than ours, and is no link to the page."""
     site = headers.get("sec-fetch-site")
-    if method in _SAFE:
-        return site in (None, "same-origin", "none") or _is_link(headers)
+    if scope["method"] in _SAFE:
+        return site in (None, "same-origin", "none") or (scope["path"] == "/" and _is_link(headers))
     origin = headers.get("origin")
     if origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower():
         return False
@@ -226,7 +231,11 @@ def _is_own(method: str, headers: Headers) -> bool:
 
 
 def _is_link(headers: Headers) -> bool:
-    """Whether a browser goes to an address in a tab; a frame on another site's page goes there unseen."""
+    """Whether a browser goes to an address in a tab; a frame on another site's page goes there unseen, and so does a
+    browser that loads ahead what somebody may want to see.
+    """
+    if "sec-purpose" in headers or "purpose" in headers:
+        return False
     return headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest", "document") == "document"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
+from contextlib import suppress
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
@@ -34,18 +36,22 @@ def is_filled_in(scope: Scope, headers: Headers) -> bool:
     return scope["method"] == "POST" and scope["path"] == "/" and kind == "application/x-www-form-urlencoded"
 
 
-async def token_in(receive: Receive) -> str | None:
-    """The token in the body of a filled-in form; None if it has none, is too long, or the client left."""
+async def token_in(receive: Receive, within_s: float) -> str | None:
+    """The token in the body of a filled-in form; None if it has none, is too long or too slow, or the client left."""
     body = b""
     more = True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        body += message.get("body", b"")
-        if len(body) > MOST_BYTES:
-            return None
-        more = message.get("more_body", False)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            while more:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return None
+                body += message.get("body", b"")
+                if len(body) > MOST_BYTES:
+                    return None
+                more = message.get("more_body", False)
+    if more:
+        return None
     return next(iter(parse_qs(body.decode("utf-8", "replace")).get("token", [])), None)
 
 
