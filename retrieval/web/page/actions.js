@@ -1,10 +1,11 @@
-/** What one can ask for with a picture: others like it, more or less of what it shows. */
+/** What one can ask for with a picture: others like it, more or less of what it shows, its file. */
 
+import { saveFrom } from "./parts.js";
 import { toast } from "./toast.js";
 import { t } from "./words.js";
 
-/** @param {{state: typeof import("./state.js")}} shared */
-export function createActions({ state }) {
+/** @param {{state: typeof import("./state.js"), api: any}} shared */
+export function createActions({ state, api }) {
   /** Towards a picture, or away from it; the second time takes that back. @param {"more"|"less"} side */
   function lean(side, hit) {
     const id = String(hit.id);
@@ -31,6 +32,6 @@ export function createActions({ state }) {
 
   const leanOf = id => ["more", "less"].find(side => state.get()[side].includes(String(id))) ?? "";
 
-  const acts = { more: hit => lean("more", hit), less: hit => lean("less", hit), similar };
+  const acts = { more: hit => lean("more", hit), less: hit => lean("less", hit), similar, download: hit => saveFrom(api.file(hit.id), hit.name) };
   return { ...acts, leanOf, run: (act, hit) => acts[act]?.(hit) };
 }

@@ -197,6 +197,14 @@ export function createGrid(element, { results, api, isPicked, href, leanOf, hide
     else if (bottom > innerHeight - 8) scrollBy({ top: bottom - innerHeight + 8, behavior: "instant" });
   }
 
+  /** The rank of the present picture if it is on the screen, else of the first one that is. */
+  function inSight() {
+    const head = document.getElementById("top").offsetHeight + headings.stuck();
+    const [from, to] = [above() + head, above() + innerHeight];
+    const box = places.box(current);
+    return box && box.top >= from && box.top + box.height <= to ? current : ([...places.ranksBetween(from, to)].find(rank => places.box(rank).top >= from) ?? current);
+  }
+
   /** Begin anew, but for the pictures that the same list has at the same ranks still. */
   function clear(keep) {
     for (const [key, cell] of cells) if (!keep || String(results.known(key)?.id) !== cell.dataset.id) remove(key, cell);
@@ -259,7 +267,7 @@ export function createGrid(element, { results, api, isPicked, href, leanOf, hide
     },
     /** Call a function whenever the places of pictures have changed. @param {() => void} watcher */
     onPlaces: watcher => watchers.add(watcher),
-    focus, reveal, setCurrent,
+    focus, reveal, setCurrent, inSight,
     redraw: draw,
     current: () => current,
     cell: rank => cells.get(rank),

@@ -28,7 +28,7 @@ const element = id => document.getElementById(id);
 const SECTIONS = { grid: "results", albums: "albums", people: "people", duplicates: "duplicates", index: "indexing" };
 
 const results = createResults({ state, api });
-const actions = createActions({ state });
+const actions = createActions({ state, api });
 const href = hit => state.link({ open: String(hit.id) });
 const grid = createGrid(element("grid"), { results, api, isPicked: selection.isPicked, href, leanOf: actions.leanOf, hideWeaker: () => state.update({ weaker: false }) });
 state.subscribe(grid.showLeaning);
@@ -110,7 +110,7 @@ function mountTimeline() {
   });
 }
 
-/** What changes something comes with the first movement, touch or key; keys that were pressed till then are given again. */
+/** What changes something, and keys that lead elsewhere, come with the first movement, touch or key; keys that were pressed till then are given again. */
 function mountEditing() {
   const types = ["pointermove", "pointerdown", "keydown"], waiting = [];
   let begun = false;
@@ -119,7 +119,9 @@ function mountEditing() {
     if (begun) return;
     begun = true;
     try {
-      (await import("./editing.js")).mount(shared, selection);
+      const [editing, gokeys] = await Promise.all([import("./editing.js"), import("./gokeys.js")]);
+      editing.mount(shared, selection);
+      gokeys.mount(shared);
     } catch (error) {
       begun = false; // the server may be back at the next one
       waiting.length = 0;
@@ -159,7 +161,7 @@ function mountViewer() {
   const look = (now, _changed, how) => now.open && begin(how);
   keys.describe([
     ["ArrowLeft ArrowRight", t("keys.turn")], ["i", t("details.title")], ["v", t("fact.motion")], ["+ -", t("keys.zoom")],
-    ["z", t("viewer.fit")], ["w", t("faces.title")], ["f p", t("keys.full_play")], ["c", t("keys.copy")], ["ArrowUp ArrowDown", t("keys.pan")], ["m l s", t("keys.lean")], ["Escape", t("keys.back")],
+    ["z", t("viewer.fit")], ["w", t("faces.title")], ["f p", t("keys.full_play")], ["c", t("keys.copy")], ["d", t("keys.download")], ["ArrowUp ArrowDown", t("keys.pan")], ["m l s", t("keys.lean")], ["Escape", t("keys.back")],
   ], t("keys.viewer"));
   state.subscribe(look);
   look(state.get(), null, "pop");

@@ -56,11 +56,17 @@ export async function copy(text) {
   }
 }
 
-/** A file for the user to keep. @param {Blob} blob @param {string} name */
-export function save(blob, name) {
-  const link = h("a", { href: URL.createObjectURL(blob), download: name });
+/** What an address holds, for the user to keep as a file. @param {string} href @param {string} name */
+export function saveFrom(href, name) {
+  const link = h("a", { href, download: name });
   document.body.append(link);
   link.click();
   link.remove();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+/** A file for the user to keep. @param {Blob} blob @param {string} name */
+export function save(blob, name) {
+  const href = URL.createObjectURL(blob);
+  saveFrom(href, name);
+  setTimeout(() => URL.revokeObjectURL(href), 60_000);
 }

@@ -88,4 +88,9 @@ export function mount(element, { state, results, grid, actions, keys }) {
   act("s", "similar", t("act.similar"));
   act("m", "more", t("act.more"));
   act("l", "less", t("act.less"));
+  act("d", "download", t("keys.download"));
+
+  // From anywhere where left and right have no use of their own. Up and down scroll there, as on every page.
+  const elsewhere = { when: ({ target }) => target.matches("body, a, button, [tabindex='-1']") && state.get().view === "grid" && !document.querySelector("dialog[open]") };
+  keys.add(["ArrowLeft", "ArrowRight"], "", () => grid.focus(grid.inSight()), elsewhere);
 }

@@ -8,8 +8,8 @@ const ROOM = 22; // pixels between two years
 const STEPS = { ArrowUp: -1, ArrowLeft: -1, ArrowDown: 1, ArrowRight: 1, PageUp: -12, PageDown: 12 };
 const LINGER = 1200; // ms that a finger's scrubber stays after the last scrolling
 
-/** @param {HTMLElement} element @param {{results: any, grid: any, state: any}} shared */
-export function mount(element, { results, grid, state }) {
+/** @param {HTMLElement} element @param {{grid: any, state: any, keys: any}} shared */
+export function mount(element, { grid, state, keys }) {
   const years = h("div", { class: "years", "aria-hidden": "true" });
   const label = h("output", { class: "scrub-label", "aria-hidden": "true" });
   const thumb = h("div", { class: "scrub-thumb", role: "slider", tabIndex: 0, "aria-label": t("scrubber.label"), "aria-orientation": "vertical", "aria-valuemin": "0" }, label);
@@ -106,9 +106,26 @@ export function mount(element, { results, grid, state }) {
     if (Number.isNaN(next) || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     event.stopPropagation();
-    grid.scrollToHeight(topOf(places.tops[places.months[Math.min(last, Math.max(0, next))].first]) - head());
-    follow();
+    goToMonth(Math.min(last, Math.max(0, next)));
   });
+
+  function goToMonth(n) {
+    grid.scrollToHeight(topOf(places.tops[places.months[n].first]) - head());
+    follow();
+  }
+
+  /** To the first month of the next year in the list; upwards, of the one before. @param {1|-1} step */
+  function goToYear(step) {
+    const yearOf = n => places.months[n]?.month.slice(0, 4), now = monthAt(at() * reach());
+    let n = now;
+    while (yearOf(n) === yearOf(now)) n += step;
+    if (yearOf(n) === undefined) return;
+    while (yearOf(n - 1) === yearOf(n)) n -= 1;
+    goToMonth(n);
+  }
+  const onTimeline = { group: t("views.pictures"), when: () => !element.hidden && !document.querySelector("dialog[open]") };
+  keys.add(["y"], t("keys.year"), () => goToYear(1), onTimeline);
+  keys.add(["Y"], t("keys.year_back"), () => goToYear(-1), onTimeline);
 
   const soon = () => (frame ||= requestAnimationFrame(draw));
   grid.onPlaces(soon);

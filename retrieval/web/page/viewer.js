@@ -279,6 +279,7 @@ export function mount(dialog, { state, api, results, grid, actions, keys, toast,
     onKey(["m"], () => lean("more"));
     onKey(["l"], () => lean("less"));
     onKey(["s"], () => hit && actions.similar(hit));
+    onKey(["d"], () => hit && actions.download(hit));
   }
 
   function mountSwipe() {

@@ -25,6 +25,9 @@ FIRST_YEAR = 2013
 BIRDS, SEA = "kept-birds", "by-the-sea"
 """Tags that were given before: to the birds, and to a few of them and the pictures of the sea."""
 
+LETTERS = {"albums": "a", "duplicates": "d"}
+"""What leads to a view after the key "g"."""
+
 QUERY = "() => import('/static/state.js').then(state => state.toQuery().toString())"
 CLOSED = "() => !document.querySelector('#viewer').open"
 PICKED = "() => [...document.querySelectorAll('.cell.picked')].map(cell => Number(cell.dataset.rank))"
@@ -112,11 +115,12 @@ class Afternoon:
         self.page.wait_for_selector(f".selection-told:has-text('{len(ranks)} selected')")
 
     def goes_to_view(self, view: str) -> None:
-        """By the links at the top; on a phone they are in a menu."""
+        """By two keys, or by the links at the top, which are in a menu on a phone."""
         link = f"#views [data-view='{view}']"
         if self.keys:
-            self.keys.go_to_box()
-            self.keys.use(link)
+            if self.keys.has_focus("#q"):
+                self.keys.press("Escape")
+            self.keys.press("g", LETTERS[view])
         elif self.finger:
             self.finger.tap("#menu-button", link)
 

@@ -106,7 +106,8 @@ def removes_a_chip(day: Afternoon) -> None:
 
 def selects_three(day: Afternoon) -> None:
     if day.keys:
-        day.keys.reach("a.tile")
+        day.keys.press("ArrowRight")
+        day.keys.lands_on("a.tile")
         day.keys.press("Home")
         for rank in (1, 2, 3):
             day.keys.lands_on(f".cell[data-rank='{rank}'] a.tile")
@@ -169,21 +170,22 @@ def hides_finds_and_shows(day: Afternoon) -> None:
         day.finger.tap("#selection-bar [aria-label='Clear selection']")
     page.wait_for_selector("#selection-bar", state="hidden")
     if day.keys:
-        day.keys.reach("a.tile")
+        day.keys.press("ArrowRight")
+        day.keys.lands_on("a.tile")
     hidden = str(page.evaluate("() => document.activeElement.dataset.id") if day.keys else day.ids(1)[0])
     turn_hidden(day, hidden)
     day.told("Picture hidden")
     until(page, "id => !document.querySelector(`.cell[data-id='${id}']`)", argument=hidden)
     more, box = "#filters .facet[data-facet='More'] > summary", "#filters input[name='hidden']"
     if day.keys:
-        day.keys.use(more, back=True)
-        day.keys.use(box, key="Space")
+        day.keys.press("g", "h")
     elif day.finger:
         day.finger.tap("#filters-button", more, box, ".filters-done")
     day.url_has("hidden=true")
     assert [str(hit["id"]) for hit in day.lists(total=1)] == [hidden]
     if day.keys:
-        day.keys.reach("a.tile")
+        day.keys.press("ArrowRight")
+        day.keys.lands_on("a.tile")
     turn_hidden(day, hidden)
     day.told("Picture shown again")
     assert day.api(f"images/{hidden}")["hidden"] is False
@@ -235,9 +237,9 @@ def passes_the_address_on(day: Afternoon) -> None:
     page, button = day.page, "#bar [aria-label='Copy the address']"
     day.lists()
     if day.keys:
-        day.keys.press("ArrowDown")
+        day.keys.press("ArrowDown")  # out of the search box
         day.keys.lands_on("a.tile")
-        day.keys.use(button, back=True)
+        day.keys.press("C")
     elif day.finger:
         day.finger.tap(button)
     day.told("Address copied")

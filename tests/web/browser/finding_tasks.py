@@ -26,11 +26,11 @@ def goes_to_a_year(day: Afternoon) -> None:
     page.wait_for_selector("#scrubber", state="attached")
     until(page, "() => !document.querySelector('#scrubber').hidden")
     if day.keys:
-        day.keys.use(".skip")
-        day.keys.reach(".scrub-thumb")
         while YEAR not in page.evaluate(MONTH):
-            day.keys.press("PageDown")
-            assert day.keys.steps < 40
+            before = page.evaluate(MONTH)
+            day.keys.press("y")
+            until(page, f"before => ({MONTH})() !== before", argument=before)
+            assert day.keys.steps < 20
     elif day.finger:
         drag_to_year(day)
     until(page, f"year => ({SEEN_MONTHS})().some(month => month.includes(year))", argument=YEAR)
@@ -193,10 +193,8 @@ def reads_the_details(day: Afternoon) -> None:
 def downloads_the_original(day: Afternoon) -> None:
     summary, item = "#viewer .takeaway summary", "#viewer .takeaway a.menu-item"
     if day.keys:
-        day.keys.use(summary, back=True)
-        day.keys.reach(item)
         with day.page.expect_download() as download:
-            day.keys.press("Enter")
+            day.keys.press("d")
     elif day.finger:
         day.finger.tap(summary)
         with day.page.expect_download() as download:
