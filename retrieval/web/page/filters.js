@@ -28,7 +28,7 @@ export function mount(element, { state, api, results }) {
   const clearAll = h("button", { type: "button", class: "facet-clear", hidden: true, onclick: clear }, t("clear_all"));
   const close = h("button", { type: "button", class: "button primary filters-done", onclick: shut });
   const trouble = h("p", { class: "filters-trouble", role: "alert", hidden: true });
-  const heading = h("div", { class: "filters-head" }, h("h2", null, t("filters.title"), chosen), clearAll);
+  const heading = h("div", { class: "filters-head" }, h("h2", { tabIndex: -1 }, t("filters.title"), chosen), clearAll);
   const parts = [dates(state, api), inFolders(state, (more) => api.get("/folders", { params: new URLSearchParams([...params(), ...Object.entries(more)]) })), ...LISTS.map((one) => (one.field === "camera" ? cameras(state, one) : list(state, one))), more(state), map(state, api, (box) => api.get("/facets", { params: new URLSearchParams([...params(), ["box", box]]) }))];
   element.append(heading, trouble, h("div", { class: "facets" }, parts.map((part) => part.element)), close);
   let [asked, facets, asking, waiting] = [null, null, null, 0];

@@ -5,8 +5,8 @@ import { t } from "./words.js";
 
 const NOTHING_ASKED = { q: "", not: [], more: [], less: [], like: [], sort: "", reverse: false, weaker: false, min_score: "" };
 
-/** @param {{state: any, keys: any}} shared */
-export function mount({ state, keys }) {
+/** @param {{state: any, keys: any, toFilters: () => Promise<void>}} shared */
+export function mount({ state, keys, toFilters }) {
   const noDialog = () => !document.querySelector("dialog[open]");
   const to = view => () => state.update({ view, open: "" });
   const places = {
@@ -15,7 +15,7 @@ export function mount({ state, keys }) {
     e: [() => document.body.classList.contains("has-people") && to("people")(), t("views.people")],
     d: [to("duplicates"), t("views.duplicates")],
     i: [to("index"), t("views.indexing")],
-    f: [toFilters, t("filters.title")],
+    f: [() => (to("grid")(), toFilters()), t("filters.title")],
     h: [() => state.update({ ...state.withoutFilters(), ...NOTHING_ASKED, hidden: true, view: "grid", open: "" }), t("filters.hidden")],
   };
   let isGoing = false; // after "g", until the next key, however late
@@ -32,11 +32,4 @@ export function mount({ state, keys }) {
   for (const name of ["pointerdown", "focusin"]) addEventListener(name, () => (isGoing = false));
   keys.describe(Object.entries(places).map(([letter, [, text]]) => [`g ${letter}`, text]), t("keys.go"));
   keys.add(["C"], t("copy.address"), () => copyAddress());
-
-  function toFilters() {
-    to("grid")();
-    const button = document.getElementById("filters-button");
-    if (button.offsetParent && button.getAttribute("aria-expanded") === "false") button.click();
-    else document.querySelector("#filters summary")?.focus();
-  }
 }

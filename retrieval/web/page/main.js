@@ -48,13 +48,13 @@ wording.mount(shared);
 uploads.mount(shared);
 selection.mount(element("selection-bar"), shared);
 follow.mount(shared);
+const toFilters = mountDrawer(mountFilters());
 mountEditing();
 whenSeen(state, "albums", "edits.css", async () => (await import("./albumspanel.js")).createAlbums(element("albums"), shared));
 people.mount(element("people"), shared);
 duplicates.mount(element("duplicates"), shared);
 indexing.mount(element("indexing"), shared);
 mountViews();
-mountDrawer(mountFilters());
 keys.add(["/"], t("keys.search"), () => element("q").select(), { when: () => !document.querySelector("dialog[open]") });
 results.search();
 keepPage();
@@ -121,7 +121,7 @@ function mountEditing() {
     try {
       const [editing, gokeys] = await Promise.all([import("./editing.js"), import("./gokeys.js")]);
       editing.mount(shared, selection);
-      gokeys.mount(shared);
+      gokeys.mount({ ...shared, toFilters });
     } catch (error) {
       begun = false; // the server may be back at the next one
       waiting.length = 0;
@@ -167,7 +167,7 @@ function mountViewer() {
   look(state.get(), null, "pop");
 }
 
-/** The filters are beside the pictures where there is room, and a drawer over them where there is not. @param {() => Promise<void>} fill */
+/** The filters are beside the pictures where there is room, and a drawer over them where there is not. @returns {() => Promise<void>} leads to them */
 function mountDrawer(fill) {
   const drawer = element("filters"), button = element("filters-button");
   const layer = createLayer(() => set(false));
@@ -179,11 +179,12 @@ function mountDrawer(fill) {
     button.setAttribute("aria-expanded", String(open));
   };
   const isOpen = () => drawer.classList.contains("open");
-  button.addEventListener("click", async () => {
-    set(!isOpen());
+  const toFilters = async () => {
+    if (button.offsetParent) set(true);
     await fill();
-    if (isOpen()) drawer.querySelector("button, input, summary, a")?.focus();
-  });
+    if (isOpen() || !button.offsetParent) drawer.querySelector("h2")?.focus();
+  };
+  button.addEventListener("click", () => (isOpen() ? set(false) : toFilters()));
   document.addEventListener("pointerdown", event => {
     if (isOpen() && !drawer.contains(event.target) && !button.contains(event.target)) set(false);
   });
@@ -191,4 +192,5 @@ function mountDrawer(fill) {
     set(false);
     button.focus();
   }, { when: () => isOpen() });
+  return toFilters;
 }
