@@ -19,11 +19,14 @@ from indexes.spec import IndexSpec
 _GATHER_SHARE = 4
 _GATHER_ROWS = 8192
 
+PART_BYTES = 32 << 20
+"""Of vectors that are added: memory is taken in parts of this size, and what is stored is not copied to make room."""
+
 
 class ExactIndex:
-    """Cosine similarity by float32 matrix products over one (rows, dim) matrix.
+    """Cosine similarity by float32 matrix products over (rows, dim) matrices, whose rows are numbered through.
 
-    The matrix of an opened snapshot is memory-mapped and read-only; the first change copies it to memory.
+    The matrix of an opened snapshot is memory-mapped and read-only, and stays so: what is added is held beside it.
     Any number of threads may search at the same time; a change must not run concurrently with anything else.
 
     Args:
@@ -35,7 +38,10 @@ class ExactIndex:
         self.spec = spec
         self.dim = dim
         self._rows = RowIds()
-        self._matrix: Vectors = np.empty((0, dim), dtype=np.float32)
+        self._parts: list[Vectors]  # the last one may have spare rows
+        self._starts: list[int]  # the first row of each
+        self._stored: int
+        self._hold([])
         self._closed = False
 
     def __len__(self) -> int:
@@ -67,25 +73,49 @@ class ExactIndex:
         new = self._rows.check_new(ids, len(vectors))
         if len(new) == 0:
             return
-        first, total = self._rows.total, self._rows.total + len(new)
-        if total > len(self._matrix):  # always true for a mapped matrix, which has no spare rows
-            self._grow(max(total, first * 3 // 2))
-        self._matrix[first:total] = vectors
+        self._append(vectors)
         self._rows.append(new)
 
-    def _grow(self, capacity: int) -> None:
-        grown = np.empty((capacity, self.dim), dtype=np.float32)
-        grown[: self._rows.total] = self._matrix[: self._rows.total]
-        self._matrix = grown
+    def _append(self, vectors: Vectors) -> None:
+        """Store vectors (n, dim) behind the others."""
+        done = 0
+        while done < len(vectors):
+            spare = self._starts[-1] + len(self._parts[-1]) - self._stored if self._parts else 0
+            if spare == 0:  # always true for a mapped matrix
+                spare = max(1, PART_BYTES // (4 * self.dim))
+                self._parts.append(np.empty((spare, self.dim), dtype=np.float32))
+                self._starts.append(self._stored)
+            count = min(spare, len(vectors) - done)
+            at = self._stored - self._starts[-1]
+            self._parts[-1][at : at + count] = vectors[done : done + count]
+            done, self._stored = done + count, self._stored + count
 
     def remove(self, ids: Ids) -> int:
         """Remove ids (n,) and return how many were present."""
         self._check_open()
         removed = len(self._rows.remove(ids))
         if self._rows.mostly_dead:
-            self._matrix = self._matrix[: self._rows.total][self._rows.live_mask]
+            self._drop_dead(self._rows.live_mask)
             self._rows.compact()
         return removed
+
+    def _drop_dead(self, is_live: NDArray[np.bool_]) -> None:
+        """Keep the rows (rows,) that are live, one part after the other. A mapped part without dead rows stays."""
+        parts, starts = self._parts, self._starts
+        self._hold([])
+        for number, start in enumerate(starts):
+            part, parts[number] = parts[number], np.empty((0, self.dim), dtype=np.float32)
+            live = is_live[start : start + len(part)]
+            if number == 0 and live.all() and not part.flags.writeable:
+                self._hold([part])
+            else:
+                self._append(part[: len(live)][live])
+
+    def _hold(self, parts: list[Vectors]) -> None:
+        """Make these full parts the stored vectors, at most one."""
+        self._parts = [part for part in parts if len(part)]
+        self._starts = [0] * len(self._parts)
+        self._stored = sum(map(len, self._parts))
 
     def search(
         self, queries: Vectors, k: int, *, allowed: Ids | None = None, effort: Effort = DEFAULT_EFFORT
@@ -108,20 +138,33 @@ class ExactIndex:
         return scan(queries, self._blocks(masked), k)
 
     def _blocks(self, ids: Ids) -> Iterator[Block]:
-        for start in range(0, self._rows.total, BLOCK_ROWS):
-            part = slice(start, min(start + BLOCK_ROWS, self._rows.total))
-            yield Block(ids[part], self._matrix[part])
+        for first, part in zip(self._starts, self._parts, strict=True):
+            own = ids[first : first + len(part)]
+            for start in range(0, len(own), BLOCK_ROWS):
+                some = slice(start, min(start + BLOCK_ROWS, len(own)))
+                yield Block(own[some], part[some])
 
     def _gathered(self, rows: NDArray[np.int64]) -> Iterator[Block]:
         for start in range(0, len(rows), _GATHER_ROWS):
             some = rows[start : start + _GATHER_ROWS]
-            yield Block(self._rows.ids[some], self._matrix[some])
+            yield Block(self._rows.ids[some], self._vectors(some))
+
+    def _vectors(self, rows: NDArray[np.int64]) -> Vectors:
+        """(n, dim) of rows (n,) in any order."""
+        if len(self._parts) == 1:
+            return self._parts[0][rows]
+        found = np.empty((len(rows), self.dim), dtype=np.float32)
+        owner = np.searchsorted(self._starts, rows, side="right") - 1
+        for number in np.unique(owner):
+            mine = owner == number
+            found[mine] = self._parts[number][rows[mine] - self._starts[number]]
+        return found
 
     def close(self) -> None:
         """Release the matrix and its file."""
         self._closed = True
         self._rows = RowIds()
-        self._matrix = np.empty((0, self.dim), dtype=np.float32)
+        self._hold([])
 
     def _check_open(self) -> None:
         if self._closed:
@@ -136,6 +179,11 @@ class ExactIndex:
         """False: both files are plain numbers after a validated header."""
         return False
 
+    @classmethod
+    def stays_mapped(cls) -> bool:
+        """True: changes are held beside the mapped matrix."""
+        return True
+
     def write_parts(self, target: Callable[[str], Path]) -> None:
         """Write the live rows in ascending order of their ids, so that an opened snapshot needs no lookup table."""
         self._check_open()
@@ -149,7 +197,7 @@ class ExactIndex:
         """Open the files written by :meth:`write_parts`. Raises ValueError or OSError if they are invalid."""
         ids = open_array(parts["ids.npy"], "<i8", (None,), mmap=mmap)
         index = cls(spec, dim)
-        index._matrix = open_array(parts["vectors.npy"], "<f4", (len(ids), dim), mmap=mmap)
+        index._hold([open_array(parts["vectors.npy"], "<f4", (len(ids), dim), mmap=mmap)])
         index._rows = RowIds(ids)
         if index._rows.dead:
             raise ValueError("an id is negative")

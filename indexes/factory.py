@@ -47,6 +47,11 @@ class StoredIndex(MutableIndex, Protocol):
         """Whether damage after the start of a file could do more than change scores."""
         ...
 
+    @classmethod
+    def stays_mapped(cls) -> bool:
+        """Whether a mapped index takes changes without being copied to memory."""
+        ...
+
 
 _FAISS = ("flat", "ivf", "hnsw")
 

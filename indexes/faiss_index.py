@@ -317,6 +317,11 @@ class FaissIndex:
         """True for IVF and HNSW: list sizes and links are all over the file, and faiss follows them unchecked."""
         return spec.family != "flat"
 
+    @classmethod
+    def stays_mapped(cls) -> bool:
+        """False: faiss changes an index only in memory."""
+        return False
+
     def write_parts(self, target: Callable[[str], Path]) -> None:
         """Write the index and its refinement separately, so that the start of each file determines its length."""
         self._check_open()

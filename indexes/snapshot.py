@@ -103,7 +103,7 @@ def load_snapshot(
         fingerprint, dim: The encoder that the index must belong to.
         spec: The kind that it must have; None accepts any.
         mmap: Map the vectors instead of reading them. Pass False if vectors will be added: the first change
-            to a mapped index copies it.
+            to a mapped index copies it, unless it ``stays_mapped``; such a kind is mapped in any case.
         verify: Check all files completely against their checksums, however long that takes.
         revision_of: From a change number to the catalog's name for it, or None if the catalog never had it. A
             different name means that the index belongs to another catalog, or that this one was restored from a backup.
@@ -151,7 +151,7 @@ def _open(manifest: Manifest, folder: Path, *, mmap: bool, verify: bool) -> Stor
             whole = in_full or part == "ids.npy"
             file.check(folder, range(file.block_count) if whole else _drawn(file, manifest))
         parts = {part: folder / file.name for part, file in manifest.files.items()}
-        index = backend.read_parts(manifest.spec, manifest.dim, parts, mmap=mmap)
+        index = backend.read_parts(manifest.spec, manifest.dim, parts, mmap=mmap or backend.stays_mapped())
         if len(index) != manifest.count:
             raise ValueError(f"it holds {len(index)} vectors, not {manifest.count}")
     except FileNotFoundError:

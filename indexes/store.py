@@ -95,7 +95,7 @@ class FolderStore:
         return manifest
 
     def open(self, *, for_writing: bool = False, verify: bool = False) -> tuple[MutableIndex, int] | None:
-        """See :class:`IndexStore`. Vectors are mapped, except for writing."""
+        """See :class:`IndexStore`. Vectors are mapped, except for writing to a kind that has to copy them."""
         return load_snapshot(
             self.folder,
             fingerprint=self._owner.fingerprint,

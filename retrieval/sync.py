@@ -12,6 +12,7 @@ import numpy as np
 
 from indexes import IndexSpec, Manifest, create_index, recommend_spec
 from indexes.base import Vectors
+from indexes.exact import ExactIndex
 from indexes.factory import MutableIndex
 from indexes.store import FolderStore, IndexStore, Owner, is_intact
 from retrieval.catalog.encoders import EncoderRow
@@ -223,8 +224,17 @@ class IndexKeeper:
             catch_up(synced, self._reader, self._encoder)
             if synced.unsaved >= max(self._save_every, len(synced.index) // 5):
                 self._save(synced)
+                self._lay_down(synced)
         except IndexUnreachable as error:
             self._without_server(error)
+
+    def _lay_down(self, synced: SyncedIndex) -> None:
+        """Release an exact index that was just saved: opened again, it is mapped, and takes no memory of this process.
+
+        The others would have to bring their own structure into memory again with the next change.
+        """
+        if isinstance(synced.index, ExactIndex):
+            self.close()
 
     def _without_server(self, error: IndexUnreachable) -> None:
         """Go on without the index: what it has received may be any part of the last changes, so it is opened anew."""
@@ -250,9 +260,8 @@ class IndexKeeper:
         synced = self._synced()
         catch_up(synced, self._reader, self._encoder)
         if spec != synced.index.spec or synced.index.needs_rebuild:
-            replaced = synced.index
+            self.close()  # both would be in memory at the same time
             synced = self._opened = rebuild(spec, self._reader, self._encoder, self._store)
-            replaced.close()
         self._save(synced)
         return f"{spec} ({reason})"
 

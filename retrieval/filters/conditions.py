@@ -175,7 +175,7 @@ FACES_ARE_KNOWN = """EXISTS (SELECT 1 FROM face_looks AS l WHERE l.content_hash 
 """Whether faces were looked for in a picture."""
 
 _SHOWS = f"""CASE WHEN i.content_hash IN (SELECT c.content_hash FROM persons AS p JOIN faces AS c ON c.person_id = p.id
-    WHERE p.name_key = :key OR (p.name IS NULL AND CAST(p.id AS TEXT) = :key)) THEN TRUE
+    WHERE p.name_key = :key OR CAST(p.id AS TEXT) = :key) THEN TRUE
     WHEN {FACES_ARE_KNOWN} THEN FALSE END"""
 
 _FACES = Lack("faces", test=f"NOT {FACES_ARE_KNOWN}")

@@ -15,8 +15,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from retrieval.errors import RuntimeUnavailable
+
 if TYPE_CHECKING:
-    from retrieval.web.client import Client
+    from retrieval.web.client.client import Client
 
 __all__ = ["Client"]
 
@@ -24,6 +26,10 @@ __all__ = ["Client"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from retrieval.web import client
-
+    try:
+        from retrieval.web.client import client
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] == "retrieval":
+            raise
+        raise RuntimeUnavailable(f"{error.name} is not installed", "pip install 'photoseek[web]'") from error
     return getattr(client, name)

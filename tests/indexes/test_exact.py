@@ -54,7 +54,7 @@ def test_adding_and_removing_many_times_keeps_storage_small() -> None:
         index.remove(ids)
         index.add(ids, clustered(100, seed=turn))
     assert len(index) == 100
-    assert len(index._matrix) <= 200
+    assert index._stored <= 200 and len(index._parts) == 1
     assert not index.needs_rebuild
     assert index.search(clustered(100, seed=39), 1).ids[:, 0].tolist() == list(range(100))
 
@@ -64,15 +64,53 @@ def test_a_snapshot_is_mapped_and_sorted_and_not_copied_by_a_search(tmp_path: Pa
     vectors = clustered(500)
     save_snapshot(built("Exact", ids, vectors), tmp_path, fingerprint="tower", change=1)
     index = opened(tmp_path)
-    matrix = index._matrix
+    (matrix,) = index._parts
     assert not matrix.flags.writeable
     assert not matrix.flags.owndata
     assert (np.diff(index._rows.ids) > 0).all()
     assert index.search(vectors[:20], 1).ids[:, 0].tolist() == ids[:20].tolist()
-    assert index._matrix is matrix
+    assert index._parts[0] is matrix
     assert index.remove(np.array([100_000])) == 0
     index.add(np.empty(0, dtype=np.int64), np.empty((0, DIM), dtype=np.float32))
-    assert index._matrix is matrix  # only unknown ids: nothing changed, nothing copied
+    assert index._parts[0] is matrix  # only unknown ids: nothing changed, nothing copied
+    index.remove(ids[:20])
+    index.add(ids[:20], vectors[:20])
+    assert index._parts[0] is matrix and len(index._parts[1]) >= 20  # what is new is beside it
+
+
+@pytest.mark.parametrize("part_rows", [1, 7, 64])
+def test_parts_do_not_show(part_rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mapped snapshot with parts beside it, in a random history, against one matrix."""
+    monkeypatch.setattr("indexes.exact.PART_BYTES", part_rows * 4 * DIM)
+    random = np.random.default_rng(part_rows)
+    known = dict(enumerate(clustered(100)))
+    save_snapshot(built("Exact", np.arange(100), clustered(100)), tmp_path, fingerprint="tower", change=1)
+    index = opened(tmp_path)
+    for turn in range(12):
+        gone = random.choice(sorted(known), random.integers(1, 30), replace=False)
+        assert index.remove(gone) == len(gone)
+        for id_ in gone.tolist():
+            del known[id_]
+        new = np.setdiff1d(random.integers(0, 1000, 25), list(known))
+        vectors = clustered(len(new), seed=turn)
+        index.add(new, vectors)
+        known |= dict(zip(new.tolist(), vectors, strict=True))
+        ids, matrix = np.array(sorted(known)), np.stack([known[id_] for id_ in sorted(known)])
+        whole = built("Exact", ids, matrix)
+        queries = clustered(5, seed=100 + turn)
+        for allowed in (None, ids[::2], ids[::9]):
+            found, expected = (each.search(queries, 10, allowed=allowed) for each in (index, whole))
+            assert found.ids.tolist() == expected.ids.tolist() and (found.scores == expected.scores).all()
+        assert index._stored == index._rows.total
+    assert all(len(part) <= max(part_rows, 100) for part in index._parts)
+    save_snapshot(index, tmp_path / "again", fingerprint="tower", change=2)
+    assert opened(tmp_path / "again").search(queries, 10).ids.tolist() == expected_ids(known, queries)
+
+
+def expected_ids(known: dict[int, np.ndarray], queries: np.ndarray) -> list[list[int]]:
+    ids = np.array(sorted(known))
+    matrix = np.stack([known[id_] for id_ in sorted(known)])
+    return [[id_ for id_, _ in brute_force(ids, matrix, query, 10)] for query in queries]
 
 
 def test_changing_a_mapped_index_leaves_its_file_alone(tmp_path: Path) -> None:
@@ -94,9 +132,10 @@ def test_damaged_rows_are_never_found_and_hide_nothing(k: int) -> None:
     vectors = clustered(60)
     index = built("Exact", np.arange(60), vectors)
     assert isinstance(index, ExactIndex)
-    index._matrix[10, 3] = np.nan
-    index._matrix[20, 3] = np.inf
-    index._matrix[30, 3] = -np.inf
+    (matrix,) = index._parts
+    matrix[10, 3] = np.nan
+    matrix[20, 3] = np.inf
+    matrix[30, 3] = -np.inf
     sound = np.setdiff1d(np.arange(60), [10, 20, 30])
     found = index.search(vectors[:1], k)
     expected = brute_force(sound, vectors[sound], vectors[0], k)

@@ -329,7 +329,7 @@ def test_a_damaged_index_is_noticed_and_asked_again_the_catalog_answers(
 
     def damaged(*args: Any, **options: Any) -> Any:
         index = real(*args, **options)
-        index._matrix = -np.array(index._matrix)
+        index._parts = [-np.array(part) for part in index._parts]
         return index
 
     monkeypatch.setattr(Gallery, "open_index", damaged)

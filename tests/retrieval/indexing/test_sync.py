@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from indexes import IndexSpec, load_snapshot, read_manifest, save_snapshot
+from indexes.exact import ExactIndex
 from retrieval import sync
 from retrieval.catalog.batch import Batch
 from retrieval.catalog.encoders import EncoderRow
@@ -259,9 +260,14 @@ def test_the_keeper_saves_when_enough_has_piled_up(setup: Setup) -> None:
     setup.catalog.commit(Batch(indexed=[image(setup.at, f"n{i}.jpg") for i in range(7)]), setup.encoder)
     keeper.follow()
     assert setup.saved() == ("Exact", 4)
+    assert keeper._opened is None, "what is saved is mapped when it is needed again"
+    setup.catalog.commit(Batch(indexed=[image(setup.at, "one more.jpg")]), setup.encoder)
+    keeper.follow()
+    assert keeper._opened is not None and isinstance(keeper._opened.index, ExactIndex)
+    assert not keeper._opened.index._parts[0].flags.writeable
     setup.change_things()
     keeper.finish()
-    assert setup.saved() == ("Exact", 6)
+    assert setup.saved() == ("Exact", 7)
     setup.check()
 
 

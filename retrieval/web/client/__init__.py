@@ -1,0 +1,1 @@
+"""The Python client of ``photoseek serve``: the library's methods over HTTP, by subject."""
