@@ -199,9 +199,12 @@ def _of_a_picture(work: str) -> Callable[[File, dict[str, Any]], Answer]:
     def done(file: File, asked: dict[str, Any]) -> Answer:
         if _ROOT not in sys.path:
             sys.path.append(_ROOT)
+        from PIL import Image
+
         from retrieval.errors import UnreadableImage
         from retrieval.pictures.apart import AskedFor, answered
 
+        Image.MAX_IMAGE_PIXELS = None  # one limit for all formats, in decoding.py, and this process may be ended
         data = Path(file).read_bytes() if isinstance(file, str) else file
         try:
             return answered(work, data, asked, AskedFor(_granted))

@@ -25,6 +25,7 @@ from retrieval.pictures.formats import (
     open_image,
     sniff,
     tiff_directory_end,
+    webp_size,
 )
 from retrieval.pictures.geometry import Box, Fit, fit, fitted, input_box, on_draft, surroundings, upright_size
 from retrieval.pictures.jpeg_structure import jpeg_is_buffered_whole
@@ -180,6 +181,8 @@ def _decode(
     if name == "JXL":
         _check_shape(*jxl_size(data), max_pixels)
         room.take(needed(name, *jxl_size(data), "RGBA"))
+    if name == "WEBP":
+        _check_shape(*webp_size(data), max_pixels)
     if name == "TIFF":
         if data[2] + data[3] == 42:
             if is_cut_short(data, name):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from retrieval.errors import UnreadableImage
-from retrieval.pictures.formats import jpeg2000_depth, jxl_size, sniff
+from retrieval.pictures.formats import jpeg2000_depth, jxl_size, sniff, webp_size
 from retrieval.pictures.jpeg_structure import jpeg_frame, jpeg_is_buffered
 from retrieval.pictures.memory import needed
 
@@ -146,7 +146,7 @@ def _stated_size(data: bytes, name: str) -> tuple[int, int]:
         width, height = struct.unpack_from("<ii", data, 18)
         return abs(width), abs(height)
     if name == "WEBP":
-        return _webp_size(data)
+        return webp_size(data)
     if name in ("AVIF", "HEIF"):
         return _largest_item(data)
     if name == "JXL":
@@ -159,18 +159,6 @@ def _stated_size(data: bytes, name: str) -> tuple[int, int]:
         height, width = struct.unpack_from(">II", data, 14)
         return width, height
     return 0, 0
-
-
-def _webp_size(data: bytes) -> tuple[int, int]:
-    """Reference: RFC 9649, 2.5 to 2.7."""
-    kind = data[12:16]
-    if kind == b"VP8X":
-        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
-    if kind == b"VP8L":
-        bits = int.from_bytes(data[21:25], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    width, height = struct.unpack_from("<HH", data, 26)
-    return width & 0x3FFF, height & 0x3FFF
 
 
 def _largest_item(data: bytes) -> tuple[int, int]:

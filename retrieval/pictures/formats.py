@@ -248,6 +248,20 @@ def jpeg2000_depth(data: bytes) -> int:
     return max(((size & 0x7F) + 1 for size in data[start + 42 : start + 42 + 3 * count : 3]), default=0)
 
 
+def webp_size(data: bytes) -> tuple[int, int]:
+    """(width, height) from a WebP header; needed because its decoder allocates the pixels on opening.
+
+    Reference: RFC 9649, 2.5 to 2.7.
+    """
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+    if kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+
+
 def jxl_size(data: bytes) -> tuple[int, int]:
     """(width, height) from a JPEG XL header; needed because its decoder decodes the pixels on opening.
 

@@ -235,6 +235,27 @@ def test_pillow_limit_is_neither_used_nor_changed(monkeypatch: pytest.MonkeyPatc
     assert reason(encoded(gradient(1300, 1000), "WEBP")) == "2 megapixels, limit is 0"
 
 
+def webp_on_a_canvas(side: int) -> bytes:
+    """Two small frames in the corner of a large square, which costs a few bytes in the file."""
+    file = io.BytesIO()
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    frames[0].save(file, "WEBP", lossless=True, save_all=True, append_images=frames[1:])
+    data = bytearray(file.getvalue())
+    assert data[12:16] == b"VP8X"
+    data[24:30] = 2 * (side - 1).to_bytes(3, "little")
+    return bytes(data)
+
+
+def test_one_limit_for_every_format() -> None:
+    """Pillow has a smaller one of its own, which it applies to a WebP when it is opened."""
+    assert 2 * int(Image.MAX_IMAGE_PIXELS or 0) < 13_400**2 < MAX_PIXELS
+    picture = read_picture(webp_on_a_canvas(13_400), SMALL)
+    assert (picture.width, picture.height) == (13_400, 13_400)
+    over = [webp_on_a_canvas(20_000), png_claiming(20_000, 20_000)]
+    assert {reason(data) for data in over} == {"400 megapixels, limit is 268"}
+    assert Image.MAX_IMAGE_PIXELS is not None, "in this process it is not ours"
+
+
 def test_jpeg_over_the_limit_is_read_when_the_draft_is_below_it() -> None:
     data = encoded(gradient(1000, 800), "JPEG")
     picture = read_picture(data, SMALL, max_pixels=200_000)
