@@ -169,8 +169,9 @@ def _no_folder(rows: FilteredRows, asked: str) -> QueryError:
 def _unknown(what: str, asked: str, known: Sequence[str]) -> QueryError:
     if not known:
         return QueryError(f"no picture in this gallery has a {what}", "leave that condition out")
-    near = _nearest(asked, known)
-    offered = f"did you mean {' or '.join(near)}?" if near else f"it has: {', '.join(known[:6])}"
+    near, some = _nearest(asked, known), known[:6]
+    between = "; " if any("," in name for name in some) else ", "  # as in "Paris, France"
+    offered = f"did you mean {' or '.join(near)}?" if near else f"it has: {between.join(some)}"
     return QueryError(f"no picture in this gallery has the {what} {asked!r}", offered)
 
 

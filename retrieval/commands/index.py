@@ -278,13 +278,16 @@ def _read_text(
     retry_failures: bool,
     quiet: bool,
 ) -> TextReport | None:
-    """Read words in pictures, if requested now or before; a request is remembered."""
+    """Read words in pictures, if requested now, by the setting, or before; a request is remembered."""
+    from retrieval.config.values import setting
+
     with gallery.reader() as reader:
         remembered = reader.reads_text()
     if asked is not None and asked != remembered:
         with gallery.writer() as catalog:
             catalog.set_reads_text(asked)
-    if not (remembered if asked is None else asked) or report.interrupted:
+    wanted = next(each for each in (asked, setting("index.ocr"), remembered) if each is not None)
+    if not wanted or report.interrupted:
         return None
     from retrieval.reading.models import INSTALL, is_installed
     from retrieval.reading.run import read_texts

@@ -106,7 +106,8 @@ def keep_watching(
     expect_leases()
     everywhere = [*setting("exclude"), *(f"!{pattern}" for pattern in setting("include"))]
     frames = setting("index.frames-per-minute")
-    follower = Follower(gallery, model or None, everywhere, frames_per_minute=frames)
+    words = setting("index.ocr")
+    follower = Follower(gallery, model or None, everywhere, frames_per_minute=frames, reads_text=words)
     roots = follower.roots(folders)
 
     def tell(line: str) -> None:

@@ -144,6 +144,7 @@ def template(*, in_gallery: bool) -> str:
         if own != table:
             table = own
             lines += ["", f"[{table}]"]
-        shown = toml("" if row.default is None else row.default)
+        example = "true" if row.kind.choices else '""'
+        shown = example if row.default is None else toml(row.default)
         lines += ["", f"# {row.help}.", f"# {key} = {shown}"]
     return "\n".join(lines) + "\n"

@@ -73,6 +73,9 @@ SETTINGS = (
             "index --index adds to them"),
     Setting("index.frames-per-minute", Whole(1, 60), 10, "Most frames to search in a minute of a new video",
             in_gallery=True, flags=("index.frames_per_minute",)),
+    Setting("index.ocr", OnOff(), None, "Read the words in pictures, in runs without --ocr or --no-ocr, and while "
+            "watching; default: as the gallery was last asked by one of the two", in_gallery=True,
+            usual="as last asked"),
     Setting("search.limit", Whole(1, 10_000), 10, "Maximum number of hits", in_gallery=True,
             flags=("search.limit", "similar.limit", "shell.limit")),
     Setting("search.raw-pairs", OneOf(("both", "jpeg", "raw")), "both", "How a shot in RAW and JPEG is shown",

@@ -35,6 +35,7 @@ class Follower:
         model: by name; None: the gallery's active model, even when another one becomes active.
         everywhere: see ``wishes.Wishes``.
         frames_per_minute: maximum for videos.
+        reads_text: whether words in pictures are read; None: if the gallery's runs do (``index --ocr``).
     """
 
     def __init__(
@@ -44,9 +45,10 @@ class Follower:
         everywhere: Sequence[str] = (),
         *,
         frames_per_minute: int = FRAMES_PER_MINUTE,
+        reads_text: bool | None = None,
     ) -> None:
         self._gallery, self._model, self._everywhere = gallery, model, everywhere
-        self._frames_per_minute = frames_per_minute
+        self._frames_per_minute, self._reads_text = frames_per_minute, reads_text
         gallery.bring_up_to_date()
         self._encoder: Encoder = choose_for_indexing(gallery, model)
 
@@ -86,7 +88,7 @@ class Follower:
         return indexer.run(roots, focus=focus, everywhere=self._everywhere, stop=stop)
 
     def read_text(self, stop: Callable[[], bool]) -> None:
-        """Read the words in pictures that were not read yet, if the gallery's runs do (``index --ocr``).
+        """Read the words in pictures that were not read yet, if that is wanted.
 
         Args:
             stop: once it returns True, reading ends, and what was read is kept.
@@ -97,7 +99,8 @@ class Follower:
         if not self._gallery.exists() or not is_installed():
             return
         with self._gallery.reader() as reader:
-            if not reader.reads_text() or not unread(reader, VERSION):
+            wanted = reader.reads_text() if self._reads_text is None else self._reads_text
+            if not wanted or not unread(reader, VERSION):
                 return
         read_texts(self._gallery, encoder=self._encoder, stop=stop)
 

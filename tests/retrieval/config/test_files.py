@@ -16,7 +16,7 @@ from retrieval.config.checking import check, row_of, values_in
 from retrieval.config.editing import change, replace, template, with_value
 from retrieval.config.files import _flat, _plain, parsed
 from retrieval.config.kinds import OnOff, toml
-from retrieval.config.table import SETTINGS
+from retrieval.config.table import SETTINGS, Setting
 from retrieval.errors import SettingsError
 
 PIECES = [
@@ -69,8 +69,14 @@ def test_the_gallery_decides_before_the_user(own: Path, tmp_path: Path) -> None:
     assert source is not None and source[1] == str(tmp_path / "config.toml")
 
 
+def some_value(row: Setting) -> object:
+    if row.default is not None:
+        return row.default
+    return True if isinstance(row.kind, OnOff) else "/x"
+
+
 def test_what_a_gallery_may_not_set_is_told_and_ignored(caplog: pytest.LogCaptureFixture) -> None:
-    text = "".join(f"{row.name} = {toml(row.default if row.default is not None else '/x')}\n" for row in SETTINGS)
+    text = "".join(f"{row.name} = {toml(some_value(row))}\n" for row in SETTINGS)
     with caplog.at_level(logging.WARNING):
         found = values_in(text.encode(), "F", in_gallery=True)
     assert set(found) == {row.name for row in SETTINGS if row.in_gallery}
@@ -180,7 +186,7 @@ def test_a_file_changed_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("row", SETTINGS, ids=lambda row: row.name)
 def test_every_default_is_a_value_that_the_setting_takes(row) -> None:  # type: ignore[no-untyped-def]
-    value = "/x" if row.default is None else row.default
+    value = some_value(row)
     assert row.kind.from_toml(value) == value
     assert tomllib.loads(f"a = {toml(value)}")["a"] == value
     if not isinstance(value, list | bool):

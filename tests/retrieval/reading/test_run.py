@@ -84,6 +84,7 @@ def test_a_watcher_reads_what_a_gallery_wants_read(home: Path) -> None:
     assert found(gallery, "invoice") == set()
     with gallery.writer() as catalog:
         catalog.set_reads_text(True)
+    Follower(gallery, None, reads_text=False).read_text(lambda: False)  # by a setting
     follower.read_text(lambda: True)  # something happens at once
     follower.read_text(lambda: False)
     assert found(gallery, "invoice total") == {"page0.png", "copy.png", "page1.png", "page2.png"}
@@ -186,7 +187,15 @@ def test_the_command_reads_remembers_and_reports(home: Path, indexed: Path) -> N
     assert "have text" in photoseek(home, "info").stdout
     facts = json.loads(photoseek(home, "info", "--json").stdout)
     assert facts["text"]["wanted"] and facts["text"]["unread"] == 0
+    page(("Ticket 78",)).save(home / "newer.png")
     assert "read for words" not in photoseek(home, "index", "--no-ocr").stderr
+    assert photoseek(home, "config", "set", "--in-gallery", "index.ocr", "true").returncode == 0
+    assert "index.ocr                true" in photoseek(home, "config").stdout
+    assert "read for words" not in photoseek(home, "index", "--no-ocr").stderr  # a flag decides before a setting
+    assert "read for words           1" in photoseek(home, "index").stderr
+    assert photoseek(home, "config", "set", "--in-gallery", "index.ocr", "false").returncode == 0
+    page(("Ticket 79",)).save(home / "newest.png")
+    assert "read for words" not in photoseek(home, "index").stderr
     assert not json.loads(photoseek(home, "info", "--json").stdout)["text"]["wanted"]
 
 
