@@ -81,8 +81,8 @@ def serve(
 
     def ready() -> None:
         say(f"photoseek: {entry if is_made else url}  (Ctrl-C stops it)")
-        if open_page:
-            threading.Thread(target=webbrowser.open, args=(entry,), daemon=True).start()
+        if open_page:  # without the token, which the page asks for: other users of the machine can see command lines
+            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
     leaving = partial(_leave_in_any_case, settings.stop_within_s + _GRACE_S)
     door = None if run is None or settings.model is not None else partial(SocketDoor, gallery, run, page=url)

@@ -88,3 +88,13 @@ def test_wrong_tokens_are_slowed_down_and_the_cookie_stays_good(guarded: TestCli
 def test_right_tokens_are_not_counted(guarded: TestClient) -> None:
     for _ in range(3 * AT_ONCE):
         assert guarded.get("/api/v1/stats", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
+def test_what_a_proxy_says_of_addresses_is_not_believed(guarded: TestClient) -> None:
+    """Else whoever writes another address with each guess could go on guessing."""
+    answers = [
+        guarded.get("/api/v1/stats", headers={"Authorization": "Bearer wrong", header: f"{say}10.0.0.{number}"})
+        for number in range(AT_ONCE)
+        for header, say in (("X-Forwarded-For", ""), ("Forwarded", "for="), ("X-Real-IP", ""))
+    ]
+    assert [answer.status_code for answer in answers] == [401] * AT_ONCE + [429] * 2 * AT_ONCE

@@ -126,7 +126,9 @@ def test_what_does_not_end_is_ended(web_gallery: Gallery) -> None:
     assert answers[0].json()["type"].endswith("/stopping")
 
 
-def test_the_browser_is_shown_the_page(web_gallery: Gallery, start_server: Start, tmp_path: Path) -> None:
+def test_the_browser_is_shown_the_page_without_the_token_on_its_command_line(
+    web_gallery: Gallery, start_server: Start, tmp_path: Path
+) -> None:
     shown = tmp_path / "shown"
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {shown}.part; mv {shown}.part {shown}\n', encoding="utf-8")
@@ -135,9 +137,11 @@ def test_the_browser_is_shown_the_page(web_gallery: Gallery, start_server: Start
     until = time.monotonic() + 600
     while not shown.exists() and time.monotonic() < until:
         time.sleep(0.05)
-    assert shown.read_text(encoding="utf-8") == f"{server.url}/?token=a%20b%26c"
-    with httpx.Client(follow_redirects=True) as visitor:
-        assert visitor.get(shown.read_text(encoding="utf-8")).status_code == 200
+    assert shown.read_text(encoding="utf-8") == server.url
+    with httpx.Client(follow_redirects=True, headers={"Accept": "text/html"}) as visitor:
+        asks = visitor.get(shown.read_text(encoding="utf-8"))
+        assert asks.status_code == 401 and '<form method="post">' in asks.text
+        assert visitor.post(server.url, data={"token": "a b&c"}).status_code == 200
     server.stop()
 
 
