@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,10 @@ def open_array(path: Path, dtype: str, shape: tuple[int | None, ...], *, mmap: b
     with path.open("rb") as file:
         if np.lib.format.read_magic(file) != (1, 0):
             raise ValueError("not version 1.0 of the .npy format")
-        found, fortran, kind = np.lib.format.read_array_header_1_0(file, max_header_size=_HEADER_LIMIT)
+        try:
+            found, fortran, kind = np.lib.format.read_array_header_1_0(file, max_header_size=_HEADER_LIMIT)
+        except (SyntaxError, TokenError, RecursionError, MemoryError) as error:  # numpy reads it as a Python literal
+            raise ValueError("its header is damaged") from error
         offset = file.tell()
     if kind != np.dtype(dtype) or (fortran and len(found) > 1) or len(found) != len(shape):
         raise ValueError(f"holds {kind} {found}, not {dtype}")

@@ -90,7 +90,45 @@ def read_faiss(path: Path, flags: int, *, like: Any, rows: int) -> Any:
         raise ValueError(f"{path.name}: faiss cannot read it") from error
     if _design(found) != _design(like) or found.ntotal != rows or (rows and not found.is_trained):
         raise ValueError(f"{path.name} holds another index than its manifest says")
+    if not _stays_inside(found, rows):
+        raise ValueError(f"{path.name} has links to rows that it does not have")
     return found
+
+
+def _stays_inside(index: Any, rows: int) -> bool:
+    """Whether links, lists and the map from rows to lists lead to places within the index: faiss follows them
+    unchecked, and a checksum is only as good as whoever wrote it. 64 million links take 40 ms."""
+    if hasattr(index, "hnsw"):
+        graph = index.hnsw
+        links, starts = (faiss.rev_swig_ptr(part.data(), part.size()) for part in (graph.neighbors, graph.offsets))
+        levels = faiss.vector_to_array(graph.levels).astype(np.int64)
+        widths = faiss.vector_to_array(graph.cum_nneighbor_per_level).astype(np.int64)
+        if not rows:
+            return len(links) == 0
+        return bool(
+            len(levels) == rows and len(starts) == rows + 1 and int(links.min()) >= -1 and int(links.max()) < rows
+            and int(levels.min()) >= 1 and int(levels.max()) < len(widths) and 0 <= graph.entry_point < rows
+            and 0 <= graph.max_level < int(levels[graph.entry_point]) and int(starts[0]) == 0 and widths[0] == 0
+            and bool((np.diff(widths) >= 0).all()) and int(starts[-1]) == len(links)
+            and np.array_equal(np.diff(starts.astype(np.int64)), widths[levels])
+        )  # fmt: skip
+    if hasattr(index, "invlists"):
+        lists = faiss.downcast_InvertedLists(index.invlists)
+        sizes = np.array([lists.list_size(number) for number in range(index.nlist)], np.int64)
+        if int(sizes.sum()) != rows:
+            return False
+        for number in np.flatnonzero(sizes).tolist():
+            ids = faiss.rev_swig_ptr(lists.get_ids(number), int(sizes[number]))
+            if int(ids.min()) < 0 or int(ids.max()) >= rows:
+                return False
+        places = faiss.vector_to_array(index.direct_map.array)
+        at, within = places >> 32, places & 0xFFFFFFFF
+        if len(places) == 0:
+            return True
+        if len(places) != rows or int(at.min()) < 0 or int(at.max()) >= index.nlist:
+            return False
+        return bool((within < sizes[at]).all())
+    return True
 
 
 def _design(index: Any) -> tuple[Any, ...]:

@@ -110,7 +110,7 @@ class Gallery:
             GalleryOutdated: it cannot be upgraded now: another process is writing, or this one may not.
         """
         try:
-            return CatalogReader(self.catalog_path)
+            return self._reader()
         except GalleryOutdated as old:
             try:
                 with self.writer():
@@ -119,6 +119,10 @@ class Gallery:
                 raise GalleryOutdated(f"{old.message}, and {error.message}", error.hint) from error
             except RetrievalError as error:
                 raise GalleryOutdated(f"{old.message}, and cannot be upgraded: {error.message}", error.hint) from error
+        return self._reader()
+
+    def _reader(self) -> CatalogReader:
+        self.refuse_links()
         return CatalogReader(self.catalog_path)
 
     @contextmanager
@@ -128,7 +132,7 @@ class Gallery:
         Args:
             upgrades: with False, a catalog that an older photoseek wrote is not upgraded: GalleryOutdated.
         """
-        reader = self.open_reader() if upgrades else CatalogReader(self.catalog_path)
+        reader = self.open_reader() if upgrades else self._reader()
         try:
             with told_as_damage(self.catalog_path):
                 yield reader
@@ -161,7 +165,7 @@ class Gallery:
             GalleryLocked: another writer did not end within :data:`LABELS_WAIT_S`; the message identifies it.
             GalleryError: the folder cannot be written to.
         """
-        CatalogReader(self.catalog_path).close()
+        self._reader().close()
         with self._lock("labels.lock", LABELS_WAIT_S), self._catalog() as catalog:
             yield catalog
 
@@ -201,6 +205,20 @@ class Gallery:
                 with suppress(OSError):
                     holder.unlink()
 
+    def refuse_links(self) -> None:
+        """Raise GalleryError if a file or folder of the gallery is a symbolic link: what it leads to is not ours to
+        write, nor to show. The gallery's folder itself may be one."""
+        try:
+            with os.scandir(self.path) as entries:
+                link = next((entry.path for entry in entries if entry.is_symlink()), None)
+        except OSError:  # not there yet
+            return
+        if link is not None:
+            raise GalleryError(
+                f"{link} is a symbolic link, which a gallery does not have",
+                "put what it leads to in its place, or use another --gallery",
+            )
+
     @contextmanager
     def _lock(self, name: str, wait_s: float) -> Iterator[None]:
         """Hold one of the gallery's locks; raises as :meth:`writer`."""
@@ -208,6 +226,7 @@ class Gallery:
 
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self.refuse_links()
             lock = FileLock(self.path / name, timeout=wait_s)
             lock.acquire(poll_interval=0.02)
         except Timeout:
@@ -235,7 +254,7 @@ class Gallery:
         """
         if self.exists():
             try:
-                CatalogReader(self.catalog_path).close()
+                self._reader().close()
             except GalleryOutdated:
                 with self.writer():
                     pass

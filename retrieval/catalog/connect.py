@@ -15,12 +15,13 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from retrieval.errors import GalleryError, RetrievalError
+from retrieval.foreign_databases import harden
 
 logger = logging.getLogger("photoseek")
 
 _NO_ROOM = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 
-_OF_VALUES = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, AssertionError)
+_OF_VALUES = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, AssertionError, RecursionError)
 """Errors caused by values that the catalog never wrote: a number for a text, NULL for a value, text for JSON."""
 
 
@@ -102,6 +103,7 @@ def _opened(uri: str, *, alone: bool = False) -> sqlite3.Connection:
         if alone:
             connection.execute("PRAGMA temp_store = MEMORY")  # no space to sort on disk either
         connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        harden(connection)
     except BaseException:
         connection.close()
         raise

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from retrieval.catalog.access import Rows
 from retrieval.catalog.records import utc_now
+from retrieval.errors import GalleryError
 
 if TYPE_CHECKING:
     from retrieval.catalog.transaction import Transaction
     from retrieval.encoders.base import EncoderSpec
+
+MOST_DIM = 1 << 16
+"""Of an embedding: sixteen times that of the largest known models."""
 
 _COLUMNS = "e.id, e.name, e.fingerprint, e.dim, e.source, e.licence"
 
@@ -27,22 +32,37 @@ class EncoderRow:
     licence: str
 
 
+def _checked(row: Sequence[Any]) -> EncoderRow:
+    found = EncoderRow(*row)
+    texts = (found.name, found.fingerprint, found.source, found.licence)
+    if type(found.dim) is not int or not 0 < found.dim <= MOST_DIM or not all(type(each) is str for each in texts):
+        raise GalleryError(
+            f"an encoder of this gallery has {found.dim!r:.20} dimensions, or no name",
+            "restore a backup, or index into a new --gallery",
+        )
+    return found
+
+
 def all_encoders(rows: Rows) -> list[EncoderRow]:
-    """Every encoder that has embeddings here, or is about to get some."""
-    return [EncoderRow(*row) for row in rows.rows(f"SELECT {_COLUMNS} FROM encoders AS e ORDER BY e.id")]
+    """Every encoder that has embeddings here, or is about to get some.
+
+    Raises:
+        GalleryError: one of them is none that photoseek has written.
+    """
+    return [_checked(row) for row in rows.rows(f"SELECT {_COLUMNS} FROM encoders AS e ORDER BY e.id")]
 
 
 def active_encoder(rows: Rows) -> EncoderRow | None:
     """The encoder that searches use; None before the first image is committed."""
     found = rows.rows(f"SELECT {_COLUMNS} FROM encoders AS e JOIN state AS s ON s.active_encoder_id = e.id")
-    return EncoderRow(*found[0]) if found else None
+    return _checked(found[0]) if found else None
 
 
 def encoder_of(rows: Rows, fingerprint: str) -> EncoderRow | None:
     """The encoder with a fingerprint; None if the catalog has none."""
     sql = f"SELECT {_COLUMNS} FROM encoders AS e WHERE e.fingerprint = :fingerprint"
     found = rows.rows(sql, {"fingerprint": fingerprint})
-    return EncoderRow(*found[0]) if found else None
+    return _checked(found[0]) if found else None
 
 
 def register_encoder(transaction: Transaction, spec: EncoderSpec) -> int:

@@ -19,6 +19,7 @@ from retrieval.catalog.labels import KINDS, keep_said, put_said, said_by_content
 from retrieval.catalog.people_copies import TABLES, Contents, people_of, put_people_back
 from retrieval.catalog.whole_file import faults_of
 from retrieval.errors import GalleryError
+from retrieval.foreign_databases import harden, refuse_foreign
 from retrieval.regular_files import sync_folder
 from retrieval.system_errors import of_sqlite
 
@@ -100,6 +101,8 @@ def read_copy(path: Path) -> Contents:
         raise damaged
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as copy:
+            harden(copy)
+            refuse_foreign(copy)
             written_in = copy.execute("SELECT format FROM about").fetchone()
             if written_in not in ((1,), (_FORMAT,)):
                 raise GalleryError(f"{path} was written by a newer photoseek", "upgrade photoseek")

@@ -23,6 +23,7 @@ from retrieval.catalog.encoders import EncoderRow, active_encoder, all_encoders
 from retrieval.catalog.images import image_count, record_at, records_of, summary
 from retrieval.catalog.moments import moment_ids
 from retrieval.catalog.records import ImageRecord, sound_vectors
+from retrieval.catalog.triggers import check_triggers
 from retrieval.errors import GalleryNotFound, GalleryOutdated, GalleryTooNew, UnknownImage
 from retrieval.paths import lenient_text
 
@@ -95,6 +96,7 @@ class CatalogReader:
         self._functions: set[str] = set()
         try:
             self._check_version()
+            check_triggers(self._connection, path)
         except BaseException:
             self._connection.close()
             raise

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from retrieval.catalog.access import Rows
 from retrieval.catalog.records import utc_now
+from retrieval.errors import GalleryError
 from retrieval.paths import decode_path
 
 if TYPE_CHECKING:
@@ -54,9 +55,16 @@ def last_run(rows: Rows) -> dict[str, Any] | None:
         "started_at": started,
         "finished_at": finished,
         "outcome": outcome,
-        "roots": json.loads(roots),
-        "report": json.loads(report) if report else None,
+        "roots": _value(roots),
+        "report": _value(report) if report else None,
     }
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise GalleryError("a report in the catalog is damaged", "run: photoseek index") from error
 
 
 def begin_run(transaction: Transaction, encoder_id: int, roots: Sequence[str]) -> int:

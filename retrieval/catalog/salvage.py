@@ -84,6 +84,9 @@ def _complete_state(new: sqlite3.Connection) -> None:
 def _table(source: sqlite3.Connection, new: sqlite3.Connection, name: str, columns: list[str]) -> Salvaged:
     names = ", ".join(f'"{column}"' for column in columns)
     marks = ", ".join("?" * len(columns))
+    kind = source.execute("SELECT type FROM sqlite_master WHERE name = ?", [name]).fetchone()
+    if kind is not None and kind[0] != "table":
+        raise GalleryError(f"{name} is no table in it", "restore a backup")
     there = {row[1] for row in source.execute(f'PRAGMA table_info("{name}")')}
     if not there.issuperset(columns):
         raise GalleryError("this catalog is of another version, or its schema is damaged", "restore a backup")

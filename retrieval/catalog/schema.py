@@ -40,6 +40,7 @@ from retrieval.catalog.face_tables import face_tables
 from retrieval.catalog.reader import CATALOG_VERSION
 from retrieval.catalog.word_tables import word_tables
 from retrieval.errors import GalleryTooNew
+from retrieval.foreign_databases import harden
 from retrieval.paths import lenient_text
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -332,6 +333,7 @@ def open_engine(path: Path) -> Engine:
         # Without this the driver leaves DDL outside transactions, and a killed process could leave half a schema.
         connection.isolation_level = None
         connection.text_factory = lenient_text
+        harden(connection, trusts_schema=True)
         connection.execute("PRAGMA page_size = 8192")  # only has an effect on a new file: vectors of 1-2 KB a row
         connection.execute("PRAGMA journal_mode = WAL")  # readers never wait for the writer
         connection.execute("PRAGMA synchronous = FULL")  # a commit that returned survives a power cut

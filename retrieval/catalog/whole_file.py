@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from retrieval.catalog.connect import connect, unreadable
+from retrieval.catalog.triggers import TRIGGERS, VIRTUAL
 from retrieval.errors import GalleryError
+from retrieval.foreign_databases import foreign_part
 from retrieval.regular_files import sync_folder
 from retrieval.system_errors import of_sqlite
 
@@ -30,6 +32,8 @@ def faults_of(path: Path) -> list[str]:
         with closing(connect(path)) as connection:
             found = [row[0] for row in connection.execute(f"PRAGMA integrity_check({MOST_FAULTS})")]
             faults = [] if found == ["ok"] else [str(line) for line in found]
+            if (part := foreign_part(connection, TRIGGERS, VIRTUAL)) is not None:
+                faults.append(f"it has {part}")
             for table, rows in connection.execute(
                 'SELECT "table", count(*) FROM pragma_foreign_key_check GROUP BY "table"'
             ):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,13 @@ from sqlalchemy import event
 from retrieval.catalog import encoders, folders, runs, schema
 from retrieval.catalog.batch import Batch, Counts, KnownFailure, KnownFile
 from retrieval.catalog.commit import write_batch
+from retrieval.catalog.connect import connect
 from retrieval.catalog.embeddings import drop_embeddings
 from retrieval.catalog.known import KNOWN_FILES, is_known, known_failures
 from retrieval.catalog.label_moves import LabelMoves
 from retrieval.catalog.lexicon import is_sound, make_anew
 from retrieval.catalog.transaction import Transaction
+from retrieval.catalog.triggers import check_triggers
 from retrieval.paths import decode_path, is_below
 from retrieval.system_errors import of_sqlite
 
@@ -33,6 +35,9 @@ class Catalog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        if path.exists():
+            with closing(connect(path)) as before:
+                check_triggers(before, path)
         self._engine = schema.open_engine(path)
         self._connections: list[sqlite3.Connection] = []
         event.listen(self._engine, "connect", lambda connection, _: self._connections.append(connection))

@@ -18,6 +18,7 @@ from blake3 import blake3
 
 from indexes.base import Vectors
 from retrieval.config.process import lookup
+from retrieval.foreign_databases import harden, refuse_foreign
 
 CACHE_NAME = "text-cache.sqlite"
 NO_CACHE_VARIABLE = "PHOTOSEEK_NO_CACHE"
@@ -220,6 +221,8 @@ def _connect(file: Path) -> sqlite3.Connection:
     uri = f"{file.resolve().as_uri()}?mode=rw"
     connection = sqlite3.connect(uri, uri=True, timeout=_LOCK_WAIT_S, check_same_thread=False)
     try:
+        harden(connection)
+        refuse_foreign(connection)
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         connection.execute("PRAGMA page_size = 16384")  # for a new file; a 512-dimensional vector would fill 4096
         # No need to wait for the disk: damage by a power cut is detected, and the text is encoded again.

@@ -63,6 +63,7 @@ def verify(gallery: Gallery, *, repair: bool = False, files: bool = True) -> Ite
     """
     if not gallery.exists():
         raise GalleryNotFound(f"there is no gallery at {gallery.path}", "name another one with --gallery")
+    gallery.refuse_links()
     _check_version(gallery)
     catalog = _check_catalog(gallery, repair)
     yield catalog

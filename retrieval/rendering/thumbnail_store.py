@@ -19,6 +19,8 @@ from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
+from retrieval.foreign_databases import harden, refuse_foreign
+
 T = TypeVar("T")
 
 FILE_NAME = "thumbnails.sqlite"
@@ -244,6 +246,8 @@ def _opened(file: Path, *, create: bool) -> _Opened | None:
         isolation_level=None,
     )
     try:
+        harden(connection)
+        refuse_foreign(connection)
         _prepare(connection)
     except BaseException:
         connection.close()

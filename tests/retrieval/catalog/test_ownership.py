@@ -20,6 +20,7 @@ NOT_OURS = {
     "indexes/pgvector.py",  # tables of vectors in a PostgreSQL of the user's, with a pool of connections to it
     "retrieval/encoders/cache.py",  # a database of its own
     "retrieval/rendering/thumbnail_store.py",  # likewise, which drops what the catalog does not know
+    "retrieval/foreign_databases.py",  # settings of connections, to the catalog and to those two
 }
 TABLES = "|".join(sorted(metadata.tables))
 STATEMENT = re.compile(rf"\b(SELECT|INSERT|UPDATE|DELETE|FROM|JOIN)\b.*\b({TABLES})\b|\bPRAGMA\b", re.DOTALL)
