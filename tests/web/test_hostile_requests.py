@@ -11,15 +11,18 @@ import sys
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import httpx
 import pytest
 from starlette.testclient import TestClient
 
 from retrieval.gallery import Gallery
+from retrieval.indexing.indexer import Indexer
 from retrieval.web.server import with_descriptors
 from retrieval.web.settings import Settings
-from tests.web.conftest import Running, server_of
+from tests.fakes import ColourEncoder
+from tests.web.conftest import Running, client_of, server_of
 from tests.web.test_limits import connected, head, read_all
 
 SEARCH = "/api/v1/search"
@@ -135,3 +138,64 @@ def test_a_server_that_may_open_few_files_serves_on(web_gallery: Gallery, start_
     for each in waiting:
         each.close()
     assert server.stop() == (0, "")
+
+
+# Requests that no browser sends
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET http://evil.example/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"404"),
+        (b"GET http://evil.example/ HTTP/1.1\r\nHost: evil.example\r\n\r\n", b"403"),
+        (b"GET / HTTP/1.0\r\n\r\n", b"403"),
+        (b"GET / HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\n\r\n", b"400"),
+        (b"TRACE / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"405"),
+        (b"CONNECT evil.example:80 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"4"),
+        (b"GET /\x00 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: a\r\n folded\r\n\r\n", b"200"),
+        (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX : a\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: a\x00b\r\n\r\n", b"400"),
+        (b"POST /api/v1/search HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", b"400"),
+        (b"POST /api/v1/search HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n\r\n", b"4"),
+        (b"POST /api/v1/search HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"f" * 40, b"4"),
+        (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", b"200"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"403"),
+    ],
+    ids=["absolute", "absolute elsewhere", "without a name", "no name", "two names", "trace", "connect",
+         "nul in the path", "folded", "blank before the colon", "nul in a header", "unknown coding", "negative piece",
+         "huge piece", "http/2", "http/2 at once"],
+)  # fmt: skip
+def test_requests_that_no_browser_sends(running_server: Running, request_: bytes, status: bytes) -> None:
+    port = int(running_server.url.rpartition(":")[2])
+    with connected(port) as server:
+        server.sendall(request_)
+        answer = server.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 " + status), answer[:200]
+    assert b"evil" not in answer.partition(b"\r\n\r\n")[0] and b"x-evil" not in answer.lower()
+    assert httpx.get(f"{running_server.url}/healthz").status_code == 200
+
+
+SVG = b"""<svg xmlns="http://www.w3.org/2000/svg" width="300" height="200" onload="alert(1)">
+<script>alert(document.cookie)</script><rect width="300" height="200" fill="red"/>
+<foreignObject><iframe xmlns="http://www.w3.org/1999/xhtml" src="/api/v1/stats"/></foreignObject></svg>"""
+
+
+def test_a_drawing_is_no_page(tmp_path: Path) -> None:
+    """An SVG may contain scripts: the file comes as a download that may do nothing, and the page shows its pixels."""
+    pytest.importorskip("resvg_py", reason="needs photoseek[svg]")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "drawing.svg").write_bytes(SVG)
+    gallery = Gallery(tmp_path / "gallery")
+    Indexer(gallery, ColourEncoder()).run(tmp_path / "photos")
+    with client_of(gallery) as client:
+        file = client.get("/api/v1/images/1/file")
+        assert file.content == SVG and file.headers["content-type"] == "image/svg+xml"
+        assert file.headers["content-disposition"].startswith("attachment;")
+        policy = file.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'") and policy.endswith("; sandbox") and "script" not in policy
+        for what in ("thumbnail", "view"):
+            small = client.get(f"/api/v1/images/1/{what}")
+            assert small.headers["content-type"] == "image/webp" and small.content[8:12] == b"WEBP"
+        assert client.get("/api/v1/images/1").json()["drawable"] is False

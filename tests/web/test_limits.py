@@ -262,6 +262,7 @@ def test_what_is_not_http(web_gallery: Gallery) -> None:
                 server.sendall(nonsense)
                 answer = read_all(server)
                 assert answer.startswith(b"HTTP/1.1 4") and b"application/problem+json" in answer
+                assert b"nosniff" in answer.lower() and b"default-src 'none'" in answer
         assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
 
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from retrieval.web.front.security import DATA_POLICY
 from retrieval.web.settings import Settings
 
 
@@ -90,7 +91,12 @@ class _PatientProtocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Answer input that is not HTTP with a problem, like all other errors."""
         problem = {"type": "about:blank", "title": "this is not a request in HTTP/1.1", "status": 400}
-        headers = [(b"content-type", b"application/problem+json"), (b"connection", b"close")]
+        headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"x-content-type-options", b"nosniff"),
+            (b"content-security-policy", DATA_POLICY.encode("ascii")),
+            (b"connection", b"close"),
+        ]
         answer = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
         try:
             for event in (answer, h11.Data(data=json.dumps(problem).encode()), h11.EndOfMessage()):

@@ -100,7 +100,11 @@ def test_the_bytes_come_as_they_are(server: Server) -> None:
     assert server.asked == [("/a%20b.png?x=%C3%A9&y=1", f"127.0.0.1:{server.port}")]
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "0.0.0.0"])
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "0.0.0.0", "0177.0.0.1", "127.1",
+     "017700000001", "[::1]", "[0:0:0:0:0:ffff:7f00:1]", "\uff11\uff12\uff17.0.0.1"],
+)  # fmt: skip
 def test_this_machine_is_refused_by_every_name(server: Server, host: str) -> None:
     server.answers["/a.png"] = sends(b"secret")
     with pytest.raises(QueryError, match="not a public address"):
