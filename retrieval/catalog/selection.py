@@ -53,7 +53,8 @@ class Selection:
             return ""
         pictures = plural(self.unknown, "picture is", "pictures are")
         whose = "its" if self.unknown == 1 else "their"
-        return f"{pictures} left out because {whose} {' or '.join(self.lacking)} is unknown"
+        verb = "are" if self.lacking[-1].endswith("s") else "is"  # faces
+        return f"{pictures} left out because {whose} {' or '.join(self.lacking)} {verb} unknown"
 
 
 def select(

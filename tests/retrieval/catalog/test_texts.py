@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,8 @@ def test_what_is_not_known_is_counted_and_kept_by_the_twin(reader: CatalogReader
     chosen = select(reader, Filter(text="invoice"))
     assert (chosen.unknown, chosen.lacking) == (2, ("text",))
     assert chosen.message() == "2 pictures are left out because their text is unknown"
+    one = replace(chosen, unknown=1, lacking=("text", "faces"))
+    assert one.message() == "1 picture is left out because its text or faces are unknown"
     rest = set(names(reader, select(reader, Filter(no_text="invoice")).ids.tolist()))
     assert rest == {"menu.jpg", "sign.jpg", "blank.jpg", "failed.jpg", "new.jpg"}
     with pytest.raises(QueryError, match="nothing passes"):

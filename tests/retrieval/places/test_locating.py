@@ -88,7 +88,7 @@ def test_pictures_are_found_by_where_they_were_taken(
         ({"place": "Osloo"}, "no picture in this gallery has the place 'Osloo'", "did you mean Oslo, Norway"),
         ({"country": "Oslo"}, "no picture in this gallery has the country 'Oslo'", "it has: "),
         ({"near": "France,5km"}, "has the town 'France'", "did you mean Paris"),
-        ({"no_place": "Berlin"}, "has the place 'Berlin'", "it has: "),
+        ({"no_place": "Berlin"}, "has the place 'Berlin'", "; "),
         ({"place": "a,b,c,d,e"}, "has the place 'a, b, c, d, e'", "it has: "),
     ],
 )
