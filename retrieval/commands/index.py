@@ -136,13 +136,13 @@ def index(
     from retrieval.streams import plural, printable
 
     if ocr:
-        from retrieval.reading.models import check_installed
+        from retrieval.reading.models import PACKAGED as READING
 
-        check_installed()
+        READING.check_installed()
     if faces:
-        from retrieval.faces.models import check_installed as check_faces
+        from retrieval.faces.models import PACKAGED as FACES
 
-        check_faces()
+        FACES.check_installed()
     opened = Gallery(gallery)
     everywhere = [*setting("exclude"), *(f"!{pattern}" for pattern in setting("include"))]
     told = JsonProgress(sys.stdout) if json_progress else None
@@ -289,11 +289,11 @@ def _read_text(
     wanted = next(each for each in (asked, setting("index.ocr"), remembered) if each is not None)
     if not wanted or report.interrupted:
         return None
-    from retrieval.reading.models import INSTALL, is_installed
+    from retrieval.reading.models import PACKAGED
     from retrieval.reading.run import read_texts
 
-    if not is_installed():
-        say(f"words in pictures are not read here; for that, run: {INSTALL}")
+    if not PACKAGED.are_installed():
+        say(f"words in pictures are not read here; for that, run: {PACKAGED.install}")
         return None
     with _told_progress("text", told, quiet=quiet) as (tell, stop):
         found = read_texts(gallery, encoder=encoder, retry_failures=retry_failures, on_progress=tell, stop=stop)
@@ -318,11 +318,11 @@ def _find_faces(
             catalog.set_finds_faces(asked)
     if not (remembered if asked is None else asked) or report.interrupted:
         return None
-    from retrieval.faces.models import INSTALL, is_installed
+    from retrieval.faces.models import PACKAGED
     from retrieval.faces.run import find_faces
 
-    if not is_installed():
-        say(f"faces are not looked for here; for that, run: {INSTALL}")
+    if not PACKAGED.are_installed():
+        say(f"faces are not looked for here; for that, run: {PACKAGED.install}")
         return None
     with _told_progress("faces", told, quiet=quiet) as (tell, stop):
         found = find_faces(gallery, retry_failures=retry_failures, on_progress=tell, stop=stop)

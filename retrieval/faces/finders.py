@@ -12,7 +12,7 @@ from retrieval.catalog.records import utc_now
 from retrieval.contents.child import Answer, serve
 from retrieval.contents.process import ContentProcess
 from retrieval.faces.looking import faces_of
-from retrieval.faces.models import VERSION, Networks
+from retrieval.faces.models import PACKAGED, Networks
 
 MOST_SECONDS = 60
 """CPU time per picture; one with 100 faces takes 14 s."""
@@ -34,12 +34,12 @@ class Finder(ContentProcess):
         if answer is None:
             return None
         if "reason" in answer:
-            return PictureFaces(VERSION, utc_now(), reason=str(answer["reason"]))
+            return PictureFaces(PACKAGED.version, utc_now(), reason=str(answer["reason"]))
         faces = tuple(
             SeenFace(tuple(box), score, np.frombuffer(bytes.fromhex(embedding), "<f4"))
             for box, score, embedding in answer["faces"]
         )
-        return PictureFaces(VERSION, utc_now(), faces)
+        return PictureFaces(PACKAGED.version, utc_now(), faces)
 
 
 def answer_of(data: bytes, networks: Networks) -> Answer:

@@ -12,26 +12,25 @@ SHA-256 is the expected one, and in the child process only, which has limits on 
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.errors import EncoderError, RuntimeUnavailable
+from retrieval.contents.packaged import PackagedFile, PackagedNetworks
 
-VERSION = "dlib-hog-resnet29/1"
-"""Stored with each content: the networks, and the version of the code around them. Other versions are redone."""
+PACKAGED = PackagedNetworks(
+    version="dlib-hog-resnet29/1",
+    holder="face_recognition_models",
+    packages=("dlib", "face_recognition_models"),
+    install="pip install 'photoseek[cpu,faces]'",
+    purpose="faces are found",
+)
 
 DIM = 128
 """Values of an embedding."""
 
-INSTALL = "pip install 'photoseek[cpu,faces]'"
-
-_PACKAGES = ("dlib", "face_recognition_models")
 _LEAST_SCORE = 0.2  # below it, patterns on clothes were found more often than faces
 _PADDING = 0.25  # of the chip around the eyes and the nose, as the embedding was trained
 _CHIP = 150  # pixels of its sides
@@ -40,15 +39,10 @@ Pixels = NDArray[np.uint8]
 """(h, w, 3) RGB."""
 
 
-class _File(NamedTuple):
-    name: str
-    sha256: str
-
-
-_LANDMARKS = _File(
+_LANDMARKS = PackagedFile(
     "shape_predictor_5_face_landmarks.dat", "c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888"
 )
-_EMBEDDING = _File(
+_EMBEDDING = PackagedFile(
     "dlib_face_recognition_resnet_model_v1.dat", "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
 )
 
@@ -58,17 +52,6 @@ class Found(NamedTuple):
 
     box: tuple[int, int, int, int]
     score: float
-
-
-def is_installed() -> bool:
-    """True if all packages needed for faces are installed; nothing is imported."""
-    return all(find_spec(name) is not None for name in _PACKAGES)
-
-
-def check_installed() -> None:
-    """Raise RuntimeUnavailable with the command that installs them, unless :func:`is_installed`."""
-    if not is_installed():
-        raise RuntimeUnavailable("faces are found by packages that are not installed", INSTALL)
 
 
 class Networks:
@@ -90,11 +73,11 @@ class Networks:
 
     @cached_property
     def _landmarks(self) -> Any:
-        return self._dlib.shape_predictor(str(_checked(_LANDMARKS)))
+        return self._dlib.shape_predictor(str(PACKAGED.file(_LANDMARKS)))
 
     @cached_property
     def _embedding(self) -> Any:
-        return self._dlib.face_recognition_model_v1(str(_checked(_EMBEDDING)))
+        return self._dlib.face_recognition_model_v1(str(PACKAGED.file(_EMBEDDING)))
 
     def detected(self, picture: Pixels) -> list[Found]:
         """The faces of at least 80 pixels in a picture, those with the highest score first."""
@@ -110,15 +93,3 @@ class Networks:
         chip = self._dlib.get_face_chip(picture, shape, size=_CHIP, padding=_PADDING)
         values = np.asarray(self._embedding.compute_face_descriptor(chip), np.float32)
         return values / max(float(np.linalg.norm(values)), 1e-12)
-
-
-def _checked(file: _File) -> Path:
-    found = find_spec("face_recognition_models")
-    places = [] if found is None else list(found.submodule_search_locations or ())
-    for place in places:
-        path = Path(place) / "models" / file.name
-        if path.is_file():
-            if hashlib.sha256(path.read_bytes()).hexdigest() != file.sha256:
-                break
-            return path
-    raise EncoderError(f"the file {file.name} of face_recognition_models is missing or another one", f"run: {INSTALL}")

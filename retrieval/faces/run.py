@@ -11,7 +11,7 @@ from retrieval.catalog.faces import face_counts, unlooked, write_faces
 from retrieval.contents.run import Run
 from retrieval.faces.finders import Finder
 from retrieval.faces.grouping import group_faces
-from retrieval.faces.models import VERSION, check_installed
+from retrieval.faces.models import PACKAGED
 from retrieval.gallery import Gallery
 
 
@@ -67,10 +67,10 @@ def find_faces(
         GalleryNotFound: there is no gallery.
         GalleryLocked: at the end, another process kept the gallery locked for too long.
     """
-    check_installed()
+    PACKAGED.check_installed()
     started, report = time.monotonic(), FaceReport()
     with gallery.reader() as reader:
-        waiting = unlooked(reader, VERSION, retry_failures=retry_failures)
+        waiting = unlooked(reader, PACKAGED.version, retry_failures=retry_failures)
     run = Run(gallery, Finder, write_faces, stop=stop, workers=workers)
     for done, found in enumerate(run.each([each.image_id for each in waiting]), 1):
         if found is None:

@@ -7,46 +7,29 @@ downloads missing files, and compiles a new shape for each batch of lines; ours 
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.contents.packaged import PackagedFile, PackagedNetworks
 from retrieval.encoders.onnx.encoder import shared_core
-from retrieval.errors import EncoderError, RuntimeUnavailable
 
 Floats = NDArray[np.float32]
 
-VERSION = "PP-OCRv6-small/1"
-"""Stored with each text: the networks, and the version of the code around them. Texts of other versions are redone."""
+PACKAGED = PackagedNetworks(
+    version="PP-OCRv6-small/1",
+    holder="rapidocr",
+    packages=("rapidocr", "cv2", "openvino"),
+    install="pip install 'photoseek[cpu,ocr]'",
+    purpose="words in pictures are read",
+)
 
-INSTALL = "pip install 'photoseek[cpu,ocr]'"
-
-_PACKAGES = ("rapidocr", "cv2", "openvino")
-
-
-class _File(NamedTuple):
-    name: str
-    sha256: str
-
-
-_DETECTOR = _File("PP-OCRv6_det_small.onnx", "090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f")
-_RECOGNISER = _File("PP-OCRv6_rec_small.onnx", "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884")
-
-
-def is_installed() -> bool:
-    """True if all packages needed for reading are installed; nothing is imported."""
-    return all(find_spec(name) is not None for name in _PACKAGES)
-
-
-def check_installed() -> None:
-    """Raise RuntimeUnavailable with the command that installs them, unless :func:`is_installed`."""
-    if not is_installed():
-        raise RuntimeUnavailable("words in pictures are read by packages that are not installed", INSTALL)
+_DETECTOR = PackagedFile("PP-OCRv6_det_small.onnx", "090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f")
+_RECOGNISER = PackagedFile(
+    "PP-OCRv6_rec_small.onnx", "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884"
+)
 
 
 class Networks:
@@ -68,11 +51,11 @@ class Networks:
 
     @cached_property
     def _detector(self) -> Any:
-        return self._compiled(self._core.read_model(str(_checked(_DETECTOR))))
+        return self._compiled(self._core.read_model(str(PACKAGED.file(_DETECTOR))))
 
     @cached_property
     def _recogniser(self) -> tuple[Any, tuple[str, ...]]:
-        model = self._core.read_model(str(_checked(_RECOGNISER)))
+        model = self._core.read_model(str(PACKAGED.file(_RECOGNISER)))
         characters = str(model.get_rt_info()["framework"]["character"].value).split("\n")
         return self._compiled(model), ("", *characters, " ")
 
@@ -94,15 +77,3 @@ class Networks:
     def _compiled(self, model: Any) -> Any:
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": self._threads, "NUM_STREAMS": 1}
         return self._core.compile_model(model, "CPU", settings)
-
-
-def _checked(file: _File) -> Path:
-    found = find_spec("rapidocr")
-    places = [] if found is None else list(found.submodule_search_locations or ())
-    for place in places:
-        path = Path(place) / "models" / file.name
-        if path.is_file():
-            if hashlib.sha256(path.read_bytes()).hexdigest() != file.sha256:
-                break
-            return path
-    raise EncoderError(f"the file {file.name} of rapidocr is missing or another one", f"run: {INSTALL}")

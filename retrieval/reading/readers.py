@@ -9,7 +9,7 @@ from retrieval.catalog.records import utc_now
 from retrieval.catalog.texts import PictureText, TextLine
 from retrieval.contents.child import Answer, serve
 from retrieval.contents.process import ContentProcess
-from retrieval.reading.models import VERSION, Networks
+from retrieval.reading.models import PACKAGED, Networks
 from retrieval.reading.pages import read_file
 
 MOST_SECONDS = 60
@@ -32,9 +32,9 @@ class Reader(ContentProcess):
         if answer is None:
             return None
         if "reason" in answer:
-            return PictureText(VERSION, utc_now(), reason=str(answer["reason"]))
+            return PictureText(PACKAGED.version, utc_now(), reason=str(answer["reason"]))
         lines = tuple(TextLine(text, sure, tuple(box), tuple(ends)) for text, sure, box, ends in answer["lines"])
-        return PictureText(VERSION, utc_now(), lines)
+        return PictureText(PACKAGED.version, utc_now(), lines)
 
 
 def lines_of(data: bytes, width: int, height: int, networks: Networks) -> Answer:

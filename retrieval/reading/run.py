@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from retrieval.catalog.texts import text_counts, unread, write_texts
 from retrieval.contents.run import Run
 from retrieval.gallery import Gallery
-from retrieval.reading.models import VERSION, check_installed
+from retrieval.reading.models import PACKAGED
 from retrieval.reading.priority import likely_first
 from retrieval.reading.readers import Reader
 
@@ -66,10 +66,10 @@ def read_texts(
         GalleryNotFound: there is no gallery.
         GalleryLocked: at the end, another process kept the gallery locked for too long.
     """
-    check_installed()
+    PACKAGED.check_installed()
     started, report = time.monotonic(), TextReport()
     with gallery.reader() as reader:
-        waiting = likely_first(reader, unread(reader, VERSION, retry_failures=retry_failures), encoder)
+        waiting = likely_first(reader, unread(reader, PACKAGED.version, retry_failures=retry_failures), encoder)
     run = Run(gallery, Reader, write_texts, stop=stop, workers=workers)
     for done, found in enumerate(run.each([each.image_id for each in waiting]), 1):
         if found is None:

@@ -12,8 +12,7 @@ from retrieval.catalog.texts import unread
 from retrieval.encoders.base import Encoder
 from retrieval.encoders.choice import choose_for_indexing
 from retrieval.errors import GalleryNotFound, SettingsError
-from retrieval.faces.models import VERSION as NETWORKS
-from retrieval.faces.models import is_installed as faces_are_installed
+from retrieval.faces.models import PACKAGED as FACES
 from retrieval.faces.run import find_faces
 from retrieval.gallery import Gallery
 from retrieval.indexing.focus import Focus
@@ -22,7 +21,7 @@ from retrieval.indexing.report import IndexReport
 from retrieval.labels.sidecars import import_xmp
 from retrieval.pictures.optional import readable_extensions
 from retrieval.pictures.video import FRAMES_PER_MINUTE
-from retrieval.reading.models import VERSION, is_installed
+from retrieval.reading.models import PACKAGED as READING
 from retrieval.reading.run import read_texts
 
 logger = logging.getLogger("photoseek")
@@ -96,11 +95,11 @@ class Follower:
         Raises:
             GalleryLocked: another process is writing.
         """
-        if not self._gallery.exists() or not is_installed():
+        if not self._gallery.exists() or not READING.are_installed():
             return
         with self._gallery.reader() as reader:
             wanted = reader.reads_text() if self._reads_text is None else self._reads_text
-            if not wanted or not unread(reader, VERSION):
+            if not wanted or not unread(reader, READING.version):
                 return
         read_texts(self._gallery, encoder=self._encoder, stop=stop)
 
@@ -113,10 +112,10 @@ class Follower:
         Raises:
             GalleryLocked: another process is writing.
         """
-        if not self._gallery.exists() or not faces_are_installed():
+        if not self._gallery.exists() or not FACES.are_installed():
             return
         with self._gallery.reader() as reader:
-            if not reader.finds_faces() or not (unlooked(reader, NETWORKS) or has_ungrouped(reader)):
+            if not reader.finds_faces() or not (unlooked(reader, FACES.version) or has_ungrouped(reader)):
                 return
         find_faces(self._gallery, stop=stop)
 

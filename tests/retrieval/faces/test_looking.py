@@ -18,8 +18,7 @@ pytest.importorskip("dlib", reason="needs photoseek[faces]")
 if find_spec("face_recognition_models") is None or find_spec("skimage") is None:
     pytest.skip("needs photoseek[faces,dev]", allow_module_level=True)
 
-from retrieval.errors import EncoderError, RuntimeUnavailable, UnreadableImage
-from retrieval.faces import models
+from retrieval.errors import UnreadableImage
 from retrieval.faces.grouping import SIMILAR
 from retrieval.faces.looking import Face, faces_of
 from retrieval.faces.models import Networks
@@ -89,16 +88,6 @@ def test_small_faces_and_pictures_without_faces(networks: Networks) -> None:
     assert faces_of(png(Image.new("RGB", (400, 300), (90, 120, 200))), networks) == []
     with pytest.raises(UnreadableImage):
         faces_of(b"\xff\xd8\xff\xe0 no picture", networks)
-
-
-def test_missing_packages_and_other_files_are_told_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "_PACKAGES", ("dlib", "no_such_package"))
-    with pytest.raises(RuntimeUnavailable) as told:
-        models.check_installed()
-    assert "photoseek[cpu,faces]" in told.value.hint
-    other = models._EMBEDDING._replace(sha256="0" * 64)
-    with pytest.raises(EncoderError, match="missing or another one"):
-        models._checked(other)
 
 
 def photoseek(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

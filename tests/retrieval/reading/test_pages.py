@@ -16,9 +16,7 @@ pytest.importorskip("rapidocr", reason="needs photoseek[ocr]")
 
 from benchmarks.words import FONTS, made_document, read_words, recall
 from retrieval.contents import child
-from retrieval.errors import EncoderError, RuntimeUnavailable
 from retrieval.pictures.images import content_hash
-from retrieval.reading import models
 from retrieval.reading.detection import _turned, _windows
 from retrieval.reading.models import Networks
 from retrieval.reading.pages import read_page, reading_order, side_for
@@ -180,15 +178,3 @@ def test_a_file_that_is_too_large_is_a_failure(
     assert "larger than 1,000 bytes" in str(answer(asked, networks)["reason"])
     (tmp_path / "a.jpg").write_bytes(bytes(3000))
     assert answer(asked, networks) == {"gone": True}, "another file"
-
-
-def test_missing_packages_and_other_files_are_told_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "_PACKAGES", ("rapidocr", "no_such_package"))
-    with pytest.raises(RuntimeUnavailable) as told:
-        models.check_installed()
-    assert "photoseek[cpu,ocr]" in told.value.hint
-    other = models._DETECTOR._replace(sha256="0" * 64)
-    with pytest.raises(EncoderError, match="missing or another one"):
-        models._checked(other)
-    with pytest.raises(EncoderError, match="missing or another one"):
-        models._checked(other._replace(name="none.onnx"))

@@ -26,7 +26,7 @@ from retrieval.errors import GalleryLocked
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from retrieval.reading import readers
-from retrieval.reading.models import VERSION
+from retrieval.reading.models import PACKAGED
 from retrieval.reading.priority import likely_first
 from retrieval.reading.run import read_texts
 from retrieval.watching.following import Follower
@@ -93,7 +93,7 @@ def test_a_watcher_reads_what_a_gallery_wants_read(home: Path) -> None:
 def test_likely_ones_come_first(home: Path) -> None:
     encoder = load_encoder("builtin-224")
     with Gallery(home / "g").reader() as reader:
-        waiting = unread(reader, VERSION)
+        waiting = unread(reader, PACKAGED.version)
         assert {Path(each.path).suffix for each in likely_first(reader, waiting, encoder)[:3]} == {".png"}
         assert len(likely_first(reader, waiting, None)) == 4
 
@@ -152,7 +152,7 @@ def test_files_that_changed_or_went_are_counted_and_not_written(indexed: Path, t
 
 
 def test_who_writes_meanwhile_is_waited_for(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gallery, pending = Gallery(home / "g"), [(b"x" * 32, PictureText(VERSION, "2024-01-01"))]
+    gallery, pending = Gallery(home / "g"), [(b"x" * 32, PictureText(PACKAGED.version, "2024-01-01"))]
     monkeypatch.setattr(contents_run, "_WAIT_SECONDS", 0.3)
     run = contents_run.Run(gallery, readers.Reader, write_texts, stop=lambda: False)
     run._pending = pending
