@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from retrieval.paths import default_gallery_path
 from retrieval.sync import exact_index, open_index, saved_manifest
 
 if TYPE_CHECKING:
+    from retrieval.catalog.postgres.address import CatalogAddress
     from retrieval.catalog.writer import Catalog
 
 
@@ -44,6 +45,7 @@ class Gallery:
     Layout::
 
         catalog.sqlite     the source of truth: images, embeddings, failures, runs
+        catalog.toml       instead of it: the address of a catalog in PostgreSQL (catalog/postgres/address.py)
         index/<16 hex>/    a saved vector index per encoder fingerprint, and its search effort (tuning.json); can
                            be deleted at any time
         relevance/<16 hex>/ calibration of relevance, per encoder fingerprint (calibration.py); can be deleted, too
@@ -68,8 +70,22 @@ class Gallery:
 
     @property
     def catalog_path(self) -> Path:
-        """The SQLite file."""
+        """The SQLite file, if the catalog is in one."""
         return self.path / "catalog.sqlite"
+
+    def server(self) -> CatalogAddress | None:
+        """Where the catalog is if it is in PostgreSQL.
+
+        Raises:
+            GalleryError: its server was not named by the person at this process, or the file that names it is damaged.
+        """
+        if not (self.path / "catalog.toml").exists():
+            return None
+        from retrieval.catalog.postgres.address import check_named, read_address
+
+        address = read_address(self.path)
+        check_named(address)
+        return address
 
     def index_path(self, fingerprint: str) -> Path:
         """The folder of the saved index of one encoder."""
@@ -91,12 +107,15 @@ class Gallery:
 
     def exists(self) -> bool:
         """True if anything was ever indexed here."""
-        return self.catalog_path.is_file()
+        return self.catalog_path.is_file() or (self.path / "catalog.toml").is_file()
 
     def catalog_identity(self) -> Hashable | None:
         """Tells the catalog that is there now from one that replaces it, by a restored backup for instance; None if
-        there is none."""
+        there is none. Of one in a server, the address: its readers follow what is in it."""
         try:
+            address = self.server()
+            if address is not None:
+                return str(address)
             found = self.catalog_path.stat()
         except OSError:
             return None
@@ -110,7 +129,7 @@ class Gallery:
             GalleryOutdated: it cannot be upgraded now: another process is writing, or this one may not.
         """
         try:
-            return self._reader()
+            return self._opened()
         except GalleryOutdated as old:
             try:
                 with self.writer():
@@ -119,11 +138,19 @@ class Gallery:
                 raise GalleryOutdated(f"{old.message}, and {error.message}", error.hint) from error
             except RetrievalError as error:
                 raise GalleryOutdated(f"{old.message}, and cannot be upgraded: {error.message}", error.hint) from error
-        return self._reader()
+        return self._opened()
 
-    def _reader(self) -> CatalogReader:
+    def _opened(self) -> CatalogReader:
         self.refuse_links()
-        return CatalogReader(self.catalog_path)
+        address = self.server()
+        if address is None:
+            return CatalogReader(self.catalog_path)
+        from retrieval.catalog.postgres.reader import ServerReader
+
+        return ServerReader(address, self.path)
+
+    def _telling_damage(self) -> AbstractContextManager[None]:
+        return told_as_damage(self.catalog_path) if self.server() is None else nullcontext()
 
     @contextmanager
     def reader(self, *, upgrades: bool = True) -> Iterator[CatalogReader]:
@@ -132,9 +159,9 @@ class Gallery:
         Args:
             upgrades: with False, a catalog that an older photoseek wrote is not upgraded: GalleryOutdated.
         """
-        reader = self.open_reader() if upgrades else self._reader()
+        reader = self.open_reader() if upgrades else self._opened()
         try:
-            with told_as_damage(self.catalog_path):
+            with self._telling_damage():
                 yield reader
         finally:
             reader.close()
@@ -150,7 +177,8 @@ class Gallery:
             GalleryLocked: another process is writing; the message identifies it.
             GalleryError: the folder cannot be written to.
         """
-        with self.locked(admits_labels=admits_labels), self._catalog() as catalog:
+        names = ["writer"] if admits_labels else ["writer", "labels"]
+        with self._files_locked(admits_labels=admits_labels), self._catalog(names) as catalog:
             yield catalog
 
     @contextmanager
@@ -165,17 +193,25 @@ class Gallery:
             GalleryLocked: another writer did not end within :data:`LABELS_WAIT_S`; the message identifies it.
             GalleryError: the folder cannot be written to.
         """
-        self._reader().close()
-        with self._lock("labels.lock", LABELS_WAIT_S), self._catalog() as catalog:
+        self._opened().close()
+        with self._lock("labels.lock", LABELS_WAIT_S), self._catalog(["labels"]) as catalog:
             yield catalog
 
     @contextmanager
-    def _catalog(self) -> Iterator[Catalog]:
-        from retrieval.catalog.writer import Catalog
+    def _catalog(self, locks: list[str]) -> Iterator[Catalog]:
+        """The catalog for writing. One in a server also has locks there, for writers on other machines."""
+        address = self.server()
+        if address is None:
+            from retrieval.catalog.writer import Catalog
 
-        catalog = Catalog(self.catalog_path)
+            catalog = Catalog(self.catalog_path)
+        else:
+            from retrieval.catalog.postgres.writer import ServerCatalog
+
+            waits = [(name, LABELS_WAIT_S if name == "labels" else 0.0) for name in locks]
+            catalog = ServerCatalog(address, self.path, waits)
         try:
-            with told_as_damage(self.catalog_path):
+            with self._telling_damage():
                 yield catalog
         finally:
             catalog.close()
@@ -194,6 +230,15 @@ class Gallery:
             admits_labels: others may change labels and albums meanwhile (:meth:`labeller`). Not if the catalog's file
                 is replaced, or if what is said about a picture must not change between reading and writing it.
         """
+        with ExitStack() as stack:
+            stack.enter_context(self._files_locked(admits_labels=admits_labels))
+            if self.server() is not None:
+                stack.enter_context(self._catalog(["writer"] if admits_labels else ["writer", "labels"]))
+            yield
+
+    @contextmanager
+    def _files_locked(self, *, admits_labels: bool) -> Iterator[None]:
+        """Keep other processes on this machine from writing."""
         holder = self.path / "writer.json"
         with self._lock("writer.lock", 0):
             try:
@@ -254,7 +299,7 @@ class Gallery:
         """
         if self.exists():
             try:
-                self._reader().close()
+                self._opened().close()
             except GalleryOutdated:
                 with self.writer():
                     pass
@@ -262,7 +307,10 @@ class Gallery:
                 pass
 
     def is_being_written(self) -> bool:
-        """True if the process recorded as the writer is alive."""
+        """True if the process recorded as the writer is alive; with a catalog in a server, if any machine writes."""
+        if self.server() is not None:
+            with self.reader() as reader:
+                return reader.held_by() is not None
         if os.name == "nt":  # signal 0 would be Ctrl-C there (not tested: no such machine at hand)
             try:
                 self.refuse_if_written()
@@ -319,11 +367,10 @@ class Gallery:
 
         return tuned_effort(self.index_path(encoder.fingerprint), spec)
 
-    def bytes_on_disk(self) -> dict[str, int]:
-        """Bytes of ``catalog`` (with its write-ahead log) and ``index``."""
-        catalog = sum(_size(self.path / f"catalog.sqlite{suffix}") for suffix in ("", "-wal", "-shm"))
+    def bytes_on_disk(self, reader: CatalogReader) -> dict[str, int]:
+        """Bytes of ``catalog`` (with its write-ahead log; or in its server) and ``index``."""
         index = sum(_size(file) for file in (self.path / "index").rglob("*"))
-        return {"catalog": catalog, "index": index}
+        return {"catalog": reader.bytes_used(), "index": index}
 
 
 def _size(path: Path) -> int:

@@ -57,7 +57,7 @@ def overview(gallery: Gallery, reader: CatalogReader) -> dict[str, Any]:
         "index_reason": _index_reason(gallery, reader, active),
         "tuning": None if tuning is None else asdict(tuning),
         "effort": _effort(spec, tuning),
-        "bytes_on_disk": gallery.bytes_on_disk(),
+        "bytes_on_disk": gallery.bytes_on_disk(reader),
         "failures": reader.failure_count(),
         "damaged": 0 if active is None else len(damaged_images(reader, active)),
         "passed_over": summed(reader.passed_over()),

@@ -1,4 +1,4 @@
-"""File names in SQLite, byte for byte; the default gallery folder; the path of our command line."""
+"""File names in a catalog, byte for byte; the default gallery folder; the path of our command line."""
 
 from __future__ import annotations
 
@@ -37,17 +37,32 @@ def parse_picture(text: str) -> Path | int:
     return int(match[1]) if match else Path(os.path.expanduser(text))  # noqa: PTH111
 
 
-def encode_path(path: str) -> str | bytes:
-    """A value that SQLite can store: the text itself, or its bytes (a BLOB) if it is not valid UTF-8."""
+HEX_MARK = "\U0010ffff"
+"""What a path begins with that a server keeps as hexadecimal digits. No character has this code; it is the last one,
+so that such paths come after all others, as they do in SQLite."""
+
+
+class PathBytes(bytes):
+    """The bytes of a path that is not valid UTF-8: SQLite stores them as they are, a server as marked text."""
+
+    def marked(self) -> str:
+        """As a server stores them, whose texts are always valid."""
+        return HEX_MARK + self.hex()
+
+
+def encode_path(path: str) -> str | PathBytes:
+    """A value that a catalog can store: the text itself, or its bytes if it is not valid UTF-8."""
     try:
         path.encode()
     except UnicodeEncodeError:
-        return os.fsencode(path)
-    return path
+        return PathBytes(os.fsencode(path))
+    return path if path[:1] != HEX_MARK else PathBytes(path.encode())
 
 
 def decode_path(stored: str | bytes) -> str:
     """The inverse of :func:`encode_path`."""
+    if isinstance(stored, str):
+        return stored if stored[:1] != HEX_MARK else os.fsdecode(bytes.fromhex(stored[1:]))
     return os.fsdecode(stored)
 
 

@@ -67,10 +67,35 @@ def encoder() -> ColourEncoder:
     return ColourEncoder()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests that use ``database`` run with a catalog in SQLite and with one in PostgreSQL; those that look into the
+    file of the catalog are marked ``of_a_file`` and run with SQLite only."""
+    if "database" in metafunc.fixturenames:
+        is_of_a_file = metafunc.definition.get_closest_marker("of_a_file") is not None
+        metafunc.parametrize("database", ["sqlite", *([] if is_of_a_file else ["postgres"])], indirect=True)
+
+
 @pytest.fixture
-def gallery(tmp_path: Path) -> Gallery:
-    """A gallery in which nothing was indexed yet; its folder does not exist."""
-    return Gallery(tmp_path / "gallery")
+def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The database that has the catalogs of a test, whether it opens them by their paths or by ``gallery``."""
+    if request.param == "postgres":
+        pytest.importorskip("psycopg", reason="PostgreSQL needs photoseek[postgres]")
+        from tests.retrieval.catalog.servers import in_server
+
+        in_server(request.module, monkeypatch)
+    return str(request.param)
+
+
+@pytest.fixture
+def gallery(tmp_path: Path, request: pytest.FixtureRequest) -> Gallery:
+    """A gallery in which nothing was indexed yet; its folder does not exist, unless its catalog is in PostgreSQL."""
+    made = Gallery(tmp_path / "gallery")
+    if "database" in request.fixturenames and request.getfixturevalue("database") == "postgres":
+        from retrieval.making import make_in_server
+        from tests.retrieval.catalog.servers import new_catalog
+
+        make_in_server(made, new_catalog())
+    return made
 
 
 @pytest.fixture

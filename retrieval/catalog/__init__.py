@@ -1,1 +1,1 @@
-"""The SQLite catalog, the single source of truth: SQLAlchemy writes it, sqlite3 reads it."""
+"""The catalog, the single source of truth: in SQLite (SQLAlchemy writes it, sqlite3 reads it), or in PostgreSQL."""

@@ -19,11 +19,15 @@ _IDS_AT_ONCE = 100
 class Rows(Protocol):
     """Answers queries: a ``CatalogReader``, or a ``Transaction``, which sees what it has written so far."""
 
+    @property
+    def is_server(self) -> bool:
+        """Whether the catalog is in PostgreSQL, where ranking by words has other statements."""
+
     def rows(self, sql: str, values: Mapping[str, Any] = ...) -> list[Any]:
         """The rows of a statement, each usable as a tuple."""
 
 
-class FilteredRows(Protocol):
+class FilteredRows(Rows, Protocol):
     """Answers queries that contain the conditions of filters."""
 
     def rows(self, sql: str, values: Mapping[str, Any] = ..., *, functions: Functions | None = ...) -> list[Any]:

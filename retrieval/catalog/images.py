@@ -157,6 +157,11 @@ def others_with_bytes(rows: Rows, content_hash: bytes, image_id: int) -> list[Ot
     ]
 
 
+def present_hashes(rows: Rows) -> set[bytes]:
+    """The contents of the present images."""
+    return {row[0] for row in rows.rows("SELECT DISTINCT content_hash FROM images WHERE NOT is_retired")}
+
+
 def retired_at(rows: Rows, image_id: int, content_hash: bytes) -> str | None:
     """Where the file of a retired image with this content was; None if the content differs or it is present."""
     sql = """SELECT f.path, i.name FROM images AS i JOIN folders AS f ON f.id = i.folder_id

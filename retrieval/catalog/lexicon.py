@@ -57,6 +57,10 @@ def documents_with(rows: Rows, match: str) -> list[Document]:
     Returns:
         An empty list if there are more than :data:`MOST_FOUND`.
     """
+    if rows.is_server:
+        from retrieval.catalog.postgres.words import documents
+
+        return [Document(*row) for row in documents(rows, match, MOST_FOUND)]
     sql = f"""SELECT d.kind, d.ref, -x.rank FROM lexical_index AS x JOIN lexical AS d ON d.id = x.rowid
               WHERE x.lexical_index MATCH :match LIMIT {MOST_FOUND + 1}"""
     found = rows.rows(sql, {"match": match})
@@ -101,9 +105,9 @@ def names_beginning(rows: Rows, text: str, most: int) -> list[str]:
         return []
     # CROSS JOIN, and nothing appended, keep SQLite from asking the index of words for each name: of 100,000 pictures
     # that took 13 s instead of 4 ms.
-    sql = """SELECT i.name FROM lexical_index AS x CROSS JOIN lexical AS d ON d.id = x.rowid
-             CROSS JOIN images AS i ON i.id = d.ref
-             WHERE x.lexical_index MATCH :match AND d.kind || '' = 'name' AND NOT i.is_retired
+    sql = """SELECT i.name FROM lexical_index AS x CROSS JOIN lexical AS d CROSS JOIN images AS i
+             WHERE x.lexical_index MATCH :match AND d.id = x.rowid AND d.kind || '' = 'name'
+             AND i.id = CAST(d.ref AS INTEGER) AND NOT i.is_retired
              AND i.id NOT IN (SELECT image_id FROM hidden) LIMIT :most"""
     # A name that several files have is one suggestion.
     found = rows.rows(sql, {"match": match, "most": 4 * most})
@@ -125,11 +129,12 @@ def refresh(transaction: Transaction) -> None:
 
 def _refresh(transaction: Transaction) -> None:
     for kind, source in _SOURCES.items():
-        due = f"SELECT ref FROM lexical_due WHERE kind = '{kind}'"
+        due = f"FROM lexical_due WHERE kind = '{kind}'"
         written = transaction.rows(
-            f"SELECT {source.ref}, {source.text} FROM {source.table} WHERE {source.ref} IN ({due})"
+            f"""SELECT {source.ref}, {source.text} FROM {source.table}
+                WHERE {source.ref} IN (SELECT {source.by("ref")} {due})"""
         )
-        transaction.run(f"DELETE FROM lexical WHERE kind = '{kind}' AND ref IN ({due})")
+        transaction.run(f"DELETE FROM lexical WHERE kind = '{kind}' AND ref IN (SELECT ref {due})")
         words = _reader_of(transaction, kind)
         transaction.run(
             "INSERT INTO lexical (kind, ref, words) VALUES (:kind, :ref, :words)",
@@ -158,7 +163,10 @@ def is_sound(transaction: Transaction) -> bool:
         transaction.rows(f"{one} EXCEPT {other} LIMIT 1")
         for kind, source in _SOURCES.items()
         for one, other in permutations(
-            (f"SELECT {source.ref} FROM {source.table}", f"SELECT ref FROM lexical WHERE kind = '{kind}'")
+            (
+                f"SELECT {source.ref} FROM {source.table}",
+                f"SELECT {source.by('ref')} FROM lexical WHERE kind = '{kind}'",
+            )
         )
     )
 
@@ -178,6 +186,10 @@ class _Source(NamedTuple):
     table: str
     ref: str
     text: str
+
+    def by(self, ref: str) -> str:
+        """What a column of references to these rows is compared with them as: numbers, or texts."""
+        return f"CAST({ref} AS INTEGER)" if self.ref == "id" else ref
 
 
 _SOURCES: dict[Kind, _Source] = {

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 CATALOG_VERSION = "0023"
 """The schema version that these statements fit: the newest file in ``migrations/versions``."""
 
-_BATCH = 4096
+BATCH = 4096
 """Rows per step when many are read: 4 MB of 512-d vectors at a time."""
 
 _PURGED = "SELECT id, 1, NULL, NULL FROM purged_images WHERE change > :after"
@@ -88,6 +88,8 @@ class CatalogReader:
         GalleryError: the file is damaged or not a catalog.
     """
 
+    is_server = False
+
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise GalleryNotFound(f"there is no gallery at {path.parent}", "create one: photoseek index FOLDER")
@@ -118,11 +120,15 @@ class CatalogReader:
             from retrieval.system_errors import damaged
 
             raise damaged(self._path, "it has no version")
-        if row[0] < CATALOG_VERSION:
+        self._check_number(row[0])
+
+    @staticmethod
+    def _check_number(version: str) -> None:
+        if version < CATALOG_VERSION:
             raise GalleryOutdated(
                 "this gallery was written by an older photoseek", "upgrade it: run photoseek index once"
             )
-        if row[0] > CATALOG_VERSION:
+        if version > CATALOG_VERSION:
             raise GalleryTooNew(
                 "this gallery was written by a newer photoseek", "upgrade photoseek, or use another --gallery"
             )
@@ -151,6 +157,15 @@ class CatalogReader:
             raise unreadable(self._path, error) from error
 
     # The gallery as a whole
+
+    def bytes_used(self) -> int:
+        """Bytes of the catalog, with its write-ahead log."""
+        names = (self._path.with_name(self._path.name + end) for end in ("", "-wal", "-shm"))
+        return sum(path.stat().st_size for path in names if path.is_file())
+
+    def held_by(self) -> str | None:
+        """Who is writing a catalog in a server, on any machine: ``process 12 on HOST``. None: nobody; or a file."""
+        return None
 
     def version(self) -> str:
         """A random name of the catalog's present content: a new one after each commit, even if no image was touched.
@@ -252,17 +267,16 @@ class CatalogReader:
         try:
             connection.execute("BEGIN")
             last = int(connection.execute("SELECT change FROM state").fetchone()[0])
-            if purged := connection.execute(_PURGED, {"after": after}).fetchall():
-                yield _as_changes(purged, encoder.dim, None)
-            if moments:
-                cursor = connection.execute(_MOMENTS if after > 0 else _ALL_MOMENTS, values)
-                while rows := cursor.fetchmany(_BATCH):
-                    yield _as_changes(rows, encoder.dim, None)
-            cursor = connection.execute(_IMAGES if after > 0 else _ALL_IMAGES, values)
+            *others, images = replay_statements(after, moments=moments)
+            for sql in others:
+                cursor = connection.execute(sql, values)
+                while rows := cursor.fetchmany(BATCH):
+                    yield as_changes(rows, encoder.dim, None)
+            cursor = connection.execute(images, values)
             while True:
-                rows = cursor.fetchmany(_BATCH)
-                yield _as_changes(rows, encoder.dim, last if len(rows) < _BATCH else None)
-                if len(rows) < _BATCH:
+                rows = cursor.fetchmany(BATCH)
+                yield as_changes(rows, encoder.dim, last if len(rows) < BATCH else None)
+                if len(rows) < BATCH:
                     return
         except sqlite3.DatabaseError as error:
             raise unreadable(self._path, error) from error
@@ -339,7 +353,17 @@ def _is_of_text(error: sqlite3.DatabaseError) -> bool:
     return "decode to UTF-8" in str(error)
 
 
-def _as_changes(rows: list[Any], dim: int, last: int | None) -> Changes:
+def replay_statements(after: int, *, moments: bool) -> list[str]:
+    """The statements that give (id, whether it is retired, vector, checksum) of what changed after change ``after``:
+    what was purged, if wanted the frames of videos, and images, which come last."""
+    wanted = [_PURGED]
+    if moments:
+        wanted.append(_MOMENTS if after > 0 else _ALL_MOMENTS)
+    return [*wanted, _IMAGES if after > 0 else _ALL_IMAGES]
+
+
+def as_changes(rows: list[Any], dim: int, last: int | None) -> Changes:
+    """A part of a replay from rows of :func:`replay_statements`."""
     present = [(row[0], row[2:]) for row in rows if not row[1] and row[2] is not None]
     ids = np.fromiter((row[0] for row in present), dtype=np.int64, count=len(present))
     sound, vectors = sound_vectors([row[1] for row in present], dim)

@@ -141,12 +141,20 @@ def images_with_text(
     if long:
         held = {f"term{n}": term for n, term in enumerate(short if every else ())}
         also = "".join(f" AND instr(t.folded, :{name}) > 0" for name in held)
+        if rows.is_server:
+            from retrieval.catalog.postgres.words import texts_with
+
+            return _best(texts_with(rows, long, every=every, also=also, values=held), limit)
         sql = f"""SELECT i.id, -bm25(text_index) FROM text_index
                   JOIN picture_texts AS t ON t.id = text_index.rowid JOIN images AS i ON i.content_hash = t.content_hash
                   WHERE text_index MATCH :match AND NOT i.is_retired{also}"""
         found = rows.rows(sql, {"match": match_of(terms, every=every), **held})
     else:
         found = _ranked(rows, short, every)
+    return _best(found, limit)
+
+
+def _best(found: Iterable[tuple[int, float]], limit: int | None) -> list[tuple[int, float]]:
     best = sorted(((int(image_id), float(score)) for image_id, score in found), key=lambda each: (-each[1], each[0]))
     return best[:limit]
 
@@ -158,10 +166,15 @@ def images_with_word(rows: Rows, word: str) -> list[tuple[int, float]]:
     Args:
         word: folded; at least :data:`~retrieval.filters.words.TRIGRAM` characters. One of three must be a whole word.
     """
+    bounded = f" {word} " if len(word) == TRIGRAM else f" {word}"
+    if rows.is_server:
+        from retrieval.catalog.postgres.words import texts_with
+
+        also = " AND instr(' ' || t.folded || ' ', :bounded) > 0"
+        return texts_with(rows, (word,), every=True, also=also, values={"bounded": bounded})
     sql = """SELECT i.id, -bm25(text_index) FROM text_index
              JOIN picture_texts AS t ON t.id = text_index.rowid JOIN images AS i ON i.content_hash = t.content_hash
              WHERE text_index MATCH :match AND NOT i.is_retired AND instr(' ' || t.folded || ' ', :bounded) > 0"""
-    bounded = f" {word} " if len(word) == TRIGRAM else f" {word}"
     return rows.rows(sql, {"match": match_of((word,)), "bounded": bounded})
 
 

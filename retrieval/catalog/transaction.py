@@ -21,6 +21,8 @@ class Transaction:
         connection: SQLAlchemy's, for statements that are built from the tables of ``schema.py``.
     """
 
+    is_server = False
+
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         driver = connection.connection.driver_connection

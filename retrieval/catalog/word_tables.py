@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from sqlalchemy import BLOB, Column, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
 
+_REF = BLOB().with_variant(Text(), "postgresql")
+"""Any type: the id of an image, a folder or a caption; a folded tag; the key of a place. A server keeps it as text."""
+
 
 def word_tables(metadata: MetaData) -> None:
     """Add them to the tables of a catalog; see ``texts.py`` and ``lexicon.py``."""
@@ -27,8 +30,7 @@ def word_tables(metadata: MetaData) -> None:
         metadata,
         Column("id", Integer, primary_key=True),
         Column("kind", String, nullable=False),  # "name", "folder", "caption", "tag" or "place"
-        # Any type: the id of an image, a folder or a caption; a folded tag; the key of a place.
-        Column("ref", BLOB, nullable=False),
+        Column("ref", _REF, nullable=False),
         Column("words", Text, nullable=False),  # lexemes, with spaces between them
         UniqueConstraint("kind", "ref"),
     )
@@ -36,5 +38,5 @@ def word_tables(metadata: MetaData) -> None:
         "lexical_due",
         metadata,
         Column("kind", String, primary_key=True),
-        Column("ref", BLOB, primary_key=True),
+        Column("ref", _REF, primary_key=True),
     )

@@ -21,6 +21,9 @@ class Command(NamedTuple):
 
 
 COMMANDS: dict[str, Command] = {
+    "init": Command(
+        "retrieval.commands.init:init", "Make a gallery whose catalog is in PostgreSQL; others need no making."
+    ),
     "index": Command("retrieval.commands.index:index", "Index picture folders."),
     "watch": Command(
         "retrieval.commands.watch:watch",

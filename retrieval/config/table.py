@@ -76,6 +76,8 @@ SETTINGS = (
     Setting("index.ocr", OnOff(), None, "Read the words in pictures, in runs without --ocr or --no-ocr, and while "
             "watching; default: as the gallery was last asked by one of the two", in_gallery=True,
             usual="as last asked"),
+    Setting("catalog.servers", Texts(100), [], "PostgreSQL servers that galleries may use for their catalog, by "
+            "address; init --catalog adds to them"),
     Setting("search.limit", Whole(1, 10_000), 10, "Maximum number of hits", in_gallery=True,
             flags=("search.limit", "similar.limit", "shell.limit")),
     Setting("search.raw-pairs", OneOf(("both", "jpeg", "raw")), "both", "How a shot in RAW and JPEG is shown",

@@ -12,6 +12,7 @@ from pathlib import Path
 from retrieval.catalog.albums import PURGED
 from retrieval.catalog.faces import delete_all_faces
 from retrieval.catalog.forgetting import Forgotten, forget
+from retrieval.catalog.images import present_hashes
 from retrieval.catalog.label_copies import drop_people
 from retrieval.catalog.writer import Catalog
 from retrieval.errors import IndexUnreachable, UnknownImage
@@ -159,8 +160,10 @@ def _drop_thumbnails(gallery: Gallery) -> None:
     """Remove thumbnails of pictures that the gallery no longer has, and all portraits, which are made again."""
     from retrieval.rendering.thumbnail_store import ThumbnailStore
 
+    with gallery.reader() as reader:
+        shown = present_hashes(reader)
     thumbnails = ThumbnailStore(gallery.path, 0)
-    thumbnails.keep_only(gallery.catalog_path)
+    thumbnails.keep_only(shown)
     thumbnails.close()
 
 

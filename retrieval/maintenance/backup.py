@@ -76,11 +76,12 @@ def back_up(gallery: Gallery, folder: Path) -> Backup:
 
     Raises:
         GalleryNotFound: there is no gallery.
-        GalleryError: the catalog is damaged; earlier backups are unchanged.
+        GalleryError: the catalog is damaged; earlier backups are unchanged. Or it is in a server.
         SettingsError: the folder lies within the gallery.
     """
     if not gallery.exists():
         raise GalleryNotFound(f"there is no gallery at {gallery.path}", "name another one with --gallery")
+    _check_is_file(gallery, "pg_dump")
     folder = folder.expanduser()
     if folder.resolve().is_relative_to(gallery.path.resolve()):
         raise SettingsError(f"{folder} lies in the gallery itself", "choose a folder on another disk")
@@ -104,6 +105,15 @@ def back_up(gallery: Gallery, folder: Path) -> Backup:
     body = {"format": _FORMAT, "gallery": backup.gallery, "files": [asdict(file) for file in stored]}
     _write(folder / f"{name}.json", json.dumps(body).encode())
     return backup
+
+
+def _check_is_file(gallery: Gallery, program: str) -> None:
+    """Raise GalleryError if the catalog is in a server, which has its own programs for that."""
+    if (address := gallery.server()) is not None:
+        raise GalleryError(
+            f"the catalog of {gallery.path} is in PostgreSQL, whose backups are its own",
+            f"use {program} with the schema {address.schema} of {address.server}",
+        )
 
 
 def backups_in(folder: Path) -> list[Backup]:
@@ -152,6 +162,7 @@ def restore(gallery: Gallery, folder: Path, backup: Backup, *, replace: bool = F
         raise GalleryError(
             f"there is a gallery at {gallery.path}", "to restore in its place, add --yes; what is there is kept"
         )
+    _check_is_file(gallery, "pg_restore")
     with gallery.locked():
         _remove_leftovers(gallery.path, _RESTORING)
         with TemporaryDirectory(prefix=_RESTORING, dir=gallery.path) as made:

@@ -95,6 +95,12 @@ def _check_version(gallery: Gallery) -> None:
 
 
 def _check_catalog(gallery: Gallery, repair: bool) -> Finding:
+    if (address := gallery.server()) is not None:
+        with gallery.reader() as reader:
+            told = (
+                f"{plural(reader.count(), 'picture')} in {address}; PostgreSQL checks its pages and references itself"
+            )
+        return Finding("catalog", "sound", told)
     faults = faults_of(gallery.catalog_path)
     if not faults:
         return Finding("catalog", "sound", "every page and every reference is sound")

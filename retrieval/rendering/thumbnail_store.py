@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -103,20 +103,18 @@ class ThumbnailStore:
 
         return bool(self._with(added, create=True))
 
-    def keep_only(self, catalog: Path) -> None:
-        """Permanently remove the thumbnails of all pictures that are not present in a catalog."""
+    def keep_only(self, hashes: Iterable[bytes]) -> None:
+        """Permanently remove the thumbnails of all pictures but those with these contents."""
 
         def kept(opened: _Opened) -> None:
             connection = opened.connection
             connection.execute("PRAGMA secure_delete = ON")
-            connection.execute("ATTACH ? AS catalog", [f"{catalog.resolve().as_uri()}?mode=ro"])
+            connection.execute("CREATE TEMP TABLE kept (hash BLOB PRIMARY KEY) WITHOUT ROWID")
             with _transaction(connection):
-                connection.execute(
-                    """DELETE FROM thumbnails WHERE hash NOT IN
-                       (SELECT content_hash FROM catalog.images WHERE NOT is_retired)"""
-                )
+                connection.executemany("INSERT OR IGNORE INTO kept VALUES (?)", ((each,) for each in hashes))
+                connection.execute("DELETE FROM thumbnails WHERE hash NOT IN (SELECT hash FROM kept)")
                 connection.execute("DELETE FROM pictures WHERE id NOT IN (SELECT id FROM thumbnails)")
-            connection.execute("DETACH catalog")
+            connection.execute("DROP TABLE kept")
             connection.execute("PRAGMA secure_delete = OFF")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log contains them too
 

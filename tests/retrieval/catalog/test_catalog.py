@@ -21,6 +21,8 @@ from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.writer import Catalog
 from tests.retrieval.rows import encoder_spec, failure, filled, ids_by_name, image, row_of
 
+pytestmark = pytest.mark.usefixtures("database")
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -62,6 +64,7 @@ def dump(path: Path) -> dict[str, list[Any]]:
         return {name: connection.execute(f"SELECT * FROM {name} ORDER BY 1").fetchall() for name in names}
 
 
+@pytest.mark.of_a_file
 @pytest.mark.parametrize("step", ["_moved_from", "_record_failure", "_commit_image", "utc_now"])
 def test_a_commit_that_fails_anywhere_changes_nothing(
     catalog: Catalog, path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, step: str

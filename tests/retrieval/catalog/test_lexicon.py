@@ -22,6 +22,8 @@ from retrieval.filters import parse_filter
 from retrieval.lexemes import match, question_words
 from tests.retrieval.rows import filled, image
 
+pytestmark = pytest.mark.usefixtures("database")
+
 
 def found(rows: Rows, word: str) -> set[tuple[str, int]]:
     """(kind, id of a present image) of every document with a word."""
@@ -102,6 +104,7 @@ def test_pictures_that_are_gone_are_not_found(catalog: Catalog, ask: Ask) -> Non
     assert ask("bakery") == set()
 
 
+@pytest.mark.of_a_file
 def test_a_statement_of_another_program_is_followed_by_the_next_transaction(
     tmp_path: Path, catalog: Catalog, ask: Ask
 ) -> None:
@@ -123,6 +126,7 @@ def test_what_is_rolled_back_was_never_indexed(catalog: Catalog, ask: Ask) -> No
     assert ask("never") == set()
 
 
+@pytest.mark.of_a_file
 def test_a_purge_leaves_no_word_in_the_file(tmp_path: Path, catalog: Catalog) -> None:
     folder = catalog.folder_id("/home/anna/secretplace")
     catalog.commit(Batch(indexed=[image(folder, "hiddenthing.jpg")]), 1)
@@ -138,6 +142,7 @@ def test_a_purge_leaves_no_word_in_the_file(tmp_path: Path, catalog: Catalog) ->
         assert not [word for word in (b"secretplace", b"hiddenthing", b"unspokenword", b"quietlabel") if word in held]
 
 
+@pytest.mark.of_a_file
 def test_a_damaged_index_is_noticed_and_made_anew(tmp_path: Path, catalog: Catalog, ask: Ask) -> None:
     with catalog.transaction() as transaction:
         assert lexicon.is_sound(transaction)
@@ -156,6 +161,7 @@ def test_a_damaged_index_is_noticed_and_made_anew(tmp_path: Path, catalog: Catal
     assert ask("bakery") == {("name", 1)}
 
 
+@pytest.mark.of_a_file
 def test_who_writes_mends_a_damaged_index(tmp_path: Path, catalog: Catalog, ask: Ask) -> None:
     with closing(sqlite3.connect(tmp_path / "catalog.sqlite")) as other:
         other.execute("DELETE FROM lexical_index_data")
@@ -184,6 +190,7 @@ class _Plans:
         return []
 
 
+@pytest.mark.of_a_file
 def test_the_index_of_words_is_asked_once_and_not_for_each_name(tmp_path: Path, catalog: Catalog) -> None:
     """A plan that begins with the documents of a kind took 13 s of 100,000 pictures."""
     with closing(CatalogReader(tmp_path / "catalog.sqlite")) as reader:
@@ -207,6 +214,7 @@ def test_names_that_begin_so_are_found(tmp_path: Path, catalog: Catalog) -> None
         assert lexicon.names_beginning(reader, "akery", 5) == lexicon.names_beginning(reader, "..", 5) == []
 
 
+@pytest.mark.of_a_file
 @pytest.mark.parametrize("statement", ["UPDATE images SET name = name || 'x'", "DELETE FROM images"])
 def test_a_large_transaction_takes_no_longer_for_each_row(tmp_path: Path, statement: str) -> None:
     """Counted in steps of SQLite's machine: twice the rows, twice the steps."""

@@ -20,6 +20,8 @@ from retrieval.filters import Filter
 from retrieval.filters.words import fold_text, parse_words
 from tests.retrieval.rows import filled, hash_of, image
 
+pytestmark = pytest.mark.usefixtures("database")
+
 TEXTS = {
     "invoice.jpg": ("INVOICE No. 2024-17", "Total due: 12.50 €"),
     "letter.jpg": ("Dear Sir, the invoice of 2024", "is paid. Straße 5"),
@@ -159,6 +161,7 @@ def test_lines_come_back_as_they_were_read(reader: CatalogReader) -> None:
     assert text_counts(reader) == (5, 4, 1, 1)
 
 
+@pytest.mark.of_a_file
 def test_a_damaged_row_costs_one_picture(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE picture_texts SET lines = '[[1]]' WHERE content_hash = ?", (hash_of("sign.jpg"),))
@@ -201,6 +204,7 @@ def test_a_text_that_is_read_again_replaces_the_first(path: Path) -> None:
         assert reader.rows("SELECT count(*) FROM picture_texts")[0][0] == len(TEXTS) + 1
 
 
+@pytest.mark.of_a_file
 def test_a_purge_leaves_no_text_on_the_disk(path: Path) -> None:
     with closing(Catalog(path)) as catalog:
         catalog.commit(Batch(indexed=[image(catalog.folder_id("/other"), "copy.jpg", "sign.jpg")]), 1)

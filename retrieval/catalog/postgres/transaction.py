@@ -1,0 +1,102 @@
+"""One transaction on a catalog in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from retrieval.catalog.postgres.address import CatalogAddress
+from retrieval.catalog.postgres.connect import ConnectionLost, close_quietly, driver, explained
+from retrieval.catalog.postgres.statements import Statement, translated
+from retrieval.catalog.transaction import Transaction
+
+if TYPE_CHECKING:
+    import psycopg
+
+_BEGIN = """SELECT pg_advisory_xact_lock(hashtextextended('photoseek ' || current_schema() || ' transaction', 0)),
+    CAST(pg_current_xact_id() AS text)"""
+"""One transaction that writes at a time, as in SQLite: what it reads cannot change before it writes."""
+
+
+class ServerTransaction(Transaction):
+    """See :class:`Transaction`; begun here, and ended by ``ServerCatalog.transaction``.
+
+    Args:
+        reads_only: begin none: each statement is one of its own.
+
+    Attributes:
+        number: the server's own, by which it tells later whether the transaction was committed.
+    """
+
+    is_server = True
+
+    def __init__(
+        self, connection: psycopg.Connection[Any], address: CatalogAddress, *, reads_only: bool = False
+    ) -> None:
+        self._address, self._server = address, connection
+        self._psycopg = driver()
+        self._change = None
+        self._rows_written = self._written_before = 0
+        self.number = ""
+        if reads_only:
+            self._sent("SELECT 1", {})  # whether the connection still lives
+        else:
+            self._sent("BEGIN", {})
+            self.number = str(self._sent(_BEGIN, {}).fetchone()[1])  # type: ignore[index]
+
+    def rows(self, sql: str, values: Mapping[str, Any] | None = None) -> list[Any]:
+        """See :meth:`Transaction.rows`."""
+        statement = translated(sql, values or {}, {}, lambda *_: [])
+        return [] if statement is None else self._sent(*statement).fetchall()
+
+    def run(self, sql: str, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None) -> int:
+        """See :meth:`Transaction.run`. Several sets of values travel together."""
+        if isinstance(values, Sequence) and not values:
+            return 0
+        several = values if isinstance(values, Sequence) else [values or {}]
+        statements = [translated(sql, each, {}, lambda *_: []) for each in several]
+        made = [each for each in statements if each is not None]
+        if not made:
+            return 0
+        count = self._sent_all(made).rowcount if len(made) > 1 else self._sent(*made[0]).rowcount
+        self._rows_written += max(count, 0)
+        return int(count)
+
+    def insert(self, sql: str, values: Mapping[str, Any]) -> int:
+        """See :meth:`Transaction.insert`."""
+        statement = translated(f"{sql} RETURNING id", values, {}, lambda *_: [])
+        row = None if statement is None else self._sent(*statement).fetchone()
+        self._rows_written += 1
+        return int(row[0]) if row else 0
+
+    def overwrite_deleted(self) -> None:
+        """Nothing: what PostgreSQL deleted is overwritten after ``Catalog.compact``."""
+
+    @property
+    def path(self) -> Path:
+        """The catalog's address, for messages."""
+        return Path(str(self._address))
+
+    def _written(self) -> int:
+        return self._rows_written
+
+    def _sent(self, text: str, values: Mapping[str, Any]) -> psycopg.Cursor[Any]:
+        try:
+            return self._server.execute(text, values)
+        except self._psycopg.Error as error:
+            raise self._known(error) from error
+
+    def _sent_all(self, statements: Sequence[Statement]) -> psycopg.Cursor[Any]:
+        cursor = self._server.cursor()
+        try:
+            cursor.executemany(statements[0].text, [each.values for each in statements])
+        except self._psycopg.Error as error:
+            raise self._known(error) from error
+        return cursor
+
+    def _known(self, error: Exception) -> Exception:
+        ours = explained(error, self._address)
+        if isinstance(ours, ConnectionLost):
+            close_quietly(self._server)
+        return ours
