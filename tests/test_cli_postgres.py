@@ -100,6 +100,7 @@ def commands(photos: Path, out: Path) -> list[list[str]]:
 def plain(text: str, place: Path) -> str:
     """Without what differs anyway: the gallery's folder, moments, and how long things took."""
     text = text.replace(str(place), "GALLERY").replace(place.name, "GALLERY")
+    text = re.sub(r"^[\d,]+ of [\d,]+ .*\n", "", text, flags=re.MULTILINE)  # progress, if it took long
     text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(\+\d\d:\d\d|Z)?", "MOMENT", text)
     text = re.sub(r"\d+(\.\d+)? (s|ms|images/s|[kM]?B)\b", "MEASURED", text)
     return re.sub(r"\t\d+\.\d\d\b", "\tMEASURED", text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple
 
@@ -13,12 +13,15 @@ from retrieval.catalog.batch import Batch, Counts, FailedImage, IndexedImage, Me
 from retrieval.catalog.label_moves import LabelMoves
 from retrieval.catalog.moments import drop_moments, set_moments
 from retrieval.catalog.records import utc_now
-from retrieval.catalog.texts import is_page_by_text
+from retrieval.catalog.texts import pages_by_text
 from retrieval.catalog.transaction import Transaction
 from retrieval.folding import fold
 from retrieval.paths import decode_path, encode_path, is_below
 from retrieval.regular_files import is_gone
 from retrieval.system_errors import damaged
+
+_AT_ONCE = 100
+"""Pictures asked about in one statement, as in ``access.py``."""
 
 
 class _Here(NamedTuple):
@@ -58,8 +61,8 @@ def write_batch(
     transaction.run("UPDATE images SET ctime_ns = :at WHERE id = :id", noted)
     embedded = []
     labels.begin(transaction)
-    for image in batch.indexed:
-        outcome, id_ = _commit_image(transaction, image, encoder_id, unplugged, labels)
+    beforehand = _Beforehand(transaction, batch.indexed, labels)
+    for image, outcome, id_ in _commit_images(transaction, batch.indexed, encoder_id, unplugged, labels, beforehand):
         if outcome != "verified":
             embedded.append(
                 {
@@ -103,10 +106,67 @@ _EMBED = """INSERT INTO embeddings (encoder_id, image_id, vector, crc, change)
     vector = excluded.vector, crc = excluded.crc, change = excluded.change"""
 
 
-def _commit_image(
-    transaction: Transaction, image: IndexedImage, encoder_id: int, unplugged: Sequence[str], labels: LabelMoves
-) -> tuple[str, int]:
-    """Insert or update the row of one image; the name of the count to increment, and the image's id."""
+class _Beforehand:
+    """What the catalog knew of a batch's pictures before it, asked for all of them at once: most of a first run are new
+    in every way, and a server's answer about each alone would take longer than all the rest."""
+
+    def __init__(self, transaction: Transaction, images: Sequence[IndexedImage], labels: LabelMoves) -> None:
+        self._labels = labels
+        self._places: set[tuple[int, str]] = set()
+        self._contents: set[bytes] = set()
+        for part in (images[at : at + _AT_ONCE] for at in range(0, len(images), _AT_ONCE)):
+            places = {f"folder{n}": image.folder_id for n, image in enumerate(part)}
+            places |= {f"name{n}": encode_path(image.name) for n, image in enumerate(part)}
+            rows = ", ".join(f"(:folder{n}, :name{n})" for n in range(len(part)))
+            sql = f"SELECT folder_id, name FROM images WHERE (folder_id, name) IN (VALUES {rows})"
+            self._places |= {(folder, decode_path(name)) for folder, name in transaction.rows(sql, places)}
+            contents = {f"hash{n}": image.content_hash for n, image in enumerate(part)}
+            listed = ", ".join(f":{name}" for name in contents)
+            for table in ("images", "kept_labels"):
+                sql = f"SELECT DISTINCT content_hash FROM {table} WHERE content_hash IN ({listed})"
+                self._contents |= {row[0] for row in transaction.rows(sql, contents)}
+        by_pixels = [image.content_hash for image in images if image.metadata.is_page is False]
+        self.pages = pages_by_text(transaction, by_pixels)
+
+    def is_new(self, image: IndexedImage) -> bool:
+        """Whether neither the place nor the content was known, and no labels wait for it. Asked once for each."""
+        known = (image.folder_id, image.name) in self._places or image.content_hash in self._contents
+        self._places.add((image.folder_id, image.name))
+        self._contents.add(image.content_hash)
+        return not known and not self._labels.await_content(image.content_hash)
+
+
+def _commit_images(
+    transaction: Transaction,
+    images: Sequence[IndexedImage],
+    encoder_id: int,
+    unplugged: Sequence[str],
+    labels: LabelMoves,
+    beforehand: _Beforehand,
+) -> Iterator[tuple[IndexedImage, str, int]]:
+    """Insert or update the rows of images: each with the name of the count to increment, and its id. New ones that
+    follow each other are inserted together; ids have the order of the images."""
+    new: list[IndexedImage] = []
+    for image in images:
+        if beforehand.is_new(image):
+            new.append(image)
+            continue
+        yield from _insert_images(transaction, new, beforehand)
+        new = []
+        yield image, *_commit_image(transaction, image, encoder_id, unplugged, labels, beforehand)
+    yield from _insert_images(transaction, new, beforehand)
+
+
+def _insert_images(
+    transaction: Transaction, images: Sequence[IndexedImage], beforehand: _Beforehand
+) -> Iterator[tuple[IndexedImage, str, int]]:
+    added = {"added_at": utc_now(), "change": transaction.change()} if images else {}
+    ids = transaction.insert_all(_INSERT, [_columns(image, beforehand) | added for image in images])
+    yield from ((image, "added", id_) for image, id_ in zip(images, ids, strict=True))
+
+
+def _columns(image: IndexedImage, beforehand: _Beforehand) -> dict[str, Any]:
+    """Column name -> value of an image's row."""
     columns = image.metadata.columns() | {
         "folder_id": image.folder_id,
         "name": encode_path(image.name),
@@ -117,8 +177,21 @@ def _commit_image(
         "content_hash": image.content_hash,
         "is_retired": False,
     }
-    if columns["is_page"] is False and is_page_by_text(transaction, image.content_hash):
+    if image.content_hash in beforehand.pages:
         columns["is_page"] = True
+    return columns
+
+
+def _commit_image(
+    transaction: Transaction,
+    image: IndexedImage,
+    encoder_id: int,
+    unplugged: Sequence[str],
+    labels: LabelMoves,
+    beforehand: _Beforehand,
+) -> tuple[str, int]:
+    """Insert or update the row of one image; the name of the count to increment, and the image's id."""
+    columns = _columns(image, beforehand)
     here = _at(transaction, image.folder_id, image.name)
     is_same = here is not None and here.content_hash == image.content_hash
     row_id: int | None

@@ -43,6 +43,10 @@ class LabelMoves:
         """Called before a transaction's rows: a gallery without any labels pays for one statement in total."""
         self._is_needed = bool(self._displaced) or is_any_said(transaction)
 
+    def await_content(self, content_hash: bytes) -> bool:
+        """Whether labels wait for a picture with this content, which another one has displaced in this run."""
+        return content_hash in self._displaced
+
     def follow(
         self,
         transaction: Transaction,

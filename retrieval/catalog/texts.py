@@ -88,10 +88,16 @@ def unread(rows: Rows, model: str, *, retry_failures: bool = False) -> list[Wait
     return waiting(rows, "picture_texts", model, retry_failures=retry_failures)
 
 
-def is_page_by_text(rows: Rows, content_hash: bytes) -> bool:
-    """Whether so much text was read in this content that it is a page."""
-    sql = "SELECT 1 FROM picture_texts WHERE content_hash = :hash AND length(folded) >= :letters"
-    return bool(rows.rows(sql, {"hash": content_hash, "letters": PAGE_LETTERS}))
+def pages_by_text(rows: Rows, contents: Sequence[bytes]) -> set[bytes]:
+    """Those of these contents in which so much text was read that they are pages."""
+    found: set[bytes] = set()
+    for start in range(0, len(contents), 100):
+        part = {f"hash{n}": content for n, content in enumerate(contents[start : start + 100])}
+        listed = ", ".join(f":{name}" for name in part)
+        sql = f"""SELECT content_hash FROM picture_texts WHERE content_hash IN ({listed})
+                  AND length(folded) >= :letters"""
+        found.update(row[0] for row in rows.rows(sql, {**part, "letters": PAGE_LETTERS}))
+    return found
 
 
 def texts_of(rows: Rows, ids: Sequence[int]) -> dict[int, PictureText]:

@@ -48,6 +48,10 @@ class Transaction:
         """Run an ``INSERT`` of one row; its id."""
         return int(self._executed(sql, values).lastrowid or 0)
 
+    def insert_all(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Run an ``INSERT`` of one row for each set of values; their ids, in that order."""
+        return [self.insert(sql, values) for values in rows]
+
     def overwrite_deleted(self) -> None:
         """From now on, what this connection deletes is overwritten in the file."""
         self.rows("PRAGMA secure_delete = ON")

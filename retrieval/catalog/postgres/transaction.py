@@ -70,6 +70,16 @@ class ServerTransaction(Transaction):
         self._rows_written += 1
         return int(row[0]) if row else 0
 
+    def insert_all(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+        """See :meth:`Transaction.insert_all`. All rows travel together."""
+        statements = [translated(f"{sql} RETURNING id", values, {}, lambda *_: []) for values in rows]
+        made = [each for each in statements if each is not None]
+        if not made:
+            return []
+        cursor = self._sent_all(made, returning=True)
+        self._rows_written += len(made)
+        return [int(result.fetchone()[0]) for result in cursor.results()]
+
     def overwrite_deleted(self) -> None:
         """Nothing: what PostgreSQL deleted is overwritten after ``Catalog.compact``."""
 
@@ -87,10 +97,10 @@ class ServerTransaction(Transaction):
         except self._psycopg.Error as error:
             raise self._known(error) from error
 
-    def _sent_all(self, statements: Sequence[Statement]) -> psycopg.Cursor[Any]:
+    def _sent_all(self, statements: Sequence[Statement], *, returning: bool = False) -> psycopg.Cursor[Any]:
         cursor = self._server.cursor()
         try:
-            cursor.executemany(statements[0].text, [each.values for each in statements])
+            cursor.executemany(statements[0].text, [each.values for each in statements], returning=returning)
         except self._psycopg.Error as error:
             raise self._known(error) from error
         return cursor

@@ -65,7 +65,9 @@ def dump(path: Path) -> dict[str, list[Any]]:
 
 
 @pytest.mark.of_a_file
-@pytest.mark.parametrize("step", ["_moved_from", "_record_failure", "_commit_image", "utc_now"])
+@pytest.mark.parametrize(
+    "step", ["_moved_from", "_record_failure", "_commit_image", "_insert_images", "_columns", "utc_now"]
+)
 def test_a_commit_that_fails_anywhere_changes_nothing(
     catalog: Catalog, path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -82,7 +84,12 @@ def test_a_commit_that_fails_anywhere_changes_nothing(
         return real(*arguments)
 
     batch = Batch(
-        indexed=[image(at, "d.jpg"), image(at, "a.jpg", "other"), image(at, "e.jpg")],
+        indexed=[
+            image(at, "d.jpg", "b.jpg"),
+            image(at, "a.jpg", "other"),
+            image(at, "e.jpg", "c.jpg"),
+            image(at, "f.jpg"),
+        ],  # fmt: skip
         failed=[failure(at, "x.jpg"), failure(at, "b.jpg")],
         retired=[3],
     )
@@ -91,7 +98,7 @@ def test_a_commit_that_fails_anywhere_changes_nothing(
         catalog.commit(batch, encoder)
     assert dump(path) == before
     monkeypatch.setattr(commit_module, step, real)
-    assert catalog.commit(batch, encoder) == Counts(added=2, updated=1, retired=1, failed=2)
+    assert catalog.commit(batch, encoder) == Counts(added=3, updated=1, retired=1, failed=2)
 
 
 def test_every_commit_that_touches_an_image_has_the_next_number(
