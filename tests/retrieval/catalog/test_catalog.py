@@ -89,7 +89,7 @@ def test_a_commit_that_fails_anywhere_changes_nothing(
             image(at, "a.jpg", "other"),
             image(at, "e.jpg", "c.jpg"),
             image(at, "f.jpg"),
-        ],  # fmt: skip
+        ],
         failed=[failure(at, "x.jpg"), failure(at, "b.jpg")],
         retired=[3],
     )
