@@ -115,7 +115,7 @@ class _Beforehand:
         self._places: set[tuple[int, str]] = set()
         self._contents: set[bytes] = set()
         for part in (images[at : at + _AT_ONCE] for at in range(0, len(images), _AT_ONCE)):
-            places = {f"folder{n}": image.folder_id for n, image in enumerate(part)}
+            places: dict[str, Any] = {f"folder{n}": image.folder_id for n, image in enumerate(part)}
             places |= {f"name{n}": encode_path(image.name) for n, image in enumerate(part)}
             rows = ", ".join(f"(:folder{n}, :name{n})" for n in range(len(part)))
             sql = f"SELECT folder_id, name FROM images WHERE (folder_id, name) IN (VALUES {rows})"

@@ -78,7 +78,7 @@ class ServerTransaction(Transaction):
             return []
         cursor = self._sent_all(made, returning=True)
         self._rows_written += len(made)
-        return [int(result.fetchone()[0]) for result in cursor.results()]
+        return [int(row[0]) for result in cursor.results() if (row := result.fetchone()) is not None]
 
     def overwrite_deleted(self) -> None:
         """Nothing: what PostgreSQL deleted is overwritten after ``Catalog.compact``."""
