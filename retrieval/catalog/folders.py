@@ -27,6 +27,12 @@ def all_roots(rows: Rows) -> list[str]:
     return [decode_path(path) for (path,) in rows.rows("SELECT path FROM folders WHERE is_root ORDER BY path")]
 
 
+def roots_of_others(rows: Rows, host: str) -> list[str]:
+    """The roots that another machine than this one walked last, by path."""
+    sql = "SELECT path FROM folders WHERE is_root AND host <> :host ORDER BY path"
+    return [decode_path(path) for (path,) in rows.rows(sql, {"host": host})]
+
+
 def passed_over(rows: Rows) -> list[str | None]:
     """For each root what its last walk skipped, as JSON text (see ``pictures/passed_over.py``)."""
     return [text for (text,) in rows.rows("SELECT passed_over FROM folders WHERE is_root ORDER BY path")]
@@ -67,6 +73,14 @@ def folder_id(transaction: Transaction, path: str, *, is_root: bool, is_mount: b
             {"is_root": is_root or bool(was_root), "is_mount": is_mount, "id": id_},
         )
     return int(id_)
+
+
+def note_host(transaction: Transaction, root: str, host: str) -> None:
+    """Record which machine walks this root."""
+    transaction.run(
+        "UPDATE folders SET host = :host WHERE path = :path AND is_root AND (host IS NULL OR host <> :host)",
+        {"host": host, "path": encode_path(root)},
+    )
 
 
 def note_passed_over(transaction: Transaction, root: str, counts: str) -> None:

@@ -87,6 +87,7 @@ folders = Table(
     Column("is_root", Boolean, nullable=False, default=False),  # given by the user to `index`
     Column("is_mount", Boolean, nullable=False, default=False),  # a file system was mounted here when last seen
     Column("passed_over", Text),  # of a root, at its last walk: JSON, kind -> extension -> how many files
+    Column("host", String),  # of a root, in a server: the machine that walked it last; NULL: this one
 )
 
 exclusions = Table(  # permanent exclusions (see catalog/exclusions.py), in the order in which they were given

@@ -23,7 +23,7 @@ from retrieval.indexing.candidates import SNIFFED_BYTES, Candidate, hash_candida
 from retrieval.indexing.comparison import FolderComparison, Looks
 from retrieval.indexing.report import IndexReport, Progress
 from retrieval.indexing.scan import walk
-from retrieval.indexing.wishes import Wishes, resolved_roots, unplugged
+from retrieval.indexing.wishes import Wishes, only_elsewhere, resolved_roots, unplugged
 from retrieval.paths import is_below
 from retrieval.pictures.formats import sniff
 from retrieval.pictures.images import content_hash
@@ -107,7 +107,8 @@ class _Attempt:
         self.report.failures_known = 0 if reader is None else reader.failure_count()
         self.report.images = 0 if reader is None or row is None else self._known.count_embedded()
         self._progress = Progress()
-        self._unplugged: list[str] = []
+        self._elsewhere = [] if reader is None else only_elsewhere(reader)
+        self._unplugged = self._elsewhere
         self._started = time.perf_counter()
 
     def walk(
@@ -118,13 +119,13 @@ class _Attempt:
         on_progress: Callable[[Progress], None],
         refused: Refused | None,
     ) -> None:
-        known = self._known.roots()
+        known = [root for root in self._known.roots() if root not in self._elsewhere]
         roots, missing = resolved_roots(given, known, self._known.count_present, refused)
         if self._looks.prune:
             self._prune(missing)
             known = [root for root in known if root not in missing]
         else:
-            self._unplugged = unplugged(self._known.mounts())
+            self._unplugged = [*unplugged(self._known.mounts()), *self._elsewhere]
             for folder in missing:
                 self.report.kept(folder, ROOT_IS_GONE, self._known.count_present(folder), is_absence=True)
         all_roots = {*known, *roots}

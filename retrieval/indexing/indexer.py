@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from retrieval.catalog.batch import Batch, IndexedImage
 from retrieval.catalog.exclusions import Exclusions, all_exclusions, replace_exclusions
+from retrieval.catalog.folders import note_host
 from retrieval.catalog.forgetting import forget
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.shots import note_shots
@@ -31,7 +33,7 @@ from retrieval.indexing.outcomes import Results
 from retrieval.indexing.pipeline import Pipeline
 from retrieval.indexing.report import IndexReport, Progress
 from retrieval.indexing.scan import FoundFolder, walk
-from retrieval.indexing.wishes import Wishes, checked_spec, resolved_roots, unplugged
+from retrieval.indexing.wishes import Wishes, checked_spec, only_elsewhere, resolved_roots, unplugged
 from retrieval.pictures.device_images import DeviceDecoder
 from retrieval.pictures.passed_over import PassedOver, as_json
 from retrieval.pictures.quiet import native_messages
@@ -176,7 +178,8 @@ class _Run:
         self._leave_out(
             roots if given else sorted(self._all_roots), wishes, is_named=bool(given) and self._focus is None
         )
-        self._unplugged = [] if self._looks.prune else unplugged(self._catalog.mounts())
+        drives = [] if self._looks.prune else unplugged(self._catalog.mounts())
+        self._drives, self._unplugged = drives, [*drives, *self._elsewhere]
         self._encoder_id = self._catalog.register_encoder(self._encoder.spec)
         run_id = None if self._is_partial else self._catalog.begin_run(self._encoder_id, roots)
         on_begin()
@@ -226,7 +229,7 @@ class _Run:
                     note_shots(transaction)
             self._tell_of_the_walk()
             self.report.places_named = name_places(self._catalog, lambda: self.report.interrupted or self._stop())
-            choose_active(self._catalog, reader, self._encoder, self._encoder_id, self._unplugged, self.report)
+            choose_active(self._catalog, reader, self._encoder, self._encoder_id, self._drives, self.report)
             self._show("index", force=True)
             started = time.perf_counter()
             if self._saves_index():
@@ -290,7 +293,8 @@ class _Run:
     def _roots(self, given: Sequence[str | Path], refused: Refused | None) -> list[str]:
         """The folders to walk, resolved; known folders that are gone are reported and left out."""
         with self._gallery.reader() as reader:
-            known = reader.roots()
+            self._elsewhere = only_elsewhere(reader)
+            known = [root for root in reader.roots() if root not in self._elsewhere]
         roots, self._missing = resolved_roots(given, known, self._catalog.count_present, refused)
         if self._looks.prune:
             self._prune(self._missing)
@@ -300,6 +304,11 @@ class _Run:
                 self.report.kept(folder, ROOT_IS_GONE, self._catalog.count_present(folder), is_absence=True)
         self._all_roots = {*known, *roots}
         return roots
+
+    def _note_host(self, root: str) -> None:
+        with self._catalog.transaction() as transaction:
+            if transaction.is_server:
+                note_host(transaction, root, socket.gethostname())
 
     def _prune(self, missing: Sequence[str]) -> None:
         with self._catalog.transaction() as transaction:
@@ -325,6 +334,7 @@ class _Run:
         )
         for root in roots:
             comparison.begin_root(root)
+            self._note_host(root)
             walking = self._walk(root, seen, comparison)
             while True:
                 if self._stop():

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from retrieval.catalog.exclusions import Exclusion, Exclusions, changed
+from retrieval.catalog.folders import roots_of_others
+from retrieval.catalog.reader import CatalogReader
 from retrieval.errors import GalleryError, SettingsError
 from retrieval.indexing.ignore import parse
 from retrieval.indexing.scan import is_mounted
@@ -102,6 +105,15 @@ def resolved_roots(
     if not roots and not gone:
         raise SettingsError("none of these folders can be indexed", "check their spelling, or mount the drive")
     return Roots(list(dict.fromkeys(roots)), gone)
+
+
+def only_elsewhere(reader: CatalogReader) -> list[str]:
+    """The roots that another machine walked and that this one does not have, in a catalog that several share.
+
+    Their files are not gone: what is there stays as it is, and the same content in a folder here is a copy.
+    """
+    others = roots_of_others(reader, socket.gethostname()) if reader.is_server else []
+    return [root for root in others if not os.path.isdir(root)]  # noqa: PTH112 - see resolved_roots
 
 
 def unplugged(mounts: Sequence[str]) -> list[str]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import psycopg
 
 _VERSION = "SELECT version_num FROM alembic_version"
-_AGAIN_S = 10.0
+_AGAIN_S = 30.0
 """How long a question waits for a server that was restarted."""
 
 
@@ -107,7 +107,8 @@ class ServerReader(CatalogReader):
     def changes(self, after: int, encoder: EncoderRow, *, moments: bool = False) -> Iterator[Changes]:
         """See :meth:`CatalogReader.changes`: one snapshot, read by a cursor of the server."""
         values = {"encoder": encoder.id, "after": after}
-        connection = open_connection(self._address, reads=True)  # others go on asking meanwhile
+        # Another connection: this one goes on being asked meanwhile.
+        connection = with_patience(lambda: open_connection(self._address, reads=True), _AGAIN_S)
         try:
             connection.execute("SET statement_timeout = 0")
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")

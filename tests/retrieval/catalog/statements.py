@@ -94,6 +94,7 @@ def fill(catalog: Catalog) -> tuple[int, int]:
 
 
 def say(transaction: Transaction, encoder: int) -> None:
+    folders.note_host(transaction, "/photos", "this")
     labels.add_said(
         transaction, "tags", [(1, "dog", "user"), (2, "Dog", "xmp"), (3, "cat", "user"), (9, "dog", "user")]
     )
@@ -184,6 +185,7 @@ def ask(rows: CatalogReader | Transaction, encoder: encoders.EncoderRow) -> None
     embeddings.half_vectors(rows, ids, encoder)
     assert embeddings.embedding_of(rows, hash_of("d.jpg"), encoder.id) is not None
     folders.count_present(rows, "/photos/trip")
+    assert folders.roots_of_others(rows, "other") == ["/photos"] and not folders.roots_of_others(rows, "this")
     labels.is_tagged(rows, ids, "dog")
     faces.unlooked(rows, "m/2")
     faces.has_ungrouped(rows)

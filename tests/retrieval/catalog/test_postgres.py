@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -30,9 +31,11 @@ from retrieval.filters import parse_filter
 from retrieval.filters.globs import parse_glob
 from retrieval.folding import fold
 from retrieval.gallery import Gallery
+from retrieval.indexing.indexer import Indexer
 from retrieval.lexemes import match
 from retrieval.making import make_in_server
 from retrieval.paths import encode_path
+from tests.fakes import ColourEncoder
 from tests.indexes.servers import postgres
 from tests.retrieval.catalog.servers import administer, new_address, new_catalog
 from tests.retrieval.rows import encoder_spec, image
@@ -325,3 +328,31 @@ def test_a_gallery_has_one_catalog(tmp_path: Path) -> None:
     make_in_server(Gallery(tmp_path / "server"), address)
     with pytest.raises(SettingsError, match="with its catalog in postgresql"):
         make_in_server(Gallery(tmp_path / "server"), new_catalog())
+
+
+def test_machines_with_other_mounts_do_not_move_each_others_pictures(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, encoder = new_catalog(), ColourEncoder()
+    one, two = Gallery(tmp_path / "gallery-one"), Gallery(tmp_path / "gallery-two")
+    make_in_server(one, address)
+    make_in_server(two, address)
+    (tmp_path / "one").mkdir()
+    here, there = photos.rename(tmp_path / "one" / "photos"), tmp_path / "two" / "photos"
+
+    monkeypatch.setattr(socket, "gethostname", lambda: "one")
+    assert Indexer(one, encoder).run(here).counts.added == 6
+    here.parent.rename(there.parent)  # as it is mounted on the other machine
+    monkeypatch.setattr(socket, "gethostname", lambda: "two")
+    report = Indexer(two, encoder).run(there)
+    assert (report.counts.added, report.counts.moved, report.reused, report.images) == (6, 0, 6, 12)
+    again = Indexer(two, encoder).run([], prune=True)
+    assert (again.counts.retired, again.unchanged, again.images) == (0, 6, 12), "not this machine's to remove"
+
+    there.parent.rename(here.parent)
+    monkeypatch.setattr(socket, "gethostname", lambda: "one")
+    report = Indexer(one, encoder).run([])
+    assert (report.unchanged, report.counts.moved, report.counts.retired) == (6, 0, 0)
+    renamed = here.rename(here.parent / "pictures")
+    report = Indexer(one, encoder).run(renamed)
+    assert (report.counts.moved, report.counts.added) == (6, 0), "on one machine, a renamed folder is one"
