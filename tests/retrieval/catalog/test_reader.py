@@ -79,7 +79,7 @@ def test_replay_comes_in_pieces_of_which_the_last_has_the_number(
 ) -> None:
     row = row_of(reader, 1)
     for size, pieces in ((1000, 3), (700, 4), (4096, 1)):  # 2,100 is three times 700: the last piece is empty
-        monkeypatch.setattr(reader_module, "_BATCH", size)
+        monkeypatch.setattr(reader_module, "BATCH", size)
         found = list(reader.changes(0, row))
         assert [piece.last for piece in found] == [None] * (pieces - 1) + [2]
         assert np.concatenate([piece.touched for piece in found]).tolist() == list(range(1, 2101))
@@ -183,7 +183,7 @@ def test_a_gallery_on_a_medium_that_cannot_be_written() -> None:
 
 
 def test_a_replay_under_way_is_not_torn_by_a_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader_module, "_BATCH", 10)
+    monkeypatch.setattr(reader_module, "BATCH", 10)
     path = tmp_path / "catalog.sqlite"
     catalog, at, encoder = filled(path, NAMES[:60])
     with closing(CatalogReader(path)) as reader:
