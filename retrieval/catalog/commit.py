@@ -59,12 +59,15 @@ def write_batch(
     transaction.run("DELETE FROM failures WHERE id = :id", [{"id": id_} for id_ in batch.resolved])
     noted = [{"id": id_, "at": ctime_ns} for id_, ctime_ns in batch.noted]
     transaction.run("UPDATE images SET ctime_ns = :at WHERE id = :id", noted)
-    embedded = []
+    new: list[dict[str, Any]] = []
+    embedded: list[dict[str, Any]] = []
     labels.begin(transaction)
     beforehand = _Beforehand(transaction, batch.indexed, labels)
-    for image, outcome, id_ in _commit_images(transaction, batch.indexed, encoder_id, unplugged, labels, beforehand):
+    for image, outcome, id_, is_new in _commit_images(
+        transaction, batch.indexed, encoder_id, unplugged, labels, beforehand
+    ):
         if outcome != "verified":
-            embedded.append(
+            (new if is_new else embedded).append(
                 {
                     "encoder": encoder_id,
                     "image": id_,
@@ -79,12 +82,14 @@ def write_batch(
         if id_ in retired:
             counts.retired -= 1
             retired.remove(id_)
-    if embedded:
-        transaction.run(_EMBED, embedded)
+    transaction.write_new(_EMBED_NEW, new)
+    transaction.run(_EMBED, embedded)
+    if new or embedded:
         first = "UPDATE state SET active_encoder_id = :encoder WHERE active_encoder_id IS NULL"
         transaction.run(first, {"encoder": encoder_id})
-    fine = [{"folder": image.folder_id, "name": encode_path(image.name)} for image in batch.indexed]
-    transaction.run("DELETE FROM failures WHERE folder_id = :folder AND name = :name", fine)
+    if transaction.rows("SELECT 1 FROM failures LIMIT 1"):
+        fine = [{"folder": image.folder_id, "name": encode_path(image.name)} for image in batch.indexed]
+        transaction.run("DELETE FROM failures WHERE folder_id = :folder AND name = :name", fine)
     return counts
 
 
@@ -100,9 +105,10 @@ _INSERT = f"""INSERT INTO images ({", ".join(_COLUMNS)}, added_at, change)
 
 _UPDATE = f"UPDATE images SET {', '.join(f'{name} = :{name}' for name in _COLUMNS)}"
 
-_EMBED = """INSERT INTO embeddings (encoder_id, image_id, vector, crc, change)
-    VALUES (:encoder, :image, :vector, :crc, :change)
-    ON CONFLICT (encoder_id, image_id) DO UPDATE SET
+_EMBED_NEW = """INSERT INTO embeddings (encoder_id, image_id, vector, crc, change)
+    VALUES (:encoder, :image, :vector, :crc, :change)"""
+
+_EMBED = f"""{_EMBED_NEW} ON CONFLICT (encoder_id, image_id) DO UPDATE SET
     vector = excluded.vector, crc = excluded.crc, change = excluded.change"""
 
 
@@ -143,9 +149,9 @@ def _commit_images(
     unplugged: Sequence[str],
     labels: LabelMoves,
     beforehand: _Beforehand,
-) -> Iterator[tuple[IndexedImage, str, int]]:
-    """Insert or update the rows of images: each with the name of the count to increment, and its id. New ones that
-    follow each other are inserted together; ids have the order of the images."""
+) -> Iterator[tuple[IndexedImage, str, int, bool]]:
+    """Insert or update the rows of images: each with the name of the count to increment, its id, and whether its row is
+    new. New ones that follow each other are inserted together; ids have the order of the images."""
     new: list[IndexedImage] = []
     for image in images:
         if beforehand.is_new(image):
@@ -153,16 +159,16 @@ def _commit_images(
             continue
         yield from _insert_images(transaction, new, beforehand)
         new = []
-        yield image, *_commit_image(transaction, image, encoder_id, unplugged, labels, beforehand)
+        yield image, *_commit_image(transaction, image, encoder_id, unplugged, labels, beforehand), False
     yield from _insert_images(transaction, new, beforehand)
 
 
 def _insert_images(
     transaction: Transaction, images: Sequence[IndexedImage], beforehand: _Beforehand
-) -> Iterator[tuple[IndexedImage, str, int]]:
+) -> Iterator[tuple[IndexedImage, str, int, bool]]:
     added = {"added_at": utc_now(), "change": transaction.change()} if images else {}
     ids = transaction.insert_all(_INSERT, [_columns(image, beforehand) | added for image in images])
-    yield from ((image, "added", id_) for image, id_ in zip(images, ids, strict=True))
+    yield from ((image, "added", id_, True) for image, id_ in zip(images, ids, strict=True))
 
 
 def _columns(image: IndexedImage, beforehand: _Beforehand) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def _refresh(transaction: Transaction) -> None:
         )
         transaction.run(f"DELETE FROM lexical WHERE kind = '{kind}' AND ref IN (SELECT ref {due})")
         words = _reader_of(transaction, kind)
-        transaction.run(
+        transaction.write_new(
             "INSERT INTO lexical (kind, ref, words) VALUES (:kind, :ref, :words)",
             [{"kind": kind, "ref": ref, "words": words(text)} for ref, text in written],
         )

@@ -52,6 +52,10 @@ class Transaction:
         """Run an ``INSERT`` of one row for each set of values; their ids, in that order."""
         return [self.insert(sql, values) for values in rows]
 
+    def write_new(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run an ``INSERT`` of one row for each set of values, none of which can be there already."""
+        self.run(sql, rows)
+
     def overwrite_deleted(self) -> None:
         """From now on, what this connection deletes is overwritten in the file."""
         self.rows("PRAGMA secure_delete = ON")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retrieval.catalog.postgres.address import CatalogAddress
 from retrieval.catalog.postgres.connect import ConnectionLost, close_quietly, driver, explained
-from retrieval.catalog.postgres.statements import Statement, translated
+from retrieval.catalog.postgres.statements import Statement, plain, translated
 from retrieval.catalog.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -17,6 +18,18 @@ if TYPE_CHECKING:
 _BEGIN = """SELECT pg_advisory_xact_lock(hashtextextended('photoseek ' || current_schema() || ' transaction', 0)),
     CAST(pg_current_xact_id() AS text)"""
 """One transaction that writes at a time, as in SQLite: what it reads cannot change before it writes."""
+
+_IDS = """SELECT nextval(pg_get_serial_sequence(CAST(%(table)s AS text), 'id'))
+    FROM generate_series(1, CAST(%(count)s AS integer))"""
+
+_INSERT = re.compile(r"\s*INSERT INTO (\w+) \(([\w, ]+)\)\s+VALUES \(([\w:, ]+)\)\s*")
+
+
+def _parts(sql: str) -> tuple[str, str, list[str]]:
+    """The table of an ``INSERT`` of one row, its columns, and the names of its values."""
+    found = _INSERT.fullmatch(sql)
+    assert found is not None, sql
+    return found[1], found[2], [name.strip().removeprefix(":") for name in found[3].split(",")]
 
 
 class ServerTransaction(Transaction):
@@ -71,14 +84,31 @@ class ServerTransaction(Transaction):
         return int(row[0]) if row else 0
 
     def insert_all(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> list[int]:
-        """See :meth:`Transaction.insert_all`. All rows travel together."""
-        statements = [translated(f"{sql} RETURNING id", values, {}, lambda *_: []) for values in rows]
-        made = [each for each in statements if each is not None]
-        if not made:
+        """See :meth:`Transaction.insert_all`. All rows travel together, under ids that are taken before."""
+        if not rows:
             return []
-        cursor = self._sent_all(made, returning=True)
-        self._rows_written += len(made)
-        return [int(row[0]) for result in cursor.results() if (row := result.fetchone()) is not None]
+        table, columns, names = _parts(sql)
+        found = self._sent(_IDS, {"table": table, "count": len(rows)}).fetchall()
+        ids = [int(row[0]) for row in found]
+        lines = ([id_, *(row[name] for name in names)] for id_, row in zip(ids, rows, strict=True))
+        self._copied(f"COPY {table} (id, {columns}) FROM STDIN", lines, len(rows))
+        return ids
+
+    def write_new(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """See :meth:`Transaction.write_new`. All rows travel together."""
+        if rows:
+            table, columns, names = _parts(sql)
+            lines = ([row[name] for name in names] for row in rows)
+            self._copied(f"COPY {table} ({columns}) FROM STDIN", lines, len(rows))
+
+    def _copied(self, sql: str, lines: Iterable[Sequence[Any]], count: int) -> None:
+        try:
+            with self._server.cursor() as cursor, cursor.copy(sql) as copy:
+                for line in lines:
+                    copy.write_row([plain(value) for value in line])
+        except self._psycopg.Error as error:
+            raise self._known(error) from error
+        self._rows_written += count
 
     def overwrite_deleted(self) -> None:
         """Nothing: what PostgreSQL deleted is overwritten after ``Catalog.compact``."""
@@ -97,10 +127,10 @@ class ServerTransaction(Transaction):
         except self._psycopg.Error as error:
             raise self._known(error) from error
 
-    def _sent_all(self, statements: Sequence[Statement], *, returning: bool = False) -> psycopg.Cursor[Any]:
+    def _sent_all(self, statements: Sequence[Statement]) -> psycopg.Cursor[Any]:
         cursor = self._server.cursor()
         try:
-            cursor.executemany(statements[0].text, [each.values for each in statements], returning=returning)
+            cursor.executemany(statements[0].text, [each.values for each in statements])
         except self._psycopg.Error as error:
             raise self._known(error) from error
         return cursor

@@ -304,7 +304,7 @@ class Wire:
 
 
 @pytest.mark.parametrize("how", ["before", "behind"])
-@pytest.mark.parametrize("word", [b"COMMIT", b"INSERT INTO images", b"INSERT INTO embeddings", b"UPDATE state SET ver"])
+@pytest.mark.parametrize("word", [b"COMMIT", b"COPY images", b"COPY embeddings", b"UPDATE state SET ver"])
 def test_a_connection_that_is_cut_at_any_point_of_a_commit(
     server: Postgres, address: CatalogAddress, tmp_path: Path, how: str, word: bytes
 ) -> None:
