@@ -247,6 +247,7 @@ ALLOWED = {
         "retrieval/catalog/migrations/versions/0019_embedded_xmp.py",
         "retrieval/catalog/migrations/versions/0020_pages.py",
         "retrieval/catalog/migrations/versions/0021_hidden.py",
+        "retrieval/catalog/migrations/versions/0024_hosts.py",
     },
     # And every command; and what is run by `python -m`, the built-in model's recipe and the experiments: these are
     # command lines of their own, for who makes models, not for who uses them.

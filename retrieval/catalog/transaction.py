@@ -29,6 +29,7 @@ class Transaction:
         assert isinstance(driver, sqlite3.Connection)
         self._driver = driver
         self._change: int | None = None
+        self._name: str | None = None
         self._written_before = self._written()
 
     def rows(self, sql: str, values: Mapping[str, Any] | None = None) -> list[Any]:
@@ -81,7 +82,8 @@ class Transaction:
         updated before that."""
         if self._written() != self._written_before:
             refresh(self)
-            self.run("UPDATE state SET version = :name", {"name": secrets.token_hex(16)})
+            self._name = secrets.token_hex(16)
+            self.run("UPDATE state SET version = :name", {"name": self._name})
 
     def _written(self) -> int:
         """Rows that this connection has written so far, by any statement."""

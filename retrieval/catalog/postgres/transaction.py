@@ -15,9 +15,10 @@ from retrieval.catalog.transaction import Transaction
 if TYPE_CHECKING:
     import psycopg
 
-_BEGIN = """SELECT pg_advisory_xact_lock(hashtextextended('photoseek ' || current_schema() || ' transaction', 0)),
-    CAST(pg_current_xact_id() AS text)"""
+_ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('photoseek ' || current_schema() || ' transaction', 0))"
 """One transaction that writes at a time, as in SQLite: what it reads cannot change before it writes."""
+
+_REVISION = "SELECT 1 FROM revisions WHERE change = :change AND revision = :revision"
 
 _IDS = """SELECT nextval(pg_get_serial_sequence(CAST(%(table)s AS text), 'id'))
     FROM generate_series(1, CAST(%(count)s AS integer))"""
@@ -37,9 +38,6 @@ class ServerTransaction(Transaction):
 
     Args:
         reads_only: begin none: each statement is one of its own.
-
-    Attributes:
-        number: the server's own, by which it tells later whether the transaction was committed.
     """
 
     is_server = True
@@ -49,14 +47,35 @@ class ServerTransaction(Transaction):
     ) -> None:
         self._address, self._server = address, connection
         self._psycopg = driver()
-        self._change = None
+        self._change = self._name = self._revision = None
         self._rows_written = self._written_before = 0
-        self.number = ""
         if reads_only:
             self._sent("SELECT 1", {})  # whether the connection still lives
         else:
             self._sent("BEGIN", {})
-            self.number = str(self._sent(_BEGIN, {}).fetchone()[1])  # type: ignore[index]
+            self._sent(_ALONE, {})
+
+    def end(self) -> None:
+        """See :meth:`Transaction.end`."""
+        super().end()
+        if self._change is not None:
+            self._revision = self.rows("SELECT revision FROM revisions WHERE change = :change", self._key())[0][0]
+
+    def was_committed(self, later: ServerTransaction) -> bool:
+        """Whether this transaction, the answer to whose commit was lost, is there.
+
+        Not by the server's number of it: a server that crashed gives numbers again. A change has a name that no other
+        has; what changed no picture is recognised until the next one that writes.
+
+        Args:
+            later: begun since. Its beginning waited for the end of this one.
+        """
+        if self._revision is not None:
+            return bool(later.rows(_REVISION, self._key() | {"revision": self._revision}))
+        return self._name is None or later.rows("SELECT version FROM state")[0][0] == self._name
+
+    def _key(self) -> dict[str, Any]:
+        return {"change": self._change}
 
     def rows(self, sql: str, values: Mapping[str, Any] | None = None) -> list[Any]:
         """See :meth:`Transaction.rows`."""

@@ -40,7 +40,6 @@ from retrieval.system_errors import AGAIN
 if TYPE_CHECKING:
     import psycopg
 
-_STATUS = "SELECT pg_xact_status(CAST(%(number)s AS xid8))"
 _TABLES = """SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(current_schema()) AND relkind = 'r'
     ORDER BY 1"""
 
@@ -129,16 +128,11 @@ class ServerCatalog(Catalog):
                 time.sleep(0.2)
 
     def _was_committed(self, transaction: ServerTransaction) -> bool:
-        self._connected()
-        while True:
-            try:
-                row = self._server.execute(_STATUS, {"number": transaction.number}).fetchone()
-            except self._psycopg.Error as error:
-                close_quietly(self._server)
-                raise explained(error, self._address) from error
-            if row is None or row[0] != "in progress":
-                return row is not None and row[0] == "committed"
-            time.sleep(0.1)
+        later = self._begun()
+        try:
+            return transaction.was_committed(later)
+        finally:
+            self.roll_back()
 
     @contextmanager
     def _reading(self) -> Iterator[Transaction]:
