@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import psycopg
 
 _VERSION = "SELECT version_num FROM alembic_version"
-_AGAIN_S = 30.0
+_AGAIN_S = 10.0
 """How long a question waits for a server that was restarted."""
 
 
