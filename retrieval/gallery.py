@@ -52,6 +52,8 @@ class Gallery:
         text-cache.sqlite  embeddings of searched texts (encoders/cache.py); can be deleted at any time
         thumbnails.sqlite  thumbnails for the page (rendering/thumbnail_store.py), with thumbnails.lock; can be
                            deleted at any time
+        page.key           random bytes for the page's cookies (web/front/sign_in.py); without it, browsers are asked
+                           for the token again
         doubtful/          notes of files that may take too much memory, while they are decoded
                            (indexing/doubtful_notes.py)
         label-copies/      small copies of tags, captions, albums, ... (maintenance/label_backups.py)

@@ -31,6 +31,7 @@ from retrieval.web.front.limits import Limits
 from retrieval.web.front.metrics import QueueMeter
 from retrieval.web.front.problems import CONTENT, SCHEMA
 from retrieval.web.front.security import BrowserHeaders, HostCheck, OriginCheck, TokenCheck
+from retrieval.web.front.sign_in import cookie_key
 from retrieval.web.front.watch import Watch
 from retrieval.web.indexing import api as index_api
 from retrieval.web.indexing.job import IndexJob
@@ -78,15 +79,16 @@ def create_app(
     pages = page_files.pages(settings.title, read_only=settings.read_only)
     app.include_router(page_files.page_router(files, pages, settings.title), include_in_schema=False)
     app.openapi = documented(app, asks_for_token=settings.token is not None)  # type: ignore[method-assign]
-    _guard(app, settings)
+    _guard(app, gallery, settings)
     return app
 
 
-def _guard(app: FastAPI, settings: Settings) -> None:
+def _guard(app: FastAPI, gallery: Gallery, settings: Settings) -> None:
     """Add the middlewares; those added later are outside those added earlier."""
     app.add_middleware(Limits, settings=settings)
     if settings.token is not None:
-        app.add_middleware(TokenCheck, token=settings.token, form_wait_s=settings.header_wait_s)
+        key = cookie_key(gallery.path)
+        app.add_middleware(TokenCheck, token=settings.token, key=key, form_wait_s=settings.header_wait_s)
     app.add_middleware(OriginCheck)
     app.add_middleware(HostCheck, host=settings.host, names=settings.allowed_hosts)
     app.add_middleware(Compression)

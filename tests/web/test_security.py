@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from starlette.testclient import TestClient
 
@@ -185,6 +187,29 @@ def test_the_cookie_is_worth_nothing_elsewhere(guarded: TestClient, web_gallery:
         assert other.get("/api/v1/stats", headers={"Cookie": cookie}).status_code == 401
         name, _, value = cookie.partition("=")
         assert other.get("/api/v1/stats", headers={"Cookie": f"{name}={value[:-1]}"}).status_code == 401
+
+
+def cookie_of(gallery: Gallery) -> str:
+    with client_of(gallery, token=TOKEN) as client:
+        answer = client.get(f"/?token={TOKEN}", follow_redirects=False)
+    cookie: str = answer.headers["set-cookie"].partition(";")[0]
+    return cookie
+
+
+def test_the_cookie_does_not_follow_from_the_token(tmp_path: Path) -> None:
+    """Else tokens could be guessed by cookies, as fast as the server answers; for the next server it is the same."""
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    one, other = Gallery(tmp_path / "one"), Gallery(tmp_path / "other")
+    cookies = [cookie_of(gallery) for gallery in (one, one, other)]
+    assert cookies[0] == cookies[1] and not set(cookies[0].split("=")) & set(cookies[2].split("="))
+    (kept,) = one.path.glob("*page.key*")
+    assert kept.stat().st_mode & 0o777 == 0o600 and kept.stat().st_size == 32
+    for damage in (b"", b"short", b"x" * 33):
+        kept.write_bytes(damage)
+        assert cookie_of(one) != cookies[0] and kept.stat().st_size == 32
+    nowhere = Gallery(tmp_path / "nowhere")
+    assert cookie_of(nowhere) != cookie_of(nowhere) and not nowhere.path.exists()
 
 
 @pytest.mark.parametrize("address", ["/?token=wrong", f"/api/v1/stats?token={TOKEN}", "/?token=", "/?token=%ff"])

@@ -115,20 +115,21 @@ class OriginCheck:
 class TokenCheck:
     """Requires the token: as ``Authorization: Bearer``, or in the cookie that the form or ``/?token=`` sets once.
 
-    The cookie holds a keyed hash, not the token, and page scripts cannot read it. Its name depends on the token,
-    because browsers share cookies between the ports of a host. A browser sends it also when somebody follows a link
-    from another site (``SameSite=Lax``), so that shared searches open; with any other request from there it does not,
-    and `OriginCheck` refuses these as well.
+    The cookie holds a keyed hash, not the token nor what follows from the token alone, and page scripts cannot read
+    it. Its name depends on both, because browsers share cookies between the ports of a host. A browser sends it also
+    when somebody follows a link from another site (``SameSite=Lax``), so that shared searches open; with any other
+    request from there it does not, and `OriginCheck` refuses these as well.
 
     Who sends many wrong tokens is not asked for a while (`Guesses`); who has the cookie is not concerned by it.
 
     Args:
         token: the right one.
+        key: of the cookie, from `sign_in.cookie_key`.
         form_wait_s: for a filled-in form to arrive.
     """
 
-    def __init__(self, app: ASGIApp, token: str, form_wait_s: float) -> None:
-        self._app, self._form_wait_s = app, form_wait_s
+    def __init__(self, app: ASGIApp, token: str, key: bytes, form_wait_s: float) -> None:
+        self._app, self._key, self._form_wait_s = app, key, form_wait_s
         self._token = token.encode()
         self._guesses = Guesses()
         self._cookie = "photoseek-" + self._derived(b"name")[:12]
@@ -208,7 +209,7 @@ class TokenCheck:
         return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._token)
 
     def _derived(self, purpose: bytes) -> str:
-        return hmac.new(self._token, b"photoseek " + purpose, hashlib.sha256).hexdigest()
+        return hmac.new(self._key, b"photoseek " + purpose + b" " + self._token, hashlib.sha256).hexdigest()
 
 
 def _is_address(name: str) -> bool:

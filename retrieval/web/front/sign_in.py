@@ -1,21 +1,29 @@
-"""The form in which a person gives the server's token; a page without scripts, in the language of the browser."""
+"""The form in which a person gives the server's token; a page without scripts, in the language of the browser. And the
+key of the cookie that remembers it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import html
+import os
+import secrets
 from contextlib import suppress
 from http import HTTPStatus
+from pathlib import Path
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse
 from starlette.types import Receive, Scope
 
+from retrieval.regular_files import read_regular
 from retrieval.web.languages import language_of, messages
 
 MOST_BYTES = 4096
 """Of a filled-in form; a token is far shorter."""
+
+KEY_BYTES = 32
 
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -98,3 +106,27 @@ def form(headers: Headers, *, is_wrong: bool) -> HTMLResponse:
         "Referrer-Policy": "same-origin",
     }
     return HTMLResponse(page, HTTPStatus.UNAUTHORIZED, headers=headers_)
+
+
+def cookie_key(folder: Path) -> bytes:
+    """Random bytes on which the cookie depends beside the token, so that nobody can work the cookie out from a guessed
+    token: wrong tokens are slowed down, wrong cookies are not.
+
+    Args:
+        folder: where they are kept, in ``page.key``, so that browsers are known to the next server, too. If nothing
+            can be kept there, they are new each time.
+    """
+    path = folder / "page.key"
+    with suppress(OSError):
+        known = read_regular(path, KEY_BYTES)
+        if len(known) == KEY_BYTES:
+            return known
+    made = secrets.token_bytes(KEY_BYTES)
+    draft = path.with_name(f".page.key-{secrets.token_hex(8)}")
+    with suppress(OSError):
+        with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(made)
+        draft.replace(path)
+    with suppress(OSError):
+        draft.unlink(missing_ok=True)  # it could not be written whole
+    return made
