@@ -69,9 +69,10 @@ class User:
 
 
 def compare(wheel: Path) -> None:
-    """End everything unless the wheel has each file of the packages that git knows, and nothing else."""
-    listed = subprocess.check_output(["git", "ls-files", "-z", *PACKAGES], cwd=ROOT, text=True)
-    known = set(listed.rstrip("\0").split("\0"))
+    """End everything unless the wheel has each file of the packages, and nothing else."""
+    places = [ROOT / name for name in PACKAGES]
+    files = {each for place in places for each in (place.rglob("*") if place.is_dir() else [place]) if each.is_file()}
+    known = {each.relative_to(ROOT).as_posix() for each in files if each.parent.name != "__pycache__"}
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
     if known != packed:
