@@ -17,7 +17,7 @@ from indexes.factory import MutableIndex
 from indexes.store import FolderStore, IndexStore, Owner, is_intact
 from retrieval.catalog.encoders import EncoderRow
 from retrieval.catalog.reader import CatalogReader
-from retrieval.errors import IndexUnreachable, SnapshotCorrupt, SnapshotStale, SpecError
+from retrieval.errors import GalleryError, IndexUnreachable, SnapshotCorrupt, SnapshotStale, SpecError
 
 logger = logging.getLogger("photoseek")
 
@@ -309,6 +309,10 @@ class IndexKeeper:
 
     def _save(self, synced: SyncedIndex) -> None:
         revision = self._reader.revision(synced.change)
-        assert revision is not None, "the catalog names each of its changes"
+        if revision is None:  # the catalog names each of its changes: a page of it is lost or exchanged
+            raise GalleryError(
+                "the catalog is damaged: its last change has no name",
+                "run: photoseek verify --repair, or restore a backup",
+            )
         self._store.save(synced.index, synced.change, revision)
         synced.unsaved = 0

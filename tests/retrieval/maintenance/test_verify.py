@@ -60,6 +60,21 @@ def test_a_damaged_embedding_is_dropped_and_made_again(
     assert tags(indexed) == {"holiday"}
 
 
+def test_a_change_without_a_name_is_found_and_repaired(indexed: Gallery, photos: Path, encoder: ColourEncoder) -> None:
+    tag(indexed, "holiday")
+    execute(indexed, "DELETE FROM revisions")
+    shutil.rmtree(indexed.path / "index")
+    save_picture(photos / "one more.jpg", "blue", seed=77)
+    assert states(indexed)["catalog"] == "damaged"
+    execute(indexed, "DROP TRIGGER name_the_change")
+    with pytest.raises(GalleryError, match="no name"):
+        Indexer(indexed, encoder).run(photos)
+    assert states(indexed, repair=True)["catalog"] == "repaired"
+    Indexer(indexed, encoder).run(photos)
+    assert set(states(indexed).values()) == {"sound"}
+    assert tags(indexed) == {"holiday"} and found_red(indexed, encoder)
+
+
 def test_every_damaged_byte_of_an_index_is_found(indexed: Gallery, encoder: ColourEncoder) -> None:
     folder = next(path for path in (indexed.path / "index").iterdir() if path.is_dir())
     kept = indexed.path.parent / "kept"
