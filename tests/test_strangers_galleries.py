@@ -133,13 +133,15 @@ VALUES: dict[str, Callable[[sqlite3.Connection], object]] = {
     "an infinite vector": lambda catalog: _set_vector(catalog, np.inf),
     "a long vector": lambda catalog: _set_vector(catalog, 1000.0),
     "an oversized vector": lambda catalog: catalog.execute(
-        "UPDATE embeddings SET vector = zeroblob(300000000) WHERE image_id = 1"
+        "UPDATE embeddings SET vector = zeroblob(80000000) WHERE image_id = 1"
     ),
     "an oversized name": lambda catalog: catalog.execute(
-        "UPDATE images SET name = CAST(zeroblob(300000000) AS TEXT) WHERE id = 1"
+        "UPDATE images SET name = CAST(zeroblob(80000000) AS TEXT) WHERE id = 1"
     ),
-    "an oversized tag": lambda catalog: catalog.execute("UPDATE tags SET tag = CAST(zeroblob(300000000) AS TEXT)"),
-    "an oversized report": lambda catalog: catalog.execute("UPDATE runs SET report = printf('%.*c', 300000000, '[')"),
+    "an oversized tag": lambda catalog: catalog.execute(
+        "UPDATE tags SET tag = CAST(zeroblob(80000000) AS TEXT) WHERE image_id = 1"
+    ),
+    "an oversized report": lambda catalog: catalog.execute("UPDATE runs SET report = printf('%.*c', 80000000, '[')"),
     "a deep report": lambda catalog: catalog.execute("UPDATE runs SET report = printf('%.*c', 1000000, '[')"),
     "a name of a folder elsewhere": lambda catalog: catalog.execute(
         "UPDATE images SET name = '../../../etc/passwd' WHERE id = 1"
