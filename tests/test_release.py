@@ -44,7 +44,9 @@ def required(*extras: str) -> list[Requirement]:
     while waiting:
         requirement = Requirement(waiting.pop())
         if requirement.name == "photoseek":
-            waiting += [text for extra in requirement.extras - done for text in project["optional-dependencies"][extra]]
+            waiting += [
+                text for extra in sorted(requirement.extras - done) for text in project["optional-dependencies"][extra]
+            ]
             done |= requirement.extras
         elif requirement.marker is None or requirement.marker.evaluate(CI):
             found.append(requirement)
