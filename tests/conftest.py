@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +15,9 @@ from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from tests.fakes import ColourEncoder
 from tests.pictures import save_picture
+
+if TYPE_CHECKING:
+    from tests.crashes import Commands
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "photos"
 
@@ -103,6 +108,30 @@ def indexed(gallery: Gallery, photos: Path, encoder: ColourEncoder) -> Gallery:
     """The gallery with ``photos`` indexed by ``encoder``."""
     Indexer(gallery, encoder).run(photos)
     return gallery
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    """A folder in memory where there is one: a kill leaves the same there, and each fsync costs nothing."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def preload() -> Path | None:
+    """A library that the processes of ``commands`` load before all others."""
+    return None
+
+
+@pytest.fixture(scope="module")
+def commands(place: Path, preload: Path | None) -> Iterator[Commands]:
+    """Runs commands in processes that may be killed."""
+    from tests.crashes import Commands
+
+    made = Commands(place / "models", preload)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,20 +43,6 @@ class Sound:
 def _hits(ended: Ended) -> list[tuple[str, float]]:
     hits = [json.loads(line) for line in ended.printed.splitlines() if line.startswith("{")]
     return [(hit["path"], hit["score"]) for hit in hits]
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    shared = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as folder:
-        yield Path(folder)
-
-
-@pytest.fixture(scope="module")
-def commands(place: Path) -> Iterator[Commands]:
-    made = Commands(place / "models")
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,20 +28,9 @@ READ = {"tune"}
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    shared = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as folder:
-        yield Path(folder)
-
-
-@pytest.fixture(scope="module")
-def commands(place: Path) -> Iterator[Commands]:
-    library = build(place)
-    if library is None:
-        pytest.skip("there is no C compiler for the library that refuses calls")
-    made = Commands(place / "models", preload=library)
-    yield made
-    made.close()
+def preload(place: Path) -> Path:
+    """The library that refuses calls, for the processes of ``commands``."""
+    return build(place)
 
 
 @pytest.fixture(scope="module")

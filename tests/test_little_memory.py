@@ -9,9 +9,7 @@ import os
 import resource
 import subprocess
 import sys
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,20 +31,6 @@ LIMITS = int(os.environ.get("PHOTOSEEK_MEMORY_LIMITS", "4"))
 MIB = 1 << 20
 SPANS = {"RLIMIT_AS": (300, 2000), "RLIMIT_DATA": (60, 700)}
 """From too little for Python's own start, to enough for everything."""
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    shared = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as folder:
-        yield Path(folder)
-
-
-@pytest.fixture(scope="module")
-def commands(place: Path) -> Iterator[Commands]:
-    made = Commands(place / "models")
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

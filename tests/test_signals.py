@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,20 +74,6 @@ def unignored() -> Iterator[None]:
     yield
     for sent, handler in before.items():
         signal.signal(sent, handler)
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    shared = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as folder:
-        yield Path(folder)
-
-
-@pytest.fixture(scope="module")
-def commands(place: Path) -> Iterator[Commands]:
-    made = Commands(place / "models")
-    yield made
-    made.close()
 
 
 class World:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sqlite3
 import struct
 import sys
-import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -34,20 +32,6 @@ MEMORY = {"RLIMIT_AS": 2300 << 20}
 
 BOMB = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT max(n) FROM c"
 """Never ends."""
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    shared = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as folder:
-        yield Path(folder)
-
-
-@pytest.fixture(scope="module")
-def commands(place: Path) -> Iterator[Commands]:
-    made = Commands(place / "models")
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

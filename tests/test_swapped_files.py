@@ -10,8 +10,6 @@ import os
 import re
 import shutil
 import sqlite3
-import tempfile
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -87,20 +85,6 @@ def files_of(gallery: Path) -> dict[str, list[Path]]:
         if path.is_file():
             found.setdefault(kind_of(str(path.relative_to(gallery))), []).append(path)
     return found
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    shared = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as folder:
-        yield Path(folder)
-
-
-@pytest.fixture(scope="module")
-def commands(place: Path) -> Iterator[Commands]:
-    made = Commands(place / "models")
-    yield made
-    made.close()
 
 
 def _make(
