@@ -102,7 +102,7 @@ def test_blocks_of_any_size_give_the_same_rows(indexed: Gallery, monkeypatch: py
     tag_gallery(indexed, LABELS, TEMPLATES, encoder=encoder, min_probability=0)
     first = rows(indexed, ALL)
     monkeypatch.setattr(tagging, "_CELLS", cells)
-    monkeypatch.setattr("retrieval.catalog.reader._BATCH", 4)
+    monkeypatch.setattr("retrieval.catalog.reader.BATCH", 4)
     seen: list[tuple[int, int]] = []
     tag_gallery(
         indexed, LABELS, TEMPLATES, encoder=encoder, min_probability=0, on_progress=lambda *now: seen.append(now)
