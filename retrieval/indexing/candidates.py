@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -14,6 +15,8 @@ from retrieval.regular_files import MAX_FILE_BYTES, change_time, digest_of, open
 SNIFFED_BYTES = 512
 """Bytes that suffice to recognise every format."""
 
+PATIENCE_SECONDS = 1.0
+"""A chunk that is not full after this time is processed as it is: finished work must not wait for a slow walk."""
 
 _PIECE = 16 << 20
 
@@ -32,6 +35,23 @@ class Candidate:
     size: int
     mtime_ns: int
     ctime_ns: int | None = None
+
+
+def in_chunks(candidates: Iterable[Candidate | None], size: int) -> Iterator[list[Candidate]]:
+    """Full chunks of ``size``; at a None, a video or after a time-out a partial chunk, which may be empty."""
+    chunk: list[Candidate] = []
+    oldest = 0.0
+    for candidate in candidates:
+        now = time.perf_counter()
+        if candidate is not None:
+            oldest = oldest if chunk else now
+            chunk.append(candidate)
+        is_long = candidate is not None and is_video_name(candidate.name)  # it has as many frames as a chunk has files
+        if candidate is None or is_long or len(chunk) == size or now - oldest > PATIENCE_SECONDS:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
 
 
 def is_video(candidate: Candidate) -> bool:

@@ -27,10 +27,10 @@ from retrieval.indexing.comparison import FolderComparison, Looks
 from retrieval.indexing.counting import counted_ahead, elsewhere
 from retrieval.indexing.doubtful_notes import DoubtfulNotes
 from retrieval.indexing.embeddings import adapt_stored, choose_active, drop_damaged
+from retrieval.indexing.executor import MakeExecutor, Work, on_this_machine
 from retrieval.indexing.focus import SAVED_AFTER, Focus, walk_focus
 from retrieval.indexing.forgetting import finish_forgetting
 from retrieval.indexing.outcomes import Results
-from retrieval.indexing.pipeline import Pipeline
 from retrieval.indexing.report import IndexReport, Progress
 from retrieval.indexing.scan import FoundFolder, walk
 from retrieval.indexing.wishes import Wishes, checked_spec, only_elsewhere, resolved_roots, unplugged
@@ -62,9 +62,10 @@ class Indexer:
         gallery: created if it does not exist.
         encoder: its embeddings are kept beside those of other encoders; searches switch to it when every reachable
             image has one, unless it is image-only and the active encoder is not.
-        workers: threads (see ``pipeline.Pipeline``); the default fits the machine.
+        workers: threads, or processes of the executor; the default fits.
         decoder: decodes pictures on the GPU (``device_images.device_decoder(encoder)``).
         frames_per_minute: maximum for videos that are new or changed.
+        executor: what reads and encodes the files.
     """
 
     def __init__(
@@ -75,10 +76,11 @@ class Indexer:
         workers: int | None = None,
         decoder: DeviceDecoder | None = None,
         frames_per_minute: int = FRAMES_PER_MINUTE,
+        executor: MakeExecutor = on_this_machine,
     ) -> None:
         self.gallery, self.encoder, self.decoder = gallery, encoder, decoder
         self.frames_per_minute = frames_per_minute
-        self._workers = workers
+        self._workers, self._executor = workers, executor
 
     def run(
         self,
@@ -144,7 +146,8 @@ class _Run:
         self._is_partial = focus is not None and not focus.is_whole
         self._gallery = indexer.gallery
         self._encoder = indexer.encoder
-        self._workers, self._frames_per_minute = indexer._workers, indexer.frames_per_minute
+        self._workers, self._executor = indexer._workers, indexer._executor
+        self._frames_per_minute = indexer.frames_per_minute
         self._decoder = indexer.decoder
         self._catalog = catalog
         self._looks = looks
@@ -270,22 +273,17 @@ class _Run:
         return IndexKeeper(self._gallery.index_path(row.fingerprint), reader, row)
 
     def _index(self, roots: Sequence[str], keeper: IndexKeeper) -> None:
-        pipeline = Pipeline(
-            self._encoder,
-            self._gallery.open_reader,
-            self._encoder_id,
-            workers=self._workers,
-            decoder=self._decoder,
-            notes=self._notes,
-            frames_per_minute=self._frames_per_minute,
-        )
+        work = Work(
+            self._gallery, self._encoder, self._encoder_id, self._workers, self._decoder, self._notes,
+            self._frames_per_minute,
+        )  # fmt: skip
         native_messages()  # discard messages from earlier work
         if self._decoder is not None:
             self._decoder.taken()  # likewise
         with (
             nullcontext() if self._is_partial else counted_ahead(roots, self._lasting, self._all_roots, self._progress)
         ):
-            for results in pipeline.run(self._candidates(roots), stop=partial(self._is_stopping, keeper)):
+            for results in self._executor(work).run(self._candidates(roots), stop=partial(self._is_stopping, keeper)):
                 self._take(results, keeper)
 
     # The folders

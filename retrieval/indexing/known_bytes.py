@@ -5,10 +5,26 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
+from typing import Protocol, TypeAlias
 
 from retrieval.catalog.batch import Metadata
 from retrieval.catalog.moments import Moment, moments_by_hash
 from retrieval.catalog.reader import CatalogReader
+
+Known: TypeAlias = tuple[bytes, Metadata, tuple[Moment, ...]]
+"""The embedding and the metadata of a file's bytes, and the moments of a video."""
+
+
+class Lookups(Protocol):
+    """Looks up which bytes are embedded already; called by many threads."""
+
+    def find(self, digest: bytes) -> Known | None:
+        """What is known of the bytes with this hash."""
+        ...
+
+    def close(self) -> None:
+        """No more lookups; those in progress end or are waited for."""
+        ...
 
 
 class KnownBytes:
@@ -25,7 +41,7 @@ class KnownBytes:
         self._open: list[tuple[CatalogReader, threading.Lock]] = []
         self._is_closed = False
 
-    def find(self, digest: bytes) -> tuple[bytes, Metadata, tuple[Moment, ...]] | None:
+    def find(self, digest: bytes) -> Known | None:
         """The embedding and the metadata for these bytes, and the moments of a video."""
         reader, lock = self._mine()
         with lock:

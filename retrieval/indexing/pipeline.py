@@ -28,15 +28,14 @@ from typing import Protocol
 import numpy as np
 
 from retrieval.catalog.batch import Metadata
-from retrieval.catalog.reader import CatalogReader
 from retrieval.encoders.base import DeviceEncoder, Encoder
 from retrieval.encoders.onnx.encoder import available_cpus
 from retrieval.errors import EncoderError, UnreadableImage
 from retrieval.free_memory import NO_MEMORY
-from retrieval.indexing.candidates import Candidate, hash_candidate, is_video, read_candidate
+from retrieval.indexing.candidates import Candidate, hash_candidate, in_chunks, is_video, read_candidate
 from retrieval.indexing.described import metadata_of, metadata_of_video, with_later
 from retrieval.indexing.doubtful_notes import KILLED, DoubtfulNotes
-from retrieval.indexing.known_bytes import KnownBytes
+from retrieval.indexing.known_bytes import Lookups
 from retrieval.indexing.late_files import LateFiles
 from retrieval.indexing.outcomes import Outcome, Prepared, Results, Waiting, failed, indexed, merged, rows_of
 from retrieval.indexing.schedules import Collect, ahead_of_device, each_on_its_own
@@ -44,15 +43,11 @@ from retrieval.labels.pairing import Sidecars
 from retrieval.labels.written import completed
 from retrieval.pictures.decoders import Abandoned, abandonable
 from retrieval.pictures.doubtful import Doubt, doubt_of
-from retrieval.pictures.formats import is_video_name
 from retrieval.pictures.images import Picture, content_hash, read_picture
 from retrieval.pictures.video import FRAMES_PER_MINUTE, read_video
 from retrieval.regular_files import describe_os_error
 
 logger = logging.getLogger("photoseek")
-
-PATIENCE_SECONDS = 1.0
-"""A chunk that is not full after this time is processed as it is: finished work must not wait for a slow walk."""
 
 _LOOK_SECONDS = 0.25
 
@@ -83,34 +78,35 @@ class Pipeline:
 
     Args:
         encoder: determines the schedule through its ``streams``.
-        open_reader: opens the catalog in which bytes are looked up before they are decoded: some are embedded already.
-        encoder_id: the encoder's row in that catalog.
+        lookups: where bytes are looked up before they are decoded: some are embedded already. Closed after the run.
         workers: threads; default: the encoder's streams, or (for one stream) every core.
         decoder: reads the pictures in place of ``read_picture``.
         frames_per_minute: maximum for videos.
         notes: where files are noted that may make the system kill this program; None: nowhere.
+        is_ahead: decode ahead of one caller of the encoder; default: if the encoder has one stream.
     """
 
     def __init__(
         self,
         encoder: Encoder,
-        open_reader: Callable[[], CatalogReader],
-        encoder_id: int,
+        lookups: Lookups,
         *,
         workers: int | None = None,
         decoder: PictureDecoder | None = None,
         frames_per_minute: int = FRAMES_PER_MINUTE,
         notes: DoubtfulNotes | None = None,
+        is_ahead: bool | None = None,
     ) -> None:
         self._encoder, self._decoder, self._frames_per_minute = encoder, decoder, frames_per_minute
         self._notes = notes
-        self._lookups = KnownBytes(open_reader, encoder_id)
+        self._lookups = lookups
+        self._is_ahead = encoder.streams == 1 if is_ahead is None else is_ahead
         self._late: LateFiles[Prepared] = LateFiles(available_cpus())
         self._stopped_at: float | None = None
         self._device_free = 0.0
         self._own = threading.local()  # per thread: the sidecars of its present folder
         # For a GPU every core decodes: one file takes a core 2 to 30 ms, and a GPU less than 1 ms.
-        self._workers = workers or (encoder.streams if encoder.streams > 1 else available_cpus())
+        self._workers = workers or (available_cpus() if self._is_ahead else encoder.streams)
 
     def run(self, candidates: Iterable[Candidate | None], *, stop: Callable[[], bool]) -> Iterator[Results]:
         """Process all candidates, once; results in their order, but for late files.
@@ -121,22 +117,23 @@ class Pipeline:
             stop: asked several times a second in the caller's thread. Once it returns True no further chunk is
                 started; chunks in flight are finished and yielded, except for late files.
         """
-        chunks = _chunks(candidates, self._encoder.batch_size)
+        chunks = in_chunks(candidates, self._encoder.batch_size)
         is_stopping = self._heard(stop)
         try:
-            if self._encoder.streams > 1:
-                results = each_on_its_own(
-                    chunks, self._process, workers=self._workers, stop=is_stopping, overtaken_after=OVERTAKEN_SECONDS,
-                    leaving=self._late.abandon,
-                )  # fmt: skip
-            else:
+            if self._is_ahead:
                 results = ahead_of_device(
                     chunks, self._prepare, self._start, workers=self._workers, stop=is_stopping,
                     overtaken_after=OVERTAKEN_SECONDS, leaving=self._late.abandon,
                 )  # fmt: skip
+            else:
+                results = each_on_its_own(
+                    chunks, self._process, workers=self._workers, stop=is_stopping, overtaken_after=OVERTAKEN_SECONDS,
+                    leaving=self._late.abandon,
+                )  # fmt: skip
             for each in results:
-                yield each
-                if self._encoder.streams > 1:  # a device has one caller
+                if each is not None:
+                    yield each
+                if each is None or not self._is_ahead:  # a device has one caller
                     yield from self._come_late()
             while self._late.are_left and not is_stopping():
                 yield from self._come_late(within=_LOOK_SECONDS)
@@ -349,20 +346,3 @@ def _tried(candidate: Candidate, work: Callable[[], Outcome | Waiting | None]) -
 def _unreadable(candidate: Candidate, error: UnreadableImage) -> Outcome:
     # Low memory is not the picture's fault: it is tried again in the next run.
     return failed(candidate, error.reason, is_transient=error.reason.startswith(NO_MEMORY))
-
-
-def _chunks(candidates: Iterable[Candidate | None], size: int) -> Iterator[list[Candidate]]:
-    """Full chunks; at a None, a video or after a time-out a partial chunk, which may be empty."""
-    chunk: list[Candidate] = []
-    oldest = 0.0
-    for candidate in candidates:
-        now = time.perf_counter()
-        if candidate is not None:
-            oldest = oldest if chunk else now
-            chunk.append(candidate)
-        is_long = candidate is not None and is_video_name(candidate.name)  # it has as many frames as a chunk has files
-        if candidate is None or is_long or len(chunk) == size or now - oldest > PATIENCE_SECONDS:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

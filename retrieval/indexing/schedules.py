@@ -49,11 +49,12 @@ def each_on_its_own(
     stop: Callable[[], bool],
     overtaken_after: float = math.inf,
     leaving: Callable[[], None] = _nothing,
-) -> Iterator[_Result]:
+) -> Iterator[_Result | None]:
     """Every worker does all the work on a chunk. For stages that need the same cores.
 
     Args:
-        chunks: an empty one means that the next takes a while: finished results are passed on without waiting for it.
+        chunks: an empty one means that the next takes a while: finished results are passed on without waiting for it,
+            and a None if there is no work.
         stop: once it returns True no further chunk is started; chunks in flight are finished and yielded. It is also
             asked while a result is awaited.
         overtaken_after: seconds; a chunk that takes longer is overtaken by those behind it that are done.
@@ -77,7 +78,7 @@ def ahead_of_device(
     stop: Callable[[], bool],
     overtaken_after: float = math.inf,
     leaving: Callable[[], None] = _nothing,
-) -> Iterator[_Result]:
+) -> Iterator[_Result | None]:
     """Workers prepare the next batches while a device works on the present one.
 
     Each of the four steps has threads of its own: preparing, starting batches on the device, collecting their results,
@@ -152,21 +153,25 @@ def _results(
     stop: Callable[[], bool],
     overtaken_after: float,
     leaving: Callable[[], None],
-) -> Iterator[_Result]:
+) -> Iterator[_Result | None]:
     """Submit chunks as they come, at most ``ahead`` unfinished ones, and yield their results in order."""
     pending: deque[_Batch[_Result]] = deque()
     try:
         while not stop():
-            while len(pending) < ahead:
+            is_idle = False
+            while len(pending) < ahead and not is_idle:
                 chunk = next(chunks, None)
                 if chunk is None:
                     break
                 if chunk:
                     pending.append(submit(chunk))
-                elif pending and pending[0].future.done():
-                    break  # nothing new for a while: finished results must not wait for it
+                else:  # nothing new for a while: finished results must not wait for it
+                    is_idle = not pending or pending[0].future.done()
             if not pending:
-                return
+                if not is_idle:
+                    return
+                yield None
+                continue
             first = _awaited(pending, stop, overtaken_after)
             if first is None:
                 break

@@ -157,7 +157,7 @@ def _encode(encoder: Encoder, files: Sequence[_File]) -> Iterator[_Made]:
             chunks, read, lambda parts: _start(encoder, parts), workers=available_cpus(), stop=_never
         )
     for made in results:
-        yield from made
+        yield from made or ()
 
 
 def _never() -> bool:

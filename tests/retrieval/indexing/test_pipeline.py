@@ -24,6 +24,7 @@ from retrieval.errors import EncoderError, WeightsUnavailable
 from retrieval.indexing import candidates as candidates_module
 from retrieval.indexing import pipeline as pipeline_module
 from retrieval.indexing.candidates import Candidate
+from retrieval.indexing.known_bytes import KnownBytes
 from retrieval.indexing.pipeline import Pipeline, Results
 from retrieval.indexing.schedules import BATCHES, LOOKAHEAD
 from retrieval.pictures.images import content_hash
@@ -36,7 +37,7 @@ COLOURS = ("red", "green", "blue", "yellow")
 
 def pipeline(encoder: ColourEncoder, catalog: Path, **given: Any) -> Pipeline:
     """One that looks bytes up in this catalog, for its first encoder."""
-    return Pipeline(encoder, partial(CatalogReader, catalog), 1, **given)
+    return Pipeline(encoder, KnownBytes(partial(CatalogReader, catalog), 1), **given)
 
 
 class PoisonedEncoder(ColourEncoder):
@@ -203,16 +204,16 @@ def test_a_slow_walk_does_not_hold_back_a_batch_for_long(
     def files() -> Iterator[Candidate]:
         nonlocal seconds
         for candidate in many[:20]:
-            seconds += 0.3 * pipeline_module.PATIENCE_SECONDS
+            seconds += 0.3 * candidates_module.PATIENCE_SECONDS
             yield candidate
-            seconds += 9 * pipeline_module.PATIENCE_SECONDS  # by whoever takes the chunks: no fault of the walk
+            seconds += 9 * candidates_module.PATIENCE_SECONDS  # by whoever takes the chunks: no fault of the walk
 
-    monkeypatch.setattr(pipeline_module, "time", SimpleNamespace(perf_counter=lambda: seconds))
+    monkeypatch.setattr(candidates_module, "time", SimpleNamespace(perf_counter=lambda: seconds))
     walk = iter(files())
-    chunks = list(pipeline_module._chunks(walk, 64))
+    chunks = list(candidates_module.in_chunks(walk, 64))
     assert [len(chunk) for chunk in chunks] == [2] * 10
     seconds = 0.0
-    fast = list(pipeline_module._chunks(iter(many), 20))
+    fast = list(candidates_module.in_chunks(iter(many), 20))
     assert [len(chunk) for chunk in fast] == [20, 20, 10]
 
 

@@ -27,6 +27,7 @@ from retrieval.encoders.registry import load_encoder
 from retrieval.errors import RuntimeUnavailable, SettingsError, UnreadableImage
 from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
+from retrieval.indexing.known_bytes import KnownBytes
 from retrieval.indexing.pipeline import Pipeline
 from retrieval.pictures import device_images
 from retrieval.pictures.device_images import DecodedOn, DeviceDecoder, device_decoder
@@ -237,7 +238,9 @@ def test_the_same_rows_in_the_same_order_as_without(
     decoder = DeviceDecoder(INPUT, "cpu")
 
     def rows(decoder: DeviceDecoder | None) -> list[IndexedImage | FailedImage]:
-        pipeline = Pipeline(encoder, partial(CatalogReader, tmp_path / "catalog.sqlite"), 1, workers=3, decoder=decoder)
+        pipeline = Pipeline(
+            encoder, KnownBytes(partial(CatalogReader, tmp_path / "catalog.sqlite"), 1), workers=3, decoder=decoder
+        )
         return outcomes(list(pipeline.run(files, stop=lambda: False)))
 
     found, wanted = rows(decoder), rows(None)
