@@ -19,6 +19,7 @@ SHORT = {
     "retrieval/lab/experiments/": "one experiment a file, run by its name",
     "indexes/server_secrets.py": "below both servers: nothing else reads a secret",
     "retrieval/catalog/access.py": "what every module of statements needs, below all of them",
+    "retrieval/indexing/found_folders.py": "below both walks: of folders, and of what is none",
     "retrieval/places/naming.py": "imported by every server, also by those without the packages of places",
     "retrieval/config/listing.py": "for the docs alone: nothing else imports it",
     "retrieval/config/lines.py": "below messages and changes; needs tomllib, which reading does not",

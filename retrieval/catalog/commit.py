@@ -17,7 +17,7 @@ from retrieval.catalog.texts import pages_by_text
 from retrieval.catalog.transaction import Transaction
 from retrieval.folding import fold
 from retrieval.paths import decode_path, encode_path, is_below
-from retrieval.regular_files import is_gone
+from retrieval.sources.reading import is_gone
 from retrieval.system_errors import damaged
 
 _AT_ONCE = 100

@@ -6,7 +6,6 @@ each path with another known picture, and tags that stayed with their paths woul
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from retrieval.catalog.images import others_with_bytes
 from retrieval.catalog.labels import KINDS, Kind, clear_said, is_any_said, keep_said, put_said, said_of, take_kept
 from retrieval.paths import is_below
-from retrieval.regular_files import digest_of, open_regular
+from retrieval.regular_files import digest_of
+from retrieval.sources.reading import look_at, open_anywhere
 
 if TYPE_CHECKING:
     from retrieval.catalog.transaction import Transaction
@@ -111,12 +111,12 @@ def _shows_still(path: str, size: int, mtime_ns: int, digest: bytes, unplugged: 
     if any(is_below(path, mount) for mount in unplugged):
         return True
     try:
-        found = os.stat(path)
-        if found.st_size != size:
+        found = look_at(path)
+        if found.size != size:
             return False
-        if found.st_mtime_ns == mtime_ns:
+        if found.mtime_ns == mtime_ns:
             return True
-        with open_regular(path) as file:
+        with open_anywhere(path) as file:
             return digest_of(file) == digest
     except (FileNotFoundError, NotADirectoryError):
         return False

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from indexes.base import Vectors
 from retrieval.regular_files import change_time, digest_of, is_short, open_regular
+from retrieval.sources.base import Found, Source
+from retrieval.sources.reading import source_of
 
 OnDisk = Literal["same", "changed", "missing"]
 
@@ -110,6 +112,8 @@ class ImageRecord:
         An edit can preserve size and modification time (``exiftool -P``). It cannot preserve the time of change, but
         ``chmod`` and hard links alter that, too: then the file is read, and its content decides.
         """
+        if (source := source_of(self.path)) is not None:
+            return source.state(self.path, self._found(), self.content_hash)
         try:
             found = os.stat(self.path)
         except (OSError, ValueError):  # no file name can contain a NUL
@@ -125,6 +129,8 @@ class ImageRecord:
             FileChanged: there is another file at the path.
             OSError: there is none, or it cannot be opened.
         """
+        if (source := source_of(self.path)) is not None:
+            return self._open_in(source)
         try:
             file = open_regular(self.path)
         except OSError as error:
@@ -138,6 +144,19 @@ class ImageRecord:
             file.close()
             raise
         return file
+
+    def _found(self) -> Found:
+        return Found(self.size, self.mtime_ns, self.ctime_ns)
+
+    def _open_in(self, source: Source) -> BinaryIO:
+        opened = source.open(self.path)
+        try:
+            if opened.found != self._found() and source.state(self.path, self._found(), self.content_hash) != "same":
+                raise FileChanged(f"{self.path} changed since it was indexed")
+        except BaseException:
+            opened.file.close()
+            raise
+        return opened.file
 
     def _is(self, found: os.stat_result) -> bool:
         if not stat.S_ISREG(found.st_mode) or found.st_size != self.size or found.st_mtime_ns != self.mtime_ns:

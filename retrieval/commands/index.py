@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 def index(
     folders: Annotated[
-        list[Path] | None, typer.Argument(help="Folders with pictures; default: all folders indexed before.")
+        list[Path] | None,
+        typer.Argument(help="Folders with pictures, or tar files of pictures; default: all indexed before."),
     ] = None,
     gallery: GalleryOption = None,
     model: Annotated[
@@ -77,6 +78,10 @@ def index(
     prune: Annotated[
         bool,
         typer.Option("--prune", help="Remove pictures whose folders are missing: the folders were deleted on purpose."),
+    ] = False,
+    archives: Annotated[
+        bool,
+        typer.Option("--archives/--no-archives", help="Also index the pictures inside the tar files of the folders."),
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print what a run would do; nothing is written, no model is loaded.")
@@ -194,7 +199,7 @@ def index(
                 report = DryRun(opened, model=model or None, precision=precision or None).run(
                     folders or (),
                     Wishes(exclude or (), include or (), no_exclude, everywhere),
-                    Looks(retry_failures, verify_content, prune),
+                    Looks(retry_failures, verify_content, prune, archives),
                     index_spec=index_spec or None,
                     on_begin=lambda name: begin(name, None),
                     on_progress=show_progress or show,
@@ -212,6 +217,7 @@ def index(
                     retry_failures=retry_failures,
                     verify_content=verify_content,
                     prune=prune,
+                    archives=archives,
                     on_begin=begin_run,
                     on_progress=show_progress or show,
                     stop=stop,

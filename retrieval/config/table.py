@@ -69,6 +69,8 @@ SETTINGS = (
     Setting("index.workers", Whole(0, 256), 0, "Number of threads; 0: automatic", flags=("index.workers",)),
     Setting("index.thumbnails", OnOff(), False, "Make the web page's thumbnails while indexing", in_gallery=True,
             flags=("index.thumbnails",)),
+    Setting("index.archives", OnOff(), False, "Also index the pictures inside the tar files of the folders",
+            in_gallery=True, flags=("index.archives",)),
     Setting("index.servers", Texts(100), [], "Servers of vectors that galleries may use for their index, by address; "
             "index --index adds to them"),
     Setting("index.frames-per-minute", Whole(1, 60), 10, "Most frames to search in a minute of a new video",

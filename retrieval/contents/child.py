@@ -19,7 +19,8 @@ from typing import Any
 from retrieval.errors import RetrievalError, UnreadableImage
 from retrieval.pictures.decoder_program import set_limits
 from retrieval.pictures.images import content_hash
-from retrieval.regular_files import digest_of, open_regular, read_regular
+from retrieval.regular_files import digest_of
+from retrieval.sources.reading import open_anywhere, read_anywhere
 
 MOST_MEMORY = 6 << 30
 """Bytes of address space: decoding a picture of 268 megapixels takes 2 GiB, networks take 2 GiB."""
@@ -39,7 +40,7 @@ Work = Callable[[bytes, int, int], Answer]
 def answer(asked: Answer, work: Work) -> Answer:
     """The work's answer for a file, or the reason of a failure; ``gone``: the file is missing or has changed."""
     try:
-        data = read_regular(asked["path"], MOST_FILE_BYTES)
+        data = read_anywhere(asked["path"], MOST_FILE_BYTES)
     except OSError as error:
         is_large = error.errno == errno.EFBIG and _hash_of(asked["path"]) == asked["hash"]
         return {"reason": str(error.strerror)} if is_large else {"gone": True}
@@ -79,7 +80,7 @@ def serve(work: Work) -> None:
 def _hash_of(path: str) -> str | None:
     """The content hash of a file of any size; None if it cannot be read."""
     try:
-        with open_regular(path) as file:
+        with open_anywhere(path) as file:
             return digest_of(file).hex()
     except OSError:
         return None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from retrieval.catalog.records import ImageRecord
 from retrieval.regular_files import digest_of, open_regular, sync_folder
+from retrieval.sources.reading import why_not_written
 
 _PIECE = 1 << 20
 _NO_HARD_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
@@ -66,6 +67,8 @@ def check(image: ImageRecord) -> Checked:
         NotSafe: it is missing, a symbolic link, changed since it was indexed or while it was read.
     """
     try:
+        if (why := why_not_written(image.path)) is not None:
+            raise NotSafe(why)
         before = os.lstat(image.path)
         if not stat.S_ISREG(before.st_mode):
             raise NotSafe("it is a symbolic link" if stat.S_ISLNK(before.st_mode) else "it is not a file")

@@ -15,7 +15,8 @@ from retrieval.errors import GalleryError, UnreadableImage
 from retrieval.gallery import Gallery
 from retrieval.pictures.images import content_hash, read_picture
 from retrieval.pictures.phash import MIN_SIDE
-from retrieval.regular_files import MAX_FILE_BYTES, read_regular
+from retrieval.regular_files import MAX_FILE_BYTES
+from retrieval.sources.reading import read_anywhere
 
 logger = logging.getLogger("photoseek")
 
@@ -46,7 +47,7 @@ def missing_hashes(
 
 def _hash_of(image: ImageRecord) -> bytes | None:
     try:
-        data = read_regular(image.path, MAX_FILE_BYTES)
+        data = read_anywhere(image.path, MAX_FILE_BYTES)
         return read_picture(data, _SEEN).phash if content_hash(data) == image.content_hash else None
     except (OSError, UnreadableImage):
         return None

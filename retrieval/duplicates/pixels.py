@@ -26,7 +26,8 @@ from retrieval.encoders.base import Preprocessing
 from retrieval.encoders.onnx.encoder import available_cpus
 from retrieval.errors import UnreadableImage
 from retrieval.pictures.images import read_picture
-from retrieval.regular_files import MAX_FILE_BYTES, read_regular
+from retrieval.regular_files import MAX_FILE_BYTES
+from retrieval.sources.reading import read_anywhere
 
 CELLS = 16
 SIDE = 256
@@ -138,7 +139,7 @@ def _sketch_of(image: ImageRecord) -> Sketch | None:
     if image.on_disk() != "same":
         return None
     try:
-        return sketch(read_regular(image.path, MAX_FILE_BYTES))
+        return sketch(read_anywhere(image.path, MAX_FILE_BYTES))
     except (OSError, UnreadableImage):
         return None
 

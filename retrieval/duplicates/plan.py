@@ -16,6 +16,7 @@ from typing import Literal
 from retrieval.catalog.records import ImageRecord
 from retrieval.duplicates.groups import Group, Member
 from retrieval.duplicates.keeper import KeeperRule, facts
+from retrieval.sources.reading import why_not_written
 
 Action = Literal["trash", "link"]
 
@@ -129,6 +130,8 @@ class _Planner:
 
 def _state(image: ImageRecord) -> str | None:
     """Why a file cannot be moved, or kept instead of another, without reading it; None if it can."""
+    if (why := why_not_written(image.path)) is not None:
+        return why
     try:
         found = os.lstat(image.path)
     except FileNotFoundError:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 
 from retrieval.paths import is_below
+from retrieval.sources.places import archive_of
 
 LARGE_FOLDER = 1_000
 """A folder with this many pictures is not believed to be deleted, since a drive may have been mounted there ..."""
@@ -55,7 +56,9 @@ class Absence:
         """
         root = self._root_of(path)
         if root is not None and root not in met:
-            return ("", "") if _is_folder(root) else (root, ROOT_IS_GONE)
+            return ("", "") if _is_folder(root) or archive_of(root) else (root, ROOT_IS_GONE)
+        if archive_of(path) is not None:
+            return None  # an archive is listed whole: what it does not have is not in it
         missing = _topmost_missing(path)
         if missing is None:
             return None  # excluded by a rule

@@ -11,6 +11,7 @@ from typing import BinaryIO
 from retrieval.errors import UnreadableImage
 from retrieval.pictures.formats import is_video_name, sniff
 from retrieval.regular_files import MAX_FILE_BYTES, change_time, digest_of, open_regular
+from retrieval.sources.reading import open_anywhere, read_from, source_of
 
 SNIFFED_BYTES = 512
 """Bytes that suffice to recognise every format."""
@@ -62,7 +63,7 @@ def is_video(candidate: Candidate) -> bool:
     """
     if not is_video_name(candidate.name):
         return False
-    with open_regular(os.path.join(candidate.folder, candidate.name)) as file:
+    with open_anywhere(os.path.join(candidate.folder, candidate.name)) as file:
         head = file.read(SNIFFED_BYTES)
     try:
         sniff(head)
@@ -77,10 +78,17 @@ def read_candidate(candidate: Candidate, between: Callable[[], None] = _nothing)
     Args:
         between: called between the pieces of a large file; may raise.
     """
-    with open_regular(os.path.join(candidate.folder, candidate.name)) as file:
+    path = os.path.join(candidate.folder, candidate.name)
+    if (source := source_of(path)) is not None:
+        if candidate.size > MAX_FILE_BYTES:
+            raise _too_large(candidate.size)
+        data, of_these = read_from(source, path, MAX_FILE_BYTES, between)
+        size, mtime_ns, ctime_ns = of_these
+        return data, replace(candidate, size=size, mtime_ns=mtime_ns, ctime_ns=ctime_ns)
+    with open_regular(path) as file:
         found = os.fstat(file.fileno())
         if found.st_size > MAX_FILE_BYTES:
-            raise UnreadableImage(f"file of {found.st_size >> 20} MiB, limit is {MAX_FILE_BYTES >> 20} MiB")
+            raise _too_large(found.st_size)
         data = file.read() if found.st_size <= _PIECE else b"".join(_pieces(file, between))
         after = os.fstat(file.fileno())
     if len(data) != found.st_size or after.st_mtime_ns != found.st_mtime_ns:
@@ -99,6 +107,10 @@ def hash_candidate(candidate: Candidate, between: Callable[[], None] = _nothing)
     if not found.st_size:
         raise UnreadableImage("empty file")
     return digest, _as_found(candidate, found)
+
+
+def _too_large(size: int) -> UnreadableImage:
+    return UnreadableImage(f"file of {size >> 20} MiB, limit is {MAX_FILE_BYTES >> 20} MiB")
 
 
 def _pieces(file: BinaryIO, between: Callable[[], None]) -> Iterator[bytes]:

@@ -13,12 +13,14 @@ from retrieval.errors import UnreadableImage
 from retrieval.indexing.absence import NOT_MOUNTED, Absence
 from retrieval.indexing.candidates import SNIFFED_BYTES, Candidate
 from retrieval.indexing.found_files import BROKEN_LINK, FoundFile
+from retrieval.indexing.found_folders import FoundFolder
 from retrieval.indexing.report import IndexReport
-from retrieval.indexing.scan import FoundFolder, mount_point
+from retrieval.indexing.scan import mount_point
 from retrieval.paths import is_below
 from retrieval.pictures.formats import sniff
 from retrieval.pictures.passed_over import WITHOUT_EXTENSION, PassedOver
-from retrieval.regular_files import open_regular
+from retrieval.sources.places import archives_in
+from retrieval.sources.reading import open_anywhere
 
 
 class KnownImages(Protocol):
@@ -45,11 +47,13 @@ class Looks:
         retry_failures: also retry files that failed and have not changed.
         verify_content: read every file, whatever its size and times.
         prune: treat everything missing as deleted, however much it is.
+        archives: also list the members of archives in folders; those that were indexed before always are.
     """
 
     retry_failures: bool = False
     verify_content: bool = False
     prune: bool = False
+    archives: bool = False
 
 
 _AS_USUAL = Looks()
@@ -93,6 +97,7 @@ class FolderComparison:
         self._children: dict[str, set[str]] | None = None
         self._visited: set[int] = set()
         self._walked: set[str] = set()
+        self._archives: set[str] = set()
         self._unbelieved = list(missing)
         self._doubted: dict[str, str] = {}
         self.passed_over: dict[str, PassedOver] = {}
@@ -106,6 +111,7 @@ class FolderComparison:
         self._catalog.folder_id(root, is_root=True, is_mount=mount == root or root in self._unplugged)
         self._walked.add(root)
         self._known |= self._catalog.folders_below(root)
+        self._archives |= archives_in(self._known)
         self._children = None
         for each in self._roots:
             if is_below(each, root):
@@ -138,7 +144,7 @@ class FolderComparison:
         if folder_id is not None and self._catalog.is_known(folder_id, file.name):
             return True
         try:
-            with open_regular(os.path.join(folder.path, file.name)) as opened:
+            with open_anywhere(os.path.join(folder.path, file.name)) as opened:
                 sniff(opened.read(SNIFFED_BYTES))
         except (OSError, UnreadableImage):
             return False
@@ -194,6 +200,10 @@ class FolderComparison:
         if self._looks.verify_content:
             return True
         return row[5] is not None and file.ctime_ns is not None and row[5] != file.ctime_ns
+
+    def lists(self, archive: str) -> bool:
+        """Whether the members of an archive in a folder are listed: if that was asked for now or in an earlier run."""
+        return self._looks.archives or archive in self._archives
 
     def known_below(self, folder: str) -> set[str]:
         """The direct subfolders of a folder that are known, or contain known folders at any depth."""

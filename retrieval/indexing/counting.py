@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from retrieval.catalog.exclusions import Exclusions
 from retrieval.indexing.report import Progress
-from retrieval.indexing.scan import count_files
+from retrieval.indexing.scan import Archives, count_files
 
 COUNT_AFTER_SECONDS = 0.5
 """A run without changes has ended by then (100,000 files), and counting would only have slowed it down."""
@@ -21,13 +21,14 @@ def elsewhere(root: str, roots: Collection[str]) -> list[str]:
 
 @contextmanager
 def counted_ahead(
-    roots: Sequence[str], lasting: Exclusions, all_roots: Collection[str], progress: Progress
+    roots: Sequence[str], lasting: Exclusions, all_roots: Collection[str], archives: Archives, progress: Progress
 ) -> Iterator[None]:
     """Count the files below ``roots`` in a thread, which is much cheaper than the walk, and set ``progress.total``.
 
     Args:
         lasting: what is left out.
         all_roots: folders that are walked by themselves.
+        archives: as for ``scan.walk``.
     """
     done = threading.Event()
 
@@ -35,10 +36,12 @@ def counted_ahead(
         if done.wait(COUNT_AFTER_SECONDS):
             return
         seen: set[tuple[int, int]] = set()
-        total = sum(
-            count_files(root, lasting=lasting, seen=seen, elsewhere=elsewhere(root, all_roots), stop=done.is_set)
-            for root in roots
-        )
+        total = 0
+        for root in roots:
+            others = elsewhere(root, all_roots)
+            total += count_files(
+                root, lasting=lasting, seen=seen, elsewhere=others, archives=archives, stop=done.is_set
+            )
         if not done.is_set():
             progress.total = total
 

@@ -28,7 +28,7 @@ from retrieval.paths import is_below
 from retrieval.pictures.formats import sniff
 from retrieval.pictures.images import content_hash
 from retrieval.pictures.passed_over import PassedOver, as_json
-from retrieval.regular_files import is_gone, open_regular
+from retrieval.sources.reading import is_gone, open_anywhere
 from retrieval.undone import Refused
 
 _PROGRESS_SECONDS = 0.1
@@ -147,7 +147,7 @@ class _Attempt:
         for root in roots:
             comparison.begin_root(root)
             others = [other for other in all_roots if other != root]
-            for found in walk(root, lasting=lasting, seen=seen, elsewhere=others):
+            for found in walk(root, lasting=lasting, seen=seen, elsewhere=others, archives=comparison.lists):
                 for candidate in comparison.compare(found):
                     if self._stop():
                         break
@@ -185,7 +185,7 @@ class _Attempt:
         has_failed = self._known.has_failed(candidate.folder_id, candidate.name)
         try:
             is_moving = is_video(candidate)  # known only to its decoder
-            with open_regular(os.path.join(candidate.folder, candidate.name)) as opened:
+            with open_anywhere(os.path.join(candidate.folder, candidate.name)) as opened:
                 head = opened.read(SNIFFED_BYTES)
             if not is_moving or not head:
                 sniff(head)

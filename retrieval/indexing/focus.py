@@ -14,8 +14,9 @@ from retrieval.catalog.exclusions import Exclusions
 from retrieval.errors import SettingsError
 from retrieval.indexing.candidates import Candidate
 from retrieval.indexing.found_files import Looks
+from retrieval.indexing.found_folders import FoundFolder
 from retrieval.indexing.ignore import IGNORE_FILE, IgnoreRules
-from retrieval.indexing.scan import FoundFolder, list_folder, parent_device
+from retrieval.indexing.scan import Archives, list_folder, no_archives, parent_device, walk, walk_archive
 from retrieval.paths import is_below
 
 SAVED_AFTER = 2048
@@ -59,20 +60,25 @@ class Focus:
 
 def walk_focus(
     root: str,
-    focus: Focus,
+    focus: Focus | None,
     known_below: Callable[[str], Collection[str]],
     *,
     lasting: Exclusions,
     seen: set[tuple[int, int]],
     elsewhere: Collection[str],
+    archives: Archives = no_archives,
 ) -> Iterator[FoundFolder]:
     """List the folders of a focus that are below a root, with the same rules as ``scan.walk``.
 
     Args:
         root: resolved.
+        focus: None, or one that is whole: everything below the root.
         known_below: the known direct subfolders of a folder.
-        lasting, seen, elsewhere: as for ``scan.walk``.
+        lasting, seen, elsewhere, archives: as for ``scan.walk``.
     """
+    if focus is None or focus.is_whole:
+        yield from walk(root, lasting=lasting, seen=seen, elsewhere=list(elsewhere), archives=archives)
+        return
     rules = IgnoreRules(root, (), lasting)
     trees = {path for path in focus.trees if is_below(path, root)}
     with Looks() as looks:
@@ -80,6 +86,9 @@ def walk_focus(
             if not os.path.isdir(path):  # noqa: PTH112
                 if not os.path.lexists(path):
                     focus.settled.add(path)
+                elif archives(path) and _enter(rules, root, path):
+                    focus.settled.add(path)
+                    yield from walk_archive(path, rules, seen)
                 continue
             if not _enter(rules, root, path):
                 continue
@@ -89,10 +98,13 @@ def walk_focus(
             waiting: deque[tuple[str, int | None]] = deque([(path, parent_device(path))])
             while waiting:
                 at, device = waiting.popleft()
-                folder, below, links = list_folder(at, device, rules, seen, looks)
+                folder, below, links = list_folder(at, device, rules, seen, looks, archives=archives)
                 if folder is None:
                     continue
                 yield folder
+                for archive in folder.archives:
+                    focus.settled.add(archive)
+                    yield from walk_archive(archive, rules, seen)
                 if is_tree or at != path:
                     waiting.extend(below)
                     waiting.extend(link for link in links if not _is_elsewhere(link[0], elsewhere))

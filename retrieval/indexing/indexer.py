@@ -32,7 +32,6 @@ from retrieval.indexing.focus import SAVED_AFTER, Focus, walk_focus
 from retrieval.indexing.forgetting import finish_forgetting
 from retrieval.indexing.outcomes import Results
 from retrieval.indexing.report import IndexReport, Progress
-from retrieval.indexing.scan import FoundFolder, walk
 from retrieval.indexing.wishes import Wishes, checked_spec, only_elsewhere, resolved_roots, unplugged
 from retrieval.pictures.device_images import DeviceDecoder
 from retrieval.pictures.passed_over import PassedOver, as_json
@@ -94,6 +93,7 @@ class Indexer:
         retry_failures: bool = False,
         verify_content: bool = False,
         prune: bool = False,
+        archives: bool = False,
         focus: Focus | None = None,
         on_begin: Callable[[], None] = lambda: None,
         on_progress: Callable[[Progress], None] = lambda _: None,
@@ -109,7 +109,7 @@ class Indexer:
             everywhere: see ``wishes.Wishes``.
             no_exclude: first drop the existing exclusions of these folders.
             index_spec: kind of vector index from now on; ``auto`` restores the choice by size.
-            retry_failures, verify_content, prune: see ``compare.Looks``.
+            retry_failures, verify_content, prune, archives: see ``compare.Looks``.
             focus: examine only some folders, below ``folders``; the run is not recorded, skipped files are not counted.
             on_begin: called once, when all options have been checked.
             on_progress: called a few times a second, in this thread.
@@ -126,7 +126,8 @@ class Indexer:
             finish_forgetting(self.gallery, catalog)
             if verify_content and catalog.mend_words():
                 logger.warning("the index of names and captions was damaged, and was made anew")
-            run = _Run(self, catalog, Looks(retry_failures, verify_content, prune), on_progress, stop, focus)
+            looks = Looks(retry_failures, verify_content, prune, archives)
+            run = _Run(self, catalog, looks, on_progress, stop, focus)
             return run.execute(given, Wishes(exclude, include, no_exclude, everywhere), index_spec, on_begin, refused)
 
 
@@ -281,7 +282,9 @@ class _Run:
         if self._decoder is not None:
             self._decoder.taken()  # likewise
         with (
-            nullcontext() if self._is_partial else counted_ahead(roots, self._lasting, self._all_roots, self._progress)
+            nullcontext()
+            if self._is_partial
+            else counted_ahead(roots, self._lasting, self._all_roots, self._lists, self._progress)
         ):
             for results in self._executor(work).run(self._candidates(roots), stop=partial(self._is_stopping, keeper)):
                 self._take(results, keeper)
@@ -333,7 +336,15 @@ class _Run:
         for root in roots:
             comparison.begin_root(root)
             self._note_host(root)
-            walking = self._walk(root, seen, comparison)
+            walking = walk_focus(
+                root,
+                self._focus,
+                comparison.known_below,
+                lasting=self._lasting,
+                seen=seen,
+                elsewhere=elsewhere(root, self._all_roots),
+                archives=self._lists,
+            )
             while True:
                 if self._stop():
                     return
@@ -358,12 +369,8 @@ class _Run:
         comparison.finish(*() if self._focus is None else (self._focus.covers,))
         self.report.seconds["walk"] += time.perf_counter() - started
 
-    def _walk(self, root: str, seen: set[tuple[int, int]], comparison: FolderComparison) -> Iterator[FoundFolder]:
-        others = elsewhere(root, self._all_roots)
-        if self._focus is None or self._focus.is_whole:
-            return walk(root, lasting=self._lasting, seen=seen, elsewhere=others)
-        known, lasting = comparison.known_below, self._lasting
-        return walk_focus(root, self._focus, known, lasting=lasting, seen=seen, elsewhere=others)
+    def _lists(self, archive: str) -> bool:
+        return self._comparison is not None and self._comparison.lists(archive)
 
     def _batch_in_use(self) -> Batch:
         return self._batch

@@ -12,17 +12,20 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from retrieval.catalog.exclusions import Exclusions
 from retrieval.errors import SettingsError
-from retrieval.indexing.found_files import FoundFile, Glances, Looks
+from retrieval.indexing.found_files import Glances, Looks
+from retrieval.indexing.found_folders import FoundFolder, is_candidate
 from retrieval.indexing.ignore import IGNORE_FILE, IgnoreRules
+from retrieval.indexing.source_walk import walk_source
 from retrieval.paths import is_below
 from retrieval.pictures.optional import EXTRA_OF, readable_extensions
 from retrieval.pictures.passed_over import HIDDEN, PassedOver, extension_of, kind_of
 from retrieval.regular_files import describe_os_error
+from retrieval.sources.places import is_archive_name
+from retrieval.sources.reading import source_of
 
 __all__ = [
     "IGNORE_FILE",
@@ -37,37 +40,16 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class FoundFolder:
-    """One listed folder. If ``problem`` is set, nothing is known about its contents at any depth.
-
-    Attributes:
-        path: absolute, with symbolic links only where the walk followed one.
-        files: candidates, sorted by name.
-        unsure: files whose names have no extension, sorted by name: pictures, if their first bytes show it.
-        unreadable: pictures in formats that this installation cannot read, sorted by name; also in ``passed_over``.
-        passed_over: the other files, and excluded entries, by kind.
-        is_mount: True if this folder is on another device than its parent.
-        is_empty: True if the folder has no entries at all, not even ones that the walk excludes.
-    """
-
-    path: str
-    files: Sequence[FoundFile] = field(default_factory=tuple)
-    unsure: Sequence[FoundFile] = field(default_factory=tuple)
-    unreadable: Sequence[FoundFile] = field(default_factory=tuple)
-    passed_over: PassedOver = field(default_factory=Counter)
-    is_mount: bool = False
-    is_empty: bool = False
-    problem: str | None = None
-
-
 Walk = Iterator[FoundFolder]
 
+Archives = Callable[[str], bool]
+"""Whether the members of an archive that a walk meets are listed, by its path."""
 
-def is_candidate(name: str, readable: frozenset[str]) -> bool:
-    """True for a file name with one of the readable extensions."""
-    dot = name.rfind(".")
-    return dot > 0 and name[dot:].lower() in readable
+
+def no_archives(path: str) -> bool:
+    """Archives are passed over, unless they are named themselves."""
+    del path
+    return False
 
 
 def walk(
@@ -77,11 +59,12 @@ def walk(
     lasting: Exclusions | None = None,
     seen: set[tuple[int, int]] | None = None,
     elsewhere: Sequence[str] = (),
+    archives: Archives = no_archives,
 ) -> Walk:
     """List ``root`` and everything below it, folder by folder, in a stable order.
 
     Args:
-        root: a folder; it is resolved, so that different spellings of it are equal.
+        root: a folder or an archive; it is resolved, so that different spellings of it are equal.
         exclude: patterns in ``.gitignore`` syntax, relative to ``root``, in addition to each folder's own
             ``.photoseekignore``.
         lasting: the gallery's permanent exclusions.
@@ -90,19 +73,29 @@ def walk(
         elsewhere: other folders that are roots themselves, now or in another run. A symbolic link into one
             of them is not followed: its pictures would be known by one path after this run and by the other
             after the next.
+        archives: which archives in the folders are listed like folders.
 
     Yields:
         Every folder once: real folders first, depth first and by name; then folders that are only reached through
         symbolic links, so that a picture is known by its real path if it has one below ``root``.
     """
     start = os.path.realpath(root)
-    return _walk(start, IgnoreRules(start, exclude, lasting), set() if seen is None else seen, Looks(), elsewhere)
+    rules = IgnoreRules(start, exclude, lasting)
+    return _walk(start, rules, set() if seen is None else seen, Looks(), elsewhere, archives)
 
 
 def _walk(
-    start: str, rules: IgnoreRules, seen: set[tuple[int, int]], looks: Looks | Glances, elsewhere: Sequence[str] = ()
+    start: str,
+    rules: IgnoreRules,
+    seen: set[tuple[int, int]],
+    looks: Looks | Glances,
+    elsewhere: Sequence[str] = (),
+    archives: Archives = no_archives,
 ) -> Walk:
     readable = readable_extensions()
+    if source_of(start) is not None:
+        yield from walk_archive(start, rules, seen, readable)
+        return
     waiting: deque[tuple[str, int | None]] = deque([(start, parent_device(start))])
     with looks:
         while waiting:
@@ -110,10 +103,12 @@ def _walk(
             stack = [waiting.popleft()]
             while stack:
                 path, device_above = stack.pop()
-                folder, below, through_links = list_folder(path, device_above, rules, seen, looks, readable)
+                folder, below, through_links = list_folder(path, device_above, rules, seen, looks, readable, archives)
                 if folder is None:
                     continue
                 yield folder
+                for archive in folder.archives:
+                    yield from walk_archive(archive, rules, seen, readable)
                 stack.extend(reversed(below))
                 links.extend(through_links)
             waiting.extend(link for link in links if not _is_walked_elsewhere(link[0], elsewhere))
@@ -123,6 +118,21 @@ def _is_walked_elsewhere(link: str, elsewhere: Sequence[str]) -> bool:
     target = os.path.realpath(link)
     # A hidden folder in one of them is not walked there.
     return any(is_below(target, other) and "/." not in target[len(other) :] for other in elsewhere)
+
+
+def walk_archive(
+    path: str, rules: IgnoreRules, seen: set[tuple[int, int]], readable: frozenset[str] | None = None
+) -> Walk:
+    """The folders inside an archive, unless it was listed before; with a problem if it is damaged or gone."""
+    try:
+        own = os.stat(path)
+        source = source_of(path)
+    except OSError as error:
+        yield FoundFolder(path, problem=describe_os_error(error))
+        return
+    if source is not None and (own.st_dev, own.st_ino) not in seen:
+        seen.add((own.st_dev, own.st_ino))
+        yield from walk_source(source, path, rules, readable_extensions() if readable is None else readable)
 
 
 _Below = list[tuple[str, int | None]]
@@ -135,6 +145,7 @@ def list_folder(
     seen: set[tuple[int, int]],
     looks: Looks | Glances,
     readable: frozenset[str] | None = None,
+    archives: Archives = no_archives,
 ) -> tuple[FoundFolder | None, _Below, _Below]:
     """One folder, its real subfolders and those behind symbolic links; None if it was listed before.
 
@@ -142,6 +153,7 @@ def list_folder(
         device_above: device of the parent folder.
         looks: examines the files.
         readable: extensions; by default those of all formats of this installation.
+        archives: as for :func:`walk`; the archives themselves are not opened here.
     """
     readable = readable_extensions() if readable is None else readable
     try:
@@ -159,6 +171,7 @@ def list_folder(
     files: list[os.DirEntry[str]] = []
     unsure: list[os.DirEntry[str]] = []
     unreadable: list[os.DirEntry[str]] = []
+    within: list[str] = []
     passed_over: PassedOver = Counter()
     below: _Below = []
     links: _Below = []
@@ -173,6 +186,8 @@ def list_folder(
             (links if entry.is_symlink() else below).append((entry.path, own.st_dev))
         elif is_candidate(name, readable):
             files.append(entry)
+        elif is_archive_name(name) and archives(entry.path):
+            within.append(entry.path)
         elif (extension := extension_of(name)) is not None:
             passed_over[kind_of(extension), extension] += 1
             if f".{extension}" in EXTRA_OF:
@@ -186,6 +201,7 @@ def list_folder(
         [file for file in looks(unsure) if file is not None and file.problem is None],
         [file for file in looks(unreadable) if file is not None],
         passed_over,
+        within,
         is_mount=is_mount,
         is_empty=not listed,
     )
@@ -211,19 +227,20 @@ def count_files(
     lasting: Exclusions | None = None,
     seen: set[tuple[int, int]] | None = None,
     elsewhere: Sequence[str] = (),
+    archives: Archives = no_archives,
     stop: Callable[[], bool],
 ) -> int:
     """How many candidates a walk of ``root`` will find, without examining any file (for a progress bar).
 
     Args:
-        exclude, lasting, seen, elsewhere: as for :func:`walk`.
+        exclude, lasting, seen, elsewhere, archives: as for :func:`walk`.
         stop: called once per folder; when it returns True the count so far is returned.
     """
     total = 0
     with suppress(SettingsError):  # a bad pattern: the walk itself reports it
         start = os.path.realpath(root)
         rules = IgnoreRules(start, exclude, lasting)
-        for folder in _walk(start, rules, set() if seen is None else seen, Glances(), elsewhere):
+        for folder in _walk(start, rules, set() if seen is None else seen, Glances(), elsewhere, archives):
             total += len(folder.files)
             if stop():
                 break

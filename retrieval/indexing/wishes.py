@@ -16,6 +16,7 @@ from retrieval.errors import GalleryError, SettingsError
 from retrieval.indexing.ignore import parse
 from retrieval.indexing.scan import is_mounted
 from retrieval.paths import is_below
+from retrieval.sources.places import archive_of
 from retrieval.undone import Refused, item
 
 
@@ -90,12 +91,15 @@ def resolved_roots(
     for folder in given or known:
         path = Path(folder).expanduser()
         resolved = os.path.realpath(path)
-        if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises if a folder above is not accessible
+        # Path.is_dir raises if a folder above is not accessible.
+        if os.path.isdir(path) or archive_of(resolved) == resolved:  # noqa: PTH112
             roots.append(resolved)
             continue
         with item(folder, refused):
             if given and os.path.exists(path):  # noqa: PTH110
-                raise SettingsError(f"{folder} is not a folder", "give the folder that holds the pictures")
+                raise SettingsError(
+                    f"{folder} is not a folder", "give the folder that holds the pictures, or a .tar of pictures"
+                )
             # The name under which it is known; there may be a link in its place now.
             names = (resolved, os.path.abspath(path))
             missing = next((name for name in names if name in known or count_present(name)), None)
@@ -113,7 +117,7 @@ def only_elsewhere(reader: CatalogReader) -> list[str]:
     Their files are not gone: what is there stays as it is, and the same content in a folder here is a copy.
     """
     others = roots_of_others(reader, socket.gethostname()) if reader.is_server else []
-    return [root for root in others if not os.path.isdir(root)]  # noqa: PTH112 - see resolved_roots
+    return [root for root in others if not (os.path.isdir(root) or archive_of(root))]  # noqa: PTH112 - see resolved_roots
 
 
 def unplugged(mounts: Sequence[str]) -> list[str]:

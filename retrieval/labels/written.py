@@ -10,6 +10,7 @@ from retrieval.catalog.records import instant
 from retrieval.labels.embedded import read_inside
 from retrieval.labels.pairing import FolderOutOfReach, Sidecars
 from retrieval.labels.xmp import UnreadableXmp, Xmp
+from retrieval.sources.reading import source_of
 
 _OURS = ("sidecar", "xmp", "gps")  # a GPS fix may be hours old: a written date takes precedence
 
@@ -50,7 +51,7 @@ def completed(metadata: Metadata, path: str, data: bytes, sidecars: Sidecars) ->
         return metadata
     said, source = Xmp(), "xmp"
     try:
-        found = sidecars.find(path)
+        found = sidecars.find(path) if source_of(path) is None else None
         said, source = (read_inside(data), "xmp") if found is None else (found[1], "sidecar")
     except (UnreadableXmp, FolderOutOfReach, OSError):  # reported by `label --import-xmp`
         return metadata

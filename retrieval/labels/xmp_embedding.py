@@ -36,6 +36,7 @@ from retrieval.regular_files import (
     replacing,
     sync_folder,
 )
+from retrieval.sources.reading import why_not_written
 from retrieval.undone import Refused
 
 _AT_ONCE = 500
@@ -88,6 +89,10 @@ def embed_xmp(
 
 def _tried(work: _Work, labels: ImageLabels, report: WriteReport) -> Written | None:
     picture = labels.image.path
+    if (why := why_not_written(picture)) is not None:
+        if said_by_people(labels) != Xmp():
+            report.problems[picture] = why
+        return None
     try:
         return work.one(work.settled(labels))
     except UnreadableXmp as error:

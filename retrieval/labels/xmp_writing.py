@@ -28,6 +28,7 @@ from retrieval.labels.xmp import OURS, UnreadableXmp, Xmp, parse_xmp
 from retrieval.labels.xmp_document import MOST_BYTES, XmpDocument
 from retrieval.pictures.formats import RAW_EXTENSIONS
 from retrieval.regular_files import describe_os_error, read_regular, replacing
+from retrieval.sources.reading import why_not_written
 from retrieval.undone import Refused
 
 _DC, _XMP = "http://purl.org/dc/elements/1.1/", "http://ns.adobe.com/xap/1.0/"
@@ -123,6 +124,10 @@ def _one(labels: ImageLabels, folders: Sidecars, report: WriteReport, *, dry_run
     picture = labels.image.path
     wanted = Xmp() if undo else said_by_people(labels)
     place = picture
+    if (why := why_not_written(picture)) is not None:
+        if wanted != Xmp():
+            report.problems[picture] = why
+        return None
     try:
         found = folders.find(picture)
         if found is None and wanted == Xmp():

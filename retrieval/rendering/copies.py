@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import filecmp
 import os
 import secrets
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from retrieval.errors import UnreadableImage
+from retrieval.regular_files import digest_of
+from retrieval.sources.reading import source_of
 
 if TYPE_CHECKING:
     from retrieval.catalog.records import ImageRecord
@@ -96,19 +99,20 @@ class _Way:
 
 
 def _way(image: ImageRecord, *, link: bool, resize: Resize | None) -> _Way:
+    is_inside = source_of(image.path) is not None
     if resize is not None:
         return _Way(
             lambda place: _put(place, lambda file: file.write(resize.jpeg(image))),
             lambda place: resize.is_made_of(image, place),
         )
-    if link:
+    if link and not is_inside:
         return _Way(
             lambda place: place.symlink_to(image.path),
             lambda place: place.is_symlink() and os.readlink(place) == image.path,  # noqa: PTH115 - may be no text
         )
     return _Way(
-        lambda place: _copy(image.path, place),
-        lambda place: not place.is_symlink() and filecmp.cmp(image.path, place, shallow=False),
+        lambda place: _copy_out(image, place, link=link) if is_inside else _copy(image.path, place),
+        lambda place: not place.is_symlink() and _is_copy(image, place),
     )
 
 
@@ -141,6 +145,21 @@ def _names(folder: Path, name: str) -> Iterator[Path]:
         if number > _MOST_NAMES:
             return
         yield folder / (f"{stem}-{number}.{suffix}" if dot and stem else f"{name}-{number}")
+
+
+def _is_copy(image: ImageRecord, place: Path) -> bool:
+    if source_of(image.path) is None:
+        return filecmp.cmp(image.path, place, shallow=False)
+    with place.open("rb") as file:
+        return os.fstat(file.fileno()).st_size == image.size and digest_of(file) == image.content_hash
+
+
+def _copy_out(image: ImageRecord, place: Path, *, link: bool) -> None:
+    """A copy of what is no file of its own."""
+    if link:
+        raise OSError(errno.EINVAL, "it is inside an archive, where no link can lead: export copies instead")
+    with image.open() as source:
+        _put(place, lambda file: shutil.copyfileobj(source, file, 1 << 20))
 
 
 def _copy(path: str, place: Path) -> None:

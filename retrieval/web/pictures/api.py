@@ -25,6 +25,7 @@ from retrieval.pictures.motion import MOTION_TYPES, media_type_of_motion
 from retrieval.regular_files import is_short
 from retrieval.rendering.thumbnail_store import FORM
 from retrieval.search.shots import mates
+from retrieval.sources.reading import source_of
 from retrieval.system_errors import of_os
 from retrieval.web import app_state
 from retrieval.web.edits.writing import may_write
@@ -119,7 +120,8 @@ async def image(request: Request, id: ImageId, words: Words = ()) -> ImageDetail
 async def can_be_shown(request: Request, id: ImageId) -> Showable:
     """True for a client on the server's machine, if that has a screen and a file manager."""
     image = await app_state.readers(request).run(lambda reader: record_of(reader, id))
-    return Showable(showable=showing.is_local(request) and bool(showing.commands(FilePath(image.path))))
+    is_file = source_of(image.path) is None
+    return Showable(showable=is_file and showing.is_local(request) and bool(showing.commands(FilePath(image.path))))
 
 
 @router.post(
@@ -138,6 +140,10 @@ async def show(request: Request, id: ImageId) -> None:
     if not showing.is_local(request):
         raise HTTPException(403, "a file can only be shown on the machine of the server\ncopy its path instead")
     image = await app_state.readers(request).run(lambda reader: record_of(reader, id))
+    if source_of(image.path) is not None:
+        raise HTTPException(
+            409, "the picture is inside an archive, which a file manager cannot show\ncopy its path instead"
+        )
     if image.on_disk() == "missing":
         raise HTTPException(404, "the file is not there\nmount its drive, or run: photoseek index")
     if not await asyncio.to_thread(showing.show, showing.commands(FilePath(image.path))):

@@ -1,0 +1,1 @@
+"""Pictures that are not plain files of this machine: members of archives."""

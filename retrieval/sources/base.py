@@ -1,0 +1,80 @@
+"""What a source of pictures offers: a place that holds them and is not a folder of plain files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import BinaryIO, Literal, NamedTuple, Protocol
+
+State = Literal["same", "changed", "missing"]
+
+Enters = Callable[[str, str], bool]
+"""Whether a walk goes into a folder: from the path of the folder that holds it, and its name."""
+
+
+class Found(NamedTuple):
+    """Size in bytes, and two values that differ if the content may differ: nanoseconds of the last modification, and
+    one that programs cannot set back; see ``found_files.FoundFile``."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int | None
+
+
+class Entry(NamedTuple):
+    """A file of a source, by its name in its folder; with ``problem`` set it cannot be read."""
+
+    name: str
+    found: Found
+    problem: str | None = None
+
+
+class Listing(NamedTuple):
+    """One folder of a source; with ``problem`` set, nothing is known about its contents at any depth.
+
+    Attributes:
+        entries: sorted by name.
+        others: what else is in it and cannot be a picture -> how many: links, devices.
+    """
+
+    path: str
+    entries: Sequence[Entry] = ()
+    others: int = 0
+    problem: str | None = None
+
+
+class Opened(NamedTuple):
+    """An open file of a source: its bytes, what is known of them, and whether they are still those of the source."""
+
+    file: BinaryIO
+    found: Found
+    is_still: Callable[[], bool]
+
+
+class Source(Protocol):
+    """A kind of place; every path is one of a catalog: absolute, the folder and the name joined."""
+
+    def folders(self, root: str, enters: Enters) -> Iterator[Listing]:
+        """Every folder at or below ``root`` that has entries, and ``root`` itself. A folder that cannot be listed has a
+        ``problem``; others go on."""
+        ...
+
+    def open(self, path: str) -> Opened:
+        """A file, open for reading at any position.
+
+        Raises:
+            OSError: there is none (FileNotFoundError), or it cannot be read.
+        """
+        ...
+
+    def state(self, path: str, known: Found, digest: bytes, *, asks: bool = False) -> State:
+        """How the file compares with what a catalog knows of it.
+
+        Args:
+            digest: BLAKE3 of the bytes that were indexed.
+            asks: also where that takes a request over a network.
+        """
+        ...
+
+    def is_gone(self, path: str) -> bool:
+        """True only if it is certain that there is no such file."""
+        ...
