@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,6 @@ from pathlib import Path
 
 from retrieval.catalog.batch import Batch, IndexedImage
 from retrieval.catalog.exclusions import Exclusions, all_exclusions, replace_exclusions
-from retrieval.catalog.folders import note_host
 from retrieval.catalog.forgetting import forget
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.shots import note_shots
@@ -32,7 +30,7 @@ from retrieval.indexing.focus import SAVED_AFTER, Focus, walk_focus
 from retrieval.indexing.forgetting import finish_forgetting
 from retrieval.indexing.outcomes import Results
 from retrieval.indexing.report import IndexReport, Progress
-from retrieval.indexing.wishes import Wishes, checked_spec, only_elsewhere, resolved_roots, unplugged
+from retrieval.indexing.wishes import Wishes, checked_spec, note_here, only_elsewhere, resolved_roots, unplugged
 from retrieval.pictures.device_images import DeviceDecoder
 from retrieval.pictures.passed_over import PassedOver, as_json
 from retrieval.pictures.quiet import native_messages
@@ -306,11 +304,6 @@ class _Run:
         self._all_roots = {*known, *roots}
         return roots
 
-    def _note_host(self, root: str) -> None:
-        with self._catalog.transaction() as transaction:
-            if transaction.is_server:
-                note_host(transaction, root, socket.gethostname())
-
     def _prune(self, missing: Sequence[str]) -> None:
         with self._catalog.transaction() as transaction:
             for folder in missing:
@@ -335,7 +328,7 @@ class _Run:
         )
         for root in roots:
             comparison.begin_root(root)
-            self._note_host(root)
+            note_here(self._catalog, root)
             walking = walk_focus(
                 root,
                 self._focus,

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from retrieval.catalog.exclusions import Exclusion, Exclusions, changed
-from retrieval.catalog.folders import roots_of_others
+from retrieval.catalog.folders import note_host, roots_of_others
 from retrieval.catalog.reader import CatalogReader
+from retrieval.catalog.writer import Catalog
 from retrieval.errors import GalleryError, SettingsError
 from retrieval.indexing.ignore import parse
 from retrieval.indexing.scan import is_mounted
@@ -118,6 +119,13 @@ def only_elsewhere(reader: CatalogReader) -> list[str]:
     """
     others = roots_of_others(reader, socket.gethostname()) if reader.is_server else []
     return [root for root in others if not (os.path.isdir(root) or archive_of(root))]  # noqa: PTH112 - see resolved_roots
+
+
+def note_here(catalog: Catalog, root: str) -> None:
+    """Record that this machine walks a root, in a catalog that several share."""
+    with catalog.transaction() as transaction:
+        if transaction.is_server:
+            note_host(transaction, root, socket.gethostname())
 
 
 def unplugged(mounts: Sequence[str]) -> list[str]:
