@@ -46,6 +46,8 @@ class Gallery:
 
         catalog.sqlite     the source of truth: images, embeddings, failures, runs
         catalog.toml       instead of it: the address of a catalog in PostgreSQL (catalog/postgres/address.py)
+        moving.sqlite      a copy of a catalog in a server while it is being made (migrating.py); can be deleted
+        before-*           catalogs, or their addresses, that a move, a repair or a restored backup has replaced
         index/<16 hex>/    a saved vector index per encoder fingerprint, and its search effort (tuning.json); can
                            be deleted at any time
         relevance/<16 hex>/ calibration of relevance, per encoder fingerprint (calibration.py); can be deleted, too

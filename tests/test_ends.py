@@ -51,7 +51,7 @@ PRINTING: dict[str, list[list[str]]] = {
 SILENT = {
     "export": "writes to a folder", "import": "tells on stderr", "init": "tells on stderr",
     "serve": "writes to sockets", "mcp": "its other end speaks first", "forget": "tells on stderr",
-    "backup": "each run makes another one", "restore": "tells on stderr",
+    "backup": "each run makes another one", "restore": "tells on stderr", "migrate": "tells on stderr",
     "watch": "tells on stderr, and goes on",
     "train": "needs torch, or labels",
 }  # fmt: skip

@@ -225,6 +225,7 @@ ALLOWED = {
         "retrieval/catalog/postgres/schema.py",
         "retrieval/catalog/schema.py",
         "retrieval/catalog/transaction.py",
+        "retrieval/catalog/travelling.py",
         "retrieval/catalog/writer.py",
         "retrieval/catalog/migrations/versions/0001_first_catalog.py",
         "retrieval/catalog/migrations/versions/0002_tags_and_captions.py",

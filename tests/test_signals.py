@@ -59,6 +59,7 @@ ELSEWHERE = {
     "shell": "below", "search": "a plain one ends at once, as in test_ends.py", "import": "as index",
     "config": "one small file, written in one call", "completion": "prints only",
     "init": "makes a folder with one file, and tables in PostgreSQL in one transaction",
+    "migrate": "tests/test_migrate.py: it needs a server",
     "train": "tests/lab/training/test_command.py", "eval": "reads only, as tune",
 }  # fmt: skip
 

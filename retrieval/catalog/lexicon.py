@@ -200,6 +200,9 @@ _SOURCES: dict[Kind, _Source] = {
     "place": _Source("places", "key", "names"),
 }
 
+NUMBERED = tuple(kind for kind, source in _SOURCES.items() if source.ref == "id")
+"""Kinds of documents whose ``ref`` is a number; that of the others is a text."""
+
 
 def _reader_of(rows: Rows, kind: Kind) -> Callable[[Any], str]:
     """The function that computes the lexemes of a kind's texts."""

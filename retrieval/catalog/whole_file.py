@@ -84,18 +84,38 @@ def exchange(path: Path, made: Path, why: str) -> list[Path]:
     Raises:
         OSError: the disk refuses; the old database is in its place.
     """
+    kept = _named_also(path, why)
+    # The log before the file: a log left beside another database would be applied to it.
+    for end in _ENDS[1:]:
+        path.with_name(path.name + end).unlink(missing_ok=True)
+    made.replace(path)
+    sync_folder(path.parent)
+    return kept
+
+
+def set_aside(path: Path, why: str) -> Path:
+    """Keep a database as ``WHY-MOMENT.sqlite``, and only there; its new path. Nobody may write meanwhile.
+
+    Raises:
+        OSError: the disk refuses; the database is in its place.
+    """
+    kept = _named_also(path, why)
+    path.unlink()
+    for end in _ENDS[1:]:
+        path.with_name(path.name + end).unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return kept[0]
+
+
+def _named_also(path: Path, why: str) -> list[Path]:
+    """Other names of a database and of its log, if it has one."""
     _empty_log(path)
-    target, kept = _free(path, why), []
+    target, kept = free_name(path, why), []
     for end in ("", "-wal"):
         old, other = path.with_name(path.name + end), target.with_name(target.name + end)
         if old.exists() and (not end or old.stat().st_size):
             _name_also(old, other)
             kept.append(other)
-    sync_folder(path.parent)
-    # The log before the file: a log left beside another database would be applied to it.
-    for end in _ENDS[1:]:
-        path.with_name(path.name + end).unlink(missing_ok=True)
-    made.replace(path)
     sync_folder(path.parent)
     return kept
 
@@ -108,9 +128,10 @@ def _empty_log(path: Path) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _free(path: Path, why: str) -> Path:
+def free_name(path: Path, why: str) -> Path:
+    """``WHY-MOMENT`` beside a file, with its ending, where nothing is yet."""
     moment = file_moment()
-    names = [f"{why}-{moment}.sqlite", *(f"{why}-{moment}-{number}.sqlite" for number in range(2, 1000))]
+    names = [f"{why}-{moment}{path.suffix}", *(f"{why}-{moment}-{number}{path.suffix}" for number in range(2, 1000))]
     return next(path.with_name(name) for name in names if not path.with_name(name).exists())
 
 

@@ -70,6 +70,7 @@ COMMANDS: dict[str, Command] = {
         "retrieval.commands.maintenance:restore",
         "Restore a gallery from a backup, or labels from the copies that it keeps.",
     ),
+    "migrate": Command("retrieval.commands.migrate:migrate", "Move the catalog to PostgreSQL, or back into a file."),
     "daemon": Command(
         "retrieval.commands.daemon:daemon", "Start or stop a background process that makes text searches faster."
     ),

@@ -170,7 +170,9 @@ def index(
         say("dry run: faces would be looked for after it")
 
     def begin_run() -> None:
-        _remember_server(index_spec)
+        from retrieval.commands.servers import remember_index_server
+
+        remember_index_server(index_spec)
         begin(encoder.spec.name, encoder.device)
         if not quiet:
             for line in advice(encoder.spec):
@@ -357,25 +359,6 @@ def _told_progress(
             show(progress) if told is None else told.show(progress)
 
         yield tell, stop
-
-
-def _remember_server(index_spec: str) -> None:
-    """Add the server of an index to the user's settings, so that later searches may use it."""
-    from retrieval.config.editing import change
-    from retrieval.config.files import user_file
-    from retrieval.config.values import setting
-    from retrieval.errors import RetrievalError
-    from retrieval.index_servers import SETTING, server_spec
-
-    spec = server_spec(index_spec) if "://" in index_spec or index_spec == "pgvector" else None
-    if spec is None or spec.address in setting(SETTING):
-        return
-    try:
-        change(user_file(), SETTING, [*setting(SETTING), spec.address])
-    except RetrievalError as error:
-        say(f"{error.message}; for searches, put {spec.address} into the setting {SETTING}")
-    else:
-        say(f"galleries may use {spec.address} from now on: photoseek config get {SETTING}")
 
 
 def _make_thumbnails(gallery: Gallery, *, quiet: bool) -> None:

@@ -24,17 +24,14 @@ def init(
     """Make a gallery whose catalog is in PostgreSQL; others need no making. On a second machine, it joins the catalog
     that is there."""
     from retrieval.catalog.postgres.address import parse_address
-    from retrieval.errors import RetrievalError
+    from retrieval.commands.servers import remember_catalog_server
     from retrieval.gallery import Gallery
-    from retrieval.making import make_in_server, remember_server
+    from retrieval.making import make_in_server
     from retrieval.streams import plural
 
     address, opened = parse_address(catalog), Gallery(gallery)
     is_new = make_in_server(opened, address)
-    try:
-        remember_server(address)
-    except RetrievalError as error:
-        say(f"{error.message}; for later commands, put {address.server} into the setting catalog.servers")
+    remember_catalog_server(address)
     with opened.reader() as reader:
         there = "it is new" if is_new else f"it holds {plural(reader.count(), 'picture')}"
     say(f"the catalog of {opened.path} is in {address}: {there}")

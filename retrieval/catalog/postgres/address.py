@@ -14,6 +14,7 @@ setting.
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from dataclasses import dataclass
@@ -122,6 +123,8 @@ def write_address(folder: Path, address: CatalogAddress) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / FILE) as file:
         file.write(f'# Where the catalog of this gallery is: see docs/scale.md.\naddress = "{address}"\n'.encode())
+        file.flush()
+        os.fsync(file.fileno())
     sync_folder(folder)
 
 

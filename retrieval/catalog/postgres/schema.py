@@ -8,6 +8,8 @@ file alone, and :func:`settle` makes it anew after either way: so both end with 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine
@@ -127,29 +129,63 @@ def make(address: CatalogAddress, place: str) -> bool:
         GalleryLocked: another process is writing it.
     """
     with open_connection(address) as connection:
-        _check_server(connection, address)
-        found = connection.execute("SELECT to_regnamespace(%s)", [address.schema]).fetchone()
-        if found is None or found[0] is None:
-            connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{address.schema}"')
-        take_locks(connection, [("writer", 0.0), ("labels", 10.0)], place)
-        version = _version(connection)
+        take_place(connection, address, place)
+        if has_table(connection, "moving"):
+            raise GalleryError(
+                f"a catalog is being moved to {address}, and the move has not ended",
+                "run the same photoseek migrate again where it was begun",
+            )
+        version = version_of(connection)
         if version == CATALOG_VERSION:
             return False
-        engine = create_engine("postgresql+psycopg://", creator=lambda: _for_engine(address))
-        try:
-            if version is None:
-                _make_new(engine)
-            else:
+        if version is None:
+            make_tables(address)
+        else:
+            with _engine(address) as engine:
                 schema.upgrade(engine)
-        finally:
-            engine.dispose()
         with connection.transaction():
             settle(connection)
-            if version is None:  # last: a catalog without a version is not one yet
-                connection.execute("CREATE TABLE IF NOT EXISTS alembic_version (version_num varchar(32) PRIMARY KEY)")
-                connection.execute("DELETE FROM alembic_version")
-                connection.execute("INSERT INTO alembic_version VALUES (%s)", [CATALOG_VERSION])
+            if version is None:
+                name_version(connection)
     return version is None
+
+
+def take_place(connection: psycopg.Connection[Any], address: CatalogAddress, place: str) -> None:
+    """Make the schema of a catalog if there is none, and hold its locks. Raises as :func:`make`."""
+    _check_server(connection, address)
+    found = connection.execute("SELECT to_regnamespace(%s)", [address.schema]).fetchone()
+    if found is None or found[0] is None:
+        connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{address.schema}"')
+    take_locks(connection, [("writer", 0.0), ("labels", 10.0)], place)
+
+
+def make_tables(address: CatalogAddress) -> None:
+    """Make the tables that are not there yet, and the first row of ``state``."""
+    with _engine(address) as engine, engine.begin() as connection:
+        schema.metadata.create_all(connection)
+        _begin(connection)
+
+
+def name_version(connection: psycopg.Connection[Any]) -> None:
+    """Say which version the catalog has. Last: a catalog without a version is not one yet."""
+    connection.execute("CREATE TABLE IF NOT EXISTS alembic_version (version_num varchar(32) PRIMARY KEY)")
+    connection.execute("DELETE FROM alembic_version")
+    connection.execute("INSERT INTO alembic_version VALUES (%s)", [CATALOG_VERSION])
+
+
+@contextmanager
+def _engine(address: CatalogAddress) -> Iterator[Engine]:
+    engine = create_engine("postgresql+psycopg://", creator=lambda: _for_engine(address))
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def has_table(connection: psycopg.Connection[Any], name: str) -> bool:
+    """Whether a table is there."""
+    found = connection.execute("SELECT to_regclass(%s)", [name]).fetchone()
+    return found is not None and found[0] is not None
 
 
 def _for_engine(address: CatalogAddress) -> psycopg.Connection[Any]:
@@ -172,18 +208,12 @@ def _check_server(connection: psycopg.Connection[Any], address: CatalogAddress) 
         )
 
 
-def _version(connection: psycopg.Connection[Any]) -> str | None:
-    found = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
-    if found is None or found[0] is None:
+def version_of(connection: psycopg.Connection[Any]) -> str | None:
+    """The version of the catalog; None if there is none."""
+    if not has_table(connection, "alembic_version"):
         return None
     row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     return None if row is None else str(row[0])
-
-
-def _make_new(engine: Engine) -> None:
-    with engine.begin() as connection:
-        schema.metadata.create_all(connection)
-        _begin(connection)
 
 
 def _begin(connection: Connection) -> None:
