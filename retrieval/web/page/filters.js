@@ -85,9 +85,15 @@ export function mount(element, { state, api, results }) {
     if (!signal.aborted) element.removeAttribute("aria-busy");
   }
 
+  // Counts come after the pictures: asked for beside them, they would only make them late.
+  let later = null;
+  const begin = (how) => {
+    if (results.busy()) later = { ...later, ...how };
+    else load(how);
+  };
   const soon = (how) => {
     clearTimeout(waiting);
-    waiting = setTimeout(() => load(how), DELAY);
+    waiting = setTimeout(() => begin(how), DELAY);
   };
   state.subscribe((_now, changed) => {
     if ([...changed].some((name) => state.FILTERS.includes(name))) show();
@@ -95,7 +101,11 @@ export function mount(element, { state, api, results }) {
   });
   const offer = () => (close.textContent = results.list() ? t("filters.show", { n: results.total() }) : "");
   let isJudged = (results.list()?.relevant ?? null) !== null;
-  results.subscribe((event) => {
+  results.subscribe((event, detail) => {
+    if (event === "busy" && !detail && later) {
+      soon(later);
+      later = null;
+    }
     if (event !== "list") return;
     const { relevant } = results.list();
     // Which pictures are good matches may become known a little later than the pictures, and is counted then.

@@ -234,7 +234,8 @@ export function createGrid(element, { results, api, isPicked, href, leanOf, hide
   }
 
   results.subscribe((event, detail) => {
-    if (event === "list") onList(detail);
+    if (event === "busy") thumbs.hold(detail);
+    else if (event === "list") onList(detail);
     else if (event === "block" || (event === "problem" && !results.list())) arrange();
   });
   new ResizeObserver(() => {

@@ -2,8 +2,9 @@
 
 import { PREFIXES } from "./conditions.js"; // made by the server, of its query language
 import { styled } from "./lazily.js";
+import * as thumbs from "./thumbs.js";
 
-const PAUSE = 80; // ms without a key; less asks for words that nobody meant, more is felt
+const PAUSE = 40; // ms without a key; less would ask for nothing but words that nobody meant, more is felt
 const SCENE_MINUTES = "5";
 const SORTS = { "": ["", false], date: ["date", false], "date-": ["date", true], name: ["name", false] };
 
@@ -36,11 +37,13 @@ export function mount({ state, api, results, grid, toastError }) {
   function apply() {
     clearTimeout(timer);
     document.body.classList.remove("typing");
-    if (box.value.trim() === state.get().q.trim()) return;
-    const push = !begun;
-    begun = true;
-    // Other words are another question: the best come first again, and weaker matches stay out of the way.
-    state.update({ q: box.value.trim(), sort: "", reverse: false, weaker: false, view: "grid", open: "" }, { push });
+    if (box.value.trim() !== state.get().q.trim()) {
+      const push = !begun;
+      begun = true;
+      // Other words are another question: the best come first again, and weaker matches stay out of the way.
+      state.update({ q: box.value.trim(), sort: "", reverse: false, weaker: false, view: "grid", open: "" }, { push });
+    }
+    thumbs.hold(results.busy());
   }
 
   /** Other words together with other conditions. */
@@ -50,6 +53,7 @@ export function mount({ state, api, results, grid, toastError }) {
     box.value = patch.q ?? box.value;
     begun = false;
     state.update({ sort: "", reverse: false, weaker: false, view: "grid", open: "", ...patch });
+    thumbs.hold(results.busy());
   }
 
   function leave() {
@@ -59,28 +63,32 @@ export function mount({ state, api, results, grid, toastError }) {
   }
 
   // What is offered comes when somebody goes into the box.
-  let suggestions = null, recent = null, coming = false;
+  let suggestions = null, coming = null;
   let wanted = false; // not any more once Enter was pressed, however late what is offered comes
-  async function offer() {
+  function offer() {
     wanted = true;
-    if (coming) return;
-    coming = true;
-    try {
-      const [made, kept] = await Promise.all([import("./suggest.js"), import("./recent.js"), styled("suggest.css")]);
-      recent = kept;
+    coming ??= Promise.all([import("./suggest.js"), import("./recent.js"), styled("suggest.css")]).then(([made, recent]) => {
       suggestions = made.createSuggestions(box, { state, api, commit, leave });
       if (wanted && document.activeElement === box) suggestions.ask();
-    } catch (error) {
-      coming = false;
+      return recent;
+    }).catch(error => {
+      coming = null;
       toastError(error);
-    }
+    });
+  }
+
+  /** What is searched for now, however late the module that keeps it comes. */
+  function remember() {
+    const now = state.get();
+    coming?.then(recent => recent?.remember({ get: () => now, toQuery: () => state.toQuery(now) }));
   }
   for (const type of ["click", "input"]) box.addEventListener(type, offer);
-  box.addEventListener("change", () => recent?.remember(state));
+  box.addEventListener("change", remember);
 
   box.addEventListener("input", () => {
     clearTimeout(timer);
     document.body.classList.add("typing"); // until what is typed is searched for
+    thumbs.hold(true);
     timer = setTimeout(apply, PAUSE);
   });
   form.addEventListener("submit", event => {
@@ -91,7 +99,7 @@ export function mount({ state, api, results, grid, toastError }) {
     begun = false;
     wanted = false;
     suggestions?.close();
-    recent?.remember(state);
+    remember();
     if (results.problem()?.status === 0) results.search({ how: "replace" });
     // On a phone the keyboard covers half of what was found.
     if (matchMedia("(pointer: coarse)").matches) box.blur();

@@ -93,6 +93,7 @@ export function createSuggestions(box, { state, api, commit, leave }) {
   function draw() {
     const text = typed();
     const away = /(?:^|\s)-(\S+)$/.exec(text);
+    const chosen = options[active]?.element.textContent; // stays chosen if the answer to the last key comes after the arrow
     options = [];
     const past = recent.matching(text.trim()).slice(0, text.trim() ? FEW : RECENT);
     const content = [];
@@ -107,7 +108,7 @@ export function createSuggestions(box, { state, api, commit, leave }) {
     panel.replaceChildren(list);
     panel.hidden = !options.length;
     box.setAttribute("aria-expanded", String(isOpen()));
-    point(-1);
+    point(chosen ? options.findIndex((one) => one.element.textContent === chosen) : -1);
   }
 
   async function ask() {
@@ -125,6 +126,7 @@ export function createSuggestions(box, { state, api, commit, leave }) {
   }
 
   function soon() {
+    point(-1);
     clearTimeout(timer);
     timer = setTimeout(ask, PAUSE);
   }

@@ -11,6 +11,17 @@ export const isSaving = () => Boolean(/** @type {any} */ (navigator).connection?
 
 const running = new Map(); // img -> address
 let waiting = new Map();
+let isHeld = false;
+
+/**
+ * Begin no further picture, or go on: while a question is typed and asked, the pictures of the list before it would only keep the
+ * server busy and be called off by the answer.
+ * @param {boolean} yes
+ */
+export function hold(yes) {
+  isHeld = yes;
+  pump();
+}
 
 /**
  * What is on screen now, most important first. Everything else that waits is forgotten, and what is on its way for a
@@ -42,6 +53,7 @@ function stop(img) {
 }
 
 function pump() {
+  if (isHeld) return;
   for (const [img, address] of waiting) {
     if (running.size >= AT_ONCE) return;
     waiting.delete(img);

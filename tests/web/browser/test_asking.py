@@ -16,7 +16,7 @@ from tests.web.browser.conftest import box_of, names, settled, until, wait_for_p
 from tests.web.conftest import Running
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 pytestmark = pytest.mark.browser
 
@@ -80,6 +80,25 @@ def test_keys_choose_a_value_which_becomes_a_chip(asking: Page) -> None:
     assert page.input_value("#q") == "bird", "Escape closes what is offered and keeps what is written"
     page.keyboard.press("ArrowDown")
     until(page, "() => document.activeElement.matches('a.tile')")
+
+
+def test_a_chosen_value_stays_chosen_when_an_answer_comes_late(asking: Page) -> None:
+    page = asking
+    page.fill("#q", "sea")
+    offered(page, "seaside")
+    held: list[Route] = []
+    page.route("**/api/v1/suggest*", lambda route: held.append(route))
+    page.keyboard.press("Alt+ArrowDown")  # asks again
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    assert "season" in page.evaluate(ACTIVE)
+    while not held:
+        page.wait_for_timeout(20)
+    page.evaluate("() => (document.querySelector('#suggestions [role=option]').dataset.is = 'old')")
+    for route in held:
+        route.continue_()
+    until(page, "() => document.querySelector('#suggestions [role=option]')?.dataset.is === undefined")
+    assert "season" in page.evaluate(ACTIVE)
 
 
 def test_the_query_language_is_offered_and_what_is_left_out_is_a_chip(asking: Page) -> None:
