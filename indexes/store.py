@@ -122,10 +122,10 @@ class FolderStore:
                     path.unlink(missing_ok=True)
 
 
-def is_intact(store: IndexStore) -> bool:
-    """Whether an index is saved and passes every check; reads all of a folder's files."""
+def is_intact(store: IndexStore, *, whole: bool = True) -> bool:
+    """Whether an index is saved and passes every check; with ``whole``, all of a folder's files are read."""
     try:
-        opened = store.open(verify=True)
+        opened = store.open(verify=whole)
     except SnapshotCorrupt:
         return False
     if opened is None:

@@ -1,10 +1,9 @@
-"""Keep a vector index in sync with the catalog: replay changes since it was saved, rebuild it if damaged."""
+"""A vector index in sync with the catalog: replay changes since it was saved, rebuild it if damaged."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +11,11 @@ import numpy as np
 
 from indexes import IndexSpec, Manifest, create_index, recommend_spec
 from indexes.base import Vectors
-from indexes.exact import ExactIndex
 from indexes.factory import MutableIndex
-from indexes.store import FolderStore, IndexStore, Owner, is_intact
+from indexes.store import FolderStore, IndexStore, Owner
 from retrieval.catalog.encoders import EncoderRow
 from retrieval.catalog.reader import CatalogReader
-from retrieval.errors import GalleryError, IndexUnreachable, SnapshotCorrupt, SnapshotStale, SpecError
+from retrieval.errors import IndexUnreachable, SnapshotCorrupt, SnapshotStale, SpecError
 
 logger = logging.getLogger("photoseek")
 
@@ -191,128 +189,3 @@ def wanted_spec(reader: CatalogReader, encoder: EncoderRow, saved: Manifest | No
     if spec.minimum_training > images:
         return recommended.spec, f"{spec} was asked for, but needs {spec.minimum_training:,} pictures to train"
     return spec, "asked for with --index"
-
-
-class IndexKeeper:
-    """The writer's side: one index that follows the catalog during a run and is saved at intervals.
-
-    It is opened when there is something to add, so that a run without changes does not read it. If its server cannot be
-    used, the run goes on: the catalog has everything, and the next run continues with the index from there.
-
-    Args:
-        folder: of the snapshot.
-        save_every: the index is saved again after this many images have changed. A reader
-            replays at most this many rows (20,000 rows of dimension 512: 20 MB), or a fifth of the gallery.
-    """
-
-    def __init__(self, folder: Path, reader: CatalogReader, encoder: EncoderRow, *, save_every: int = 20_000) -> None:
-        self._folder = folder
-        self._reader = reader
-        self._encoder = encoder
-        self._save_every = save_every
-        self._store = store_of(folder, reader, encoder)
-        self._opened: SyncedIndex | None = None
-        self._verified: Manifest | None = None
-        self._is_unreachable = False
-
-    def follow(self) -> None:
-        """Add what was committed since the last call; save if enough has changed."""
-        if self._is_unreachable or (self._opened is None and self._saved_is_current()):
-            return
-        try:
-            synced = self._synced()
-            catch_up(synced, self._reader, self._encoder)
-            if synced.unsaved >= max(self._save_every, len(synced.index) // 5):
-                self._save(synced)
-                self._lay_down(synced)
-        except IndexUnreachable as error:
-            self._without_server(error)
-
-    def _lay_down(self, synced: SyncedIndex) -> None:
-        """Release an exact index that was just saved: opened again, it is mapped, and takes no memory of this process.
-
-        The others would have to bring their own structure into memory again with the next change.
-        """
-        if isinstance(synced.index, ExactIndex):
-            self.close()
-
-    def _without_server(self, error: IndexUnreachable) -> None:
-        """Go on without the index: what it has received may be any part of the last changes, so it is opened anew."""
-        logger.warning("%s; the catalog has everything, the index follows in the next run", error.message)
-        self._is_unreachable, opened, self._opened = True, self._opened, None
-        if opened is not None:
-            with suppress(IndexUnreachable):
-                opened.index.close()
-
-    def finish(self) -> str:
-        """Convert the index to the kind that the gallery needs, save it, and return which kind and why."""
-        try:
-            return self._finish()
-        except IndexUnreachable as error:
-            if not self._is_unreachable:
-                self._without_server(error)
-            return f"not up to date: {error.message}; run photoseek index again when it can be used"
-
-    def _finish(self) -> str:
-        spec, reason = self.wanted()
-        if self._opened is None and self._saved_is_current(spec):
-            return f"{spec} ({reason})"
-        synced = self._synced()
-        catch_up(synced, self._reader, self._encoder)
-        if spec != synced.index.spec or synced.index.needs_rebuild:
-            self.close()  # both would be in memory at the same time
-            synced = self._opened = rebuild(spec, self._reader, self._encoder, self._store)
-        self._save(synced)
-        return f"{spec} ({reason})"
-
-    def wanted(self) -> tuple[IndexSpec, str]:
-        """See :func:`wanted_spec`."""
-        return wanted_spec(self._reader, self._encoder, saved_manifest(self._folder, self._reader, self._encoder))
-
-    @property
-    def is_in_server(self) -> bool:
-        """Whether the index is kept in a server, not in the gallery's folder."""
-        return not isinstance(self._store, FolderStore)
-
-    def make_anew(self) -> str:
-        """Drop what is saved and build it from the catalog; which kind it is, and why.
-
-        Raises:
-            IndexUnreachable: its server cannot be used; nothing was changed.
-        """
-        self.close()
-        self._store.drop()
-        return self.finish()
-
-    def close(self) -> None:
-        """Release the index, and the connection to its server."""
-        opened, self._opened = self._opened, None
-        if opened is not None:
-            opened.index.close()
-
-    def _saved_is_current(self, spec: IndexSpec | None = None) -> bool:
-        """True if the saved index contains every change, is of the given kind, and completely intact.
-
-        Checking 1 GB against its checksums takes 0.2 s, once per run; otherwise damage might never be found.
-        """
-        saved = saved_manifest(self._folder, self._reader, self._encoder)
-        if saved is None or saved.change != self._reader.change() or spec not in (None, saved.spec):
-            return False
-        if saved != self._verified and is_intact(self._store):
-            self._verified = saved
-        return saved == self._verified
-
-    def _synced(self) -> SyncedIndex:
-        if self._opened is None:
-            self._opened = open_index(self._folder, self._reader, self._encoder, for_writing=True)
-        return self._opened
-
-    def _save(self, synced: SyncedIndex) -> None:
-        revision = self._reader.revision(synced.change)
-        if revision is None:  # the catalog names each of its changes: a page of it is lost or exchanged
-            raise GalleryError(
-                "the catalog is damaged: its last change has no name",
-                "run: photoseek verify --repair, or restore a backup",
-            )
-        self._store.save(synced.index, synced.change, revision)
-        synced.unsaved = 0

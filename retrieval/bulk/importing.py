@@ -28,13 +28,13 @@ from retrieval.catalog.batch import Batch, IndexedImage, KnownFile, Metadata
 from retrieval.catalog.records import pack_vector
 from retrieval.encoders.choice import choose_for_indexing
 from retrieval.errors import EncoderMismatch, QueryError, SettingsError, UnreadableImage
+from retrieval.index_keeper import IndexKeeper
 from retrieval.indexing.described import metadata_of
 from retrieval.paths import is_below
 from retrieval.pictures.formats import is_video_name
 from retrieval.pictures.images import content_hash, read_picture
 from retrieval.pictures.picture_file import MAX_FILE_BYTES, encode_file
 from retrieval.regular_files import change_time, read_regular
-from retrieval.sync import IndexKeeper
 
 if TYPE_CHECKING:
     from indexes.base import Vectors

@@ -17,8 +17,8 @@ from retrieval.catalog.label_copies import drop_people
 from retrieval.catalog.writer import Catalog
 from retrieval.errors import IndexUnreachable, UnknownImage
 from retrieval.gallery import Gallery
+from retrieval.index_keeper import IndexKeeper
 from retrieval.streams import plural, printable
-from retrieval.sync import IndexKeeper
 from retrieval.undone import Refused, item
 
 logger = logging.getLogger("photoseek")

@@ -19,6 +19,7 @@ from retrieval.catalog.shots import note_shots
 from retrieval.catalog.writer import Catalog
 from retrieval.encoders.base import Encoder
 from retrieval.gallery import Gallery
+from retrieval.index_keeper import IndexKeeper
 from retrieval.indexing.absence import ROOT_IS_GONE
 from retrieval.indexing.candidates import Candidate
 from retrieval.indexing.comparison import FolderComparison, Looks
@@ -36,7 +37,7 @@ from retrieval.pictures.passed_over import PassedOver, as_json
 from retrieval.pictures.quiet import native_messages
 from retrieval.pictures.video import FRAMES_PER_MINUTE
 from retrieval.places.locating import name_places
-from retrieval.sync import IndexKeeper, leave_stores
+from retrieval.sync import leave_stores
 from retrieval.system_errors import explained
 from retrieval.undone import Refused
 

@@ -19,8 +19,9 @@ from retrieval.catalog.salvage import salvage
 from retrieval.catalog.stored import damaged_images
 from retrieval.catalog.whole_file import exchange, faults_of, file_moment, remove_database
 from retrieval.errors import GalleryError, GalleryNotFound, GalleryOutdated, GalleryTooNew, IndexUnreachable
+from retrieval.index_keeper import IndexKeeper
 from retrieval.streams import plural
-from retrieval.sync import IndexKeeper, open_index, store_of
+from retrieval.sync import open_index, store_of
 
 if TYPE_CHECKING:
     from retrieval.catalog.encoders import EncoderRow

@@ -16,12 +16,13 @@ import pytest
 
 from indexes import IndexSpec, load_snapshot, read_manifest, save_snapshot
 from indexes.exact import ExactIndex
-from retrieval import sync
+from retrieval import index_keeper, sync
 from retrieval.catalog.batch import Batch
 from retrieval.catalog.encoders import EncoderRow
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.writer import Catalog
-from retrieval.sync import IndexKeeper, SyncedIndex, catch_up, open_index, rebuild
+from retrieval.index_keeper import IndexKeeper
+from retrieval.sync import SyncedIndex, catch_up, open_index, rebuild
 from tests.retrieval.rows import DIM, encoder_spec, filled, image, row_of, vector_of
 
 NAMES = [f"{number}.jpg" for number in range(40)]
@@ -332,3 +333,35 @@ def test_an_empty_gallery_has_an_index_too(tmp_path: Path) -> None:
             assert keeper.finish().startswith("Exact")
             opened = open_index(tmp_path / "index", reader, reader.encoders()[0])
             assert (len(opened.index), opened.change) == (0, 0)
+
+
+def test_a_large_index_is_not_written_again_for_a_few_changes(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup.keeper().finish()
+    setup.change_things()
+    keeper = setup.keeper(large_bytes=1)
+    keeper.follow()
+    assert keeper.finish().startswith("Exact (")
+    assert setup.saved() == ("Exact", 1), "readers catch up instead"
+    assert setup.check().unsaved == 4
+    monkeypatch.setattr(index_keeper, "_WAITING_LEAST", 3)
+    keeper.follow()
+    keeper.finish()
+    assert setup.saved() == ("Exact", setup.reader.change())
+    assert setup.check().unsaved == 0
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_large_index_that_is_damaged_does_not_wait(
+    setup: Setup, damage: Any, whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not whole:
+        monkeypatch.setattr(index_keeper, "_CHECKED_WHOLE_BYTES", 0)
+    setup.keeper().finish()
+    setup.catalog.commit(Batch(retired=[3, 4]), setup.encoder)
+    damage(setup.folder)
+    keeper = setup.keeper(large_bytes=1)
+    keeper.follow()
+    keeper.finish()
+    assert setup.saved() == ("Exact", setup.reader.change())
+    assert load_snapshot(setup.folder, fingerprint=setup.row.fingerprint, dim=DIM, verify=True) is not None

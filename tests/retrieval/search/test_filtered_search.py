@@ -28,9 +28,9 @@ from retrieval.filters.conditions import CONDITIONS, fields
 from retrieval.filters.places import NearNamed
 from retrieval.folding import fold
 from retrieval.gallery import Gallery
+from retrieval.index_keeper import IndexKeeper
 from retrieval.search.engine import QueryEngine
 from retrieval.search.query import Query, Term
-from retrieval.sync import IndexKeeper
 from tests.retrieval.filter_oracle import GAZETTEER, LOCATED, Row, km_between, passes
 from tests.retrieval.rows import encoder_spec, hash_of, image
 

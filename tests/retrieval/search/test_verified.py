@@ -16,9 +16,9 @@ from retrieval.catalog.batch import Batch, IndexedImage, Metadata
 from retrieval.catalog.encoders import EncoderRow
 from retrieval.catalog.records import pack_vector
 from retrieval.gallery import Gallery
+from retrieval.index_keeper import IndexKeeper
 from retrieval.search.engine import QueryEngine
 from retrieval.search.query import Query
-from retrieval.sync import IndexKeeper
 from tests.indexes.vectors import DIM, clustered
 from tests.retrieval.rows import encoder_spec, hash_of
 
