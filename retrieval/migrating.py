@@ -26,9 +26,10 @@ from retrieval.catalog.travelling_file import FileSide, NewFile, drop_notes, not
 from retrieval.catalog.whole_file import free_name, set_aside
 from retrieval.errors import GalleryError, GalleryNotFound
 from retrieval.gallery import Gallery
+from retrieval.index_keeper import IndexKeeper
 from retrieval.indexing.wishes import checked_spec
 from retrieval.regular_files import sync_folder
-from retrieval.sync import IndexKeeper, leave_stores, open_index
+from retrieval.sync import leave_stores, open_index
 
 WHY = "before-migrate"
 MOST_SEARCHES = 1000
