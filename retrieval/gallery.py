@@ -171,17 +171,19 @@ class Gallery:
             reader.close()
 
     @contextmanager
-    def writer(self, *, admits_labels: bool = False) -> Iterator[Catalog]:
+    def writer(self, *, admits_labels: bool = False, admits_runs: bool = False) -> Iterator[Catalog]:
         """The catalog for writing, created if it is missing; held by one process at a time.
 
         Args:
             admits_labels: see :meth:`locked`.
+            admits_runs: with a catalog in a server, others that also admit runs may write meanwhile, each from another
+                gallery's folder. For transactions that are right whatever others have written before.
 
         Raises:
             GalleryLocked: another process is writing; the message identifies it.
             GalleryError: the folder cannot be written to.
         """
-        names = ["writer"] if admits_labels else ["writer", "labels"]
+        names = ["runs" if admits_runs else "writer", *([] if admits_labels else ["labels"])]
         with self._files_locked(admits_labels=admits_labels), self._catalog(names) as catalog:
             yield catalog
 

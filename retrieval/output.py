@@ -277,6 +277,13 @@ def report_rows(report: IndexReport) -> list[tuple[str, str]]:
         rows.append((f"decoded on {report.decoded_on.device}", f"{report.decoded_on.pictures:,}{on_cpu}"))
     if report.reused:
         rows.append(("embedding re-used", f"{report.reused:,} (same bytes as a known picture)"))
+    shared = (
+        ("indexed by other runs", report.by_others),
+        ("taken over from a run that died", report.taken_over),
+        ("left to a run that took over", report.superseded),
+        *((f"being indexed by {name}", count) for name, count in sorted(report.held_by.items())),
+    )
+    rows += [(label, f"{count:,}") for label, count in shared if count]
     if report.passed_over:
         from retrieval.pictures.passed_over import in_words
 

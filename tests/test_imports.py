@@ -221,6 +221,7 @@ ALLOWED = {
         "retrieval/catalog/column_types.py",
         "retrieval/catalog/collection_tables.py",
         "retrieval/catalog/face_tables.py",
+        "retrieval/catalog/lease_tables.py",
         "retrieval/catalog/word_tables.py",
         "retrieval/catalog/postgres/schema.py",
         "retrieval/catalog/schema.py",
@@ -249,6 +250,7 @@ ALLOWED = {
         "retrieval/catalog/migrations/versions/0020_pages.py",
         "retrieval/catalog/migrations/versions/0021_hidden.py",
         "retrieval/catalog/migrations/versions/0024_hosts.py",
+        "retrieval/catalog/migrations/versions/0025_leases.py",
     },
     # And every command; and what is run by `python -m`, the built-in model's recipe and the experiments: these are
     # command lines of their own, for who makes models, not for who uses them.

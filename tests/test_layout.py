@@ -24,6 +24,7 @@ SHORT = {
     "retrieval/config/listing.py": "for the docs alone: nothing else imports it",
     "retrieval/config/lines.py": "below messages and changes; needs tomllib, which reading does not",
     "retrieval/catalog/column_types.py": "below the schema and its parts",
+    "retrieval/catalog/lease_tables.py": "a part of the schema, which has no room for it",
     "retrieval/catalog/word_tables.py": "a part of the schema, which has no room for it",
     "retrieval/catalog/known_words.py": "all that a search without a match imports of the index of words",
     "retrieval/duplicates/turns.py": "the eight orientations as a group: pixels, candidates and comparison use it",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from retrieval.catalog.access import Rows
 from retrieval.paths import decode_path, encode_path, is_below
+from retrieval.sources.places import archive_of
 
 if TYPE_CHECKING:
     from retrieval.catalog.transaction import Transaction
@@ -31,6 +33,15 @@ def roots_of_others(rows: Rows, host: str) -> list[str]:
     """The roots that another machine than this one walked last, by path."""
     sql = "SELECT path FROM folders WHERE is_root AND host <> :host ORDER BY path"
     return [decode_path(path) for (path,) in rows.rows(sql, {"host": host})]
+
+
+def roots_only_elsewhere(rows: Rows, host: str) -> list[str]:
+    """The roots that another machine walked and that this one does not have.
+
+    Their files are not gone: what is there stays as it is, and the same content in a folder here is a copy.
+    """
+    others = roots_of_others(rows, host)
+    return [root for root in others if not (os.path.isdir(root) or archive_of(root))]  # noqa: PTH112 - need not be text
 
 
 def passed_over(rows: Rows) -> list[str | None]:

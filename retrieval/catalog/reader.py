@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from retrieval.catalog.runs import Failure
     from retrieval.filters import Filter
 
-CATALOG_VERSION = "0024"
+CATALOG_VERSION = "0025"
 """The schema version that these statements fit: the newest file in ``migrations/versions``."""
 
 BATCH = 4096

@@ -37,6 +37,7 @@ from sqlalchemy import (
 from retrieval.catalog.collection_tables import collection_tables
 from retrieval.catalog.column_types import Long, PathText, only_where
 from retrieval.catalog.face_tables import face_tables
+from retrieval.catalog.lease_tables import lease_tables
 from retrieval.catalog.reader import CATALOG_VERSION
 from retrieval.catalog.word_tables import word_tables
 from retrieval.errors import GalleryTooNew
@@ -320,6 +321,8 @@ runs = Table(
     Column("roots", Text, nullable=False),  # JSON list of paths
     Column("report", Text),  # JSON: counts and seconds
 )
+
+lease_tables(metadata)  # runs that share a catalog
 
 
 def open_engine(path: Path) -> Engine:

@@ -6,7 +6,7 @@ When a call returns, its changes are on disk (WAL, synchronous FULL); an interru
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from retrieval.catalog.connect import connect
 from retrieval.catalog.embeddings import drop_embeddings
 from retrieval.catalog.known import KNOWN_FILES, is_known, known_failures
 from retrieval.catalog.label_moves import LabelMoves
+from retrieval.catalog.leases import Place, known_at
 from retrieval.catalog.lexicon import is_sound, make_anew
 from retrieval.catalog.transaction import Transaction
 from retrieval.catalog.triggers import check_triggers
@@ -27,6 +28,7 @@ from retrieval.paths import decode_path, is_below
 from retrieval.system_errors import of_sqlite
 
 if TYPE_CHECKING:
+    from retrieval.catalog.postgres.leases import Leases, OtherRun
     from retrieval.encoders.base import EncoderSpec
 
 
@@ -198,6 +200,13 @@ class Catalog:
         with self._reading() as rows:
             return is_known(rows, folder_id, name)
 
+    def known_at(
+        self, encoder_id: int, places: Sequence[Place]
+    ) -> tuple[dict[Place, KnownFile], dict[Place, KnownFailure]]:
+        """What is known of the files at these places, and which of them could not be indexed."""
+        with self._reading() as rows:
+            return known_at(rows, encoder_id, places)
+
     # Images
 
     def drop_embeddings(self, encoder_id: int, ids: Sequence[int]) -> None:
@@ -217,8 +226,37 @@ class Catalog:
         """
         retired = set(self._retired)
         with self.transaction() as transaction:
+            batch, unplugged = self._writable(transaction, batch, unplugged)
             counts = write_batch(
                 transaction, batch, encoder_id, unplugged=unplugged, labels=self._labels, retired=retired
             )
         self._retired = retired
         return counts
+
+    def _writable(
+        self, transaction: Transaction, batch: Batch, unplugged: Sequence[str]
+    ) -> tuple[Batch, Sequence[str]]:
+        """What may be written of a batch beside other runs, and which folders are not there: all, with one run."""
+        del transaction
+        return batch, unplugged
+
+    # Several runs: only a catalog in a server has them
+
+    def share(self, settings: Mapping[str, Any], check: Callable[[Sequence[OtherRun]], None]) -> Leases | None:
+        """Become one of the runs that share this catalog, until it is closed; None: there is one at a time.
+
+        Args:
+            settings: told to the others.
+            check: called with the runs that are at work; may raise, and then this one does not begin.
+        """
+        del settings, check
+        return None
+
+    def note_host(self, root: str) -> None:
+        """Record that this machine walks a root, in a catalog that several machines may share."""
+
+    @contextmanager
+    def index_turn(self, wait_s: float = 0.0) -> Iterator[bool]:
+        """Whether this run may change an index that is kept in a server: one at a time does."""
+        del wait_s
+        yield True

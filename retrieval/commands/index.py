@@ -292,7 +292,7 @@ def _read_text(
     with gallery.reader() as reader:
         remembered = reader.reads_text()
     if asked is not None and asked != remembered:
-        with gallery.writer() as catalog:
+        with gallery.writer(admits_runs=True) as catalog:
             catalog.set_reads_text(asked)
     wanted = next(each for each in (asked, setting("index.ocr"), remembered) if each is not None)
     if not wanted or report.interrupted:
@@ -322,7 +322,7 @@ def _find_faces(
     with gallery.reader() as reader:
         remembered = reader.finds_faces()
     if asked is not None and asked != remembered:
-        with gallery.writer() as catalog:
+        with gallery.writer(admits_runs=True) as catalog:
             catalog.set_finds_faces(asked)
     if not (remembered if asked is None else asked) or report.interrupted:
         return None

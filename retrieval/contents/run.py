@@ -101,7 +101,7 @@ class Run(Generic[T]):
             self._commit()  # raises GalleryLocked, naming the other process
 
     def _commit(self) -> None:
-        with self._gallery.writer() as catalog, catalog.transaction() as transaction:
+        with self._gallery.writer(admits_runs=True) as catalog, catalog.transaction() as transaction:
             self._write_all(transaction, self._pending)
         self._pending.clear()
 

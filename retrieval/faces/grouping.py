@@ -17,7 +17,7 @@ import numpy as np
 
 from indexes.factory import create_index
 from indexes.spec import IndexSpec
-from retrieval.catalog.faces import FaceVectors, face_vectors, set_grouped
+from retrieval.catalog.faces import FaceVectors, face_vectors, has_ungrouped, set_grouped
 from retrieval.catalog.persons import dissolve_unnamed, insert_person, rejections
 from retrieval.encoders.base import unit
 from retrieval.faces.models import DIM
@@ -66,7 +66,9 @@ def group_faces(gallery: Gallery, stop: Callable[[], bool] = lambda: False) -> G
     if found is None:
         return Grouped([], [], [])
     if found.joined or found.new or found.alone:
-        with gallery.writer() as catalog, catalog.transaction() as transaction:
+        with gallery.writer(admits_runs=True) as catalog, catalog.transaction() as transaction:
+            if not has_ungrouped(transaction):  # another machine was faster
+                return Grouped([], [], [])
             set_grouped(transaction, found.joined)
             for group in found.new:
                 person_id = insert_person(transaction)

@@ -119,6 +119,23 @@ def finish_forgetting(gallery: Gallery, catalog: Catalog) -> None:
         _clean_files(gallery, catalog, purge=begun != _FORGET)
 
 
+def finish_earlier(gallery: Gallery) -> None:
+    """:func:`finish_forgetting` before a run of the indexer, which others may share: this they may not."""
+    if (gallery.path / UNFINISHED).exists():
+        with gallery.writer() as catalog:
+            finish_forgetting(gallery, catalog)
+
+
+def prune(catalog: Catalog, missing: Sequence[str]) -> int:
+    """Retire what a gallery has of folders that are missing; how many pictures."""
+    retired = 0
+    with catalog.transaction() as transaction:
+        for folder in missing:
+            found = forget(transaction, [folder], purge=False, leave_out=False)
+            retired += 0 if found is None else found.images
+    return retired
+
+
 def _mark(file: Path, what: str) -> None:
     """Flush the mark to the disk: a power cut may follow the commit."""
     with file.open("w", encoding="utf-8") as out:

@@ -7,13 +7,12 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
-from retrieval.catalog.batch import Batch, IndexedImage
+from retrieval.catalog.batch import Batch
 from retrieval.catalog.exclusions import Exclusions, all_exclusions, replace_exclusions
-from retrieval.catalog.forgetting import forget
 from retrieval.catalog.reader import CatalogReader
 from retrieval.catalog.shots import note_shots
 from retrieval.catalog.writer import Catalog
@@ -28,10 +27,11 @@ from retrieval.indexing.doubtful_notes import DoubtfulNotes
 from retrieval.indexing.embeddings import adapt_stored, choose_active, drop_damaged
 from retrieval.indexing.executor import MakeExecutor, Work, on_this_machine
 from retrieval.indexing.focus import SAVED_AFTER, Focus, walk_focus
-from retrieval.indexing.forgetting import finish_forgetting
-from retrieval.indexing.outcomes import Results
+from retrieval.indexing.forgetting import finish_earlier, prune
+from retrieval.indexing.outcomes import Results, take
 from retrieval.indexing.report import IndexReport, Progress
-from retrieval.indexing.wishes import Wishes, checked_spec, note_here, only_elsewhere, resolved_roots, unplugged
+from retrieval.indexing.sharing import share_work
+from retrieval.indexing.wishes import Wishes, checked_spec, only_elsewhere, resolved_roots, unplugged
 from retrieval.pictures.device_images import DeviceDecoder
 from retrieval.pictures.passed_over import PassedOver, as_json
 from retrieval.pictures.quiet import native_messages
@@ -118,11 +118,11 @@ class Indexer:
 
         Raises:
             SettingsError: such a folder; or no folder at all, or none that can be used.
-            GalleryLocked: another process is writing to the gallery.
+            GalleryLocked: another process is writing to the gallery, and does not share its work (see ``sharing.py``).
         """
         given = [folders] if isinstance(folders, str | Path) else list(folders)
-        with self.gallery.writer(admits_labels=True) as catalog:
-            finish_forgetting(self.gallery, catalog)
+        finish_earlier(self.gallery)
+        with self.gallery.writer(admits_labels=True, admits_runs=True) as catalog:
             if verify_content and catalog.mend_words():
                 logger.warning("the index of names and captions was damaged, and was made anew")
             looks = Looks(retry_failures, verify_content, prune, archives)
@@ -173,6 +173,7 @@ class _Run:
         refused: Refused | None,
     ) -> IndexReport:
         wishes.check()  # an invalid pattern is rejected before any work
+        self._shared = share_work(self._catalog, self._encoder.spec, self._frames_per_minute, self.report, self._looks)
         roots = self._roots(given, refused)
         with self._gallery.reader() as reader:
             self._asked_before = reader.index_spec()
@@ -211,7 +212,9 @@ class _Run:
         with self._gallery.reader() as reader:
             keeper = self._keeper(reader)
             try:
-                self._index(roots, keeper)
+                self._index(self._own(self._candidates(roots)), roots, keeper)
+                while rest := self._left_to_others(keeper):
+                    self._index(rest, (), keeper)
             except KeyboardInterrupt:
                 # It may have occurred within a transaction, or during a change to the index in memory.
                 self._catalog.roll_back()
@@ -236,8 +239,9 @@ class _Run:
             self._show("index", force=True)
             started = time.perf_counter()
             if self._saves_index():
-                self.report.index = keeper.finish()
-                leave_stores(self._asked_before, self._gallery.index_path, reader)
+                with self._index_turn(keeper, wait_s=60.0) as is_ours:
+                    self.report.index = keeper.finish() if is_ours else "kept up to date by another run"
+                    leave_stores(self._asked_before, self._gallery.index_path, reader)
             keeper.close()
             self.report.seconds["index"] += time.perf_counter() - started
             failures = reader.failures()
@@ -254,6 +258,8 @@ class _Run:
         with self._catalog.transaction() as transaction:
             before = all_exclusions(transaction)
             self._lasting, self.report.lifted = wishes.applied(before, roots, roots if is_named else ())
+            if self._shared is not None and self._lasting.rows != before.rows:
+                self._shared.refuse_if_others("these options would change what it leaves out")
             replace_exclusions(transaction, self._lasting.rows)
 
     def _tell_of_the_walk(self) -> None:
@@ -272,7 +278,7 @@ class _Run:
         row = next(e for e in reader.encoders() if e.id == self._encoder_id)
         return IndexKeeper(self._gallery.index_path(row.fingerprint), reader, row)
 
-    def _index(self, roots: Sequence[str], keeper: IndexKeeper) -> None:
+    def _index(self, candidates: Iterator[Candidate | None], roots: Sequence[str], keeper: IndexKeeper) -> None:
         work = Work(
             self._gallery, self._encoder, self._encoder_id, self._workers, self._decoder, self._notes,
             self._frames_per_minute,
@@ -282,10 +288,10 @@ class _Run:
             self._decoder.taken()  # likewise
         with (
             nullcontext()
-            if self._is_partial
+            if self._is_partial or not roots
             else counted_ahead(roots, self._lasting, self._all_roots, self._lists, self._progress)
         ):
-            for results in self._executor(work).run(self._candidates(roots), stop=partial(self._is_stopping, keeper)):
+            for results in self._executor(work).run(candidates, stop=partial(self._is_stopping, keeper)):
                 self._take(results, keeper)
 
     # The folders
@@ -297,19 +303,13 @@ class _Run:
             known = [root for root in reader.roots() if root not in self._elsewhere]
         roots, self._missing = resolved_roots(given, known, self._catalog.count_present, refused)
         if self._looks.prune:
-            self._prune(self._missing)
+            self.report.counts.retired += prune(self._catalog, self._missing)
             known = [root for root in known if root not in self._missing]
         else:
             for folder in self._missing:
                 self.report.kept(folder, ROOT_IS_GONE, self._catalog.count_present(folder), is_absence=True)
         self._all_roots = {*known, *roots}
         return roots
-
-    def _prune(self, missing: Sequence[str]) -> None:
-        with self._catalog.transaction() as transaction:
-            for folder in missing:
-                found = forget(transaction, [folder], purge=False, leave_out=False)
-                self.report.counts.retired += 0 if found is None else found.images
 
     # New and changed files
 
@@ -320,7 +320,7 @@ class _Run:
         comparison = self._comparison = FolderComparison(
             self._catalog,
             self._encoder_id,
-            self._batch_in_use,
+            lambda: self._batch,
             self.report,
             self._all_roots,
             self._unplugged,
@@ -329,7 +329,7 @@ class _Run:
         )
         for root in roots:
             comparison.begin_root(root)
-            note_here(self._catalog, root)
+            self._catalog.note_host(root)
             walking = walk_focus(
                 root,
                 self._focus,
@@ -366,24 +366,19 @@ class _Run:
     def _lists(self, archive: str) -> bool:
         return self._comparison is not None and self._comparison.lists(archive)
 
-    def _batch_in_use(self) -> Batch:
-        return self._batch
+    def _own(self, candidates: Iterator[Candidate | None]) -> Iterator[Candidate | None]:
+        return candidates if self._shared is None else self._shared.own(candidates, self._encoder_id)
+
+    def _left_to_others(self, keeper: IndexKeeper) -> Iterator[Candidate | None] | None:
+        if self._shared is None or self._stop():
+            return None
+        self._commit(keeper)  # what others took over is known behind it
+        return self._shared.rest(self._encoder_id, self._stop) if self._shared.is_left else None
 
     # Results
 
     def _take(self, results: Results, keeper: IndexKeeper) -> None:
-        for outcome in results.outcomes:
-            if isinstance(outcome, IndexedImage):
-                self._batch.indexed.append(outcome)
-                self.report.reused += outcome.is_reused
-            else:
-                self._batch.failed.append(outcome)
-                self._progress.failed += 1
-        for stage, seconds in vars(results.timings).items():
-            self.report.seconds[stage] += seconds
-        self.report.encoded += results.encoded
-        self._progress.done += len(results.outcomes)
-        self._progress.encoded = self.report.encoded
+        take(results, self._batch, self.report, self._progress)
         now = time.perf_counter()
         if len(self._batch) >= COMMIT_IMAGES or now - self._last_commit >= COMMIT_SECONDS:
             self._commit(keeper)
@@ -401,12 +396,19 @@ class _Run:
             # A new batch first: the walk continues to fill it while this one is written.
             batch, self._batch = self._batch, Batch()
             self.report.counts += self._catalog.commit(batch, self._encoder_id, unplugged=self._unplugged)
+            if self._shared is not None:
+                self._shared.settle()
         committed = time.perf_counter()
         self.report.seconds["commit"] += committed - started
         if self._saves_index():
-            keeper.follow()
+            with self._index_turn(keeper) as is_ours:
+                if is_ours:
+                    keeper.follow()
         self._last_commit = time.perf_counter()
         self.report.seconds["index"] += self._last_commit - committed
+
+    def _index_turn(self, keeper: IndexKeeper, wait_s: float = 0.0) -> AbstractContextManager[bool]:
+        return self._catalog.index_turn(wait_s) if keeper.is_in_server else nullcontext(True)
 
     def _show(self, stage: str, *, force: bool = False) -> None:
         now = time.perf_counter()

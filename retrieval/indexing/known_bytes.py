@@ -10,6 +10,10 @@ from typing import Protocol, TypeAlias
 from retrieval.catalog.batch import Metadata
 from retrieval.catalog.moments import Moment, moments_by_hash
 from retrieval.catalog.reader import CatalogReader
+from retrieval.errors import SystemProblem
+
+MOST_CONNECTIONS = 4
+"""To a server, which has a hundred for all. Threads share them: each looks up a file only now and then."""
 
 Known: TypeAlias = tuple[bytes, Metadata, tuple[Moment, ...]]
 """The embedding and the metadata of a file's bytes, and the moments of a video."""
@@ -28,7 +32,7 @@ class Lookups(Protocol):
 
 
 class KnownBytes:
-    """Looks up which bytes are embedded already; each thread uses a connection of its own.
+    """Looks up which bytes are embedded already; each thread uses a connection of its own, up to a few of a server.
 
     Closing waits for queries in progress, and later ones fail: Ctrl-C while a pool starts a thread leaves one that the
     pool does not know and does not wait for, and closing its SQLite connection meanwhile crashes the process.
@@ -39,7 +43,8 @@ class KnownBytes:
         self._own = threading.local()
         self._lock = threading.Lock()
         self._open: list[tuple[CatalogReader, threading.Lock]] = []
-        self._is_closed = False
+        self._is_closed = self._is_enough = False
+        self._threads = 0
 
     def find(self, digest: bytes) -> Known | None:
         """The embedding and the metadata for these bytes, and the moments of a video."""
@@ -60,9 +65,25 @@ class KnownBytes:
             with self._lock:
                 if self._is_closed:
                     raise CancelledError
-                mine = self._own.mine = self._open_reader(), threading.Lock()
-                self._open.append(mine)
+                mine = self._own.mine = self._new() or self._open[self._threads % len(self._open)]
+                self._threads += 1
         return mine
+
+    def _new(self) -> tuple[CatalogReader, threading.Lock] | None:
+        """Another connection; None if there are enough, or the server has none left: then threads share them."""
+        if self._is_enough:
+            return None
+        try:
+            reader = self._open_reader()
+        except SystemProblem:
+            if not self._open:
+                raise
+            self._is_enough = True
+            return None
+        made = reader, threading.Lock()
+        self._open.append(made)
+        self._is_enough = reader.is_server and len(self._open) >= MOST_CONNECTIONS
+        return made
 
     def close(self) -> None:
         with self._lock:

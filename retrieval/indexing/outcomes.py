@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 from indexes.base import Vectors
-from retrieval.catalog.batch import FailedImage, IndexedImage, Metadata
+from retrieval.catalog.batch import Batch, FailedImage, IndexedImage, Metadata
 from retrieval.catalog.moments import Moment
 from retrieval.catalog.records import pack_vector
 from retrieval.indexing.candidates import Candidate
+from retrieval.indexing.report import IndexReport, Progress
 
 Outcome: TypeAlias = IndexedImage | FailedImage
 
@@ -60,6 +61,22 @@ class Prepared:
     def waiting(self) -> list[Waiting]:
         """The pictures that need their embedding, in order."""
         return [each for each in self.settled if isinstance(each, Waiting)]
+
+
+def take(results: Results, batch: Batch, report: IndexReport, progress: Progress) -> None:
+    """Put the outcomes into a batch that is to be committed, and count them."""
+    for outcome in results.outcomes:
+        if isinstance(outcome, IndexedImage):
+            batch.indexed.append(outcome)
+            report.reused += outcome.is_reused
+        else:
+            batch.failed.append(outcome)
+            progress.failed += 1
+    for stage, seconds in vars(results.timings).items():
+        report.seconds[stage] += seconds
+    report.encoded += results.encoded
+    progress.done += len(results.outcomes)
+    progress.encoded = report.encoded
 
 
 def merged(chunks: Sequence[Prepared], embedded: Sequence[Outcome], seconds: float) -> Results:

@@ -49,6 +49,9 @@ class FolderProblem:
     is_absence: bool = False
 
 
+_OF_SEVERAL_RUNS = ("by_others", "taken_over", "superseded", "held_by")
+
+
 @dataclass
 class IndexReport:
     """The results of one run.
@@ -74,6 +77,10 @@ class IndexReport:
         text: the results of reading text in pictures afterwards, if requested; see ``reading/run.py``.
         faces: the results of looking for faces afterwards, if requested; see ``faces/run.py``.
         lifted: forgotten paths that are indexed again because they were named.
+        by_others: files that another run indexed while this one did, in a gallery that several share.
+        taken_over: files that a run which died had begun with, and that this one did instead.
+        superseded: files that this one did not write, because another run had taken them over; not lost.
+        held_by: how many files other runs still had when this one ended, by their names.
         problems: folders that could not be walked; nothing below them was retired.
         seconds: per stage. ``read``, ``decode`` and ``encode`` are sums over all threads; ``walk``, ``commit`` and
             ``index`` were spent in the main thread; ``total`` is wall time, with ``thumbnails``, ``words`` and
@@ -103,6 +110,10 @@ class IndexReport:
     text: TextReport | None = None
     faces: FaceReport | None = None
     lifted: list[str] = field(default_factory=list)
+    by_others: int = 0
+    taken_over: int = 0
+    superseded: int = 0
+    held_by: dict[str, int] = field(default_factory=dict)
     problems: list[FolderProblem] = field(default_factory=list)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     index: str = ""
@@ -135,6 +146,7 @@ class IndexReport:
             "places_named": self.places_named,
             **({"text": self.text.as_dict()} if self.text else {}),
             **({"faces": self.faces.as_dict()} if self.faces else {}),
+            **{name: value for name in _OF_SEVERAL_RUNS if (value := getattr(self, name))},
             "lifted": self.lifted,
             "problems": [vars(problem) for problem in self.problems],
             "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},

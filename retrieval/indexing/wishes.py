@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from retrieval.catalog.exclusions import Exclusion, Exclusions, changed
-from retrieval.catalog.folders import note_host, roots_of_others
+from retrieval.catalog.folders import roots_only_elsewhere
 from retrieval.catalog.reader import CatalogReader
-from retrieval.catalog.writer import Catalog
 from retrieval.errors import GalleryError, SettingsError
 from retrieval.indexing.ignore import parse
 from retrieval.indexing.scan import is_mounted
@@ -113,19 +112,8 @@ def resolved_roots(
 
 
 def only_elsewhere(reader: CatalogReader) -> list[str]:
-    """The roots that another machine walked and that this one does not have, in a catalog that several share.
-
-    Their files are not gone: what is there stays as it is, and the same content in a folder here is a copy.
-    """
-    others = roots_of_others(reader, socket.gethostname()) if reader.is_server else []
-    return [root for root in others if not (os.path.isdir(root) or archive_of(root))]  # noqa: PTH112 - see resolved_roots
-
-
-def note_here(catalog: Catalog, root: str) -> None:
-    """Record that this machine walks a root, in a catalog that several share."""
-    with catalog.transaction() as transaction:
-        if transaction.is_server:
-            note_host(transaction, root, socket.gethostname())
+    """The roots that another machine walked and that this one does not have, in a catalog that several share."""
+    return roots_only_elsewhere(reader, socket.gethostname()) if reader.is_server else []
 
 
 def unplugged(mounts: Sequence[str]) -> list[str]:

@@ -122,7 +122,7 @@ def _remember(gallery: Gallery, found: Sequence[tuple[int, ImageRecord]]) -> int
     if not found:
         return 0
     try:
-        with gallery.writer() as catalog, catalog.transaction() as transaction:
+        with gallery.writer(admits_runs=True) as catalog, catalog.transaction() as transaction:
             set_colours(transaction, [(image, colour) for colour, image in found])
     except GalleryError as error:
         logger.warning("%s; the pictures' colours are not kept", error.message)

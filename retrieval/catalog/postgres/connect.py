@@ -44,6 +44,10 @@ class ConnectionLost(CatalogUnreachable):
     """The connection ended during work: what was not committed is not there, and may be done again."""
 
 
+class NoConnectionLeft(ConnectionLost):
+    """The server has no connection left for a new one; in the middle of work it is waited for."""
+
+
 def open_connection(address: CatalogAddress, *, reads: bool = False) -> psycopg.Connection[Any]:
     """A new connection on which each statement is a transaction of its own, unless one is begun.
 
@@ -122,7 +126,7 @@ def explained(error: Exception, address: CatalogAddress) -> Exception:
     said = " ".join(str(error).split())
     where = f"the catalog in {address.server}"
     if state == "53300" or "too many clients" in said or "connection slots are reserved" in said:
-        return CatalogUnreachable(
+        return NoConnectionLeft(
             f"{where} has no connection left", f"raise max_connections there or end other programs, {AGAIN}"
         )
     if state in ("28P01", "28000") or "authentication failed" in said or "no password supplied" in said:
@@ -174,7 +178,11 @@ def with_patience(do: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
 # Locks
 
 LockName = str
-"""``writer``: runs of the indexer and whatever rewrites rows; ``labels``: changes of what people say."""
+"""``writer``: whatever rewrites rows; ``runs``: the same lock, shared by all runs of the indexer, each of which keeps
+whatever rewrites rows away; ``labels``: changes of what people say; ``index``: changes of an index in a server."""
+
+ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('photoseek ' || current_schema() || ' transaction', 0))"
+"""One transaction that writes at a time, as in SQLite: what it reads cannot change before it writes."""
 
 _KEY = "hashtextextended('photoseek ' || current_schema() || ' ' || %(name)s, 0)"
 
@@ -196,13 +204,24 @@ def take_locks(connection: psycopg.Connection[Any], names: Sequence[tuple[LockNa
     """
     for name, wait_s in names:
         until = time.monotonic() + wait_s
-        while not _row(connection, f"SELECT pg_try_advisory_lock({_KEY})", name)[0]:
+        name, how = ("writer", "_shared") if name == "runs" else (name, "")
+        while not _row(connection, f"SELECT pg_try_advisory_lock{how}({_KEY})", name)[0]:
             if time.monotonic() >= until:
                 raise GalleryLocked(
                     f"the gallery {place} is being written by {holder(connection, name) or 'another process'}",
                     "wait until it has finished, or stop it (Ctrl-C loses nothing)",
                 )
             time.sleep(0.05)
+
+
+def try_lock(connection: psycopg.Connection[Any], name: LockName) -> bool:
+    """Take a lock, to be given back with :func:`give_lock_back`; False if another connection has it."""
+    return bool(_row(connection, f"SELECT pg_try_advisory_lock({_KEY})", name)[0])
+
+
+def give_lock_back(connection: psycopg.Connection[Any], name: LockName) -> None:
+    """End :func:`try_lock`."""
+    _row(connection, f"SELECT pg_advisory_unlock({_KEY})", name)
 
 
 def holder(connection: psycopg.Connection[Any], name: LockName) -> str | None:

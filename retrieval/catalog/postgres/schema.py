@@ -129,6 +129,8 @@ def make(address: CatalogAddress, place: str) -> bool:
         GalleryLocked: another process is writing it.
     """
     with open_connection(address) as connection:
+        if version_of(connection) == CATALOG_VERSION:  # others may be writing it
+            return False
         take_place(connection, address, place)
         if has_table(connection, "moving"):
             raise GalleryError(
@@ -214,6 +216,12 @@ def version_of(connection: psycopg.Connection[Any]) -> str | None:
         return None
     row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     return None if row is None else str(row[0])
+
+
+def is_older(connection: psycopg.Connection[Any]) -> bool:
+    """Whether there is a catalog of an older version, which :func:`make` brings up."""
+    version = version_of(connection)
+    return version is not None and version < CATALOG_VERSION
 
 
 def _begin(connection: Connection) -> None:

@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retrieval.catalog.postgres.address import CatalogAddress
-from retrieval.catalog.postgres.connect import ConnectionLost, close_quietly, driver, explained
+from retrieval.catalog.postgres.connect import ALONE, ConnectionLost, close_quietly, driver, explained
 from retrieval.catalog.postgres.statements import Statement, plain, translated
 from retrieval.catalog.transaction import Transaction
 
 if TYPE_CHECKING:
     import psycopg
-
-_ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('photoseek ' || current_schema() || ' transaction', 0))"
-"""One transaction that writes at a time, as in SQLite: what it reads cannot change before it writes."""
 
 _REVISION = "SELECT 1 FROM revisions WHERE change = :change AND revision = :revision"
 
@@ -53,7 +50,7 @@ class ServerTransaction(Transaction):
             self._sent("SELECT 1", {})  # whether the connection still lives
         else:
             self._sent("BEGIN", {})
-            self._sent(_ALONE, {})
+            self._sent(ALONE, {})
 
     def end(self) -> None:
         """See :meth:`Transaction.end`."""

@@ -6,16 +6,19 @@ server has no lock any more, and cannot write either: it has to connect, and to 
 
 from __future__ import annotations
 
+import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from retrieval.catalog.batch import Batch, Counts, KnownFile
+from retrieval.catalog.folders import note_host, roots_only_elsewhere
 from retrieval.catalog.known import KNOWN_FILES
 from retrieval.catalog.label_moves import LabelMoves
+from retrieval.catalog.leases import Place, only_own, place_of
 from retrieval.catalog.postgres.address import CatalogAddress
 from retrieval.catalog.postgres.connect import (
     PATIENCE_S,
@@ -25,11 +28,14 @@ from retrieval.catalog.postgres.connect import (
     close_quietly,
     driver,
     explained,
+    give_lock_back,
     open_connection,
     take_locks,
+    try_lock,
     with_patience,
 )
-from retrieval.catalog.postgres.schema import make
+from retrieval.catalog.postgres.leases import Leases, OtherRun
+from retrieval.catalog.postgres.schema import is_older, make
 from retrieval.catalog.postgres.transaction import ServerTransaction
 from retrieval.catalog.transaction import Transaction
 from retrieval.catalog.writer import Catalog
@@ -39,6 +45,12 @@ from retrieval.system_errors import AGAIN
 
 if TYPE_CHECKING:
     import psycopg
+
+T = TypeVar("T")
+
+_FOR_RUNS = """SET idle_in_transaction_session_timeout = 60000; SET lock_timeout = 120000;
+    SET statement_timeout = 600000"""
+"""A run that is stopped in the middle of a transaction must not stop the others: the server ends it while they wait."""
 
 _TABLES = """SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(current_schema()) AND relkind = 'r'
     ORDER BY 1"""
@@ -62,11 +74,17 @@ class ServerCatalog(Catalog):
         self._psycopg = driver()
         self._labels = LabelMoves()
         self._retired = set()
+        self._leases: Leases | None = None
+        self._lost: set[Place] = set()
         self._server = self._opened()
 
     def _opened(self) -> psycopg.Connection[Any]:
         connection = open_connection(self._address)
         try:
+            if is_older(connection):
+                make(self._address, str(self._folder))
+            if "runs" in (name for name, _ in self._locks):
+                connection.execute(_FOR_RUNS)
             take_locks(connection, self._locks, str(self._folder))
         except self._psycopg.Error as error:
             close_quietly(connection)
@@ -77,7 +95,9 @@ class ServerCatalog(Catalog):
         return connection
 
     def close(self) -> None:
-        """Close the connection, which gives the locks back."""
+        """Give the leases back, and close the connection, which gives the locks back."""
+        if self._leases is not None:
+            self._leases.close()
         close_quietly(self._server)
 
     def roll_back(self) -> None:
@@ -174,7 +194,56 @@ class ServerCatalog(Catalog):
             return super(ServerCatalog, self).commit(batch, encoder_id, unplugged=unplugged)
 
         counts: Counts = self._again(write)
+        if self._leases is not None:
+            places = [*map(place_of, batch.indexed), *map(place_of, batch.failed)]
+            self._leases.settle(places, self._lost)
         return counts
+
+    def _writable(
+        self, transaction: Transaction, batch: Batch, unplugged: Sequence[str]
+    ) -> tuple[Batch, Sequence[str]]:
+        # Others may have begun with a folder since this run began: its files are not gone because they are not here.
+        away = [*unplugged, *roots_only_elsewhere(transaction, socket.gethostname())]
+        if self._leases is None:
+            return batch, away
+        leases = self._leases
+        own, self._lost = only_own(transaction, batch, leases.id, leases.files, leases.before)
+        return own, away
+
+    def share(self, settings: Mapping[str, Any], check: Callable[[Sequence[OtherRun]], None]) -> Leases:
+        """See :meth:`Catalog.share`."""
+        self._leases = Leases(self._address, settings, check)
+        return self._leases
+
+    def note_host(self, root: str) -> None:
+        """See :meth:`Catalog.note_host`."""
+        with self.transaction() as transaction:
+            note_host(transaction, root, socket.gethostname())
+
+    @contextmanager
+    def index_turn(self, wait_s: float = 0.0) -> Iterator[bool]:
+        """See :meth:`Catalog.index_turn`."""
+        until = time.monotonic() + wait_s
+        while not (is_ours := self._asked(try_lock)) and time.monotonic() < until:
+            time.sleep(0.1)
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                self._asked(give_lock_back)
+
+    def _asked(self, do: Callable[[psycopg.Connection[Any], LockName], T]) -> T:
+        def once() -> T:
+            try:
+                self._connected()
+                return do(self._server, "index")
+            except self._psycopg.Error as error:
+                ours = explained(error, self._address)
+                if isinstance(ours, ConnectionLost):
+                    close_quietly(self._server)
+                raise ours from error
+
+        return with_patience(once)
 
 
 def make_catalog(address: CatalogAddress, folder: Path) -> bool:

@@ -17,6 +17,7 @@ from retrieval.catalog import (
     images,
     known,
     labels,
+    leases,
     lexicon,
     moments,
     orders,
@@ -95,6 +96,10 @@ def fill(catalog: Catalog) -> tuple[int, int]:
 
 def say(transaction: Transaction, encoder: int) -> None:
     folders.note_host(transaction, "/photos", "this")
+    key = leases.lease_key(1, "a.jpg")
+    transaction.run("INSERT INTO leases (key, indexer) VALUES (:key, 1)", {"key": key})
+    assert leases.give_back(transaction, 2, [key]) == set() and leases.give_back(transaction, 1, [key]) == {key}
+    leases.only_own(transaction, Batch(retired=[1, 2]), 1, {}, 1)
     labels.add_said(
         transaction, "tags", [(1, "dog", "user"), (2, "Dog", "xmp"), (3, "cat", "user"), (9, "dog", "user")]
     )
@@ -185,6 +190,9 @@ def ask(rows: CatalogReader | Transaction, encoder: encoders.EncoderRow) -> None
     embeddings.half_vectors(rows, ids, encoder)
     assert embeddings.embedding_of(rows, hash_of("d.jpg"), encoder.id) is not None
     folders.count_present(rows, "/photos/trip")
+    folders.roots_only_elsewhere(rows, "other")
+    leases.written_since(rows, ids, 1)
+    leases.known_at(rows, encoder.id, [(1, "a.jpg"), (1, "bad.jpg"), (2, "no")])
     assert folders.roots_of_others(rows, "other") == ["/photos"] and not folders.roots_of_others(rows, "this")
     labels.is_tagged(rows, ids, "dog")
     faces.unlooked(rows, "m/2")
