@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
 from retrieval.errors import SettingsError
-from retrieval.paths import as_text
+from retrieval.paths import as_text, is_remote
 from retrieval.streams import plural, printable
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ def _write_table(hits: Sequence[Hit], out: IO[str], *, explain: bool) -> None:
 
 def file_uri(path: str) -> str:
     """``file:///...`` for a link that a terminal opens."""
-    return Path(path).as_uri()
+    return path if is_remote(path) else Path(path).as_uri()
 
 
 def report_rows(report: IndexReport) -> list[tuple[str, str]]:

@@ -76,6 +76,19 @@ def as_text(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
+_STORES = ("s3://", "gs://", "az://")
+
+
+def is_remote(path: str) -> bool:
+    """Whether a catalog's path is the address of an object store; see ``sources/addresses.py``."""
+    return path[:5] in _STORES
+
+
+def may_be_elsewhere(path: str) -> bool:
+    """True for every picture's path that may be none of a plain file; ``sources/reading.py`` knows more."""
+    return is_remote(path) or ".tar/" in (folded := path.lower()) or ".parquet/" in folded
+
+
 def is_below(path: str, folder: str) -> bool:
     """True if ``path`` is ``folder`` or inside it, at any depth; both absolute and normalised."""
     return path == folder or path.startswith(folder if folder.endswith(os.sep) else folder + os.sep)

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from retrieval.catalog.access import Rows
-from retrieval.paths import decode_path, encode_path, is_below
+from retrieval.paths import decode_path, encode_path, is_below, is_remote
 from retrieval.sources.places import archive_of
 
 if TYPE_CHECKING:
@@ -41,7 +41,11 @@ def roots_only_elsewhere(rows: Rows, host: str) -> list[str]:
     Their files are not gone: what is there stays as it is, and the same content in a folder here is a copy.
     """
     others = roots_of_others(rows, host)
-    return [root for root in others if not (os.path.isdir(root) or archive_of(root))]  # noqa: PTH112 - need not be text
+    return [root for root in others if not _is_here(root)]
+
+
+def _is_here(root: str) -> bool:
+    return is_remote(root) or os.path.isdir(root) or archive_of(root) is not None  # noqa: PTH112 - need not be text
 
 
 def passed_over(rows: Rows) -> list[str | None]:

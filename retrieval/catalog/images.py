@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from retrieval.catalog.access import Rows, id_lists
 from retrieval.catalog.records import ImageRecord, taken_at
-from retrieval.paths import decode_path, encode_path
+from retrieval.paths import decode_path, encode_path, is_remote
 
 if TYPE_CHECKING:
     from retrieval.catalog.transaction import Transaction
@@ -84,9 +84,12 @@ def known_ids(rows: Rows, ids: Sequence[int], *, present: bool = False) -> set[i
 
 def record_at(rows: Rows, path: str | Path) -> ImageRecord | None:
     """The present image at ``path`` (symbolic links in its folder resolved), or None."""
-    folder, name = os.path.split(os.path.abspath(path))
+    from retrieval.sources.addresses import spelled
+
+    given = spelled(path)
+    folder, name = os.path.split(given if is_remote(given) else os.path.abspath(given))
     sql = f"{_RECORD} WHERE NOT i.is_retired AND f.path = :folder AND i.name = :name"
-    for candidate in dict.fromkeys((os.path.realpath(folder), folder)):
+    for candidate in dict.fromkeys((folder if is_remote(folder) else os.path.realpath(folder), folder)):
         found = rows.rows(sql, {"folder": encode_path(candidate), "name": encode_path(name)})
         if found:
             return _record(found[0])

@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
-from typing import BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes.base import Vectors
+from retrieval.paths import may_be_elsewhere
 from retrieval.regular_files import change_time, digest_of, is_short, open_regular
-from retrieval.sources.base import Found, Source
-from retrieval.sources.reading import source_of
+
+if TYPE_CHECKING:
+    from retrieval.sources.base import Found, Source
 
 OnDisk = Literal["same", "changed", "missing"]
 
@@ -106,14 +108,17 @@ class ImageRecord:
         shown = _SHOWN.get(self.taken_precision or "")
         return self.taken_at.isoformat(timespec="seconds") if shown is None else self.taken_at.isoformat()[:shown]
 
-    def on_disk(self) -> OnDisk:
+    def on_disk(self, *, asks: bool = False) -> OnDisk:
         """Compare with the present file: a changed one may show another picture than the one indexed.
+
+        Args:
+            asks: also ask object stores, a request each; without it, what they hold counts as the same.
 
         An edit can preserve size and modification time (``exiftool -P``). It cannot preserve the time of change, but
         ``chmod`` and hard links alter that, too: then the file is read, and its content decides.
         """
-        if (source := source_of(self.path)) is not None:
-            return source.state(self.path, self._found(), self.content_hash)
+        if (source := self._source()) is not None:
+            return source.state(self.path, self._found(), self.content_hash, asks=asks)
         try:
             found = os.stat(self.path)
         except (OSError, ValueError):  # no file name can contain a NUL
@@ -129,7 +134,7 @@ class ImageRecord:
             FileChanged: there is another file at the path.
             OSError: there is none, or it cannot be opened.
         """
-        if (source := source_of(self.path)) is not None:
+        if (source := self._source()) is not None:
             return self._open_in(source)
         try:
             file = open_regular(self.path)
@@ -145,13 +150,22 @@ class ImageRecord:
             raise
         return file
 
+    def _source(self) -> Source | None:
+        if not may_be_elsewhere(self.path):
+            return None
+        from retrieval.sources.reading import source_of  # a search that has plain files alone does without
+
+        return source_of(self.path)
+
     def _found(self) -> Found:
+        from retrieval.sources.base import Found
+
         return Found(self.size, self.mtime_ns, self.ctime_ns)
 
     def _open_in(self, source: Source) -> BinaryIO:
         opened = source.open(self.path)
         try:
-            if opened.found != self._found() and source.state(self.path, self._found(), self.content_hash) != "same":
+            if opened.found != self._found() and self.on_disk(asks=True) != "same":
                 raise FileChanged(f"{self.path} changed since it was indexed")
         except BaseException:
             opened.file.close()

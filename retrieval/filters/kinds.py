@@ -20,7 +20,8 @@ from retrieval.filters.spans import Span, parse_span
 from retrieval.filters.words import parse_words
 from retrieval.folding import fold
 from retrieval.lexemes import phrase
-from retrieval.paths import is_below
+from retrieval.paths import is_below, is_remote
+from retrieval.sources.addresses import spelled
 from retrieval.tag_text import clean_album, clean_person, clean_tag
 
 _SIZE = r"([0-9]{1,15})(?:\.([0-9]{1,9}))?\s*(?:([kmgt])(i)?)?(?:b|bytes)?"
@@ -54,7 +55,8 @@ def _word(condition: Condition, value: Any) -> str:
 
 def _folder(condition: Condition, value: Any) -> Path:
     text = str(value) if isinstance(value, Path) else _text(condition, value)
-    return Path(os.path.realpath(in_folder(text)))
+    address = spelled(value if isinstance(value, Path) else text)
+    return Path(address) if is_remote(address) else Path(os.path.realpath(in_folder(text)))
 
 
 def _circle(condition: Condition, value: Any) -> Near | NearNamed:

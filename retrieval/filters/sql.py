@@ -21,6 +21,7 @@ from retrieval.filters.words import TRIGRAM, match_of, parse_words
 from retrieval.folding import fold
 from retrieval.lexemes import phrase
 from retrieval.paths import decode_path, encode_path, is_below
+from retrieval.sources.addresses import spelled
 
 if TYPE_CHECKING:
     from retrieval.filters.filter import Filter
@@ -106,13 +107,13 @@ def _none(parts: Iterable[Sql]) -> Sql:
 def _under(folder: Path) -> Sql:
     """The folder of exactly this name; only if the gallery has none, one whose folded path is equal."""
     # As bytes: a path that is not valid UTF-8 is a BLOB, which never equals a TEXT.
-    path = os.fsencode(folder)
+    path = os.fsencode(spelled(folder))
     prefix = path.rstrip(b"/") + b"/"
     exact = "(CAST(path AS BLOB) = :path OR substr(CAST(path AS BLOB), 1, :length) = :prefix)"
     return Sql(
         f"""i.folder_id IN (SELECT id FROM folders WHERE {exact} UNION ALL SELECT id FROM folders
             WHERE NOT EXISTS (SELECT 1 FROM folders WHERE {exact}) AND is_folded_below(path, :folded))""",
-        {"path": path, "length": len(prefix), "prefix": prefix, "folded": encode_path(fold(str(folder)))},
+        {"path": path, "length": len(prefix), "prefix": prefix, "folded": encode_path(fold(spelled(folder)))},
     )
 
 

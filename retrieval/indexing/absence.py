@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 
-from retrieval.paths import is_below
+from retrieval.paths import is_below, is_remote
 from retrieval.sources.places import archive_of
 
 LARGE_FOLDER = 1_000
@@ -56,10 +56,11 @@ class Absence:
         """
         root = self._root_of(path)
         if root is not None and root not in met:
-            return ("", "") if _is_folder(root) or archive_of(root) else (root, ROOT_IS_GONE)
+            is_there = is_remote(root) or _is_folder(root) or archive_of(root)
+            return ("", "") if is_there else (root, ROOT_IS_GONE)
         if archive_of(path) is not None:
             return None  # an archive is listed whole: what it does not have is not in it
-        missing = _topmost_missing(path)
+        missing = path if is_remote(path) else _topmost_missing(path)
         if missing is None:
             return None  # excluded by a rule
         if os.path.islink(missing):  # noqa: PTH114 - names need not be text

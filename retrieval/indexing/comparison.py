@@ -16,7 +16,7 @@ from retrieval.indexing.found_files import BROKEN_LINK, FoundFile
 from retrieval.indexing.found_folders import FoundFolder
 from retrieval.indexing.report import IndexReport
 from retrieval.indexing.scan import mount_point
-from retrieval.paths import is_below
+from retrieval.paths import is_below, is_remote
 from retrieval.pictures.formats import sniff
 from retrieval.pictures.passed_over import WITHOUT_EXTENSION, PassedOver
 from retrieval.sources.places import archives_in
@@ -104,8 +104,8 @@ class FolderComparison:
 
     def begin_root(self, root: str) -> None:
         """Start with a folder that the user named."""
-        mount = mount_point(root)
-        if mount != mount_point("/"):
+        mount = "" if is_remote(root) else mount_point(root)
+        if mount and mount != mount_point("/"):
             self._catalog.folder_id(mount, is_mount=True)
         # An unplugged drive's folder stays a mount: later runs must not empty it either.
         self._catalog.folder_id(root, is_root=True, is_mount=mount == root or root in self._unplugged)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from retrieval.catalog.exclusions import Exclusions
 from retrieval.indexing.report import Progress
 from retrieval.indexing.scan import Archives, count_files
+from retrieval.paths import is_remote
 
 COUNT_AFTER_SECONDS = 0.5
 """A run without changes has ended by then (100,000 files), and counting would only have slowed it down."""
@@ -33,8 +34,8 @@ def counted_ahead(
     done = threading.Event()
 
     def count() -> None:
-        if done.wait(COUNT_AFTER_SECONDS):
-            return
+        if done.wait(COUNT_AFTER_SECONDS) or any(map(is_remote, roots)):
+            return  # to list a store takes as long as to walk it
         seen: set[tuple[int, int]] = set()
         total = 0
         for root in roots:

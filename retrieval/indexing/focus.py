@@ -16,7 +16,7 @@ from retrieval.indexing.candidates import Candidate
 from retrieval.indexing.found_files import Looks
 from retrieval.indexing.found_folders import FoundFolder
 from retrieval.indexing.ignore import IGNORE_FILE, IgnoreRules
-from retrieval.indexing.scan import Archives, list_folder, no_archives, parent_device, walk, walk_archive
+from retrieval.indexing.scan import Archives, list_folder, no_archives, parent_device, walk, walk_inside
 from retrieval.paths import is_below
 
 SAVED_AFTER = 2048
@@ -88,7 +88,7 @@ def walk_focus(
                     focus.settled.add(path)
                 elif archives(path) and _enter(rules, root, path):
                     focus.settled.add(path)
-                    yield from walk_archive(path, rules, seen)
+                    yield from walk_inside(path, rules, seen)
                 continue
             if not _enter(rules, root, path):
                 continue
@@ -104,7 +104,7 @@ def walk_focus(
                 yield folder
                 for archive in folder.archives:
                     focus.settled.add(archive)
-                    yield from walk_archive(archive, rules, seen)
+                    yield from walk_inside(archive, rules, seen)
                 if is_tree or at != path:
                     waiting.extend(below)
                     waiting.extend(link for link in links if not _is_elsewhere(link[0], elsewhere))

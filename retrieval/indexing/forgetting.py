@@ -18,6 +18,8 @@ from retrieval.catalog.writer import Catalog
 from retrieval.errors import IndexUnreachable, UnknownImage
 from retrieval.gallery import Gallery
 from retrieval.index_keeper import IndexKeeper
+from retrieval.paths import is_remote
+from retrieval.sources.addresses import spelled
 from retrieval.streams import plural, printable
 from retrieval.undone import Refused, item
 
@@ -235,6 +237,8 @@ def _purge_indexes(gallery: Gallery) -> bool:
 
 def _spellings(path: str | Path) -> list[str]:
     """Names by which the catalog may know a path: all links resolved, all except its own, none."""
+    if is_remote(address := spelled(path)):
+        return [address]
     given = os.path.abspath(Path(path).expanduser())
     folder, name = os.path.split(given)
     return list(dict.fromkeys((os.path.realpath(given), os.path.join(os.path.realpath(folder), name), given)))

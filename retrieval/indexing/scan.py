@@ -20,10 +20,11 @@ from retrieval.indexing.found_files import Glances, Looks
 from retrieval.indexing.found_folders import FoundFolder, is_candidate
 from retrieval.indexing.ignore import IGNORE_FILE, IgnoreRules
 from retrieval.indexing.source_walk import walk_source
-from retrieval.paths import is_below
+from retrieval.paths import is_below, is_remote
 from retrieval.pictures.optional import EXTRA_OF, readable_extensions
 from retrieval.pictures.passed_over import HIDDEN, PassedOver, extension_of, kind_of
 from retrieval.regular_files import describe_os_error
+from retrieval.sources.addresses import spelled
 from retrieval.sources.places import is_archive_name
 from retrieval.sources.reading import source_of
 
@@ -79,7 +80,7 @@ def walk(
         Every folder once: real folders first, depth first and by name; then folders that are only reached through
         symbolic links, so that a picture is known by its real path if it has one below ``root``.
     """
-    start = os.path.realpath(root)
+    start = _start_of(root)
     rules = IgnoreRules(start, exclude, lasting)
     return _walk(start, rules, set() if seen is None else seen, Looks(), elsewhere, archives)
 
@@ -94,7 +95,7 @@ def _walk(
 ) -> Walk:
     readable = readable_extensions()
     if source_of(start) is not None:
-        yield from walk_archive(start, rules, seen, readable)
+        yield from walk_inside(start, rules, seen, readable)
         return
     waiting: deque[tuple[str, int | None]] = deque([(start, parent_device(start))])
     with looks:
@@ -108,7 +109,7 @@ def _walk(
                     continue
                 yield folder
                 for archive in folder.archives:
-                    yield from walk_archive(archive, rules, seen, readable)
+                    yield from walk_inside(archive, rules, seen, readable)
                 stack.extend(reversed(below))
                 links.extend(through_links)
             waiting.extend(link for link in links if not _is_walked_elsewhere(link[0], elsewhere))
@@ -120,19 +121,35 @@ def _is_walked_elsewhere(link: str, elsewhere: Sequence[str]) -> bool:
     return any(is_below(target, other) and "/." not in target[len(other) :] for other in elsewhere)
 
 
-def walk_archive(
+def _start_of(root: str | Path) -> str:
+    path = spelled(root)
+    return path if is_remote(path) else os.path.realpath(path)
+
+
+def walk_inside(
     path: str, rules: IgnoreRules, seen: set[tuple[int, int]], readable: frozenset[str] | None = None
 ) -> Walk:
-    """The folders inside an archive, unless it was listed before; with a problem if it is damaged or gone."""
+    """The folders inside an archive or a store, unless listed before; with a problem if it is damaged or gone."""
+    readable = readable_extensions() if readable is None else readable
+
+    def is_new(folder: str) -> bool:
+        key = (-1, hash(folder))
+        if is_remote(folder) and key in seen:
+            return False
+        seen.add(key)
+        return True
+
     try:
-        own = os.stat(path)
+        own = None if is_remote(path) else os.stat(path)
         source = source_of(path)
     except OSError as error:
         yield FoundFolder(path, problem=describe_os_error(error))
         return
-    if source is not None and (own.st_dev, own.st_ino) not in seen:
+    if source is None or (own is not None and (own.st_dev, own.st_ino) in seen):
+        return
+    if own is not None:
         seen.add((own.st_dev, own.st_ino))
-        yield from walk_source(source, path, rules, readable_extensions() if readable is None else readable)
+    yield from walk_source(source, path, rules, readable, is_new)
 
 
 _Below = list[tuple[str, int | None]]
@@ -238,7 +255,7 @@ def count_files(
     """
     total = 0
     with suppress(SettingsError):  # a bad pattern: the walk itself reports it
-        start = os.path.realpath(root)
+        start = _start_of(root)
         rules = IgnoreRules(start, exclude, lasting)
         for folder in _walk(start, rules, set() if seen is None else seen, Glances(), elsewhere, archives):
             total += len(folder.files)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from retrieval.indexing.found_files import FoundFile
 from retrieval.indexing.found_folders import FoundFolder, is_candidate
@@ -13,14 +13,17 @@ from retrieval.pictures.optional import EXTRA_OF
 from retrieval.pictures.passed_over import HIDDEN, OTHER, PassedOver, extension_of, kind_of
 from retrieval.sources.base import Entry, Listing, Source
 
-LINKS = "links and devices"
+LINKS = "links, devices, odd names"
 
 
-def walk_source(source: Source, root: str, rules: IgnoreRules, readable: frozenset[str]) -> Iterator[FoundFolder]:
+def walk_source(
+    source: Source, root: str, rules: IgnoreRules, readable: frozenset[str], is_new: Callable[[str], bool]
+) -> Iterator[FoundFolder]:
     """List ``root`` and everything below it.
 
     Args:
         readable: extensions of pictures; videos among them are passed over: their frames are read from plain files.
+        is_new: False for a folder of a store that was listed before, below another root.
     """
     left_out: dict[str, PassedOver] = {}
 
@@ -29,21 +32,21 @@ def walk_source(source: Source, root: str, rules: IgnoreRules, readable: frozens
         why = rules.why_left_out(name, is_folder=True)
         if why is not None and why[0] != HIDDEN:
             left_out.setdefault(folder, Counter())[why] += 1
-        return why is None
+        return why is None and is_new(f"{folder}/{name}")
 
+    if not is_new(root):
+        return
     for listing in source.folders(root, enters):
         if listing.problem is not None:
             yield FoundFolder(listing.path, problem=listing.problem)
             continue
         rules.enter(listing.path, False)
-        yield _found(listing, left_out.pop(listing.path, Counter()), rules, readable, is_root=listing.path == root)
+        yield _found(listing, left_out.pop(listing.path, Counter()), rules, readable)
     for folder, counts in left_out.items():
         yield FoundFolder(folder, passed_over=counts)
 
 
-def _found(
-    listing: Listing, passed_over: PassedOver, rules: IgnoreRules, readable: frozenset[str], *, is_root: bool
-) -> FoundFolder:
+def _found(listing: Listing, passed_over: PassedOver, rules: IgnoreRules, readable: frozenset[str]) -> FoundFolder:
     files: list[FoundFile] = []
     unsure: list[FoundFile] = []
     unreadable: list[FoundFile] = []
@@ -63,8 +66,7 @@ def _found(
                 unreadable.append(_file(entry))
         elif entry.problem is None:
             unsure.append(_file(entry))
-    is_empty = is_root and not listing.entries and not listing.others
-    return FoundFolder(listing.path, files, unsure, unreadable, passed_over, is_empty=is_empty)
+    return FoundFolder(listing.path, files, unsure, unreadable, passed_over, is_empty=listing.is_empty)
 
 
 def _file(entry: Entry) -> FoundFile:

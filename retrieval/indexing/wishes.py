@@ -15,7 +15,9 @@ from retrieval.catalog.reader import CatalogReader
 from retrieval.errors import GalleryError, SettingsError
 from retrieval.indexing.ignore import parse
 from retrieval.indexing.scan import is_mounted
-from retrieval.paths import is_below
+from retrieval.paths import is_below, is_remote
+from retrieval.regular_files import describe_os_error
+from retrieval.sources.addresses import spelled
 from retrieval.sources.places import archive_of
 from retrieval.undone import Refused, item
 
@@ -89,6 +91,11 @@ def resolved_roots(
     roots: list[str] = []
     gone: list[str] = []
     for folder in given or known:
+        if is_remote(address := spelled(folder)):
+            with item(folder, refused):
+                _check_store(address, known)
+                roots.append(address)
+            continue
         path = Path(folder).expanduser()
         resolved = os.path.realpath(path)
         # Path.is_dir raises if a folder above is not accessible.
@@ -109,6 +116,20 @@ def resolved_roots(
     if not roots and not gone:
         raise SettingsError("none of these folders can be indexed", "check their spelling, or mount the drive")
     return Roots(list(dict.fromkeys(roots)), gone)
+
+
+def _check_store(address: str, known: Sequence[str]) -> None:
+    """Ask a store whether there is anything at an address that is new; what is known, the walk finds out."""
+    from retrieval.sources.stores import STORES
+
+    if any(is_below(address, root) for root in known):
+        return
+    try:
+        STORES.check(address)
+    except OSError as error:
+        raise SettingsError(
+            f"{address}: {describe_os_error(error)}", "check the network, and the keys that its tools use"
+        ) from error
 
 
 def only_elsewhere(reader: CatalogReader) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -26,11 +27,15 @@ from retrieval.sync import open_index, store_of
 if TYPE_CHECKING:
     from retrieval.catalog.encoders import EncoderRow
     from retrieval.catalog.reader import CatalogReader
+    from retrieval.catalog.records import ImageRecord
     from retrieval.gallery import Gallery
 
 State = Literal["sound", "damaged", "repaired", "note"]
 
 _AT_ONCE = 1000
+_REQUESTS = 16
+"""To object stores, at the same time."""
+
 _CACHES = ("thumbnails.sqlite", "text-cache.sqlite")
 _INDEX_AGAIN = "run: photoseek index"
 
@@ -206,8 +211,19 @@ def _compare_files(reader: CatalogReader) -> Finding:
     ids = present_ids(reader).tolist()
     states: Counter[str] = Counter()
     for start in range(0, len(ids), _AT_ONCE):
-        states.update(record.on_disk() for record in reader.records(ids[start : start + _AT_ONCE]))
+        with ThreadPoolExecutor(_REQUESTS, thread_name_prefix="photoseek-verify") as pool:
+            states.update(pool.map(_state_of, reader.records(ids[start : start + _AT_ONCE])))
+    if states["unknown"]:
+        told = f"{states['same']:,} as indexed, {states['unknown']:,} in stores that did not answer"
+        return Finding("files", "note", f"{told}; check the network and the keys")
     if states["missing"] or states["changed"]:
         told = f"{states['same']:,} as indexed, {states['changed']:,} changed, {states['missing']:,} missing"
         return Finding("files", "note", f"{told}; {_INDEX_AGAIN}")
     return Finding("files", "sound", f"{plural(states['same'], 'picture')} as indexed")
+
+
+def _state_of(record: ImageRecord) -> str:
+    try:
+        return record.on_disk(asks=True)
+    except OSError:
+        return "unknown"

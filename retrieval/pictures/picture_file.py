@@ -10,6 +10,7 @@ from retrieval.encoders.base import Encoder, Pixels
 from retrieval.errors import QueryError, UnreadableImage
 from retrieval.pictures.formats import is_video_name
 from retrieval.regular_files import open_regular
+from retrieval.sources.addresses import spelled
 from retrieval.sources.reading import read_anywhere, source_of
 
 MAX_FILE_BYTES = 256 << 20
@@ -41,9 +42,10 @@ def read_pixels(encoder: Encoder, path: Path) -> Pixels:
         UnreadableImage: it is not a picture; the message names the file.
     """
     try:
-        if is_video_name(path.name) and source_of(str(path)) is None:
+        place = spelled(path)
+        if is_video_name(path.name) and source_of(place) is None:
             return _still(encoder, path)
-        data = read_anywhere(str(path), MAX_FILE_BYTES)
+        data = read_anywhere(place, MAX_FILE_BYTES)
     except OSError as error:
         raise QueryError(
             f"cannot read {path}: {error.strerror}", "give a picture file that exists and can be read"

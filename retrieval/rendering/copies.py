@@ -157,7 +157,7 @@ def _is_copy(image: ImageRecord, place: Path) -> bool:
 def _copy_out(image: ImageRecord, place: Path, *, link: bool) -> None:
     """A copy of what is no file of its own."""
     if link:
-        raise OSError(errno.EINVAL, "it is inside an archive, where no link can lead: export copies instead")
+        raise OSError(errno.EINVAL, "it is no file of its own, to which a link could lead: export copies instead")
     with image.open() as source:
         _put(place, lambda file: shutil.copyfileobj(source, file, 1 << 20))
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from indexes.base import Vectors
 from retrieval.errors import QueryError
-from retrieval.paths import parse_picture
+from retrieval.paths import is_remote, parse_picture
 
 if TYPE_CHECKING:
     from retrieval.filters import Filter
@@ -132,6 +132,10 @@ def picture_term(text: str, weight: float = 1.0, *, allow_urls: bool = False) ->
     Raises:
         QueryError: a URL, and ``allow_urls`` is false.
     """
+    if is_remote(text):  # with the keys of whoever asks: a file, as those in their folders are
+        from retrieval.sources.addresses import spelled
+
+        return Term("image", Path(spelled(text)), weight)
     if _SCHEME.match(text):
         if not allow_urls:
             raise QueryError(

@@ -11,7 +11,7 @@ import io
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import BinaryIO, cast
 
@@ -71,12 +71,17 @@ class Archives:
             return
         entered: dict[str, bool] = {"": True}
         yield from (
-            Listing(_joined(archive, folder), list(_entries(contents, folder, found)), contents.others.get(folder, 0))
+            Listing(
+                _joined(archive, folder),
+                list(_entries(contents, folder, found)),
+                contents.others.get(folder, 0),
+                is_empty=not (contents.count or contents.others),
+            )
             for folder in sorted({"", *contents.folders})
             if _is_entered(archive, folder, enters, entered)
         )
 
-    def open(self, path: str) -> Opened:
+    def open(self, path: str, between: Callable[[], None] | None = None) -> Opened:
         archive, folder, name = _split(path)
         file = open_regular(archive)
         try:
@@ -93,6 +98,11 @@ class Archives:
         except BaseException:
             file.close()
             raise
+
+    def look(self, path: str) -> Found:
+        opened = self.open(path)
+        opened.file.close()
+        return opened.found
 
     def state(self, path: str, known: Found, digest: bytes, *, asks: bool = False) -> State:
         archive, folder, name = _split(path)

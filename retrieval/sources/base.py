@@ -33,12 +33,14 @@ class Listing(NamedTuple):
 
     Attributes:
         entries: sorted by name.
-        others: what else is in it and cannot be a picture -> how many: links, devices.
+        others: how much else is in it that cannot be a picture: links, devices.
+        is_empty: whether there is nothing in it, at any depth.
     """
 
     path: str
     entries: Sequence[Entry] = ()
     others: int = 0
+    is_empty: bool = False
     problem: str | None = None
 
 
@@ -58,8 +60,11 @@ class Source(Protocol):
         ``problem``; others go on."""
         ...
 
-    def open(self, path: str) -> Opened:
+    def open(self, path: str, between: Callable[[], None] | None = None) -> Opened:
         """A file, open for reading at any position.
+
+        Args:
+            between: given by a caller that waits while the source cannot be reached; called meanwhile, and may raise.
 
         Raises:
             OSError: there is none (FileNotFoundError), or it cannot be read.
@@ -72,6 +77,14 @@ class Source(Protocol):
         Args:
             digest: BLAKE3 of the bytes that were indexed.
             asks: also where that takes a request over a network.
+        """
+        ...
+
+    def look(self, path: str) -> Found:
+        """Size and times of a file.
+
+        Raises:
+            OSError: as for :meth:`open`.
         """
         ...
 

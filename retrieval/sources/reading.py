@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from typing import BinaryIO
 
+from retrieval.paths import is_remote
 from retrieval.regular_files import change_time, open_regular, read_regular
 from retrieval.regular_files import is_gone as is_plain_gone
 from retrieval.sources.base import Found, Source
@@ -21,6 +22,10 @@ def _nothing() -> None:
 
 def source_of(path: str) -> Source | None:
     """The source that a path belongs to; None for a plain file, whether it exists or not."""
+    if is_remote(path):
+        from retrieval.sources.stores import STORES
+
+        return STORES
     if archive_of(path) is None:
         return None
     from retrieval.sources.archives import ARCHIVES
@@ -58,7 +63,7 @@ def read_from(source: Source, path: str, most: int, between: Callable[[], None] 
     Raises:
         OSError: likewise.
     """
-    opened = source.open(path)
+    opened = source.open(path, between)
     with opened.file as file:
         size = opened.found.size
         if size > most:
@@ -83,9 +88,7 @@ def look_at(path: str) -> Found:
     if source is None:
         found = os.stat(path)
         return Found(found.st_size, found.st_mtime_ns, change_time(found))
-    opened = source.open(path)
-    opened.file.close()
-    return opened.found
+    return source.look(path)
 
 
 def is_gone(path: str) -> bool:
@@ -96,4 +99,6 @@ def is_gone(path: str) -> bool:
 
 def why_not_written(path: str) -> str | None:
     """Why photoseek never moves, deletes, links or writes to this file; None: it is a plain one."""
+    if is_remote(path):
+        return "it is in an object store, which photoseek only reads"
     return None if source_of(path) is None else "it is a member of an archive, which photoseek only reads"

@@ -19,10 +19,12 @@ from retrieval.indexing.focus import Focus
 from retrieval.indexing.indexer import Indexer
 from retrieval.indexing.report import IndexReport
 from retrieval.labels.sidecars import import_xmp
+from retrieval.paths import is_remote
 from retrieval.pictures.optional import readable_extensions
 from retrieval.pictures.video import FRAMES_PER_MINUTE
 from retrieval.reading.models import PACKAGED as READING
 from retrieval.reading.run import read_texts
+from retrieval.sources.addresses import spelled
 
 logger = logging.getLogger("photoseek")
 
@@ -67,7 +69,10 @@ class Follower:
         if not folders and not known:
             raise SettingsError("no folder was given and none was indexed before", "run: photoseek watch FOLDER")
         found = []
+        known = [root for root in known if not is_remote(root)]  # no store says what changes in it
         for folder in folders:
+            if is_remote(spelled(folder)):
+                raise SettingsError("object stores cannot be watched", "run photoseek index from time to time instead")
             path = Path(os.path.expanduser(folder))  # noqa: PTH111 - pathlib's raises where there is no such user
             resolved = os.path.realpath(path)
             if not os.path.isdir(resolved) and resolved not in known:  # noqa: PTH112

@@ -40,7 +40,7 @@ from retrieval.catalog.postgres.transaction import ServerTransaction
 from retrieval.catalog.transaction import Transaction
 from retrieval.catalog.writer import Catalog
 from retrieval.errors import GalleryLocked
-from retrieval.paths import decode_path
+from retrieval.paths import decode_path, is_remote
 from retrieval.system_errors import AGAIN
 
 if TYPE_CHECKING:
@@ -217,6 +217,8 @@ class ServerCatalog(Catalog):
 
     def note_host(self, root: str) -> None:
         """See :meth:`Catalog.note_host`."""
+        if is_remote(root):  # a store is everywhere
+            return
         with self.transaction() as transaction:
             note_host(transaction, root, socket.gethostname())
 

@@ -12,7 +12,8 @@ import os
 from collections.abc import Callable, Sequence
 
 from retrieval.errors import SettingsError
-from retrieval.paths import is_below
+from retrieval.paths import is_below, is_remote
+from retrieval.sources.addresses import spelled
 
 
 class FolderRefused(SettingsError):
@@ -40,6 +41,8 @@ def allowed_folders(
 
 
 def _allowed(folder: str, roots: Sequence[str], may_add: bool, is_offered: Callable[[str], bool]) -> str:
+    if is_remote(folder) and any(is_below(folder, root) for root in roots):
+        return spelled(folder)
     try:
         if not os.path.isabs(folder):  # noqa: PTH117 - an odd text is refused below, as all of them
             raise SettingsError(f"{folder} is not a full path", "write it from the root, e.g. /home/me/Pictures")

@@ -37,7 +37,7 @@ def test_a_tar_is_indexed_like_a_folder(gallery: Gallery, encoder: ColourEncoder
     assert (report.counts.added, report.counts.failed, report.encoded, report.problems) == (2, 1, 2, [])
     assert set(ids(gallery, encoder, shard)) == {"0.jpg", "sub/1.jpg"}
     assert failing(gallery).keys() == {"bad.jpg"}
-    assert report.passed_over == {"sidecars": {"json": 1}, "other files": {"links and devices": 1}}
+    assert report.passed_over == {"sidecars": {"json": 1}, "other files": {"links, devices, odd names": 1}}
     check_agreement(gallery, encoder)
     assert found(gallery, encoder, "blue", k=1) == ["1.jpg"]
     encoder.encoded = 0
@@ -136,7 +136,7 @@ def test_a_known_member_is_searched_shown_copied_and_verified_and_never_written(
         (linked,) = place_hits([hit], tmp_path / "links", link=True)
         assert (linked.result, linked.reason) == (
             "failed",
-            "it is inside an archive, where no link can lead: export copies instead",
+            "it is no file of its own, to which a link could lead: export copies instead",
         )
     files = next(each for each in verify(gallery) if each.part == "files")
     assert (files.state, files.message) == ("sound", "2 pictures as indexed")
