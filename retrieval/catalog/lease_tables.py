@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Float, Integer, LargeBinary, MetaData, String, Table, Text
 
+OF_RUNS = ("indexers", "leases")
+"""Their names: empty while no run is at work."""
+
 
 def lease_tables(metadata: MetaData) -> None:
     """Add them to the tables of a catalog; see ``leases.py`` and ``postgres/leases.py``."""
