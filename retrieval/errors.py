@@ -9,6 +9,7 @@
     │                                       TextNotSupported (exit 2), EncoderMismatch (EarlierBuiltin),
     │                                       RuntimeUnavailable (CpuOnly)
     ├── UnreadableImage                     exit 2 for a query; recorded, never raised, while indexing
+    ├── WorkersLost                         the machines that encode for a run
     ├── SystemProblem                       full or failing disk, missing permission, no memory (system_errors.py)
     └── VectorIndexError                    SpecError (exit 2), DimensionMismatch, DuplicateId, NotTrained,
                                             SnapshotCorrupt (SnapshotStale), BackendUnavailable, IndexUnreachable
@@ -62,6 +63,7 @@ __all__ = [
     "UnreadableImage",
     "VectorIndexError",
     "WeightsUnavailable",
+    "WorkersLost",
 ]
 
 
@@ -115,6 +117,10 @@ class UnknownImage(GalleryError):
 
 class SystemProblem(RetrievalError):
     """A problem of the machine: the disk is full or failing, a permission is missing, there is not enough memory."""
+
+
+class WorkersLost(RetrievalError):
+    """The machines that encode for a run do not answer any more, or cannot be used."""
 
 
 class EncoderError(RetrievalError):

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 HEAVY = {
     "torch", "torchvision", "open_clip", "timm", "transformers", "openvino", "faiss", "sqlalchemy", "alembic",
     "tokenizers", "huggingface_hub", "ftfy", "regex", "rich", "PIL", "pillow_heif", "pymilvus", "psycopg", "grpc",
-    "pyarrow", "pandas",
+    "pyarrow", "pandas", "ray",
 }  # fmt: skip
 WEB = {"fastapi", "starlette", "uvicorn", "pydantic", "prometheus_client", "multipart", "httpx", "mcp", "anyio"}
 
@@ -213,6 +213,7 @@ ALLOWED = {
     "faiss": {"indexes/faiss_index.py", "indexes/faiss_parts.py", "indexes/gpu.py", "indexes/kmeans.py"},
     "openvino": {f"retrieval/encoders/onnx/{name}.py" for name in ("encoder", "int8", "layout")},
     "pyarrow": {"retrieval/bulk/exporting.py"},
+    "ray": {"retrieval/indexing/cluster/head.py"},
     "pymilvus": {"indexes/milvus.py"},
     "milvus_lite": {"indexes/milvus.py"},
     "psycopg": {"indexes/pgvector.py", "retrieval/catalog/postgres/connect.py"},

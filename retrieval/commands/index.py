@@ -62,7 +62,30 @@ def index(
     compiled: Annotated[
         bool, typer.Option("--compile", help="Run torch.compile first: for large folders and torch models only.")
     ] = False,
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Number of threads; 0: automatic.")] = 0,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Number of threads, or of Ray workers; 0: automatic.")
+    ] = 0,
+    executor: Annotated[
+        str,
+        typer.Option(
+            "--executor",
+            help="What reads and encodes: local (this machine) or ray (a cluster; needs photoseek[ray]).",
+            autocompletion=values.one_of(*values.EXECUTORS),
+        ),
+    ] = "local",
+    address: Annotated[
+        str,
+        typer.Option(
+            "--address", help="Ray cluster, HOST:PORT; local: this machine alone. Default: the cluster that runs here."
+        ),
+    ] = "",
+    cpus_per_worker: Annotated[
+        int, typer.Option("--cpus-per-worker", min=0, help="Cores of each Ray worker; 0: automatic.")
+    ] = 0,
+    gpus_per_worker: Annotated[
+        float,
+        typer.Option("--gpus-per-worker", min=0.0, help="GPUs of each Ray worker, 0.25 for four on one; 0: automatic."),
+    ] = 0.0,
     frames_per_minute: Annotated[
         int,
         typer.Option(
@@ -128,9 +151,11 @@ def index(
     from retrieval import output
     from retrieval.config.values import setting
     from retrieval.encoders.choice import advice, choose_for_indexing
+    from retrieval.errors import SettingsError
     from retrieval.gallery import Gallery
     from retrieval.indexing.comparison import Looks
     from retrieval.indexing.dry_run import DryRun
+    from retrieval.indexing.executor import MakeExecutor, on_this_machine
     from retrieval.indexing.indexer import Indexer
     from retrieval.indexing.progress import JsonProgress, shown_progress
     from retrieval.indexing.wishes import Wishes
@@ -148,6 +173,10 @@ def index(
         from retrieval.faces.models import PACKAGED as FACES
 
         FACES.check_installed()
+    if executor not in values.EXECUTORS:
+        raise SettingsError(f"there is no executor {executor!r}", f"use one of {', '.join(values.EXECUTORS)}")
+    if executor == "ray" and gpu_decode:
+        raise SettingsError("--gpu-decode is for the GPU of this machine", "omit it, or --executor ray")
     opened = Gallery(gallery)
     everywhere = [*setting("exclude"), *(f"!{pattern}" for pattern in setting("include"))]
     told = JsonProgress(sys.stdout) if json_progress else None
@@ -183,13 +212,24 @@ def index(
         encoder = choose_for_indexing(
             opened, model or None, device=device, precision=precision or None, compiled=compiled
         )
-        workers = workers or encoder.streams
+        make_executor: MakeExecutor = on_this_machine
+        if executor == "local":
+            workers = workers or encoder.streams
+        else:
+            from retrieval.indexing.cluster.on_ray import Cluster, on_ray
+
+            cluster = Cluster(
+                address or None, cpus_per_worker or None, gpus_per_worker or None, device, precision or None,
+                lambda line: None if quiet else say(line),
+            )  # fmt: skip
+            make_executor = on_ray(cluster)
         indexer = Indexer(
             opened,
             encoder,
-            workers=workers,
+            workers=workers or None,
             decoder=device_decoder(encoder) if gpu_decode else None,
             frames_per_minute=frames_per_minute,
+            executor=make_executor,
         )
     with others_go_on("folder", folders or ()) as refused:
         with (

@@ -19,6 +19,9 @@ _COMPLETES = "_PHOTOSEEK_COMPLETE" in os.environ
 
 _MOST = 200
 
+EXECUTORS = ("local", "ray")
+"""What may encode the files of a run."""
+
 
 def one_of(*values: str) -> Complete:
     """Offers a fixed list of values."""

@@ -66,6 +66,25 @@ class Whole:
         return self.from_toml(int(stripped) if stripped.isascii() and stripped.isdigit() else None)
 
 
+class Number:
+    """A number within bounds, whole or not."""
+
+    def __init__(self, least: float, most: float) -> None:
+        self.least, self.most = least, most
+        self.choices: tuple[str, ...] = ()
+
+    def from_toml(self, value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not self.least <= value <= self.most:
+            raise ValueError(f"a number from {self.least:g} to {self.most:g}")
+        return float(value)
+
+    def from_text(self, text: str) -> float:
+        try:
+            return self.from_toml(float(text))
+        except ValueError:
+            return self.from_toml(None)
+
+
 class OneOf:
     """One of a few words; ``spelled``: other spellings of some in a variable."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from retrieval.config.kinds import OneOf, OnOff, Text, Texts, Whole, toml
+from retrieval.config.kinds import Number, OneOf, OnOff, Text, Texts, Whole, toml
 from retrieval.config.table import SETTINGS, Setting
 
 
@@ -23,6 +23,8 @@ def _accepted(row: Setting) -> str:
     kind = row.kind
     if isinstance(kind, Whole):
         return f"{kind.least:,} to {kind.most:,}"
+    if isinstance(kind, Number):
+        return f"{kind.least:g} to {kind.most:g}"
     if isinstance(kind, OneOf):
         return ", ".join(kind.choices)
     if isinstance(kind, OnOff):

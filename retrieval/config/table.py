@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from retrieval.config.kinds import OneOf, OnOff, Text, Texts, Whole
+from retrieval.config.kinds import Number, OneOf, OnOff, Text, Texts, Whole
 
 if TYPE_CHECKING:
     from retrieval.config.kinds import Kind
@@ -66,7 +66,16 @@ SETTINGS = (
             "exclusions of single folders (index --exclude) are in the catalog and decide first", in_gallery=True),
     Setting("include", Texts(), [], "Patterns of files to include in every folder although a default excludes them",
             in_gallery=True),
-    Setting("index.workers", Whole(0, 256), 0, "Number of threads; 0: automatic", flags=("index.workers",)),
+    Setting("index.workers", Whole(0, 256), 0, "Number of threads, or of Ray workers; 0: automatic",
+            flags=("index.workers",)),
+    Setting("index.executor", OneOf(("local", "ray")), "local", "What encodes: this machine, or a Ray cluster",
+            flags=("index.executor",)),
+    Setting("index.address", Text(), None, "Ray cluster, HOST:PORT; local: this machine alone",
+            flags=("index.address",), usual="the one that runs here"),
+    Setting("index.cpus-per-worker", Whole(0, 1024), 0, "Cores of a Ray worker; 0: automatic",
+            flags=("index.cpus_per_worker",)),
+    Setting("index.gpus-per-worker", Number(0, 64), 0.0, "GPUs of a Ray worker, 0.25 for four on one; 0: automatic",
+            flags=("index.gpus_per_worker",)),
     Setting("index.thumbnails", OnOff(), False, "Make the web page's thumbnails while indexing", in_gallery=True,
             flags=("index.thumbnails",)),
     Setting("index.archives", OnOff(), False, "Also index the pictures inside the tar files of the folders",

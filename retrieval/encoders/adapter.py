@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.base import Vectors
-from retrieval.encoders.base import DeviceEncoder, Encoder, EncoderSpec, Pixels, unit
+from retrieval.encoders.base import DeviceEncoder, Encoder, EncoderSpec, OfPrecision, Pixels, unit
 from retrieval.encoders.files.checks import (
     build_row,
     check_present,
@@ -174,6 +174,11 @@ class AdaptedEncoder:
     def device(self) -> str:
         """That of the base."""
         return self.base.device
+
+    @property
+    def precision(self) -> str:
+        """That of the base; ``auto`` if it does not say."""
+        return self.base.precision if isinstance(self.base, OfPrecision) else "auto"
 
     def adapt(self, vectors: Vectors) -> Vectors:
         """Convert embeddings of the base (n, dim) to embeddings of this encoder."""

@@ -183,6 +183,16 @@ class DeviceEncoder(Protocol):
 
 
 @runtime_checkable
+class OfPrecision(Protocol):
+    """An optional extension of an :class:`Encoder` that can tell in which precision its image tower runs."""
+
+    @property
+    def precision(self) -> str:
+        """As ``load_encoder`` takes it, never ``auto``; raises like the first encode."""
+        ...
+
+
+@runtime_checkable
 class OnTorch(Protocol):
     """An optional extension of an :class:`Encoder` that runs on torch."""
 

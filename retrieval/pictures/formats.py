@@ -238,6 +238,11 @@ def no_decoder(image_format: str) -> UnreadableImage:
     return UnreadableImage(f"no {image_format} decoder installed", _INSTALL.get(image_format, "reinstall pillow"))
 
 
+def lacks_decoder(reason: str) -> bool:
+    """Whether a file was refused with :func:`no_decoder`: it can be read where more is installed."""
+    return reason.startswith("no ") and reason.endswith(" decoder installed")
+
+
 def jpeg2000_depth(data: bytes) -> int:
     """Bits of the deepest component of a JPEG 2000; 0 if unknown.
 

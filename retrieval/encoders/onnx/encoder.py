@@ -81,6 +81,11 @@ class OnnxEncoder:
     def device(self) -> str:
         return f"cpu (OpenVINO, {self._image_precision})"
 
+    @property
+    def precision(self) -> str:
+        """``bf16``, ``fp32`` or ``int8``."""
+        return self._image_precision
+
     def encode_images(self, pixels: Pixels) -> Vectors:
         size = self.spec.preprocessing.size
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (3, size, size):
