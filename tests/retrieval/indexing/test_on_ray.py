@@ -26,6 +26,7 @@ from retrieval.indexing.indexer import Indexer
 from retrieval.indexing.report import IndexReport, Progress
 from tests.conftest import EXAMPLES
 from tests.pictures import save_picture
+from tests.retrieval.sources.tars import jpeg, save_tar
 
 pytestmark = [
     pytest.mark.skipif(find_spec("ray") is None, reason="needs photoseek[ray]"),
@@ -130,11 +131,13 @@ def test_embeddings_are_those_of_this_machine(nodes: Nodes, tmp_path: Path) -> N
     (folder / "torn.jpg").write_bytes((folder / "birds" / "owl.jpg").read_bytes()[:900])
     (folder / "text.png").write_text("not a picture")
     (folder / "empty.jpg").write_bytes(b"")
+    save_tar(folder / "shard.tar", [(f"{colour}.jpg", jpeg(colour)) for colour in COLOURS])
     here, there = Gallery(tmp_path / "here"), Gallery(tmp_path / "there")
-    local = Indexer(here, load_encoder("builtin-224", precision="fp32")).run(folder)
+    local = Indexer(here, load_encoder("builtin-224", precision="fp32")).run(folder, archives=True)
     run = Run(there, nodes)
-    report = run(folder)
+    report = run(folder, archives=True)
     assert rows(there) == rows(here)
+    assert sum("shard.tar" in path for path in rows(there)) == len(COLOURS)
     assert report.counts == local.counts and report.encoded == local.encoded
     with here.reader() as ours, there.reader() as theirs:
         assert {(f.path, f.reason) for f in theirs.failures()} == {(f.path, f.reason) for f in ours.failures()}
@@ -142,9 +145,9 @@ def test_embeddings_are_those_of_this_machine(nodes: Nodes, tmp_path: Path) -> N
 
     # What is known is not encoded again; a run without files to read starts no Ray.
     shutil.copy(folder / "birds" / "owl.jpg", folder / "again.jpg")
-    report = run(folder)
+    report = run(folder, archives=True)
     assert (report.encoded, report.reused) == (0, 1)
-    assert run(folder).unchanged == local.counts.added + 1 + local.counts.failed
+    assert run(folder, archives=True).unchanged == local.counts.added + 1 + local.counts.failed
     assert len(run.said) == 2
 
 
