@@ -212,7 +212,7 @@ ALLOWED = {
     "umap": {"retrieval/overview_maps/layout.py"},
     "faiss": {"indexes/faiss_index.py", "indexes/faiss_parts.py", "indexes/gpu.py", "indexes/kmeans.py"},
     "openvino": {f"retrieval/encoders/onnx/{name}.py" for name in ("encoder", "int8", "layout")},
-    "pyarrow": {"retrieval/bulk/exporting.py"},
+    "pyarrow": {"retrieval/bulk/exporting.py", "retrieval/sources/parquet.py"},
     "ray": {"retrieval/indexing/cluster/head.py"},
     "pymilvus": {"indexes/milvus.py"},
     "milvus_lite": {"indexes/milvus.py"},

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def index(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(help="Folders with pictures, or tar files of pictures; default: all indexed before."),
+        typer.Argument(help="Folders, tar or parquet files, or s3://BUCKET/PREFIX; default: all indexed before."),
     ] = None,
     gallery: GalleryOption = None,
     model: Annotated[
@@ -104,7 +104,7 @@ def index(
     ] = False,
     archives: Annotated[
         bool,
-        typer.Option("--archives/--no-archives", help="Also index the pictures inside the tar files of the folders."),
+        typer.Option("--archives/--no-archives", help="Also index pictures in tar and parquet files of the folders."),
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print what a run would do; nothing is written, no model is loaded.")

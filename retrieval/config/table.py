@@ -78,7 +78,7 @@ SETTINGS = (
             flags=("index.gpus_per_worker",)),
     Setting("index.thumbnails", OnOff(), False, "Make the web page's thumbnails while indexing", in_gallery=True,
             flags=("index.thumbnails",)),
-    Setting("index.archives", OnOff(), False, "Also index the pictures inside the tar files of the folders",
+    Setting("index.archives", OnOff(), False, "Also index the pictures in tar and parquet files of the folders",
             in_gallery=True, flags=("index.archives",)),
     Setting("index.servers", Texts(100), [], "Servers of vectors that galleries may use for their index, by address; "
             "index --index adds to them"),

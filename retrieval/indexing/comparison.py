@@ -19,6 +19,7 @@ from retrieval.indexing.scan import mount_point
 from retrieval.paths import is_below, is_remote
 from retrieval.pictures.formats import sniff
 from retrieval.pictures.passed_over import WITHOUT_EXTENSION, PassedOver
+from retrieval.sources.base import UNKNOWN_SIZE
 from retrieval.sources.places import archives_in
 from retrieval.sources.reading import open_anywhere
 
@@ -168,6 +169,8 @@ class FolderComparison:
             name, size, mtime_ns = file.name, file.size, file.mtime_ns
             row = known.pop(name, None)
             failure = failed.pop(name, None)
+            if size == UNKNOWN_SIZE and (before := failure or row) is not None:
+                size = before[1]
             if (
                 row is not None and row[1] == size and row[2] == mtime_ns and row[4] and failure is None
             ) and not self._has_to_be_read(row, file):

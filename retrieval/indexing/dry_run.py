@@ -28,6 +28,7 @@ from retrieval.paths import is_below
 from retrieval.pictures.formats import sniff
 from retrieval.pictures.images import content_hash
 from retrieval.pictures.passed_over import PassedOver, as_json
+from retrieval.sources.base import UNKNOWN_SIZE
 from retrieval.sources.reading import is_gone, open_anywhere
 from retrieval.undone import Refused
 
@@ -187,9 +188,10 @@ class _Attempt:
             is_moving = is_video(candidate)  # known only to its decoder
             with open_anywhere(os.path.join(candidate.folder, candidate.name)) as opened:
                 head = opened.read(SNIFFED_BYTES)
+            may_be_known = candidate.size == UNKNOWN_SIZE or self._known.may_know(candidate.size)
             if not is_moving or not head:
                 sniff(head)
-            has_to_be_hashed = self._known.may_know(candidate.size) if row is None else bool(row[3]) or is_same_file
+            has_to_be_hashed = may_be_known if row is None else bool(row[3]) or is_same_file
             digest = b""
             if has_to_be_hashed:
                 digest = hash_candidate(candidate)[0] if is_moving else content_hash(read_candidate(candidate)[0])

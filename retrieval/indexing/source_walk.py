@@ -58,7 +58,7 @@ def _found(listing: Listing, passed_over: PassedOver, rules: IgnoreRules, readab
         if why is not None:
             if why[0] != HIDDEN:
                 passed_over[why] += 1
-        elif is_candidate(name, readable) and not is_video_name(name):
+        elif entry.is_picture or (is_candidate(name, readable) and not is_video_name(name)):
             files.append(_file(entry))
         elif (extension := extension_of(name)) is not None:
             passed_over[kind_of(extension), extension] += 1

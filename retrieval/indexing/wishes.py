@@ -105,7 +105,8 @@ def resolved_roots(
         with item(folder, refused):
             if given and os.path.exists(path):  # noqa: PTH110
                 raise SettingsError(
-                    f"{folder} is not a folder", "give the folder that holds the pictures, or a .tar of pictures"
+                    f"{folder} is not a folder",
+                    "give the folder that holds the pictures, or a .tar or .parquet",
                 )
             # The name under which it is known; there may be a link in its place now.
             names = (resolved, os.path.abspath(path))

@@ -16,8 +16,9 @@ from hashlib import sha256
 from typing import BinaryIO, cast
 
 from retrieval.regular_files import change_time, digest_of, open_regular
-from retrieval.sources.base import Enters, Entry, Found, Listing, Opened, State
-from retrieval.sources.places import archive_of, plain_member
+from retrieval.sources.base import UNKNOWN_SIZE, Enters, Entry, Found, Listing, Opened, State
+from retrieval.sources.parquet import ROWS, rows
+from retrieval.sources.places import archive_of, is_table_name, plain_member
 from retrieval.sources.tar import Member, members
 
 _KEPT_MEMBERS = 500_000
@@ -91,6 +92,11 @@ class Archives:
                 raise FileNotFoundError(errno.ENOENT, "the archive has no such member", path)
             if member.problem is not None:
                 raise OSError(errno.EINVAL, member.problem, path)
+            if is_table_name(archive):
+                data = ROWS.read(archive, _identity(before), member.offset)
+                file.close()
+                found = Found(len(data), before.st_mtime_ns, change_time(before))
+                return Opened(io.BytesIO(data), found, lambda: _identity(os.stat(archive)) == _identity(before))
             found = Found(member.size, before.st_mtime_ns, change_time(before))
             number = file.fileno()
             stretch = cast(BinaryIO, _Stretch(file, member.offset, member.size))
@@ -149,8 +155,7 @@ class Archives:
 
 
 def _listed(archive: str, file: BinaryIO) -> Iterator[Member]:
-    del archive  # there is one kind so far
-    return members(file)
+    return rows(file) if is_table_name(archive) else members(file)
 
 
 class _Stretch(io.RawIOBase):
@@ -195,9 +200,9 @@ class _Stretch(io.RawIOBase):
 
 def _entries(contents: Contents, folder: str, archive: os.stat_result) -> Iterator[Entry]:
     members = contents.folders.get(folder, {})
-    for name in sorted(members):
-        member = members[name]
-        yield Entry(name, Found(member.size, archive.st_mtime_ns, change_time(archive)), member.problem)
+    for name, member in sorted(members.items(), key=lambda item: item[1].offset):  # read forwards
+        found = Found(member.size, archive.st_mtime_ns, change_time(archive))
+        yield Entry(name, found, member.problem, is_picture=member.size == UNKNOWN_SIZE)
 
 
 def _is_entered(archive: str, folder: str, enters: Enters, known: dict[str, bool]) -> bool:

@@ -20,19 +20,27 @@ class Found(NamedTuple):
     ctime_ns: int | None
 
 
+UNKNOWN_SIZE = -2
+"""In a listing, of a file whose size is only known when it is read: a parquet file does not say how long a value is."""
+
+
 class Entry(NamedTuple):
-    """A file of a source, by its name in its folder; with ``problem`` set it cannot be read."""
+    """A file of a source, by its name in its folder; with ``problem`` set it cannot be read.
+
+    ``is_picture``: the source says that it is one, whatever its name.
+    """
 
     name: str
     found: Found
     problem: str | None = None
+    is_picture: bool = False
 
 
 class Listing(NamedTuple):
     """One folder of a source; with ``problem`` set, nothing is known about its contents at any depth.
 
     Attributes:
-        entries: sorted by name.
+        entries: in the order in which they are best read.
         others: how much else is in it that cannot be a picture: links, devices.
         is_empty: whether there is nothing in it, at any depth.
     """

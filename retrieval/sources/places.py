@@ -25,6 +25,11 @@ def is_archive_name(name: str) -> bool:
     return name[-8:].lower().endswith(ARCHIVES)
 
 
+def is_table_name(name: str) -> bool:
+    """Whether a file of this name is a parquet file, whose rows are members."""
+    return name[-8:].lower() == ".parquet"
+
+
 def archive_of(path: str) -> str | None:
     """The archive (an existing file) inside which the path is, or which it is; None for everything else.
 
