@@ -30,7 +30,7 @@ import numpy as np
 from retrieval.catalog.batch import Metadata
 from retrieval.encoders.base import DeviceEncoder, Encoder
 from retrieval.encoders.onnx.encoder import available_cpus
-from retrieval.errors import EncoderError, UnreadableImage
+from retrieval.errors import EncoderError, SettingsError, UnreadableImage
 from retrieval.free_memory import NO_MEMORY
 from retrieval.indexing.candidates import Candidate, hash_candidate, in_chunks, is_video, read_candidate
 from retrieval.indexing.described import metadata_of, metadata_of_video, with_later
@@ -341,6 +341,8 @@ def _tried(candidate: Candidate, work: Callable[[], Outcome | Waiting | None]) -
         return None
     except UnreadableImage as error:
         return _unreadable(candidate, error)
+    except SettingsError as error:  # on a machine of a cluster that lacks a package or a key: the walk had them
+        return failed(candidate, error.message, is_transient=True)
 
 
 def _unreadable(candidate: Candidate, error: UnreadableImage) -> Outcome:

@@ -72,11 +72,12 @@ class Budget:
     """Bytes that any threads may use at the same time, granted in order of arrival.
 
     Args:
-        limit: bytes; None for :data:`SHARE` of the memory that is free, measured whenever no picture holds any of it.
+        limit: bytes; None for a share of the memory that is free, measured whenever no picture holds any of it.
+        share: that share.
     """
 
-    def __init__(self, limit: int | None = None) -> None:
-        self._fixed, self._limit = limit, limit or 0
+    def __init__(self, limit: int | None = None, *, share: float = SHARE) -> None:
+        self._fixed, self._limit, self._share = limit, limit or 0, share
         self._taken = 0
         self._waiting: deque[object] = deque()
         self._changed = threading.Condition()
@@ -114,7 +115,7 @@ class Budget:
     def _checked(self, count: int) -> int:
         if self._taken == 0 and self._fixed is None:
             free = free_bytes()
-            self._limit = max(int(SHARE * free), _LEAST) if free is not None else 1 << 40
+            self._limit = max(int(self._share * free), _LEAST) if free is not None else 1 << 40
         if count > self._limit:
             need, most = count / (1 << 30), self._limit / (1 << 30)
             raise UnreadableImage(
@@ -126,6 +127,12 @@ class Budget:
 
 shared = Budget()
 """Of this process."""
+
+
+def share_machine(count: int) -> None:
+    """So many processes like this one read pictures on this machine: each takes its part of the memory."""
+    global shared
+    shared = Budget(share=SHARE / count)
 
 
 class Room:

@@ -42,7 +42,7 @@ TAKE_SECONDS = 1.0
 
 LOOK_SECONDS = 0.05
 
-BEGIN_SECONDS = 120.0
+BEGIN_SECONDS = 240.0
 """If no worker is there for this time, the run fails."""
 
 STOP_SECONDS = 2.5
@@ -77,6 +77,10 @@ class Bridge:
         """Until the run has nothing more to say."""
         threading.Thread(target=self._listen, name="listening", daemon=True).start()
         resources = head.Resources(self._ray, self._begin)
+        if not resources.are_enough:
+            self._fail(
+                f"no Ray worker has room: {resources.there_are}", "give less: --cpus-per-worker, --gpus-per-worker"
+            )
         self._place, self._count = resources.of_each, resources.workers
         self._task = replace(self._task, threads=resources.threads)
         # The first one decides on the precision, which the others are told.
@@ -209,7 +213,7 @@ class Bridge:
             self._end(worker)
             self._losses += 1
             if self._losses > MOST_STILLBORN + self._count:
-                self._fail(f"Ray workers cannot begin: {head.first_line(error)}",
+                self._fail(f"Ray workers cannot begin: {head.in_short(error)}",
                            "install photoseek on all machines of the cluster, and look into Ray's logs")  # fmt: skip
             self._start()
             return
@@ -255,7 +259,7 @@ def main() -> None:
     try:
         Bridge(ray, line, begin).run()
     except Exception as error:
-        end(line, f"the process that speaks to Ray failed: {type(error).__name__}: {head.first_line(error)}",
+        end(line, f"the process that speaks to Ray failed: {type(error).__name__}: {head.in_short(error)}",
             "run the command again: what was committed is kept")  # fmt: skip
     head.leave(ray)
     os._exit(0)  # Ray's threads are not waited for

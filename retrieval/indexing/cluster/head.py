@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 import time
@@ -22,6 +23,8 @@ _STORE_BYTES = 256 << 20
 
 _KEPT = "what was committed is kept"
 
+_CAUSE = re.compile(r"[\w.]+(Error|Exception): ")
+
 Fail = Callable[[str, str], Any]
 
 
@@ -32,7 +35,7 @@ def connected(begin: Begin, fail: Fail) -> Any:
         fail: called with a message and a hint if there is no cluster, or later its head is lost; does not return.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # of a cluster for this run alone, which somebody waits for
     address = begin.address or os.environ.get("RAY_ADDRESS") or "auto"
     if address not in ("auto", "local"):
         _check_answers(address, fail)
@@ -54,7 +57,7 @@ def connected(begin: Begin, fail: Fail) -> Any:
                 ray.init(address="local", **quiet, **alone)  # none runs here
     except Exception as error:
         fail(
-            f"this machine cannot use the Ray cluster {address}: {first_line(error)}",
+            f"this machine cannot use the Ray cluster {address}: {in_short(error)}",
             "it has to be a machine of the cluster, with the same versions: ray start --address=HOST:PORT",
         )
     done.set()
@@ -102,6 +105,7 @@ class Resources:
         threads: cores of each.
         of_each: the options with which one is asked for.
         there_are: in words, what the cluster has.
+        are_enough: for one worker.
     """
 
     def __init__(self, ray: Any, begin: Begin) -> None:
@@ -111,6 +115,7 @@ class Resources:
         self.threads = begin.cpus or (max(1, cpus // on_gpus) if on_gpus else 1)
         self.workers = begin.workers or max(1, on_gpus if begin.gpus else cpus // self.threads)
         self.there_are = f"the cluster has {cpus} CPUs and {gpus:g} GPUs"
+        self.are_enough = self.threads <= cpus and begin.gpus <= gpus
         self.of_each = {
             "num_cpus": self.threads,
             "num_gpus": begin.gpus,
@@ -126,7 +131,8 @@ def leave(ray: Any) -> None:
         ray.shutdown()
 
 
-def first_line(error: BaseException) -> str:
-    """What an error says, in short."""
+def in_short(error: BaseException) -> str:
+    """What an error says, in one line: the last one of a worker's traceback, the first one of others."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]
+    causes = [line for line in lines if _CAUSE.match(line)]
+    return (causes[-1] if causes else lines[0] if lines else type(error).__name__)[:300]

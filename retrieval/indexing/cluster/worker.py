@@ -16,6 +16,7 @@ from dataclasses import replace
 
 from retrieval.catalog.batch import FailedImage
 from retrieval.encoders.base import Encoder
+from retrieval.encoders.onnx.encoder import available_cpus
 from retrieval.errors import RetrievalError
 from retrieval.indexing.candidates import Candidate
 from retrieval.indexing.cluster.model import loaded, precision_of, probed
@@ -24,6 +25,7 @@ from retrieval.indexing.known_bytes import Known
 from retrieval.indexing.outcomes import Outcome, Results
 from retrieval.indexing.pipeline import Pipeline
 from retrieval.indexing.schedules import BATCHES, LOOKAHEAD
+from retrieval.pictures import memory
 from retrieval.pictures.formats import lacks_decoder
 
 IDLE_SECONDS = 0.02
@@ -70,6 +72,7 @@ class Worker:
             return Refusal(error.message, error.hint, self._host, lacks_model=model is None)
         except Exception as error:
             return Refusal(f"{type(error).__name__}: {error}"[:300], "look into Ray's logs there", self._host)
+        memory.share_machine(max(1, available_cpus() // task.threads))
         is_ahead = _is_on_gpu(encoder)
         # One thread more than cores: one of them may wait for an answer about the bytes that it has read.
         threads = task.threads if is_ahead else task.threads + 1

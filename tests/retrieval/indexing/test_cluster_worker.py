@@ -19,13 +19,24 @@ from retrieval.encoders.registry import load_encoder
 from retrieval.indexing.candidates import Candidate
 from retrieval.indexing.cluster import worker as worker_module
 from retrieval.indexing.cluster.assignment import LOST, Assignment
+from retrieval.indexing.cluster.head import in_short
 from retrieval.indexing.cluster.model import agree, files_to_send, loaded, probed
 from retrieval.indexing.cluster.said import Hello, Line, Refusal, Task, own_version
 from retrieval.indexing.cluster.worker import Worker
 from retrieval.indexing.outcomes import Outcome, failed
+from retrieval.pictures import memory
 from retrieval.pictures.formats import lacks_decoder, no_decoder
 from tests.conftest import EXAMPLES
 from tests.pictures import save_picture
+from tests.test_cli import Run, run
+
+__all__ = ["run"]
+
+
+@pytest.fixture(autouse=True)
+def _memory_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker takes a part of the machine's memory only: the tests' own process keeps all of it."""
+    monkeypatch.setattr(memory, "shared", memory.shared)
 
 
 def files(*names: str) -> list[Candidate]:
@@ -205,3 +216,22 @@ def test_pictures_of_one_worker_wait_for_answers(task: Task, tmp_path: Path) -> 
     second = next(each for results in worker.take(60.0).results for each in results.outcomes)
     assert isinstance(second, IndexedImage) and second.is_reused and second.vector == first.vector
     worker.stop()
+
+
+def test_executors_and_their_conditions(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ["index", str(EXAMPLES / "birds"), "--gallery", str(tmp_path / "gallery")]
+    code, _, err = run(*asked, "--executor", "spark")
+    assert (code, err.splitlines()) == (2, ["photoseek: there is no executor 'spark'", "  use one of local, ray"])
+    code, _, err = run(*asked, "--executor", "ray", "--gpu-decode")
+    assert code == 2 and "of this machine" in err
+    monkeypatch.setattr("retrieval.indexing.cluster.on_ray.find_spec", lambda _: None)
+    code, _, err = run(*asked, "--executor", "ray")
+    assert code == 3 and "pip install 'photoseek[ray]'" in err and len(err.splitlines()) == 2
+    assert not (tmp_path / "gallery").exists()
+
+
+def test_a_traceback_is_told_by_its_cause() -> None:
+    error = RuntimeError("The actor died\n  Traceback ...\nModuleNotFoundError: No module named 'retrieval'\n")
+    assert in_short(error) == "ModuleNotFoundError: No module named 'retrieval'"
+    assert in_short(RuntimeError("no room\nfor it")) == "no room"
+    assert in_short(RuntimeError()) == "RuntimeError"

@@ -26,6 +26,7 @@ from retrieval.indexing.indexer import Indexer
 from retrieval.indexing.report import IndexReport, Progress
 from tests.conftest import EXAMPLES
 from tests.pictures import save_picture
+from tests.retrieval.sources.s3_server import S3, s3_server
 from tests.retrieval.sources.tars import jpeg, save_tar
 
 pytestmark = [
@@ -38,7 +39,14 @@ PICTURES = 200
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[Nodes]:
+def s3() -> Iterator[S3]:
+    with pytest.MonkeyPatch.context() as changed, s3_server(changed) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def nodes(s3: S3) -> Iterator[Nodes]:
+    """Two nodes, whose environment has the keys of ``s3``."""
     with pytest.MonkeyPatch.context() as changed:
         for name, value in settings().items():
             changed.setenv(name, value)
@@ -90,7 +98,7 @@ class Run:
         encoder = load_encoder("builtin-224", precision="fp32")
         self._indexer = Indexer(gallery, encoder, workers=2, executor=on_ray(cluster))
 
-    def __call__(self, folder: Path, **given: Any) -> IndexReport:
+    def __call__(self, folder: Path | list[Path | str], **given: Any) -> IndexReport:
         no_workers(self._nodes)
         return self._indexer.run(folder, **given)
 
@@ -126,18 +134,21 @@ def test_no_cluster_is_two_lines(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 2
 
 
-def test_embeddings_are_those_of_this_machine(nodes: Nodes, tmp_path: Path) -> None:
+def test_embeddings_are_those_of_this_machine(nodes: Nodes, s3: S3, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(EXAMPLES, tmp_path / "photos"))
     (folder / "torn.jpg").write_bytes((folder / "birds" / "owl.jpg").read_bytes()[:900])
     (folder / "text.png").write_text("not a picture")
     (folder / "empty.jpg").write_bytes(b"")
+    for colour in COLOURS:
+        s3.put(f"holiday/{colour}.jpg", jpeg(colour, seed=1))
     save_tar(folder / "shard.tar", [(f"{colour}.jpg", jpeg(colour)) for colour in COLOURS])
     here, there = Gallery(tmp_path / "here"), Gallery(tmp_path / "there")
-    local = Indexer(here, load_encoder("builtin-224", precision="fp32")).run(folder, archives=True)
+    local = Indexer(here, load_encoder("builtin-224", precision="fp32")).run([folder, s3.root], archives=True)
     run = Run(there, nodes)
-    report = run(folder, archives=True)
+    report = run([folder, s3.root], archives=True)
     assert rows(there) == rows(here)
-    assert sum("shard.tar" in path for path in rows(there)) == len(COLOURS)
+    for place in ("shard.tar/", "s3://"):
+        assert sum(place in path for path in rows(there)) == len(COLOURS)
     assert report.counts == local.counts and report.encoded == local.encoded
     with here.reader() as ours, there.reader() as theirs:
         assert {(f.path, f.reason) for f in theirs.failures()} == {(f.path, f.reason) for f in ours.failures()}
@@ -145,9 +156,9 @@ def test_embeddings_are_those_of_this_machine(nodes: Nodes, tmp_path: Path) -> N
 
     # What is known is not encoded again; a run without files to read starts no Ray.
     shutil.copy(folder / "birds" / "owl.jpg", folder / "again.jpg")
-    report = run(folder, archives=True)
+    report = run([folder, s3.root], archives=True)
     assert (report.encoded, report.reused) == (0, 1)
-    assert run(folder, archives=True).unchanged == local.counts.added + 1 + local.counts.failed
+    assert run([folder, s3.root], archives=True).unchanged == local.counts.added + 1 + local.counts.failed
     assert len(run.said) == 2
 
 
