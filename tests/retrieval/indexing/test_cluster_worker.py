@@ -221,7 +221,7 @@ def test_pictures_of_one_worker_wait_for_answers(task: Task, tmp_path: Path) -> 
 def test_executors_and_their_conditions(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = ["index", str(EXAMPLES / "birds"), "--gallery", str(tmp_path / "gallery")]
     code, _, err = run(*asked, "--executor", "spark")
-    assert (code, err.splitlines()) == (2, ["photoseek: there is no executor 'spark'", "  use one of local, ray"])
+    assert code == 2 and "no executor 'spark'" in err and "local, ray" in err
     code, _, err = run(*asked, "--executor", "ray", "--gpu-decode")
     assert code == 2 and "of this machine" in err
     monkeypatch.setattr("retrieval.indexing.cluster.on_ray.find_spec", lambda _: None)
