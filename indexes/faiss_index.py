@@ -205,7 +205,7 @@ class FaissIndex:
     def _fetch_base(self, queries: Vectors, count: int, thorough: bool, *, pool: Pool, effort: Effort) -> Rows:
         if thorough and self._whole is not None:
             return _searched(self._whole, queries, count, self._whole_params(pool))
-        rescored = count * effort.k_factor if effort.k_factor else self.spec.rescored(count, self.dim)
+        rescored = count * effort.k_factor if effort.k_factor else self.spec.rescored(count, self.dim, pool.size)
         params = None
         if self._takes_selector:
             params = self._base_params(pool, effort)

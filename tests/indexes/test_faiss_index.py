@@ -261,8 +261,9 @@ def test_kinds_that_need_learning_are_copied_first(tmp_path: Path) -> None:
 
 def test_codes_of_four_numbers_are_rescored_more() -> None:
     fine, coarse = IndexSpec.parse("PQ16x4fs,Refine(SQfp16)"), IndexSpec.parse("PQ8x4fs,Refine(SQfp16)")
-    assert [fine.rescored(count, 32) for count in (1, 18, 508)] == [20, 360, 10_160]
-    assert [coarse.rescored(count, 32) for count in (1, 18, 508)] == [1535, 2130, 19_280]
+    assert [fine.rescored(count, 32, 200_000) for count in (1, 18, 508)] == [20, 360, 10_160]
+    assert [coarse.rescored(count, 32, 200_000) for count in (1, 18, 508)] == [1535, 2130, 19_280]
+    assert [coarse.rescored(18, 32, total) for total in (10_000, 1_000_000, 10_000_000)] == [2130, 4570, 16315]
 
 
 def test_the_faster_loop_is_used_after_both_were_tried(monkeypatch: pytest.MonkeyPatch) -> None:
