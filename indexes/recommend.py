@@ -8,6 +8,9 @@ from indexes.spec import IndexSpec
 
 EXACT_UP_TO = 50_000
 HALF_UP_TO = 200_000
+ONE_MACHINE_UP_TO = 10_000_000
+"""Of so many x 256, a search takes about 50 ms of one core, and x 512 twice that (benchmarks/large.py): the codes are read
+from memory once for each search, whatever is asked."""
 _GROW = 1.5
 _SHRINK = 0.5
 
@@ -47,8 +50,10 @@ def _tiers(dim: int) -> list[tuple[float, float, IndexSpec, str]]:
         return [(0, EXACT_UP_TO, exact, few), (EXACT_UP_TO, float("inf"), half, some)]
     many = IndexSpec.parse(f"PQ{dim // (2 if dim % 4 else 4)}x4fs,Refine(SQfp16)")
     why = f"above {HALF_UP_TO:,} pictures 4-bit codes re-scored in float16 search several times faster"
+    late = f"above {ONE_MACHINE_UP_TO:,} pictures the same, but a server may be faster: see docs/scale.md"
     return [
         (0, EXACT_UP_TO, exact, few),
         (EXACT_UP_TO, HALF_UP_TO, half, some),
-        (HALF_UP_TO, float("inf"), many, why),
+        (HALF_UP_TO, ONE_MACHINE_UP_TO, many, why),
+        (ONE_MACHINE_UP_TO, float("inf"), many, late),
     ]

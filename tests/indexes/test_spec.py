@@ -175,3 +175,10 @@ def test_a_size_near_a_threshold_changes_nothing() -> None:
 def test_a_recommendation_fits_any_width(dim: int) -> None:
     for n in np.logspace(0, 8, 20).astype(int):
         recommend_spec(int(n), dim).spec.check_dim(dim)
+
+
+def test_above_ten_million_a_server_is_named() -> None:
+    spec, _ = recommend_spec(10_000_000, 512)
+    for current in (None, spec):
+        later, reason = recommend_spec(20_000_000, 512, current=current)
+        assert (later, "docs/scale.md" in reason) == (spec, True)
