@@ -9,8 +9,7 @@ from indexes.spec import IndexSpec
 EXACT_UP_TO = 50_000
 HALF_UP_TO = 200_000
 ONE_MACHINE_UP_TO = 10_000_000
-"""Of so many x 256, a search takes about 50 ms of one core, and x 512 twice that (benchmarks/large.py): the codes are read
-from memory once for each search, whatever is asked."""
+"""Of so many x 256, a search takes about 60 ms of one core (benchmarks/large.py): all codes are read for each."""
 _GROW = 1.5
 _SHRINK = 0.5
 
