@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -197,7 +198,7 @@ class IndexSpec:
         10,000,000 x 256; of 1,000,000 x 512 or x 768 1,000 are enough. There, the best 100 are among 5,000 (0.9985).
         """
         if self.fast_scan and dim > 2 * self.subquantisers:
-            return round(1500 * max(1.0, total / 200_000) ** 0.6) + 35 * count
+            return round(1500 * math.pow(max(1.0, total / 200_000), 0.6)) + 35 * count
         return self.default_k_factor * count
 
 
