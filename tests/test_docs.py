@@ -283,7 +283,7 @@ _NAMED = re.compile(
     r"(?<![\w*{<])\w[\w./-]*\.(?:py|js|css|md|svg|txt|toml|html)\b"
     r"|(?<![\w.])(?:retrieval|tests|docs|indexes|benchmarks|examples)/[\w./-]*"
 )
-_MADE_BY_READERS = {"out.html", "FILE.svg", "catalog.toml"}
+_MADE_BY_READERS = {"out.html", "FILE.svg", "catalog.toml", "before-migrate-MOMENT.toml"}
 
 
 CARD = ROOT / "retrieval" / "encoders" / "builtin" / "MODEL_CARD.md"
