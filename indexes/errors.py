@@ -18,6 +18,9 @@ class RetrievalError(Exception):
 
     exit_code = 3
 
+    outside = ""
+    """What clients of a server are told instead, if the message may name machines and users; empty: the message."""
+
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
@@ -63,3 +66,5 @@ class BackendUnavailable(VectorIndexError):
 
 class IndexUnreachable(VectorIndexError):
     """The server that keeps an index does not answer, refuses access, or may not be used; nothing was changed."""
+
+    outside = "the server of the vector index cannot be used now"

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from indexes.base import Vectors
+from retrieval.catalog.encoders import EncoderRow
 from retrieval.catalog.postgres.address import FILE, CatalogAddress, name_address, write_address
 from retrieval.catalog.postgres.reader import ServerReader
 from retrieval.catalog.postgres.travelling import NewInServer, ServerSide, drop_notes_in_server
@@ -34,6 +36,7 @@ from retrieval.sync import leave_stores, open_index
 WHY = "before-migrate"
 MOST_SEARCHES = 1000
 _HITS = 10
+_SEARCHES_AT_ONCE = 100
 _AGAIN = "the gallery is as it was; run the same command again"
 
 Tell = Callable[[str, int, int], None]
@@ -188,24 +191,28 @@ def _compared(gallery: Gallery, old: CatalogAddress | None, to: CatalogAddress |
         (ids, vectors), (new_ids, new) = (sampled_vectors(each, encoder, MOST_SEARCHES) for each in (before, after))
         if not np.array_equal(ids, new_ids) or vectors.tobytes() != new.tobytes():
             raise GalleryError("the copy has other vectors", _AGAIN)
-        folder = gallery.index_path(encoder.fingerprint)
-        one, other = (open_index(folder, each, encoder).index for each in (before, after))
-        try:
-            for start in range(0, len(ids), 100):
-                asked = vectors[start : start + 100]
-                hits, new_hits = one.search(asked, _HITS), other.search(asked, _HITS)
-                shown = sorted({int(id_) for id_ in hits.ids.ravel() if id_ >= 0})
-                if (
-                    not np.array_equal(hits.ids, new_hits.ids)
-                    or hits.scores.tobytes() != new_hits.scores.tobytes()
-                    or before.records(shown) != after.records(shown)
-                ):
-                    raise GalleryError("searches in the copy have other answers", _AGAIN)
-                tell("searches compared", start + len(asked), len(ids))
-        finally:
-            one.close()
-            other.close()
+        # One after the other: an index that is not saved is in memory.
+        answers = [_answers(gallery, each, encoder, vectors, tell) for each in (before, after)]
+        if answers[0] != answers[1]:
+            raise GalleryError("searches in the copy have other answers", _AGAIN)
     return len(ids), len(ids)
+
+
+def _answers(
+    gallery: Gallery, reader: CatalogReader, encoder: EncoderRow, vectors: Vectors, tell: Tell
+) -> list[object]:
+    """Ids and scores of the nearest pictures, and what is known of them."""
+    found: list[object] = []
+    index = open_index(gallery.index_path(encoder.fingerprint), reader, encoder).index
+    try:
+        for start in range(0, len(vectors), _SEARCHES_AT_ONCE):
+            hits = index.search(vectors[start : start + _SEARCHES_AT_ONCE], _HITS)
+            shown = sorted({int(id_) for id_ in hits.ids.ravel() if id_ >= 0})
+            found += [hits.ids.tolist(), hits.scores.tobytes(), reader.records(shown)]
+            tell("searches compared", start + len(hits.ids), len(vectors))
+    finally:
+        index.close()
+    return found
 
 
 def _move_vectors(gallery: Gallery, index_spec: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,21 @@ def _store(asked: str | None, folder: Path, reader: CatalogReader, encoder: Enco
         if store is not None:
             return store
     return FolderStore(folder, owner)
+
+
+def check_reachable(folder_of: Callable[[str], Path], reader: CatalogReader) -> None:
+    """Raise IndexUnreachable if the index that searches use is in a server that cannot be used now.
+
+    Args:
+        folder_of: from an encoder's fingerprint to the folder for its index.
+    """
+    encoder = reader.active_encoder()
+    if encoder is None:
+        return
+    store = store_of(folder_of(encoder.fingerprint), reader, encoder)
+    if not isinstance(store, FolderStore):
+        with suppress(SnapshotCorrupt):  # it answers; what it holds is looked at elsewhere
+            store.describe()
 
 
 def leave_stores(asked: str | None, folder_of: Callable[[str], Path], reader: CatalogReader) -> None:

@@ -35,6 +35,7 @@ SHORT = {
     "retrieval/lab/training/output_folder.py": "below both trainers, and checked before torch is imported",
     "retrieval/logs.py": "beside streams.py, which the fastest way in reads: logging is not imported there",
     "retrieval/search/english.py": "a hint that four doors give",
+    "retrieval/web/front/rate.py": "one check before requests, as each of those beside it",
     "retrieval/web/client/client.py": "the methods by subject, put together",
     "retrieval/server/program_files.py": "what the socket door asks, of the disk alone",
     "retrieval/server/resident.py": "one of two processes around the engine; the other one is web/server.py",

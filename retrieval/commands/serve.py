@@ -24,7 +24,9 @@ def serve(
     token: Annotated[
         str,
         typer.Option(
-            "--token", envvar="PHOTOSEEK_TOKEN", help="Access token that clients must send; safer in the variable."
+            "--token",
+            envvar="PHOTOSEEK_TOKEN",
+            help="Access token that clients must send, or several with spaces between them; safer in the variable.",
         ),
     ] = "",
     allow_host: Annotated[
@@ -70,8 +72,11 @@ def serve(
         port=port,
         title=setting("serve.title"),
         thumbnail_bytes=setting("serve.thumbnails-mib") << 20,
+        requests_per_minute=setting("serve.requests-per-minute"),
+        reader_threads=setting("serve.readers"),
+        page_key=_page_key(),
         max_upload_bytes=setting("serve.upload-mib") << 20,
-        token=token or None,
+        token=token.strip() or None,
         allowed_hosts=tuple(allow_host or ()),
         allow_new_folders=allow_new_folders,
         allowed_folders=tuple(os.path.realpath(folder) for folder in allow_folder or ()),
@@ -81,6 +86,16 @@ def serve(
     opened = Gallery(gallery)
     opened.bring_up_to_date()
     run(opened, settings, say, for_askers(context), open_page=open_page)
+
+
+def _page_key() -> str | None:
+    """What cookies depend on, if several servers share it."""
+    from retrieval.errors import SettingsError
+
+    key = os.environ.get("PHOTOSEEK_PAGE_KEY", "").strip()
+    if key and (len(key) != 64 or set(key.lower()) - set("0123456789abcdef")):
+        raise SettingsError("PHOTOSEEK_PAGE_KEY is no key", "make one with: openssl rand -hex 32")
+    return key or None
 
 
 def _one_blas_thread() -> None:

@@ -89,6 +89,8 @@ SETTINGS = (
             usual="as last asked"),
     Setting("catalog.servers", Texts(100), [], "PostgreSQL servers that galleries may use for their catalog, by "
             "address; init --catalog adds to them"),
+    Setting("catalog.read-seconds", Whole(1, 86_400), 300,
+            "Seconds after which a question to a catalog in PostgreSQL is given up"),
     Setting("search.limit", Whole(1, 10_000), 10, "Maximum number of hits", in_gallery=True,
             flags=("search.limit", "similar.limit", "shell.limit")),
     Setting("search.raw-pairs", OneOf(("both", "jpeg", "raw")), "both", "How a shot in RAW and JPEG is shown",
@@ -108,6 +110,9 @@ SETTINGS = (
             in_gallery=True, flags=("serve.read_only",)),
     Setting("serve.thumbnails-mib", Whole(16, 65_536), 1024, "Limit of the web page's thumbnails, in MiB",
             in_gallery=True),
+    Setting("serve.requests-per-minute", Whole(0, 1_000_000), 0,
+            "Requests that each token may send in a minute, to each server; 0: no limit"),
+    Setting("serve.readers", Whole(1, 64), 2, "Threads of a server that read the catalog, each with one connection"),
     Setting("serve.upload-mib", Whole(1, 1024), 64, "Limit of a picture that a client uploads, in MiB"),
     Setting("watch.nice", Whole(0, 19), 10, "Priority of photoseek watch: 0 to 19, 19 lets all others go first",
             flags=("watch.nice",)),

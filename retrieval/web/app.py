@@ -30,6 +30,7 @@ from retrieval.web.front.compression import Compression
 from retrieval.web.front.limits import Limits
 from retrieval.web.front.metrics import QueueMeter
 from retrieval.web.front.problems import CONTENT, SCHEMA
+from retrieval.web.front.rate import Rate
 from retrieval.web.front.security import BrowserHeaders, HostCheck, OriginCheck, TokenCheck
 from retrieval.web.front.sign_in import cookie_key
 from retrieval.web.front.watch import Watch
@@ -39,6 +40,7 @@ from retrieval.web.people import api as people_api
 from retrieval.web.pictures import api as images_api
 from retrieval.web.pictures.thumbnails import Thumbnails
 from retrieval.web.readers import Readers
+from retrieval.web.readiness import Readiness
 from retrieval.web.search import api as search_api
 from retrieval.web.search.lists import Lists
 from retrieval.web.settings import Settings
@@ -86,9 +88,11 @@ def create_app(
 def _guard(app: FastAPI, gallery: Gallery, settings: Settings) -> None:
     """Add the middlewares; those added later are outside those added earlier."""
     app.add_middleware(Limits, settings=settings)
-    if settings.token is not None:
-        key = cookie_key(gallery.path)
-        app.add_middleware(TokenCheck, token=settings.token, key=key, form_wait_s=settings.header_wait_s)
+    if settings.requests_per_minute:
+        app.add_middleware(Rate, per_minute=settings.requests_per_minute)
+    if settings.tokens:
+        key = cookie_key(gallery.path) if settings.page_key is None else bytes.fromhex(settings.page_key)
+        app.add_middleware(TokenCheck, tokens=settings.tokens, key=key, form_wait_s=settings.header_wait_s)
     app.add_middleware(OriginCheck)
     app.add_middleware(HostCheck, host=settings.host, names=settings.allowed_hosts)
     app.add_middleware(Compression)
@@ -123,6 +127,7 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     state.index_job = IndexJob(gallery, settings)
     state.writing, state.undos = Writing(gallery), Undos()
     state.gallery_events = GalleryEvents(state.readers)
+    state.readiness = Readiness(gallery)
     door = None
     if state.socket_door is not None:
         door = asyncio.create_task(state.socket_door(state.engine_thread).keep_open())
@@ -136,6 +141,7 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
                 await door
         await state.index_job.close()
         state.gallery_events.close()
+        state.readiness.close()
         state.duplicates.close()
         state.thumbnails.close()
         await asyncio.gather(

@@ -16,6 +16,7 @@
     state.writing        Writing(gallery)                 retrieval/web/edits/writing.py; close()
     state.undos          Undos()                          retrieval/web/edits/undo.py
     state.gallery_events GalleryEvents(readers)           retrieval/web/events.py; close()
+    state.readiness      Readiness(gallery)               retrieval/web/readiness.py; close()
     state.stopping       asyncio.Event: set as soon as the server is told to stop; a stream ends then
 """
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from retrieval.web.indexing.job import IndexJob
     from retrieval.web.pictures.thumbnails import Thumbnails
     from retrieval.web.readers import Readers
+    from retrieval.web.readiness import Readiness
     from retrieval.web.search.lists import Lists
     from retrieval.web.settings import Settings
 
@@ -111,6 +113,11 @@ def undos(request: Request) -> Undos:
 def gallery_events(request: Request) -> GalleryEvents:
     """Whether the gallery has changed, for those who listen."""
     return cast("GalleryEvents", request.app.state.gallery_events)
+
+
+def readiness(request: Request) -> Readiness:
+    """Whether questions can be answered now."""
+    return cast("Readiness", request.app.state.readiness)
 
 
 def stopping(request: Request) -> asyncio.Event:

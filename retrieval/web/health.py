@@ -1,11 +1,11 @@
-"""Health, metrics and contents of the server: ``/healthz``, ``/metrics``, ``/stats``."""
+"""Health, metrics and contents of the server: ``/healthz``, ``/readyz``, ``/metrics``, ``/stats``."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from retrieval.catalog.reader import CatalogReader
@@ -13,6 +13,7 @@ from retrieval.overview import overview
 from retrieval.paths import as_text
 from retrieval.web import app_state
 from retrieval.web.front.metrics import REGISTRY
+from retrieval.web.front.problems import Problem, without_servers
 
 router = APIRouter(tags=["server"])
 unversioned = APIRouter()
@@ -24,6 +25,17 @@ unversioned = APIRouter()
 async def healthz() -> dict[str, str]:
     """Answers even when every thread is busy, and needs no token."""
     return {"status": "ok"}
+
+
+@router.get("/readyz", summary="Can the server answer questions?")
+@unversioned.get("/readyz")
+async def readyz(request: Request) -> Response:
+    """200 if the catalog and the index can be reached, and the catalog has this version's form; otherwise 503 with the
+    reason. Needs no token."""
+    reason = await app_state.readiness(request).reason()
+    if reason:
+        return Problem(503, reason, "try again later", instance=request.url.path)
+    return JSONResponse({"status": "ready"})
 
 
 @router.get(
@@ -55,7 +67,8 @@ async def stats(request: Request) -> dict[str, Any]:
 def _tellable(value: Any) -> Any:
     """Plain values with every path as text."""
     if isinstance(value, dict):
-        return {key: _tellable(each) for key, each in value.items()}
+        told = {key: _tellable(each) for key, each in value.items()}
+        return told | ({"error": without_servers(told["error"])} if isinstance(told.get("error"), str) else {})
     if isinstance(value, list):
         return [_tellable(each) for each in value]
     return as_text(value) if isinstance(value, str) else value

@@ -70,11 +70,9 @@ def serve(
     is_made = settings.token is None and not is_ours_alone
     if is_made:
         settings = replace(settings, token=secrets.token_urlsafe(32))
-    elif not is_ours_alone and len(settings.token or "") < _SHORTEST_TOKEN:
+    elif not is_ours_alone and (shortest := min(map(len, settings.tokens), default=0)) < _SHORTEST_TOKEN:
         listener.close()
-        raise SettingsError(
-            f"a token of {len(settings.token or '')} characters is too easy to guess", "omit --token to generate one"
-        )
+        raise SettingsError(f"a token of {shortest} characters is too easy to guess", "omit --token to generate one")
     settings = with_descriptors(settings)
     url = _url(settings.host, listener)
     entry = url if settings.token is None else f"{url}/?token={quote(settings.token, safe='')}"

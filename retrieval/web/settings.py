@@ -16,7 +16,11 @@ class Settings(EngineLimits):
     Args:
         host, port: the address to listen on; port 0 means a free one.
         title: the page's name.
-        token: the token that a client must send; None requires none, which only loopback may do.
+        token: the token that a client must send, or several with spaces between them; None requires none, which only
+            loopback may do.
+        page_key: 64 hexadecimal digits on which cookies depend, the same for all servers of one gallery; None: those
+            in the gallery's folder.
+        requests_per_minute: that each token may send; 0: no limit.
         allowed_hosts: further names allowed in a ``Host`` header.
         allow_new_folders: ``POST /index`` may name folders that are not known to the gallery yet.
         allowed_folders: folders in which those to be indexed may be chosen on the page; on a server that only this
@@ -42,6 +46,8 @@ class Settings(EngineLimits):
     port: int = 8765
     title: str = "photoseek"
     token: str | None = None
+    page_key: str | None = None
+    requests_per_minute: int = 0
     allowed_hosts: tuple[str, ...] = ()
     allow_new_folders: bool = False
     allowed_folders: tuple[str, ...] = ()
@@ -60,3 +66,8 @@ class Settings(EngineLimits):
     keep_alive_s: float = 15.0
     stop_within_s: float = 3.0
     thumbnail_bytes: int = 1024 * MEBI
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """Each of the tokens."""
+        return tuple((self.token or "").split())

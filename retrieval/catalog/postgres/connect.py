@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from retrieval.catalog.postgres.address import CatalogAddress
+from retrieval.config.values import setting
 from retrieval.errors import GalleryLocked, RuntimeUnavailable, SystemProblem
 from retrieval.system_errors import AGAIN
 
@@ -27,8 +28,6 @@ logger = logging.getLogger("photoseek")
 T = TypeVar("T")
 
 CONNECT_S = 10
-READ_MS = 300_000
-"""A statement of a reader is given up after this. Those of a writer have no limit, only their locks."""
 LOCK_MS = 60_000
 PATIENCE_S = 60.0
 """How long a server that went away during work is waited for: a restart or a failover takes seconds."""
@@ -39,9 +38,13 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
 class CatalogUnreachable(SystemProblem):
     """The server of the catalog does not answer, or refuses; nothing is lost."""
 
+    outside = "the server of the catalog cannot be used now"
+
 
 class ConnectionLost(CatalogUnreachable):
     """The connection ended during work: what was not committed is not there, and may be done again."""
+
+    outside = "the server of the catalog does not answer"
 
 
 class NoConnectionLeft(ConnectionLost):
@@ -58,7 +61,8 @@ def open_connection(address: CatalogAddress, *, reads: bool = False) -> psycopg.
     module = driver()
     settings = {
         "search_path": address.schema,
-        "statement_timeout": READ_MS if reads else 0,
+        # Those of a writer have no limit, only their locks.
+        "statement_timeout": int(1000 * setting("catalog.read-seconds")) if reads else 0,
         "lock_timeout": LOCK_MS,
         "client_min_messages": "error",
         "default_transaction_read_only": "on" if reads else "off",

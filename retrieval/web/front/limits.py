@@ -15,7 +15,7 @@ from retrieval.errors import Busy
 from retrieval.web.front.problems import Problem, problem_of
 from retrieval.web.settings import Settings
 
-_ALWAYS_ANSWERED = ("/healthz", "/api/v1/healthz")
+_ALWAYS_ANSWERED = ("/healthz", "/readyz", "/api/v1/healthz", "/api/v1/readyz")
 _LAST_WORDS_S = 1.0  # for a handler that was cancelled
 _DISCARD_S = 3.0
 _CLOSE = {"Connection": "close"}

@@ -57,6 +57,8 @@ _PLAIN = {  # starlette's messages, in our words
     "Method Not Allowed": "this address is not asked in this way\nthe API is told at /api/v1/openapi.json",
 }
 _METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+_ADDRESS = re.compile(r"\b(?:postgres(?:ql)?(?:\+psycopg)?|pgvector|milvus(?:\+https?)?)://[^\s;,)'\"]*")
+_OF_LIBPQ = re.compile(r"\b(server at|server on socket|user|role|database|host|host name) \"[^\"]*\"(?:, port \d+)?")
 _SHOWN_ERRORS = 20  # of a request with more errors than a person would read
 
 SCHEMA = {
@@ -102,9 +104,9 @@ class Problem(JSONResponse):
         headers: Mapping[str, str] | None = None,
         more: Mapping[str, Any] | None = None,
     ) -> None:
-        content: dict[str, Any] = {"type": _type_of(kind), "title": _shown(title), "status": status}
+        content: dict[str, Any] = {"type": _type_of(kind), "title": _shown(without_servers(title)), "status": status}
         if detail:
-            content["detail"] = _shown(detail)
+            content["detail"] = _shown(without_servers(detail))
         if instance is not None:
             content["instance"] = _shown(instance)
         retry = {"Retry-After": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
@@ -115,6 +117,9 @@ def problem_of(error: Exception, instance: str | None = None) -> Problem:
     """The problem that a client gets for an error; errors of the program are logged and their details withheld."""
     if isinstance(error, RetrievalError):
         status = next(status for kind, status in _STATUS if isinstance(error, kind))
+        if error.outside:
+            logger.error("%s could not be answered: %s", instance, error.message)
+            return Problem(status, error.outside, "try again later", kind=type(error), instance=instance)
         return Problem(status, error.message, error.hint, kind=type(error), instance=instance)
     if isinstance(error, HTTPException):
         title, _, detail = _PLAIN.get(error.detail, str(error.detail)).partition("\n")
@@ -126,6 +131,11 @@ def problem_of(error: Exception, instance: str | None = None) -> Problem:
         return problem_of(known, instance)
     logger.error("%s could not be answered: %s", instance, error, exc_info=error)
     return Problem(500, "internal error", "the log of photoseek serve says more", instance=instance)
+
+
+def without_servers(text: str) -> str:
+    """A message without the addresses of databases and their users, which are nothing for clients."""
+    return _OF_LIBPQ.sub(r"\1", _ADDRESS.sub("its server", text))
 
 
 def add_handlers(app: FastAPI) -> None:

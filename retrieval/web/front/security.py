@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from ipaddress import ip_address
 from urllib.parse import parse_qsl, urlencode
@@ -25,7 +25,10 @@ from retrieval.web.front.problems import Problem
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _SAFE = ("GET", "HEAD", "OPTIONS")
-_NO_TOKEN_NEEDED = ("/healthz", "/api/v1/healthz", "/manifest.webmanifest")
+TOKEN = "photoseek.token"
+"""In the scope of a request: the number of the token that it came with."""
+
+_NO_TOKEN_NEEDED = ("/healthz", "/readyz", "/api/v1/healthz", "/api/v1/readyz", "/manifest.webmanifest")
 _OF_THE_PROGRAM = "/static/"
 """Files that everybody who installs the program has, the same in every gallery; the form for the token needs some."""
 _A_YEAR_S = 365 * 24 * 3600
@@ -123,20 +126,21 @@ class TokenCheck:
     Who sends many wrong tokens is not asked for a while (`Guesses`); who has the cookie is not concerned by it.
 
     Args:
-        token: the right one.
-        key: of the cookie, from `sign_in.cookie_key`.
+        tokens: the right ones.
+        key: of the cookies, from `sign_in.cookie_key`.
         form_wait_s: for a filled-in form to arrive.
     """
 
-    def __init__(self, app: ASGIApp, token: str, key: bytes, form_wait_s: float) -> None:
-        self._app, self._key, self._form_wait_s = app, key, form_wait_s
-        self._token = token.encode()
+    def __init__(self, app: ASGIApp, tokens: Sequence[str], key: bytes, form_wait_s: float) -> None:
+        self._app, self._form_wait_s = app, form_wait_s
         self._guesses = Guesses()
-        self._cookie = "photoseek-" + self._derived(b"name")[:12]
-        self._proof = self._derived(b"page")
+        self._tokens = [token.encode() for token in tokens]
+        self._cookies = [
+            (f"photoseek-{_derived(key, b'name', token)[:12]}", _derived(key, b"page", token)) for token in self._tokens
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _NO_TOKEN_NEEDED or scope["path"].startswith(_OF_THE_PROGRAM):
+        if scope["type"] != "http" or needs_no_token(scope["path"]):
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
@@ -145,7 +149,7 @@ class TokenCheck:
         client = (scope.get("client") or ("",))[0]
         is_filled_in = sign_in.is_filled_in(scope, headers)
         is_guess = bool(given) or is_filled_in or "authorization" in headers
-        if is_guess and not self._has_cookie(headers):
+        if is_guess and self._number_by_cookie(headers) is None:
             if not self._guesses.may(client):
                 title = "too many wrong tokens came from this address"
                 wait = {"Retry-After": str(self._guesses.wait_s)}
@@ -153,15 +157,17 @@ class TokenCheck:
                 await Problem(429, title, hint, instance=scope["path"], headers=wait)(scope, receive, send)
                 return
             send = self._counting(send, client)
-        if given and scope["path"] == "/" and scope["method"] == "GET" and self._is_token(given[0]):
-            await self._signed_in(asked, scope)(scope, receive, send)
+        number = self._number_of(given[0]) if given and scope["path"] == "/" and scope["method"] == "GET" else None
+        if number is not None:
+            await self._signed_in(number, asked, scope)(scope, receive, send)
         elif is_filled_in:
             token = await sign_in.token_in(receive, self._form_wait_s)
-            known = token is not None and self._is_token(token)
-            answer = self._signed_in(asked, scope) if known else sign_in.form(headers, is_wrong=True)
+            number = None if token is None else self._number_of(token)
+            wrong = sign_in.form(headers, is_wrong=True)
+            answer: Response = wrong if number is None else self._signed_in(number, asked, scope)
             await answer(scope, receive, send)
-        elif self._is_known(headers):
-            await self._app(scope, receive, send)
+        elif (number := self._number_by(headers)) is not None:
+            await self._app({**scope, TOKEN: number}, receive, send)
         elif sign_in.wants_page(scope, headers):
             await sign_in.form(headers, is_wrong=bool(given))(scope, receive, send)
         else:
@@ -170,11 +176,11 @@ class TokenCheck:
             problem = Problem(401, title, hint, instance=scope["path"], headers={"WWW-Authenticate": "Bearer"})
             await problem(scope, receive, send)
 
-    def _is_known(self, headers: Headers) -> bool:
+    def _number_by(self, headers: Headers) -> int | None:
+        """The number of the token that a request comes with; None if it has none, or a wrong one."""
         scheme, _, credentials = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._is_token(credentials.strip()):
-            return True
-        return self._has_cookie(headers)
+        found = self._number_of(credentials.strip()) if scheme.lower() == "bearer" else None
+        return self._number_by_cookie(headers) if found is None else found
 
     def _counting(self, send: Send, client: str) -> Send:
         """Count a request that is refused as a wrong guess."""
@@ -186,17 +192,19 @@ class TokenCheck:
 
         return sent
 
-    def _has_cookie(self, headers: Headers) -> bool:
-        cookies = cookie_parser(headers.get("cookie", ""))
-        return hmac.compare_digest(cookies.get(self._cookie, "").encode(), self._proof.encode())
+    def _number_by_cookie(self, headers: Headers) -> int | None:
+        sent = cookie_parser(headers.get("cookie", ""))
+        for number, (name, proof) in enumerate(self._cookies):
+            if hmac.compare_digest(sent.get(name, "").encode(), proof.encode()):
+                return number
+        return None
 
-    def _signed_in(self, asked: list[tuple[str, str]], scope: Scope) -> Response:
+    def _signed_in(self, number: int, asked: list[tuple[str, str]], scope: Scope) -> Response:
         """Redirect to the same address without the token, so that it stays in no browser history."""
         rest = urlencode([(name, value) for name, value in asked if name != "token"])
         answer = Response(status_code=303, headers={"Location": "/" + (f"?{rest}" if rest else "")})
         answer.set_cookie(
-            self._cookie,
-            self._proof,
+            *self._cookies[number],
             max_age=_A_YEAR_S,
             path="/",
             httponly=True,
@@ -205,11 +213,19 @@ class TokenCheck:
         )
         return answer
 
-    def _is_token(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._token)
+    def _number_of(self, given: str) -> int | None:
+        sent = given.encode("utf-8", "surrogatepass")
+        same = [number for number, token in enumerate(self._tokens) if hmac.compare_digest(sent, token)]
+        return same[0] if same else None
 
-    def _derived(self, purpose: bytes) -> str:
-        return hmac.new(self._key, b"photoseek " + purpose + b" " + self._token, hashlib.sha256).hexdigest()
+
+def _derived(key: bytes, purpose: bytes, token: bytes) -> str:
+    return hmac.new(key, b"photoseek " + purpose + b" " + token, hashlib.sha256).hexdigest()
+
+
+def needs_no_token(path: str) -> bool:
+    """Whether anybody may ask for it: whether the server lives, and files of the program itself."""
+    return path in _NO_TOKEN_NEEDED or path.startswith(_OF_THE_PROGRAM)
 
 
 def _is_address(name: str) -> bool:

@@ -23,6 +23,7 @@ from retrieval.errors import GalleryError, GalleryLocked
 from retrieval.gallery import Gallery
 from retrieval.interrupts import EXIT_CODES
 from retrieval.paths import CLI, as_text
+from retrieval.web.front.problems import without_servers
 from retrieval.web.indexing.models import IndexState, TwoLines
 from retrieval.web.settings import Settings
 
@@ -277,7 +278,7 @@ def _two_lines(said: str) -> TwoLines:
     if not found:
         return TwoLines(title="the indexing run ended unexpectedly", detail="the log of photoseek serve says more")
     title, *more = [line.strip() for line in rest.strip().splitlines()]
-    return TwoLines(title=title, detail=" ".join(more))
+    return TwoLines(title=without_servers(title), detail=without_servers(" ".join(more)))
 
 
 def _now() -> str:

@@ -158,7 +158,7 @@ def test_no_connection_left(server: Postgres, address: CatalogAddress, tmp_path:
 def test_a_question_that_takes_too_long(
     address: CatalogAddress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connect, "READ_MS", 100)
+    monkeypatch.setattr(connect, "setting", lambda _: 0.1)
     with closing(ServerReader(address, tmp_path)) as reader:
         with pytest.raises(CatalogUnreachable, match="took too long"):
             reader.rows("SELECT pg_sleep(60)")
