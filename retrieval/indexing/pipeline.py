@@ -38,6 +38,7 @@ from retrieval.indexing.doubtful_notes import KILLED, DoubtfulNotes
 from retrieval.indexing.known_bytes import Lookups
 from retrieval.indexing.late_files import LateFiles
 from retrieval.indexing.outcomes import Outcome, Prepared, Results, Waiting, failed, indexed, merged, rows_of
+from retrieval.indexing.reading_ahead import Ahead, reading_ahead
 from retrieval.indexing.schedules import Collect, ahead_of_device, each_on_its_own
 from retrieval.labels.pairing import Sidecars
 from retrieval.labels.written import completed
@@ -165,18 +166,18 @@ class Pipeline:
     def _prepare(self, chunk: Sequence[Candidate]) -> Prepared:
         """Read, hash and (unless the bytes are known) decode every file of a chunk."""
         prepared = Prepared()
-        with abandonable(self._late.abandonment):
+        with abandonable(self._late.abandonment), reading_ahead(chunk, self._late.check) as ahead:
             for candidate in chunk:
                 if self._stopped_at is not None and time.monotonic() > self._stopped_at + GRACE_SECONDS:
                     break
                 prepared.settled.append(None)
-                self._prepare_one(candidate, prepared)
+                self._prepare_one(candidate, prepared, ahead)
                 if sum(len(data) for *_, data in prepared.held) > (HELD_BYTES if self._decoder else 0):
                     self._decode(prepared)
             self._decode(prepared)
         return prepared
 
-    def _prepare_one(self, candidate: Candidate, prepared: Prepared) -> None:
+    def _prepare_one(self, candidate: Candidate, prepared: Prepared, ahead: Ahead) -> None:
         """Settle the last place of ``prepared``, or hold the file that belongs there."""
 
         def work() -> Outcome | Waiting | None:
@@ -188,7 +189,7 @@ class Pipeline:
             if is_moving:
                 digest, found = hash_candidate(candidate, self._late.check)
             else:
-                data, found = read_candidate(candidate, self._late.check)
+                data, found = ahead.take(candidate) or read_candidate(candidate, self._late.check)
                 digest = content_hash(data)
             known = self._lookups.find(digest)
             prepared.timings.read += time.perf_counter() - started

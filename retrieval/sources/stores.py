@@ -26,12 +26,15 @@ PATIENCE_S = 20.0
 
 UNREACHABLE = "the store cannot be reached"
 
-_CONNECT_S, _READ_S = 5, 30
+LISTING_PATIENCE_S = 2.0
+"""The same for a listing, during which nothing else is done: a signal ends a run within five seconds."""
+
+_CONNECT_S, _READ_S = 3, 15
 _BLOCK = 1 << 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OPTIONS: dict[str, dict[str, Any]] = {
     "s3": {
-        "config_kwargs": {"connect_timeout": _CONNECT_S, "read_timeout": _READ_S, "retries": {"max_attempts": 1}},
+        "config_kwargs": {"connect_timeout": _CONNECT_S, "read_timeout": _READ_S, "retries": {"max_attempts": 0}},
     },
 }
 T = TypeVar("T")
@@ -54,7 +57,7 @@ class Stores:
         while stack:
             folder = stack.pop()
             try:
-                listed = self._tried(folder, lambda system, path: system.ls(path, detail=True), time.sleep)
+                listed = self._tried(folder, _list, time.sleep, LISTING_PATIENCE_S)
             except FileNotFoundError:
                 if folder == root:
                     yield Listing(root, problem="there is nothing at this address, or its bucket is gone")
@@ -105,7 +108,7 @@ class Stores:
         """
         self._system(scheme_of(root))
         try:
-            self._tried(root, lambda system, path: system.info(path), time.sleep)
+            self._tried(root, _info, time.sleep, LISTING_PATIENCE_S)
         except FileNotFoundError:
             raise SettingsError(f"there is nothing at {root}", "check the bucket and the prefix") from None
 
@@ -123,9 +126,11 @@ class Stores:
 
                     # Plain HTTP requests are enough for gcsfs; where gRPC is blocked it would wait a minute for that.
                     os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-                    self._systems[scheme] = fsspec.filesystem(
+                    system = self._systems[scheme] = fsspec.filesystem(
                         scheme, use_listings_cache=False, skip_instance_cache=True, **_OPTIONS.get(scheme, {})
                     )
+                    if scheme == "s3":
+                        system.retries = 1  # of s3fs itself: who waits, and how long, is decided here
                 except ImportError:
                     raise _not_installed(scheme) from None
                 except Exception as error:
@@ -135,13 +140,19 @@ class Stores:
                     ) from None
             return self._systems[scheme]
 
-    def _tried(self, path: str, work: Callable[[Any, str], T], wait: Callable[[float], None] | None = None) -> T:
+    def _tried(
+        self,
+        path: str,
+        work: Callable[[Any, str], T],
+        wait: Callable[[float], None] | None = None,
+        patience: float | None = None,
+    ) -> T:
         """Work with a store, again and again while it cannot be reached, if the caller waits.
 
         Raises:
             OSError: with a reason that names neither keys nor addresses.
         """
-        scheme = scheme_of(path)
+        scheme, patience = scheme_of(path), PATIENCE_S if patience is None else patience
         try:
             system = self._system(scheme)
         except SettingsError as error:
@@ -157,7 +168,7 @@ class Stores:
                 now = time.monotonic()
                 if wait is None or now < self._given_up_at.get(scheme, -PATIENCE_S) + PATIENCE_S:
                     raise told from None
-                if now > began + PATIENCE_S:
+                if now > began + patience:
                     self._given_up_at[scheme] = now
                     raise told from None
                 wait(pause)
@@ -207,6 +218,15 @@ def _opened(system: Any, key: str, stores: Stores, path: str) -> Opened:
     # S3 itself refuses to send another version than the one that was opened; the others are asked again at the end.
     is_pinned = "IfMatch" in getattr(file, "read_kw", {})
     return Opened(cast(BinaryIO, _Told(file, stores, path)), found, lambda: is_pinned or stores.look(path) == found)
+
+
+def _list(system: Any, path: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = system.ls(path, detail=True)
+    return found
+
+
+def _info(system: Any, path: str) -> None:
+    system.info(path)
 
 
 def _sorted_out(folder: str, listed: list[dict[str, Any]]) -> tuple[list[Entry], list[str], int]:

@@ -12,7 +12,7 @@ from retrieval.encoders.base import Pixels
 from retrieval.errors import SettingsError
 from retrieval.filters import Filter
 from retrieval.gallery import Gallery
-from retrieval.indexing import candidates
+from retrieval.indexing import candidates, reading_ahead
 from retrieval.indexing.forgetting import forget_paths
 from retrieval.indexing.indexer import Indexer
 from retrieval.labels.labelling import LabelEdit, edit_labels
@@ -35,6 +35,7 @@ RED, BLUE, GREEN = jpeg("red"), jpeg("blue"), jpeg("green")
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
     monkeypatch.setattr(stores, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(stores, "LISTING_PATIENCE_S", 0.5)
     with s3_server(monkeypatch) as server:
         server.put("trip/red.jpg", RED)
         server.put("trip/day two/blue.jpg", BLUE)
@@ -143,7 +144,8 @@ def test_an_object_that_vanishes_or_changes_after_it_was_listed_is_never_indexed
         return read(source, path, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(candidates, "read_from", late)
+        for module in (candidates, reading_ahead):
+            patch.setattr(module, "read_from", late)
         report = Indexer(gallery, encoder).run(s3.root)
     assert (report.counts.added, failing(gallery)["red.jpg"]) == (1, "there is no such object")
     assert found(gallery, encoder, "green", k=1) == ["blue.jpg"]
