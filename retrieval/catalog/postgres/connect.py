@@ -148,7 +148,8 @@ def explained(error: Exception, address: CatalogAddress) -> Exception:
         return CatalogUnreachable(f"{where} cannot go on: {_short(said)}", f"free some space there, {AGAIN}")
     if state == "25006":
         return CatalogUnreachable(f"{where} is read-only now", f"name the primary server, {AGAIN}")
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+    # 25P03: this process was stopped in a transaction, and the server has ended it.
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) or state == "25P03":
         return ConnectionLost(
             f"{where} does not answer: {_short(said)}", f"check that it runs, {AGAIN}; nothing is lost"
         )

@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_FOR_RUNS = """SET idle_in_transaction_session_timeout = 60000; SET lock_timeout = 120000;
-    SET statement_timeout = 600000"""
+FOR_RUNS = """SET idle_in_transaction_session_timeout = 60000; SET lock_timeout = 120000;
+    SET statement_timeout = 1800000"""
 """A run that is stopped in the middle of a transaction must not stop the others: the server ends it while they wait."""
 
 _TABLES = """SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(current_schema()) AND relkind = 'r'
@@ -84,7 +84,7 @@ class ServerCatalog(Catalog):
             if is_older(connection):
                 make(self._address, str(self._folder))
             if "runs" in (name for name, _ in self._locks):
-                connection.execute(_FOR_RUNS)
+                connection.execute(FOR_RUNS)
             take_locks(connection, self._locks, str(self._folder))
         except self._psycopg.Error as error:
             close_quietly(connection)

@@ -289,6 +289,16 @@ def test_another_version_is_refused_or_brought_up(tmp_path: Path) -> None:
         ServerReader(new_address(), tmp_path)
 
 
+def test_an_older_catalog_is_brought_up_by_the_first_command(tmp_path: Path) -> None:
+    address, gallery = new_catalog(), Gallery(tmp_path)
+    make_in_server(gallery, address)
+    older = """SET search_path TO photoseek; DROP TABLE leases, indexers;
+               UPDATE alembic_version SET version_num = '0024'"""
+    administer(postgres(), older, address.database)
+    with gallery.reader() as reader:
+        assert reader.rows("SELECT count(*) FROM leases") == [(0,)]
+
+
 def test_a_database_without_unicode_is_refused(tmp_path: Path) -> None:
     administer(postgres(), "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
     with pytest.raises(GalleryError, match="LATIN1") as refused:

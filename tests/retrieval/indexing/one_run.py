@@ -48,7 +48,7 @@ def main() -> None:
     name_address(address)
     encoder = Gated(None if asked["gate"] is None else Path(asked["gate"]), asked["model"])
     try:
-        report = indexer.Indexer(gallery, encoder).run([Path(folder) for folder in asked["folders"]])
+        report = indexer.Indexer(gallery, encoder).run(asked["folders"], index_spec=asked["index"])
     except RetrievalError as error:
         print(json.dumps({"error": f"{error.message}: {error.hint}"}))
         return

@@ -19,8 +19,9 @@ import pytest
 pytest.importorskip("psycopg", reason="PostgreSQL needs photoseek[postgres]")
 from retrieval.catalog.batch import Batch
 from retrieval.catalog.leases import lease_key
+from retrieval.catalog.postgres import writer
 from retrieval.catalog.postgres.address import CatalogAddress
-from retrieval.catalog.postgres.connect import NoConnectionLeft, open_connection
+from retrieval.catalog.postgres.connect import ConnectionLost, NoConnectionLeft, open_connection
 from retrieval.catalog.postgres.leases import Leases
 from retrieval.catalog.postgres.reader import ServerReader
 from retrieval.catalog.postgres.writer import ServerCatalog
@@ -31,7 +32,7 @@ from retrieval.indexing.indexer import Indexer
 from retrieval.maintenance.verify import verify
 from retrieval.making import make_in_server
 from tests.fakes import ColourEncoder
-from tests.indexes.servers import Postgres
+from tests.indexes.servers import Postgres, postgres
 from tests.pictures import save_picture
 from tests.retrieval.catalog.servers import administer, new_catalog
 from tests.retrieval.rows import encoder_spec, image
@@ -77,6 +78,7 @@ class Runs:
         waits: bool = False,
         times: tuple[float, float, float] = NEVER,
         model: str = "colour",
+        index: str | None = None,
     ) -> subprocess.Popen[str]:
         """Start a run; one that ``waits`` holds the first pictures and encodes none of them before :meth:`open`."""
         asked = {
@@ -85,6 +87,7 @@ class Runs:
             "gallery": str(self.gallery(host).path),
             "gate": str(self.gate) if waits else None,
             "model": model,
+            "index": index,
             "folders": [str(folder) for folder in folders],
         }
         command = [sys.executable, "-m", "tests.retrieval.indexing.one_run", json.dumps(asked)]
@@ -291,6 +294,16 @@ def test_machines_with_other_mounts_at_once_do_not_move_each_others_pictures(run
     runs.check(here, there)
 
 
+def test_an_index_in_a_server_holds_what_all_runs_have_done(runs: Runs, tmp_path: Path) -> None:
+    photos, index = tree(tmp_path / "photos", 60), postgres().address
+    waiting = [runs.start(host, photos, waits=True, index=index) for host in ("one", "two")]
+    runs.open()
+    reports = [report_of(run) for run in waiting]
+    assert total(reports, "encodings") == 60
+    assert all(report["index"].startswith(index) for report in reports)
+    runs.check(photos)
+
+
 # What one transaction may do beside others
 
 
@@ -344,6 +357,33 @@ def test_a_file_that_was_taken_over_is_not_written(
     second.files[folder, "a.jpg"] = key
     assert two.commit(Batch(indexed=[image(folder, "a.jpg", "newer")]), encoder).added == 1
     assert not second.lost and set(one.known_files(folder, encoder)) == {"a.jpg", "b.jpg"}
+
+
+def test_an_index_in_a_server_is_changed_by_one_run_at_a_time(pair: tuple[ServerCatalog, ServerCatalog]) -> None:
+    one, two = pair
+    with one.index_turn() as is_ones, two.index_turn() as is_twos:
+        assert is_ones and not is_twos
+    with two.index_turn() as is_twos:
+        assert is_twos
+
+
+def test_a_run_that_is_stopped_in_a_transaction_does_not_hold_up_the_others(
+    pair: tuple[ServerCatalog, ServerCatalog], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, two = pair
+    with monkeypatch.context() as patched:
+        patched.setattr(writer, "FOR_RUNS", "SET idle_in_transaction_session_timeout = 500")
+        one = ServerCatalog(two._address, tmp_path, [("runs", 0.0)])
+    with closing(one):
+        with pytest.raises(ConnectionLost), one.transaction() as transaction:
+            transaction.change()
+            two.folder_id("/two")  # waits for the server, which ends what does nothing
+            transaction.change()
+            transaction.rows("SELECT 1")
+        one.folder_id("/one")
+        assert set(one.folders_below("/")) == {"/one", "/two"}
+    with closing(ServerReader(two._address, tmp_path)) as reader:
+        assert reader.change() == 0
 
 
 def test_a_reader_that_follows_changes_misses_none(pair: tuple[ServerCatalog, ServerCatalog], tmp_path: Path) -> None:
