@@ -125,6 +125,12 @@ class IndexKeeper:
         self._store.drop()
         return self.finish()
 
+    def look_again(self, *, is_shared: bool) -> None:
+        """Open an index in a server anew if other runs change it, too: one of them may have built it anew."""
+        if is_shared and self.is_in_server:
+            self.close()
+            self._is_unreachable = False
+
     def close(self) -> None:
         """Release the index, and the connection to its server."""
         opened, self._opened = self._opened, None

@@ -240,6 +240,7 @@ class _Run:
             started = time.perf_counter()
             if self._saves_index():
                 with self._index_turn(keeper, wait_s=60.0) as is_ours:
+                    keeper.look_again(is_shared=self._shared is not None)
                     self.report.index = keeper.finish() if is_ours else "kept up to date by another run"
                     leave_stores(self._asked_before, self._gallery.index_path, reader)
             keeper.close()

@@ -81,11 +81,13 @@ class ServerCatalog(Catalog):
     def _opened(self) -> psycopg.Connection[Any]:
         connection = open_connection(self._address)
         try:
+            more_s = 0.0
             if is_older(connection):
                 make(self._address, str(self._folder))
+                more_s = 10.0  # the server gives its locks back a moment after it
             if "runs" in (name for name, _ in self._locks):
                 connection.execute(FOR_RUNS)
-            take_locks(connection, self._locks, str(self._folder))
+            take_locks(connection, [(name, wait_s + more_s) for name, wait_s in self._locks], str(self._folder))
         except self._psycopg.Error as error:
             close_quietly(connection)
             raise explained(error, self._address) from error

@@ -131,7 +131,7 @@ class Runs:
             assert reader.count() == reader.rows("SELECT count(*) FROM embeddings")[0][0]
             assert reader.rows("SELECT count(*) FROM leases")[0][0] == 0
         host = "one" if (self.place / "gallery-one").exists() else "verify"
-        assert {finding.state for finding in verify(self.gallery(host))} == {"sound"}
+        assert {finding.state for finding in verify(self.gallery(host))} <= {"sound", "note"}  # of an index in a server
 
 
 @contextmanager
