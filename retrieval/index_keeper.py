@@ -10,7 +10,7 @@ from indexes import IndexSpec, Manifest
 from indexes.exact import ExactIndex
 from indexes.store import FolderStore, is_intact
 from retrieval.catalog.encoders import EncoderRow
-from retrieval.catalog.reader import CatalogReader
+from retrieval.catalog.reader import PATIENCE_S, CatalogReader
 from retrieval.errors import GalleryError, IndexUnreachable
 from retrieval.sync import SyncedIndex, catch_up, open_index, rebuild, saved_manifest, store_of, wanted_spec
 
@@ -48,6 +48,7 @@ class IndexKeeper:
     ) -> None:
         self._folder = folder
         self._reader = reader
+        reader.patience_s = PATIENCE_S
         self._encoder = encoder
         self._save_every = save_every
         self._large_bytes = large_bytes

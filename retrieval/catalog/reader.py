@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 CATALOG_VERSION = "0025"
 """The schema version that these statements fit: the newest file in ``migrations/versions``."""
 
+PATIENCE_S = 60.0
+"""How long a run waits for a server that was restarted, or has no connection left; a search waits less."""
+
 BATCH = 4096
 """Rows per step when many are read: 4 MB of 512-d vectors at a time."""
 
@@ -89,6 +92,7 @@ class CatalogReader:
     """
 
     is_server = False
+    patience_s = 10.0
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():

@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 
 from retrieval.catalog.batch import Metadata
 from retrieval.catalog.moments import Moment, moments_by_hash
-from retrieval.catalog.reader import CatalogReader
+from retrieval.catalog.reader import PATIENCE_S, CatalogReader
 from retrieval.errors import SystemProblem
 
 MOST_CONNECTIONS = 4
@@ -80,6 +80,7 @@ class KnownBytes:
                 raise
             self._is_enough = True
             return None
+        reader.patience_s = PATIENCE_S
         made = reader, threading.Lock()
         self._open.append(made)
         self._is_enough = reader.is_server and len(self._open) >= MOST_CONNECTIONS

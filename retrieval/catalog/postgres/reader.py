@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     import psycopg
 
 _VERSION = "SELECT version_num FROM alembic_version"
-_AGAIN_S = 10.0
-"""How long a question waits for a server that was restarted."""
 
 
 class ServerReader(CatalogReader):
@@ -91,7 +89,7 @@ class ServerReader(CatalogReader):
         try:
             return self._once(statement)
         except ConnectionLost:  # an idle connection ends with the server's restart, which is noticed only now
-            return with_patience(lambda: self._once(statement), _AGAIN_S)
+            return with_patience(lambda: self._once(statement), self.patience_s)
 
     def _once(self, statement: Statement) -> list[Any]:
         try:
@@ -108,7 +106,7 @@ class ServerReader(CatalogReader):
         """See :meth:`CatalogReader.changes`: one snapshot, read by a cursor of the server."""
         values = {"encoder": encoder.id, "after": after}
         # Another connection: this one goes on being asked meanwhile.
-        connection = with_patience(lambda: open_connection(self._address, reads=True), _AGAIN_S)
+        connection = with_patience(lambda: open_connection(self._address, reads=True), self.patience_s)
         try:
             connection.execute("SET statement_timeout = 0")
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")

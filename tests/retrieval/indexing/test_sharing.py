@@ -243,6 +243,7 @@ def test_no_connection_left_in_the_middle_is_waited_for(server: Postgres, tmp_pa
     photos = tree(tmp_path / "photos")
     with ended(Runs(tmp_path, new_catalog(server))) as runs:
         one = runs.start("one", photos, waits=True)
+        runs.await_leases(24)
         two = runs.gallery("two")
         with ExitStack() as opened:
             administer(server, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
@@ -252,7 +253,8 @@ def test_no_connection_left_in_the_middle_is_waited_for(server: Postgres, tmp_pa
             with pytest.raises(NoConnectionLeft, match="has no connection left"):
                 Indexer(two, ColourEncoder()).run(photos)
             runs.open()  # it cannot go on
-        assert report_of(one)["encodings"] == 24
+        report = report_of(one)
+        assert report.get("encodings") == 24, report
         runs.check(photos)
 
 
