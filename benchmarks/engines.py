@@ -102,7 +102,8 @@ def _in_a_process(name: str, count: int) -> dict[str, Any]:
     before = os.getloadavg()[0]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
-        return {"reason": (done.stderr.strip().splitlines() or ["it ended without a word"])[-1][:200]}
+        said = done.stderr.strip().splitlines() or ["it ended without a word"]
+        return {"reason": "; ".join(line.strip() for line in said[-2:])[:300]}
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found | {"load": (before, os.getloadavg()[0])}
 

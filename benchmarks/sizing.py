@@ -30,7 +30,7 @@ class Costs:
             (``python -m benchmarks.moving``).
         hnsw, ivf_sq8, diskann: bytes of memory in the query nodes. HNSW: 4 bytes a number, and 2 x 16 links of 4
             bytes. IVF_SQ8: a byte a number, and the id. DISKANN: an eighth of 4 bytes a number; all of it is on NVMe.
-        pgvector: bytes on disk, computed: two bytes a number in the table, the same in its HNSW index, links, headers.
+        pgvector: bytes on disk, table and HNSW index. Measured here (``python -m benchmarks.engines``).
         core_s, gpu_s: photos of 12 megapixels a second that a core reads, decodes and encodes with ViT-B/32
             (docs/performance.md); the same for a GPU, which is an assumption, limited by decoding.
         node_gb, usable: memory of a query node, and the share of it that vectors may take; the rest is for loading,
@@ -45,7 +45,7 @@ class Costs:
     hnsw: int = 512 * 4 + 2 * 16 * 4
     ivf_sq8: int = 512 + 8
     diskann: int = 512 * 4 // 8
-    pgvector: int = 2_700
+    pgvector: int = 2_570
     core_s: int = 15
     gpu_s: int = 1000
     node_gb: int = 64
