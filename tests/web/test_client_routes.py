@@ -30,6 +30,7 @@ OTHERWISE = {
     ("POST", "/images/{}/shown"): "opens a window on the server's screen, for its page",
     ("GET", "/map/towns"): "names that the page draws on its map",
     ("GET", "/index/folders"): "the page's dialogue for choosing a folder",
+    ("GET", "/readyz"): "a load balancer asks it",
     ("GET", "/metrics"): "text for Prometheus",
 }
 """Routes without a method, and why. Routes that answer HEAD answer GET, too."""
