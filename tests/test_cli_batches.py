@@ -101,7 +101,7 @@ def test_index(photoseek: Photoseek, bad: list[Path], tmp_path: Path, more: list
     assert code == 2 and lines[-1] == "2 folders could not be used; the others are processed"
     assert lines[:2] == [
         f"there is no folder {bad[1]}; check the spelling, or mount the drive",
-        f"{bad[0]} is not a folder; give the folder that holds the pictures",
+        f"{bad[0]} is not a folder; give the folder that holds the pictures, or a .tar or .parquet",
     ]
     found = photoseek("search", "--under", new, "--paths")[1].splitlines()
     assert found == ([] if "--dry-run" in more else [str(new / "one.jpg")])
