@@ -25,12 +25,19 @@ def harden(connection: sqlite3.Connection, *, trusts_schema: bool = False) -> No
     Args:
         trusts_schema: its triggers were compared with ours. One of them writes to an FTS5 table, which would be
             refused otherwise.
+
+    Raises:
+        sqlite3.DatabaseError: its schema cannot be read.
     """
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
     connection.setlimit(sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH, 16)
     if not trusts_schema:
         connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    except UnicodeDecodeError as error:  # what SQLite says of a damaged schema quotes the damaged bytes
+        raise sqlite3.DatabaseError("malformed database schema") from error
 
 
 def foreign_part(

@@ -11,6 +11,15 @@ import numpy as np
 KINDS = ("bit", "bytes", "run", "zeros", "noise", "exchanged", "older", "cut", "value")
 
 
+def spoil_the_schema(database: Path) -> None:
+    """What SQLite says of it is then no text: the message quotes the damaged byte."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    found = bytearray(database.read_bytes())
+    found[found.rfind(b"CREATE ") + 7] = 0xFF
+    database.write_bytes(found)
+
+
 def damaged(path: Path, kind: str, rng: np.random.Generator) -> str:
     """Damage the file at a random place; says where."""
     if kind == "value":

@@ -102,7 +102,6 @@ def _opened(uri: str, *, alone: bool = False) -> sqlite3.Connection:
     try:
         if alone:
             connection.execute("PRAGMA temp_store = MEMORY")  # no space to sort on disk either
-        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
         harden(connection)
     except BaseException:
         connection.close()

@@ -62,6 +62,7 @@ def digest_of_copy(path: Path) -> str | None:
     """The digest of a copy's contents when it was written; None if it cannot be read."""
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as copy:
+            harden(copy)
             found = copy.execute("SELECT digest FROM about").fetchone()
     except sqlite3.Error:
         return None

@@ -24,6 +24,7 @@ from babel import Locale, localedata
 from platformdirs import user_cache_path
 
 from retrieval.folding import fold
+from retrieval.foreign_databases import harden
 
 _FORM = 1
 """Version of the file's format: a new number invalidates it."""
@@ -45,16 +46,19 @@ def open_world() -> sqlite3.Connection:
 
     Raises:
         ImportError: packages are missing.
+        sqlite3.DatabaseError: its file is damaged; see :func:`drop_world`.
     """
     path = _path()
     try:
         if not path.exists():
             _make(path)
-        return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        world = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
     except (OSError, sqlite3.Error):
         world = sqlite3.connect(":memory:")
         _fill(world)
         return world
+    harden(world)
+    return world
 
 
 def drop_world() -> None:

@@ -13,6 +13,7 @@ from retrieval.gallery import Gallery
 from retrieval.indexing.indexer import Indexer
 from retrieval.overview import overview
 from tests.fakes import ColourEncoder
+from tests.page_damage import spoil_the_schema
 
 
 def give_pages_of(gallery: Gallery, giver: str, taker: str) -> None:
@@ -39,3 +40,13 @@ def test_a_fault_over_a_sound_catalog_stays_what_it_is(indexed: Gallery, fault: 
     with pytest.raises(type(fault)) as written, indexed.writer():
         raise fault
     assert read.value is fault and written.value is fault
+
+
+def test_a_schema_that_is_no_text_is_damage(indexed: Gallery, photos: Path, encoder: ColourEncoder) -> None:
+    spoil_the_schema(indexed.catalog_path)
+    with pytest.raises(GalleryError, match="damaged"), indexed.reader():
+        pass
+    with pytest.raises(GalleryError, match="damaged"):
+        Indexer(indexed, encoder).run(photos)
+    with pytest.raises(GalleryError, match="damaged"), indexed.writer():
+        pass

@@ -21,6 +21,7 @@ from retrieval.gallery import Gallery
 from retrieval.search.engine import QueryEngine
 from retrieval.search.query import Query
 from tests.fakes import ColourEncoder
+from tests.page_damage import spoil_the_schema
 
 FINGERPRINT = "f" * 64
 
@@ -147,6 +148,15 @@ def test_more_texts_than_one_statement_takes(cache: TextCache) -> None:
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + b"\xff" * 4096])
 def test_a_damaged_file_is_no_error_and_is_replaced(indexed: Gallery, content: bytes) -> None:
     (indexed.path / CACHE_NAME).write_bytes(content)
+    first, encoder = search_in_new_engine(indexed, "red")
+    assert len(first) == 6 and encoder.texts == ["red"]
+    search_in_new_engine(indexed, "red")
+    assert search_in_new_engine(indexed, "red")[1].texts == []
+
+
+def test_a_damaged_schema_is_no_error_and_is_replaced(indexed: Gallery) -> None:
+    search_in_new_engine(indexed, "red")
+    spoil_the_schema(indexed.path / CACHE_NAME)
     first, encoder = search_in_new_engine(indexed, "red")
     assert len(first) == 6 and encoder.texts == ["red"]
     search_in_new_engine(indexed, "red")

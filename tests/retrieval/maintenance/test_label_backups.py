@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from retrieval.catalog.label_copies import digest_of_copy
 from retrieval.errors import GalleryError, SettingsError
 from retrieval.gallery import Gallery
 from retrieval.indexing.forgetting import forget_paths
@@ -23,7 +24,7 @@ from retrieval.maintenance.label_backups import (
     superfluous,
 )
 from tests.fakes import ColourEncoder
-from tests.page_damage import damaged
+from tests.page_damage import damaged, spoil_the_schema
 from tests.retrieval.states import rows
 from tests.test_cli import Run, run  # noqa: F401 - a fixture
 
@@ -130,6 +131,11 @@ def test_copies_that_are_damaged_are_refused(labelled: Gallery) -> None:
     made.write_bytes(b"no database")
     with pytest.raises(GalleryError, match="damaged"):
         restore_labels(labelled)
+    made.write_bytes(content)
+    spoil_the_schema(made)
+    with pytest.raises(GalleryError, match="damaged"):
+        restore_labels(labelled)
+    assert digest_of_copy(made) is None
     made.write_bytes(content)
     with pytest.raises(SettingsError, match="no copy 2020"):
         restore_labels(labelled, "2020")

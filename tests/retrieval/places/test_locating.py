@@ -17,6 +17,7 @@ from retrieval.filters import Filter
 from retrieval.gallery import Gallery
 from retrieval.places import locating
 from retrieval.places.locating import can_name_places, name_places
+from tests.page_damage import spoil_the_schema
 from tests.retrieval.rows import encoder_spec, image
 
 needs_names = pytest.mark.skipif(not can_name_places(), reason="needs photoseek[places]")
@@ -147,6 +148,12 @@ def test_a_damaged_list_of_towns_is_made_again(
         assert "made anew" in caplog.text and not path.exists()
         assert name_places(catalog) == len(SPOTS)
         assert [file.name for file in path.parent.iterdir()] == [path.name]
+    with Gallery(tmp_path / "another").writer() as catalog:
+        fill(catalog)
+        path.chmod(0o600)
+        spoil_the_schema(path)
+        assert name_places(catalog) == 0 and not path.exists()
+        assert name_places(catalog) == len(SPOTS)
 
 
 @needs_names

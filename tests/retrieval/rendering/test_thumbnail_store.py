@@ -16,6 +16,7 @@ import pytest
 
 from retrieval.rendering import thumbnail_store
 from retrieval.rendering.thumbnail_store import FILE_NAME, ThumbnailStore
+from tests.page_damage import spoil_the_schema
 from tests.retrieval.rows import hash_of
 
 ROOT = Path(__file__).parents[3]
@@ -116,7 +117,7 @@ def test_looking_writes_nothing_until_something_is_added_or_the_store_is_closed(
     assert rows(tmp_path, uses) == [(start + 7,)] * 3
 
 
-@pytest.mark.parametrize("damage", ["text", "cut", "scrambled", "empty", "foreign", "older"])
+@pytest.mark.parametrize("damage", ["text", "cut", "scrambled", "empty", "foreign", "older", "schema"])
 def test_a_damaged_file_is_made_anew(tmp_path: Path, damage: str) -> None:
     file = tmp_path / FILE_NAME
     first = ThumbnailStore(tmp_path, LARGE)
@@ -124,7 +125,9 @@ def test_a_damaged_file_is_made_anew(tmp_path: Path, damage: str) -> None:
         first.add(hash_of(str(number)), 240, content(number))
     first.close()
     data = file.read_bytes()
-    if damage in ("foreign", "older"):
+    if damage == "schema":
+        spoil_the_schema(file)
+    elif damage in ("foreign", "older"):
         file.unlink()
         with closing(sqlite3.connect(file)) as connection:
             connection.execute("CREATE TABLE photos (id)")
