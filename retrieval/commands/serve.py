@@ -26,7 +26,7 @@ def serve(
         typer.Option(
             "--token",
             envvar="PHOTOSEEK_TOKEN",
-            help="Access token that clients must send, or several with spaces between them; safer in the variable.",
+            help="Access token that clients must send, or several, one a line; safer in the variable.",
         ),
     ] = "",
     allow_host: Annotated[

@@ -90,7 +90,7 @@ def _guard(app: FastAPI, gallery: Gallery, settings: Settings) -> None:
     app.add_middleware(Limits, settings=settings)
     if settings.requests_per_minute:
         app.add_middleware(Rate, per_minute=settings.requests_per_minute)
-    if settings.tokens:
+    if settings.token is not None:  # of nothing but empty lines, nobody is let in
         key = cookie_key(gallery.path) if settings.page_key is None else bytes.fromhex(settings.page_key)
         app.add_middleware(TokenCheck, tokens=settings.tokens, key=key, form_wait_s=settings.header_wait_s)
     app.add_middleware(OriginCheck)

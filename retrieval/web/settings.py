@@ -16,7 +16,7 @@ class Settings(EngineLimits):
     Args:
         host, port: the address to listen on; port 0 means a free one.
         title: the page's name.
-        token: the token that a client must send, or several with spaces between them; None requires none, which only
+        token: the token that a client must send, or several, one a line; None requires none, which only
             loopback may do.
         page_key: 64 hexadecimal digits on which cookies depend, the same for all servers of one gallery; None: those
             in the gallery's folder.
@@ -69,5 +69,5 @@ class Settings(EngineLimits):
 
     @property
     def tokens(self) -> tuple[str, ...]:
-        """Each of the tokens."""
-        return tuple((self.token or "").split())
+        """Each of the tokens, without empty lines."""
+        return tuple(line for line in (self.token or "").splitlines() if line.strip())

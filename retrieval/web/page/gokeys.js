@@ -1,5 +1,6 @@
 /** Keys that lead elsewhere: "g" and a letter to a view, to the filters or to hidden pictures. And the address, by a key. */
 
+import { isWriting } from "./keys.js";
 import { copyAddress } from "./share.js";
 import { t } from "./words.js";
 
@@ -25,7 +26,7 @@ export function mount({ state, keys, toFilters }) {
     if (!isGoing || ["Shift", "Control", "Alt", "Meta"].includes(event.key)) return;
     isGoing = false;
     const place = places[event.key];
-    if (!place || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    if (!place || isWriting(event.target) || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     event.preventDefault(); // by itself the letter may mean something else
     place[0]();
   }, { capture: true });

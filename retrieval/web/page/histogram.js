@@ -209,6 +209,10 @@ export function histogram(onRange) {
       });
   }
 
+  // A slider has a value from the start: its section may be seen a moment before the counts come.
+  [from, to] = [data.low, data.high];
+  place();
+
   return {
     element,
     /**

@@ -24,7 +24,8 @@ export function describe(rows, group = t("views.pictures")) {
   for (const [key, label] of rows) entries.push({ keys: key.split(" "), label, run: null, group, when: () => false });
 }
 
-function isWriting(target) {
+/** Whether keys are text there. @param {EventTarget|null} target */
+export function isWriting(target) {
   return target instanceof HTMLElement && (target.isContentEditable || target.matches("textarea, select, input:not([type=checkbox], [type=radio])"));
 }
 
