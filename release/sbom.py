@@ -33,6 +33,7 @@ LICENCES = {
     "dlib-bin": "BSL-1.0",
     "nvidia-cusparselt-cu13": "LicenseRef-NVIDIA-Proprietary",
     "protobuf": "BSD-3-Clause",
+    "ray": "Apache-2.0",
     "resvg-py": "MIT",
     "torchvision": "BSD-3-Clause",
     "transformers": "Apache-2.0",
